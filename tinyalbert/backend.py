@@ -1,0 +1,147 @@
+"""Where arrays live: NumPy on the CPU, CuPy on a GPU.  First file of the reading order.
+
+Everything above this file computes with `xp = xp_of(x)`, the module that owns the array: `numpy` or
+`cupy`.  There is no global "current backend": the arrays decide.  CuPy is imported only when someone asks
+for a GPU.  Three differences between the two libraries matter and are dealt with here: the scatter-add of
+the embedding gradient, the error function, and the copy between host and device.
+"""
+
+import ctypes
+import math
+import sys
+
+import numpy as np
+
+DEFAULT_DTYPE = np.float32
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend; the message says what was got, what was wanted, what to do.
+
+    The command line prints the message without a traceback and exits with 2.
+    """
+
+
+def _cupy():
+    """CuPy, if it is already imported: an array of CuPy's can't exist before that."""
+    return sys.modules.get("cupy")
+
+
+def xp_of(*arrays):
+    """The array module (numpy or cupy) that owns `arrays`; Python scalars and None belong to either."""
+    cp = _cupy()
+    found = None
+    for a in arrays:
+        if isinstance(a, (np.ndarray, np.generic)):
+            xp = np
+        elif cp is not None and isinstance(a, cp.ndarray):
+            xp = cp
+        else:
+            continue
+        if found is not None and xp is not found:
+            where = ", ".join(f"{type(b).__module__.split('.')[0]} {b.shape}" for b in arrays if hasattr(b, "shape"))
+            raise UserError(f"arrays on both the CPU and the GPU met in one operation ({where}); "
+                            'move one side with model.to("gpu") / model.to("cpu") or to_device(array, "gpu")')
+        found = xp
+    return found or np
+
+
+def probe_gpu():
+    """State of the GPU path: ("ok" | "missing" | "no-device" | "broken", what was seen, what to do).
+
+    Runs a real matrix product, since a CuPy built for the wrong CUDA imports well and fails only there.
+    """
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return "missing", "CuPy is not installed", "pip install cupy-cuda12x (or cupy-cuda13x), or use --device cpu"
+        return "broken", f"importing CuPy failed: {error}", "install the module named here, or use --device cpu"
+    except Exception as error:
+        return "broken", f"importing CuPy failed: {error}", "reinstall one cupy package only, or use --device cpu"
+    if not cupy.cuda.is_available():
+        try:
+            cupy.cuda.runtime.getDeviceCount()
+            why = "no CUDA device"
+        except Exception as error:
+            why = str(error)
+        return ("no-device", f"CuPy {cupy.__version__} is installed but finds no CUDA device ({why})",
+                "check nvidia-smi, or use --device cpu")
+    try:
+        a = cupy.ones((2, 2), dtype="float32")
+        float((a @ a).sum())
+    except Exception as error:
+        return ("broken", f"CuPy is installed but a test product failed: {error}",
+                "usual cause: missing CUDA libraries; pip install 'cupy-cuda12x[ctk]', one cupy package only")
+    return "ok", f"CuPy {cupy.__version__}", ""
+
+
+def check_device(device):
+    """`device` if it can be used ("cpu" or "gpu"); otherwise a UserError that says what is missing."""
+    if device not in ("cpu", "gpu"):
+        raise UserError(f"device {device!r} is unknown; wanted 'cpu' or 'gpu'")
+    if device == "gpu":
+        state, seen, fix = probe_gpu()
+        if state != "ok":
+            raise UserError(f"device 'gpu' can't be used ({state}): {seen}; {fix}")
+    return device
+
+
+def device_of(array):
+    """"cpu" or "gpu"."""
+    return "cpu" if xp_of(array) is np else "gpu"
+
+
+def to_host(array):
+    """A NumPy array with the same values; synchronises when `array` is on a GPU."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array) if xp_of(array) is np else array.get()
+
+
+def to_device(array, device):
+    """`array` on "cpu" or "gpu"; the same object if it is there already."""
+    if device_of(array) == check_device(device):
+        return array
+    return to_host(array) if device == "cpu" else _cupy().asarray(array)
+
+
+def scatter_add(table, ids, rows):
+    """table[ids[i]] += rows[i] in place, repeated ids included.  table (V, E), ids (N,), rows (N, E).
+
+    On the CPU equal ids are brought together by a sort and summed by one reduction, which is many times
+    quicker than `np.add.at` and adds in a fixed order.  A GPU adds atomically, in no fixed order.
+    """
+    xp = xp_of(table, ids, rows)
+    if xp is not np:
+        xp.add.at(table, ids, rows)
+        return
+    if len(ids) == 0:
+        return
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    table[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0)
+
+
+def erf(x):
+    """The error function, elementwise, in x's dtype."""
+    xp = xp_of(x)
+    if xp is np:                                 # NumPy has none; the exact GELU is rare enough for a loop
+        return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
+    from cupyx.scipy.special import erf as device_erf
+    return device_erf(x)
+
+
+def keep_freed_memory():
+    """Ask glibc to keep freed blocks instead of giving the pages back to the system after every step.
+
+    A training step frees and asks for the same large arrays again; with the default settings the kernel
+    zeroes fresh pages each time, which costs a tenth of the step or more.  Elsewhere than on Linux with
+    glibc nothing is done.  Returns whether it was.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
+        settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20), (M_ARENA_MAX, 1))
+        return all(libc.mallopt(key, value) for key, value in settings)
+    except (OSError, AttributeError):
+        return False
