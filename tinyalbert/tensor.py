@@ -16,6 +16,7 @@ import numpy as np
 
 from .backend import DEFAULT_DTYPE, UserError, to_host, xp_of
 
+FREED = object()        # the node of a Tensor whose record a backward pass has already used up
 OPS = {}                # every differentiable op by name: raw functions; the tests sweep this table
 KERNELS = {}            # (op name, array module's name) -> a faster raw function; filled by tinyalbert.kernels
 
@@ -101,9 +102,9 @@ class Tensor:
     def __bool__(self):
         return bool(self.data)
 
-    def backward(self, g=None):
+    def backward(self, g=None, keep_graph=False):
         """Add d(self)/d(leaf) to the .grad of every leaf; `g` is the gradient of self (ones if None)."""
-        for leaf, grad in backward(self, g).items():
+        for leaf, grad in backward(self, g, keep_graph).items():
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
     def __hash__(self):
@@ -152,6 +153,9 @@ def topological_order(root):
         elif id(tensor) not in seen:
             seen.add(id(tensor))
             stack.append((tensor, True))
+            if tensor.node is FREED:
+                raise UserError("this graph was already differentiated and let go; compute the loss again, "
+                                "or pass keep_graph=True to the first backward()")
             if tensor.node:
                 stack += [(t, False) for t in tensor.node[0] if t is not None]
     return order
@@ -195,7 +199,7 @@ def backward(loss, g=None, keep_graph=False):
             continue
         inputs, vjp = tensor.node
         if not keep_graph:
-            tensor.node = None
+            tensor.node = FREED
         gradients = call_vjp(vjp, g, tuple(t is not None for t in inputs))
         del vjp, g
         for t, gt in zip(inputs, gradients):

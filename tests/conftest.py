@@ -1,0 +1,24 @@
+"""What every test shares: hypothesis profiles, and the array backend that the suite runs on."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")       # tests run side by side: one BLAS thread each
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+COMMON = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.register_profile("dev", max_examples=10, **COMMON)
+settings.register_profile("ci", max_examples=25, derandomize=True, **COMMON)
+settings.register_profile("deep", max_examples=400, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture
+def data_dir():
+    """The folder of real data sets that TINYALBERT_DATA names; the test is skipped without it."""
+    folder = os.environ.get("TINYALBERT_DATA")
+    if not folder:
+        pytest.skip("needs real data: set TINYALBERT_DATA to the folder that holds it")
+    from pathlib import Path
+    return Path(folder)

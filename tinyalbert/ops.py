@@ -1,0 +1,422 @@
+"""Every differentiable operation: forward above backward, plain definitions, any array module.
+
+Each function takes arrays and returns `(out, vjp)`; `@op` lifts it to Tensors (see tensor.py).  Letters:
+x, a, b inputs; y output; g the gradient that comes in; B batch, T tokens, H hidden, N heads, D = H // N,
+V vocabulary.  Shapes are repaired after broadcasting by `unbroadcast` in the sweep, so `add` returns (g, g).
+Integer and mask arguments get None.  Constants are Python floats: a NumPy scalar would turn float32 into
+float64.  Faster versions of some ops, never different ones, are in kernels/.  Taught in lessons 03 to 08.
+"""
+
+import math
+
+import numpy as np
+
+from .backend import erf, scatter_add, xp_of
+from .tensor import Tensor, op, unbroadcast
+
+SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+
+
+# --- arithmetic, elementwise and broadcasting -------------------------------------------------------------
+
+@op
+def add(a, b):
+    """a + b."""
+    return a + b, lambda g: (g, g)
+
+
+@op
+def sub(a, b):
+    """a - b."""
+    return a - b, lambda g: (g, -g)
+
+
+@op
+def mul(a, b):
+    """a * b, elementwise."""
+    return a * b, lambda g, needs=(True, True): (g * b if needs[0] else None, g * a if needs[1] else None)
+
+
+@op
+def div(a, b):
+    """a / b, elementwise."""
+    y = a / b
+    return y, lambda g: (g / b, -g * y / b)
+
+
+@op
+def neg(x):
+    """-x."""
+    return -x, lambda g: (-g,)
+
+
+@op
+def power(x, exponent):
+    """x ** exponent for a constant exponent."""
+    return x ** exponent, lambda g: (g * exponent * x ** (exponent - 1), None)
+
+
+@op
+def exp(x):
+    """e ** x."""
+    y = xp_of(x).exp(x)
+    return y, lambda g: (g * y,)
+
+
+@op
+def log(x):
+    """Natural logarithm."""
+    return xp_of(x).log(x), lambda g: (g / x,)
+
+
+@op
+def sqrt(x):
+    """Square root."""
+    y = xp_of(x).sqrt(x)
+    return y, lambda g: (g / (2 * y),)
+
+
+@op
+def absolute(x):
+    """|x|; the gradient at 0 is 0."""
+    xp = xp_of(x)
+    return xp.abs(x), lambda g: (g * xp.sign(x),)
+
+
+@op
+def where(condition, a, b):
+    """a where condition is true, else b."""
+    xp = xp_of(condition, a, b)
+    return xp.where(condition, a, b), lambda g: (None, xp.where(condition, g, 0), xp.where(condition, 0, g))
+
+
+# --- activations ------------------------------------------------------------------------------------------
+
+@op
+def tanh(x):
+    """Hyperbolic tangent."""
+    y = xp_of(x).tanh(x)
+    return y, lambda g: (g * (1 - y * y),)
+
+
+@op
+def sigmoid(x):
+    """1 / (1 + exp(-x)), written with tanh so that no exponential overflows."""
+    y = 0.5 * xp_of(x).tanh(0.5 * x) + 0.5
+    return y, lambda g: (g * y * (1 - y),)
+
+
+@op
+def relu(x):
+    """max(x, 0); the gradient at 0 is 0."""
+    xp = xp_of(x)
+    return xp.maximum(x, 0), lambda g: (g * (x > 0),)
+
+
+@op
+def gelu(x):
+    """GELU in its tanh form, Google's `gelu` and transformers' `gelu_new` (Hendrycks & Gimpel 2016, §2).
+
+    y = x/2 (1 + tanh u), u = sqrt(2/π) (x + 0.044715 x³)
+    """
+    xp = xp_of(x)
+    t = xp.tanh(SQRT_2_OVER_PI * x * (1 + 0.044715 * (x * x)))
+
+    def vjp(g):                                  # du/dx = sqrt(2/π) (1 + 3 * 0.044715 x²)
+        slope = SQRT_2_OVER_PI * (1 + 3 * 0.044715 * (x * x))
+        return (g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+    return 0.5 * x * (1 + t), vjp
+
+
+@op
+def gelu_erf(x):
+    """GELU, exact: x Φ(x) with the normal distribution function Φ; transformers' `gelu`."""
+    xp = xp_of(x)
+    phi = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+
+    def vjp(g):                                  # Φ' is the normal density
+        return (g * (phi + x * xp.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))),)
+    return x * phi, vjp
+
+
+# --- sums and shapes --------------------------------------------------------------------------------------
+
+def _spread(g, x, axis, keepdims):
+    """A reduction's gradient, repeated over the axes that were reduced (a view; never written to)."""
+    xp = xp_of(g)
+    if axis is not None and not keepdims:
+        g = xp.expand_dims(g, axis)
+    return xp.broadcast_to(g, x.shape)
+
+
+@op
+def sum(x, axis=None, keepdims=False):
+    """Sum over `axis` (all axes if None)."""
+    return xp_of(x).asarray(x.sum(axis=axis, keepdims=keepdims)), lambda g: (_spread(g, x, axis, keepdims),)
+
+
+@op
+def mean(x, axis=None, keepdims=False):
+    """Mean over `axis` (all axes if None)."""
+    y = xp_of(x).asarray(x.mean(axis=axis, keepdims=keepdims))
+    return y, lambda g: (_spread(g * (y.size / x.size), x, axis, keepdims),)
+
+
+@op
+def max(x, axis=None, keepdims=False):
+    """Largest value over `axis`; equal largest values share the gradient."""
+    xp = xp_of(x)
+    y = xp.asarray(x.max(axis=axis, keepdims=keepdims))
+
+    def vjp(g):
+        hit = x == _spread(y, x, axis, keepdims)
+        return (_spread(g, x, axis, keepdims) * (hit / hit.sum(axis=axis, keepdims=True)).astype(x.dtype),)
+    return y, vjp
+
+
+@op
+def reshape(x, shape):
+    """The same values in another shape; one entry may be -1."""
+    return x.reshape(shape), lambda g: (g.reshape(x.shape), None)
+
+
+@op
+def transpose(x, axes):
+    """Permute the axes: out.shape[i] = x.shape[axes[i]]."""
+    back = tuple(int(i) for i in np.argsort(axes))
+    return x.transpose(axes), lambda g: (g.transpose(back), None)
+
+
+@op
+def getitem(x, key):
+    """x[key] for basic keys: integers, slices, None and `...` (rows by index array: `embedding`)."""
+    def vjp(g):
+        gx = xp_of(g).zeros_like(x)
+        gx[key] = g
+        return gx, None
+    return x[key], vjp
+
+
+@op
+def concat(*arrays, axis=-1):
+    """Join arrays along an existing axis."""
+    xp = xp_of(*arrays)
+    ends = np.cumsum([a.shape[axis] for a in arrays])[:-1].tolist()
+    return xp.concatenate(arrays, axis=axis), lambda g: tuple(xp.split(g, ends, axis=axis))
+
+
+@op
+def embedding(table, ids):
+    """Rows of a table: (V, E), int (...) -> (..., E).  Rows that are used twice add up in the gradient."""
+    def vjp(g, needs=(True, False)):
+        gtable = xp_of(g).zeros_like(table)
+        scatter_add(gtable, ids.reshape(-1), g.reshape(-1, table.shape[1]))
+        return gtable, None
+    return table[ids], vjp
+
+
+# --- products ---------------------------------------------------------------------------------------------
+
+@op
+def matmul(a, b):
+    """(..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast."""
+    def vjp(g, needs=(True, True)):
+        return (g @ b.swapaxes(-1, -2) if needs[0] else None, a.swapaxes(-1, -2) @ g if needs[1] else None)
+    return a @ b, vjp
+
+
+@op
+def linear(x, weight, bias=None):
+    """x weightᵀ + bias: (..., I), (O, I), (O,) -> (..., O); one 2-D product whatever the leading axes."""
+    rows = x.reshape(-1, x.shape[-1])            # (R, I)
+    y = rows @ weight.T
+    if bias is not None:
+        y += bias
+
+    def vjp(g, needs=(True, True, True)):
+        g = g.reshape(-1, g.shape[-1])           # (R, O)
+        return ((g @ weight).reshape(x.shape) if needs[0] else None,
+                g.T @ rows if needs[1] else None,
+                g.sum(axis=0) if bias is not None else None)
+    return y.reshape(*x.shape[:-1], weight.shape[0]), vjp
+
+
+# --- normalisation and losses -----------------------------------------------------------------------------
+
+@op
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)): rows sum to 1."""
+    xp = xp_of(x)
+    y = xp.exp(x - x.max(axis=axis, keepdims=True))
+    y /= y.sum(axis=axis, keepdims=True)
+
+    def vjp(g):                                  # J = diag(y) - y yᵀ, never formed
+        return (y * (g - (g * y).sum(axis=axis, keepdims=True)),)
+    return y, vjp
+
+
+@op
+def log_softmax(x, axis=-1):
+    """log(softmax(x)) without ever taking the logarithm of a rounded 0."""
+    xp = xp_of(x)
+    y = x - x.max(axis=axis, keepdims=True)
+    y = y - xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    return y, lambda g: (g - xp.exp(y) * g.sum(axis=axis, keepdims=True),)
+
+
+@op
+def layer_norm(x, gamma, beta, eps=1e-12):
+    """(x - mean) / sqrt(var + eps) * gamma + beta over the last axis (Ba et al. 2016): (..., H), (H,), (H,)."""
+    xp = xp_of(x)
+    centred = x - x.mean(axis=-1, keepdims=True)
+    rstd = 1 / xp.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
+    xhat = centred * rstd                        # mean 0, variance 1 over the last axis
+
+    def vjp(g):
+        gx = g * gamma
+        gx = rstd * (gx - gx.mean(axis=-1, keepdims=True) - xhat * (gx * xhat).mean(axis=-1, keepdims=True))
+        return gx, g * xhat, g                   # gamma and beta: summed to (H,) by unbroadcast
+    return xhat * gamma + beta, vjp
+
+
+@op
+def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
+    """layer_norm(x + residual): the end of both halves of an ALBERT layer, post-LN as released."""
+    y, inner = layer_norm.raw(x + residual, gamma, beta, eps)
+
+    def vjp(g):
+        gx, ggamma, gbeta = inner(g)
+        return gx, gx, ggamma, gbeta
+    return y, vjp
+
+
+@op
+def cross_entropy(logits, labels, ignore_index=-100):
+    """Mean of -log softmax(logits)[label] over the rows whose label counts: (..., V), int (...) -> ().
+
+    Rows labelled `ignore_index` add nothing; with no row left the loss is 0.
+    """
+    xp = xp_of(logits, labels)
+    flat, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+    counts = (labels != ignore_index).astype(flat.dtype)       # (R,) 1 or 0
+    rows, picked = xp.arange(len(labels)), xp.where(labels != ignore_index, labels, 0)
+    share = counts / xp.maximum(counts.sum(), 1)               # (R,) weight of each row in the mean
+    logp, back = log_softmax.raw(flat)
+
+    def vjp(g):                                  # softmax - one-hot, times the row's weight
+        glogp = xp.zeros_like(flat)
+        glogp[rows, picked] = -g * share
+        return back(glogp)[0].reshape(logits.shape), None
+    return xp.asarray(-(logp[rows, picked] * share).sum()), vjp
+
+
+@op
+def mse(predictions, targets):
+    """Mean squared error, the loss of regression tasks such as STS-B."""
+    difference = predictions - targets
+    y = xp_of(predictions).asarray((difference * difference).mean())
+    return y, lambda g: (2 / difference.size * g * difference, -2 / difference.size * g * difference)
+
+
+@op
+def bce_with_logits(logits, targets):
+    """Mean binary cross-entropy of sigmoid(logits) against targets in [0, 1]; for multi-label tasks."""
+    xp = xp_of(logits, targets)
+    y = xp.asarray((xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).mean())
+
+    def vjp(g):                                  # sigmoid - target
+        return g * (0.5 * xp.tanh(0.5 * logits) + 0.5 - targets) / logits.size, -g * logits / logits.size
+    return y, vjp
+
+
+# --- dropout ----------------------------------------------------------------------------------------------
+
+def _mix(x):
+    """A 32-bit integer hash, elementwise, in place (two multiply-xorshift rounds)."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x ^= x >> shift
+        x *= factor
+    x ^= x >> 16
+    return x
+
+
+def dropout_mask(shape, p, key, first_row, xp):
+    """Booleans of `shape`, True = keep, False with probability p (to within 2**-16).
+
+    The mask is a hash of (key, row, column), row 0 being row `first_row` of the whole batch: it is the
+    same on every device, and however a batch is split over threads, ranks or accumulation steps.
+    """
+    row_size = math.prod(shape[1:])
+    rows = xp.arange(first_row, first_row + shape[0], dtype="uint32")
+    bits = _mix(rows * 0x9E3779B9 + (key & 0xFFFFFFFF))[:, None] + xp.arange((row_size + 1) // 2, dtype="uint32")
+    halves = _mix(bits).view("uint16")[:, :row_size]           # two 16-bit numbers from each hash
+    return (halves >= round(p * 65536)).reshape(shape)
+
+
+@op
+def dropout(x, p, key, first_row=0):
+    """Zero a share p of x and scale the rest by 1 / (1 - p), so that the mean stays (Srivastava et al. 2014)."""
+    xp = xp_of(x)
+    scaled = dropout_mask(x.shape, p, key, first_row, xp) * xp.asarray(1 / (1 - round(p * 65536) / 65536), x.dtype)
+    return x * scaled, lambda g: (g * scaled, None, None)
+
+
+# --- attention --------------------------------------------------------------------------------------------
+
+def split_heads(x, num_heads):
+    """(B, T, H) -> (B, N, T, D): each head sees its own D of the H features."""
+    B, T, H = x.shape
+    return x.reshape(B, T, num_heads, H // num_heads).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x):
+    """(B, N, T, D) -> (B, T, H)."""
+    B, N, T, D = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(B, T, N * D)
+
+
+@op
+def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
+    """softmax(q kᵀ / sqrt(D) + bias) v in each head (Vaswani et al. 2017, §3.2): (B, T, H) x 3 -> (B, T, H).
+
+    bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on the
+    weights.  The same as attention.py spells out with single ops; here the weights are the one (B, N, T, T)
+    array that is kept.
+    """
+    xp = xp_of(q)
+    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, T, D)
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.swapaxes(-1, -2) * scale                    # (B, N, T, T)
+    weights, softmax_vjp = softmax.raw(scores if bias is None else scores + bias)
+    dropped, dropout_vjp = dropout.raw(weights, p, key, first_row) if p else (weights, lambda g: (g,))
+
+    def vjp(g):
+        g = split_heads(g, num_heads)
+        gv = dropped.swapaxes(-1, -2) @ g
+        gscores, = softmax_vjp(dropout_vjp(g @ v.swapaxes(-1, -2))[0])
+        gq, gk = gscores @ k * scale, gscores.swapaxes(-1, -2) @ q * scale
+        gbias = None if bias is None else unbroadcast(gscores, bias.shape)
+        return merge_heads(gq), merge_heads(gk), merge_heads(gv), gbias, None, None, None, None
+    return merge_heads(xp.matmul(dropped, v)), vjp
+
+
+# --- operators on Tensors ---------------------------------------------------------------------------------
+
+def _install_operators():
+    """a + b, a @ b, x[key], x.reshape(...) and so on, for Tensors, all through the ops above."""
+    def constant_first(f):
+        return lambda self, other: f(other, self)
+    for name, f in {"add": add, "sub": sub, "mul": mul, "truediv": div, "matmul": matmul}.items():
+        setattr(Tensor, f"__{name}__", lambda self, other, f=f: f(self, other))
+        setattr(Tensor, f"__r{name}__", constant_first(f))
+    Tensor.__neg__ = lambda self: neg(self)
+    Tensor.__pow__ = lambda self, exponent: power(self, exponent)
+    Tensor.__getitem__ = lambda self, key: getitem(self, key)
+    Tensor.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+    Tensor.transpose = lambda self, *axes: transpose(self, axes)
+    Tensor.sum = lambda self, axis=None, keepdims=False: sum(self, axis=axis, keepdims=keepdims)
+    Tensor.mean = lambda self, axis=None, keepdims=False: mean(self, axis=axis, keepdims=keepdims)
+    Tensor.T = property(lambda self: transpose(self, tuple(reversed(range(self.ndim)))))
+
+
+_install_operators()
