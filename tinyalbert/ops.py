@@ -412,7 +412,7 @@ def _install_operators():
     Tensor.__neg__ = lambda self: neg(self)
     Tensor.__pow__ = lambda self, exponent: power(self, exponent)
     Tensor.__getitem__ = lambda self, key: getitem(self, key)
-    Tensor.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+    Tensor.reshape = lambda self, *shape: reshape(self, shape)
     Tensor.transpose = lambda self, *axes: transpose(self, axes)
     Tensor.sum = lambda self, axis=None, keepdims=False: sum(self, axis=axis, keepdims=keepdims)
     Tensor.mean = lambda self, axis=None, keepdims=False: mean(self, axis=axis, keepdims=keepdims)

@@ -1,0 +1,204 @@
+"""ALBERT's encoder: embeddings, the shared layers, the pooler (Lan et al. 2020, §3.1).
+
+    ids (B, T) -> embeddings (B, T, E) -> E->H projection -> L times the same layer (B, T, H) -> pooler (B, H)
+
+Where Google's code and transformers differ, Google's behaviour is the default and a config field has the
+other.  Attribute names are the released checkpoints' names.  Taught in lessons 07 to 09.
+"""
+
+import numpy as np
+
+from . import ops
+from .attention import AlbertAttention, padding_bias
+from .backend import UserError, device_of, to_device, xp_of
+from .config import AlbertConfig
+from .nn import Dropout, Embedding, LayerNorm, Linear, Module
+
+ACTIVATIONS = {"gelu_new": ops.gelu, "gelu": ops.gelu_erf, "relu": ops.relu, "tanh": ops.tanh, "linear": lambda x: x}
+
+
+class ModelOutput:
+    """What a model returns: named values as attributes, in transformers' names; None where absent.
+
+    A value in `lazy` is computed when it is first read: logits that the loss did not need cost nothing.
+    """
+
+    def __init__(self, lazy=None, **values):
+        self._lazy = lazy or {}
+        vars(self).update(values)
+
+    def __getattr__(self, name):                 # only called for what is not there yet
+        lazy = vars(self).get("_lazy", {})
+        if name not in lazy:
+            raise AttributeError(f"this output has no {name}; it has {', '.join(self.keys())}")
+        value = lazy.pop(name)()
+        setattr(self, name, value)
+        return value
+
+    def keys(self):
+        """The names of the values."""
+        return [k for k in (*vars(self), *self._lazy) if k != "_lazy"]
+
+    def __getitem__(self, name):
+        return getattr(self, name)
+
+
+class AlbertEmbeddings(Module):
+    """word + segment + position vectors, all of width E, then layer norm and dropout: (B, T) -> (B, T, E)."""
+
+    def __init__(self, rng, config):
+        E, std = config.embedding_size, config.initializer_range
+        self.word_embeddings = Embedding(rng, config.vocab_size, E, std)                 # (V, E)
+        self.position_embeddings = Embedding(rng, config.max_position_embeddings, E, std)
+        self.token_type_embeddings = Embedding(rng, config.type_vocab_size, E, std)
+        self.LayerNorm = LayerNorm(E, config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids=None, token_type_ids=None, inputs_embeds=None, rng=None):
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        T, longest = words.shape[1], self.position_embeddings.weight.shape[0]
+        if T > longest:
+            raise UserError(f"sequences of {T} tokens, but the model has positions for {longest}; cut the input "
+                            "(max_length) or train with a larger max_position_embeddings")
+        positions = self.position_embeddings.weight[:T]                                  # (T, E)
+        if token_type_ids is None:
+            types = self.token_type_embeddings.weight[0]
+        else:
+            types = self.token_type_embeddings(token_type_ids)                           # (B, T, E)
+        return self.dropout(self.LayerNorm(words + types + positions), rng)
+
+
+class AlbertLayer(Module):
+    """Attention and feed-forward, each added to its input and normalised after the sum (post-LN)."""
+
+    def __init__(self, rng, config):
+        H, F, std = config.hidden_size, config.intermediate_size, config.initializer_range
+        self.full_layer_layer_norm = LayerNorm(H, config.layer_norm_eps)
+        self.attention = AlbertAttention(rng, config)
+        self.ffn = Linear(rng, H, F, std)
+        self.ffn_output = Linear(rng, F, H, std)
+        self.dropout = Dropout(config.hidden_dropout_prob if config.ffn_dropout else 0.0)
+        self.activation = ACTIVATIONS[config.hidden_act]
+
+    def forward(self, hidden, bias=None, rng=None, output_attentions=False):
+        attended, weights = self.attention(hidden, bias, rng, output_attentions)         # (B, T, H)
+        inner = self.activation(self.ffn(attended))                                      # (B, T, F)
+        projected = self.dropout(self.ffn_output(inner), rng)                            # (B, T, H)
+        return self.full_layer_layer_norm(projected, attended), weights
+
+
+class AlbertLayerGroup(Module):
+    """One parameter set: inner_group_num layers, applied one after the other."""
+
+    def __init__(self, rng, config):
+        self.albert_layers = [AlbertLayer(rng, config) for _ in range(config.inner_group_num)]
+
+    def share_with(self, first, part):
+        """Use the first group's attention, or its feed-forward half, in place of this group's own."""
+        names = ("attention",) if part == "attention" else ("ffn", "ffn_output", "full_layer_layer_norm")
+        for own, shared in zip(self.albert_layers, first.albert_layers):
+            for name in names:
+                setattr(own, name, getattr(shared, name))
+
+
+class AlbertEncoder(Module):
+    """E->H projection, then L layers drawn from G parameter sets: layer i uses set floor(i G / L).
+
+    With G = 1 every layer is the same layer; the gradient of its parameters is the sum over its uses, which
+    the reverse sweep gives without any code here.
+    """
+
+    def __init__(self, rng, config):
+        self.num_layers, self.num_groups = config.num_hidden_layers, config.num_hidden_groups
+        if config.embedding_projection:
+            self.embedding_hidden_mapping_in = Linear(rng, config.embedding_size, config.hidden_size,
+                                                      config.initializer_range)
+        self.albert_layer_groups = [AlbertLayerGroup(rng, config) for _ in range(self.num_groups)]
+        if config.shared_parameters in ("attention", "ffn"):
+            for group in self.albert_layer_groups[1:]:
+                group.share_with(self.albert_layer_groups[0], config.shared_parameters)
+
+    def forward(self, embedded, bias=None, rng=None, output_attentions=False):
+        """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention weights."""
+        projection = getattr(self, "embedding_hidden_mapping_in", None)
+        hidden = projection(embedded) if projection else embedded
+        states, attentions = [hidden], []
+        for i in range(self.num_layers):
+            for layer in self.albert_layer_groups[i * self.num_groups // self.num_layers].albert_layers:
+                hidden, weights = layer(hidden, bias, rng, output_attentions)
+                states.append(hidden)
+                attentions.append(weights)
+        return states, attentions
+
+
+def check_ids(name, ids, size):
+    """Refuse ids outside a table of `size` rows, while they are still on the host where looking is free."""
+    if xp_of(ids) is np and ids.size and not (0 <= ids.min() and ids.max() < size):
+        raise UserError(f"{name} from {ids.min()} to {ids.max()}; wanted 0 to {size - 1}: "
+                        "was the text encoded with this model's own tokenizer?")
+
+
+class PreTrainedModel(Module):
+    """What every model has: a config, and folders in the Hugging Face layout to load from and save to."""
+
+    def save_pretrained(self, folder, tokenizer=None):
+        """Write config.json and model.safetensors (and the tokenizer's files) into `folder`."""
+        from .checkpoint import save_pretrained
+        save_pretrained(self, folder, tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, folder, config=None, seed=0, **changes):
+        """A model of this class with the weights of `folder`; `changes` override config fields.
+
+        Parameters that the folder lacks (the head, when a pretrained encoder is fine-tuned) start random and
+        are named in a warning; `.restore_report` has the whole list.
+        """
+        from .checkpoint import from_pretrained
+        return from_pretrained(cls, folder, config=config, seed=seed, **changes)
+
+    def device(self):
+        """"cpu" or "gpu"."""
+        return device_of(self.parameters()[0].data)
+
+    def _integers(self, array):
+        """An integer input, as an array on the model's device."""
+        return None if array is None else to_device(array if hasattr(array, "dtype") else np.asarray(array),
+                                                    self.device())
+
+
+class AlbertModel(PreTrainedModel):
+    """The encoder: token ids to one vector a token and, through the pooler, one a sequence."""
+
+    def __init__(self, config=None, seed=0, add_pooling_layer=True, rng=None):
+        self.config = config = config or AlbertConfig()
+        rng = rng or np.random.default_rng(seed)
+        self.embeddings = AlbertEmbeddings(rng, config)
+        self.encoder = AlbertEncoder(rng, config)
+        if add_pooling_layer:
+            self.pooler = Linear(rng, config.hidden_size, config.hidden_size, config.initializer_range)
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None,
+                output_hidden_states=False, output_attentions=False, rng=None):
+        """input_ids (B, T) -> last_hidden_state (B, T, H), pooler_output (B, H) or None.
+
+        attention_mask (B, T): 1 = token, 0 = padding (all 1 if None).  token_type_ids (B, T): segment of each
+        token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection first.  attentions: the
+        weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in training mode with dropout.
+        """
+        input_ids, token_type_ids = self._integers(input_ids), self._integers(token_type_ids)
+        if input_ids is not None:
+            if input_ids.ndim != 2:
+                raise UserError(f"input_ids of shape {input_ids.shape}; wanted (sequences, tokens)")
+            check_ids("input_ids", input_ids, self.config.vocab_size)
+        if token_type_ids is not None:
+            check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size)
+        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)
+        bias = None
+        if attention_mask is not None:
+            bias = padding_bias(self._integers(attention_mask), embedded.dtype)
+        states, attentions = self.encoder(embedded, bias, rng, output_attentions)
+        pooler = getattr(self, "pooler", None)
+        return ModelOutput(last_hidden_state=states[-1],
+                           pooler_output=ops.tanh(pooler(states[-1][:, 0])) if pooler else None,
+                           hidden_states=tuple(states) if output_hidden_states else None,
+                           attentions=tuple(attentions) if output_attentions else None)

@@ -1,0 +1,76 @@
+"""Multi-head self-attention as ALBERT has it, and its padding mask.  Taught in lesson 08."""
+
+import math
+
+from . import ops
+from .backend import xp_of
+from .nn import Dropout, LayerNorm, Linear, Module
+
+
+def padding_bias(attention_mask, dtype):
+    """(B, T) of 1 (token) and 0 (padding) -> (B, 1, 1, T) of 0 and -10000, or None if nothing is padded.
+
+    Added to the scaled scores of every query and head (google-research/albert, modeling.py).  A sequence
+    that is all padding is shifted by the same amount everywhere and stays finite.
+    """
+    xp = xp_of(attention_mask)
+    if xp.__name__ == "numpy" and attention_mask.all():        # on a GPU looking would mean waiting
+        return None
+    return ((attention_mask[:, None, None, :] == 0) * -10000.0).astype(dtype)
+
+
+def split_heads(x, num_heads):
+    """(B, T, H) -> (B, N, T, D) of Tensors.
+
+    A plain reshape to (B, N, T, D) would deal out tokens, not features, to the heads: the transpose matters.
+    """
+    B, T, H = x.shape
+    return x.reshape(B, T, num_heads, H // num_heads).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x):
+    """(B, N, T, D) -> (B, T, H) of Tensors."""
+    B, N, T, D = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(B, T, N * D)
+
+
+def attend(q, k, v, bias, num_heads, dropout=None):
+    """Attention spelled out in single ops: (B, T, H) x 3 -> (B, T, H), weights (B, N, T, T).
+
+    The definition that the fused ops.attention is tested against, and the path that shows the weights.
+    """
+    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, T, D)
+    scores = q @ k.transpose(0, 1, 3, 2) * (1 / math.sqrt(q.shape[-1]))
+    weights = ops.softmax(scores if bias is None else scores + bias)
+    if dropout:
+        weights = ops.dropout(weights, **dropout)
+    return merge_heads(weights @ v), weights
+
+
+class AlbertAttention(Module):
+    """Self-attention, its output projection and the first of a layer's two post-LN residual sums.
+
+    LayerNorm(dropout(dense(attention(q, k, v))) + hidden): (B, T, H) -> (B, T, H).
+    """
+
+    def __init__(self, rng, config):
+        H, std = config.hidden_size, config.initializer_range
+        self.num_heads = config.num_attention_heads
+        self.query = Linear(rng, H, H, std)
+        self.key = Linear(rng, H, H, std)
+        self.value = Linear(rng, H, H, std)
+        self.dense = Linear(rng, H, H, std)
+        self.LayerNorm = LayerNorm(H, config.layer_norm_eps)
+        self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
+        self.output_dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden, bias=None, rng=None, output_attentions=False):
+        """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or None)."""
+        q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)
+        dropout = self.attention_dropout.key(rng)
+        if output_attentions:
+            context, weights = attend(q, k, v, bias, self.num_heads, dropout)
+        else:
+            context, weights = ops.attention(q, k, v, bias, num_heads=self.num_heads, **(dropout or {})), None
+        projected = self.output_dropout(self.dense(context), rng)                # (B, T, H)
+        return self.LayerNorm(projected, hidden), weights

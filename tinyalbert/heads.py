@@ -1,0 +1,247 @@
+"""The heads on ALBERT's encoder: pretraining, and one for each kind of fine-tuning task.
+
+Every model takes its targets as `labels` and returns the mean loss in `loss`, its terms in `losses`, and
+logits in transformers' names.  `loss_counts` tells over how many targets each mean goes, so that a batch cut
+into parts (threads, ranks, accumulation) has the loss of the whole: sum of mean * count / total count.
+-100 marks a position that is no target.  Taught in lessons 05, 13 and 14.
+"""
+
+import numpy as np
+
+from . import ops
+from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel, check_ids
+from .backend import DEFAULT_DTYPE, UserError, to_device, to_host
+from .config import AlbertConfig
+from .nn import Dropout, LayerNorm, Linear, Module, Parameter
+
+IGNORE = -100
+
+
+def labelled_positions(labels):
+    """Where the targets are: labels (B, T) -> flat positions (M,) and their labels (M,), on the host."""
+    flat = to_host(labels).reshape(-1)
+    positions = np.flatnonzero(flat != IGNORE)
+    return positions, flat[positions]
+
+
+class MaskedLMHead(Module):
+    """Hidden states to scores over the vocabulary: dense H->E, activation, layer norm, tied decoder, bias.
+
+    The decoder's weight is the word embedding table itself, which so gets gradients from both ends.
+    """
+
+    def __init__(self, rng, config):
+        E = config.embedding_size
+        self.dense = Linear(rng, config.hidden_size, E, config.initializer_range)
+        self.LayerNorm = LayerNorm(E, config.layer_norm_eps)
+        self.bias = Parameter(np.zeros(config.vocab_size, DEFAULT_DTYPE))                # (V,)
+        self.activation = ACTIVATIONS[config.hidden_act]
+
+    def forward(self, hidden, table):
+        """(..., H), table (V, E) -> (..., V)."""
+        return ops.linear(self.LayerNorm(self.activation(self.dense(hidden))), table, self.bias)
+
+
+class SentenceOrderHead(Module):
+    """Pooled vector to two scores: 0 = segments in order, 1 = swapped (Lan et al. 2020, §3.1)."""
+
+    def __init__(self, rng, config):
+        self.dropout = Dropout(config.classifier_dropout_prob if config.sop_dropout else 0.0)
+        self.classifier = Linear(rng, config.hidden_size, 2, config.initializer_range)
+
+    def forward(self, pooled, rng=None):
+        return self.classifier(self.dropout(pooled, rng))                                # (B, 2)
+
+
+class HeadModel(PreTrainedModel):
+    """An encoder under `albert.`, and a head; the base of the models below."""
+
+    pooled = True                                # whether the model owns the pooler
+
+    def __init__(self, config=None, seed=0):
+        self.config = config or AlbertConfig()
+        rng = np.random.default_rng(seed)
+        self.albert = AlbertModel(self.config, add_pooling_layer=self.pooled, rng=rng)
+        self.build_head(rng, self.config)
+
+    def _masked_lm(self, hidden, labels):
+        """Scores at the labelled positions only, about 15 % of the rows of the largest product: the mean loss.
+
+        hidden (B, T, H), labels (B, T) -> loss ().
+        """
+        positions, targets = labelled_positions(labels)
+        check_ids("labels", targets, self.config.vocab_size)
+        device = self.device()
+        rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), to_device(positions, device))     # (M, H)
+        logits = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)               # (M, V)
+        return ops.cross_entropy(logits, to_device(targets, device))
+
+    def _all_logits(self, hidden):
+        return self.predictions(hidden, self.albert.embeddings.word_embeddings.weight)
+
+
+class AlbertForPreTraining(HeadModel):
+    """Masked words and sentence order at once; the loss is the sum of both means."""
+
+    def build_head(self, rng, config):
+        self.predictions = MaskedLMHead(rng, config)
+        self.sop_classifier = SentenceOrderHead(rng, config)
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None,
+                sentence_order_label=None, rng=None, **options):
+        """labels (B, T): original ids of masked tokens, else -100.  sentence_order_label (B,): 0 or 1.
+
+        Returns loss, losses, sop_logits (B, 2) and prediction_logits (B, T, V), the last computed when read.
+        """
+        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        hidden, losses = out.last_hidden_state, {}
+        sop_logits = self.sop_classifier(out.pooler_output, rng)
+        if labels is not None:
+            losses["mlm"] = self._masked_lm(hidden, labels)
+        if sentence_order_label is not None and self.config.sentence_task != "none":
+            losses["sop"] = ops.cross_entropy(sop_logits, self._integers(sentence_order_label))
+        loss = losses["mlm"] + losses["sop"] if len(losses) == 2 else next(iter(losses.values()), None)
+        return ModelOutput({"prediction_logits": lambda: self._all_logits(hidden)}, loss=loss, losses=losses,
+                           sop_logits=sop_logits, hidden_states=out.hidden_states, attentions=out.attentions,
+                           last_hidden_state=hidden)
+
+    def loss_counts(self, labels=None, sentence_order_label=None, **_):
+        """Targets of each term: {"mlm": masked tokens, "sop": sequences}."""
+        counts = {}
+        if labels is not None:
+            counts["mlm"] = int((to_host(labels) != IGNORE).sum())
+        if sentence_order_label is not None and self.config.sentence_task != "none":
+            counts["sop"] = len(sentence_order_label)
+        return counts
+
+
+class AlbertForMaskedLM(HeadModel):
+    """Masked words alone; no pooler."""
+
+    pooled = False
+
+    def build_head(self, rng, config):
+        self.predictions = MaskedLMHead(rng, config)
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
+        """labels (B, T), -100 where there is no target.  Returns loss and logits (B, T, V), computed when read."""
+        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        hidden = out.last_hidden_state
+        loss = None if labels is None else self._masked_lm(hidden, labels)
+        return ModelOutput({"logits": lambda: self._all_logits(hidden)}, loss=loss,
+                           losses={} if loss is None else {"mlm": loss}, last_hidden_state=hidden,
+                           hidden_states=out.hidden_states, attentions=out.attentions)
+
+    def loss_counts(self, labels=None, **_):
+        """{"mlm": masked tokens}."""
+        return {} if labels is None else {"mlm": int((to_host(labels) != IGNORE).sum())}
+
+
+class _ClassifierModel(HeadModel):
+    """Dropout and one linear layer, on the pooled vector or on every token's."""
+
+    outputs = None                               # fixed number of scores, or None: config.num_labels
+
+    def build_head(self, rng, config):
+        self.dropout = Dropout(config.classifier_dropout_prob)
+        self.classifier = Linear(rng, config.hidden_size, self.outputs or config.num_labels, config.initializer_range)
+
+    def _result(self, out, logits, labels, loss_function=ops.cross_entropy):
+        loss = None
+        if labels is not None:
+            labels = np.asarray(to_host(labels))
+            if loss_function is ops.cross_entropy:
+                check_ids("labels", labels[labels != IGNORE], logits.shape[-1])
+            else:
+                labels = labels.reshape(logits.shape).astype(logits.dtype)
+            loss = loss_function(logits, to_device(labels, self.device()))
+        return ModelOutput(loss=loss, losses={} if loss is None else {"classification": loss}, logits=logits,
+                           hidden_states=out.hidden_states, attentions=out.attentions)
+
+    def loss_counts(self, labels=None, **_):
+        """{"classification": labels that count}."""
+        return {} if labels is None else {"classification": int((to_host(labels) != IGNORE).sum())}
+
+
+class AlbertForSequenceClassification(_ClassifierModel):
+    """One label, several labels or one number for each sequence.
+
+    config.problem_type: "single_label_classification" (cross-entropy), "multi_label_classification"
+    (binary cross-entropy), "regression" (mean squared error); by default regression if num_labels is 1.
+    """
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
+        """labels (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  Returns loss and logits (B, num_labels)."""
+        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        logits = self.classifier(self.dropout(out.pooler_output, rng))
+        kind = self.config.problem_type or ("regression" if self.config.num_labels == 1 else
+                                            "single_label_classification")
+        losses = {"regression": ops.mse, "single_label_classification": ops.cross_entropy,
+                  "multi_label_classification": ops.bce_with_logits}
+        if kind not in losses:
+            raise UserError(f"problem_type {kind!r} is unknown; wanted one of {', '.join(losses)}")
+        return self._result(out, logits, labels, losses[kind])
+
+
+class AlbertForTokenClassification(_ClassifierModel):
+    """One label for each token (names, parts of speech); -100 for tokens that don't count.  No pooler."""
+
+    pooled = False
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
+        """labels (B, T).  Returns loss and logits (B, T, num_labels)."""
+        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        return self._result(out, self.classifier(self.dropout(out.last_hidden_state, rng)), labels)
+
+
+class AlbertForMultipleChoice(_ClassifierModel):
+    """Which of C texts fits: each is read on its own and given one score."""
+
+    outputs = 1
+
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
+        """input_ids (B, C, T), labels (B,) in 0..C-1.  Returns loss and logits (B, C)."""
+        B, C, T = np.shape(input_ids)
+        flat = [None if a is None else to_host(a).reshape(B * C, T) if not hasattr(a, "reshape") else a.reshape(B * C, T)
+                for a in (input_ids, attention_mask, token_type_ids)]
+        out = self.albert(*flat, rng=rng, **options)
+        return self._result(out, self.classifier(self.dropout(out.pooler_output, rng)).reshape(B, C), labels)
+
+
+class AlbertForQuestionAnswering(HeadModel):
+    """Start and end of the answer in the text.  No pooler, no dropout."""
+
+    pooled = False
+
+    def build_head(self, rng, config):
+        self.qa_outputs = Linear(rng, config.hidden_size, 2, config.initializer_range)
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, start_positions=None,
+                end_positions=None, rng=None, **options):
+        """start_positions, end_positions (B,); a position outside the window is no target.
+
+        Returns loss (the mean of both cross-entropies), start_logits and end_logits (B, T).
+        """
+        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        logits = self.qa_outputs(out.last_hidden_state)                                  # (B, T, 2)
+        start, end = logits[:, :, 0], logits[:, :, 1]
+        loss, losses = None, {}
+        if start_positions is not None and end_positions is not None:
+            targets = [self._positions(p, start.shape[1]) for p in (start_positions, end_positions)]
+            losses = {"start": ops.cross_entropy(start, targets[0]) * 0.5, "end": ops.cross_entropy(end, targets[1]) * 0.5}
+            loss = losses["start"] + losses["end"]
+        return ModelOutput(loss=loss, losses=losses, start_logits=start, end_logits=end,
+                           hidden_states=out.hidden_states, attentions=out.attentions)
+
+    def _positions(self, positions, T):
+        """Positions on the model's device, -100 where they lie outside the T tokens of the window."""
+        positions = np.asarray(to_host(positions))
+        return to_device(np.where((positions >= 0) & (positions < T), positions, IGNORE), self.device())
+
+    def loss_counts(self, input_ids=None, start_positions=None, end_positions=None, **_):
+        """{"start": ..., "end": ...}: positions that lie inside the window."""
+        if start_positions is None or end_positions is None:
+            return {}
+        T = np.shape(input_ids)[1]
+        return {name: int(((to_host(p) >= 0) & (to_host(p) < T)).sum())
+                for name, p in (("start", start_positions), ("end", end_positions))}

@@ -1,0 +1,196 @@
+"""Parameters and the modules that hold them: Linear, Embedding, LayerNorm, Dropout.
+
+A Module is a named tree of Parameters and nothing more; the names are those of the released checkpoints, so
+`state_dict()` needs no rename table.  Linear weights are [out, in].  Modules start in evaluation mode;
+`model.train()` turns dropout on.  Taught in lessons 06, 07 and 09.
+"""
+
+import numpy as np
+
+from . import ops
+from .backend import DEFAULT_DTYPE, UserError, device_of, to_device, to_host
+from .tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A Tensor that training changes; optimisers write to its .data between two steps."""
+
+    __slots__ = ()
+
+    def __init__(self, data):
+        super().__init__(data, requires_grad=True)
+
+
+def truncated_normal(rng, shape, std):
+    """Normal values of scale `std`, redrawn beyond two of them (google-research/albert, create_initializer).
+
+    The resulting standard deviation is 0.8796 * std.  Drawn on the host, so every device starts the same.
+    """
+    values = rng.standard_normal(shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+    return (values * std).astype(DEFAULT_DTYPE)
+
+
+class DropoutRng:
+    """Keys for the dropout calls of one forward pass, a new one for each call.
+
+    The masks depend on (seed, number of the call, row of the whole batch), see ops.dropout_mask; first_row
+    says which row of the whole batch is row 0 of the part at hand.
+    """
+
+    def __init__(self, seed, first_row=0):
+        self.first_row, self._words = first_row, np.random.SeedSequence(seed)
+        self._base, self._calls = int(self._words.generate_state(1)[0]), 0
+
+    def next_key(self):
+        """A 32-bit key for the next dropout call."""
+        self._calls += 1
+        return (self._base + self._calls * 0x85EBCA6B) & 0xFFFFFFFF
+
+
+class Module:
+    """A tree of Parameters, named by the attributes that hold them, in the order of their assignment."""
+
+    training = False
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    def _children(self):
+        """(name, Parameter or Module) of this node; the members of a list are named 0, 1, ..."""
+        for name, value in vars(self).items():
+            if isinstance(value, (Parameter, Module)):
+                yield name, value
+            elif isinstance(value, list):
+                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, (Parameter, Module)))
+
+    def modules(self):
+        """This module and all below it."""
+        yield self
+        for _, child in self._children():
+            if isinstance(child, Module):
+                yield from child.modules()
+
+    def _paths(self, prefix=""):
+        """(name, Parameter) for every path, a shared Parameter once for each of its names."""
+        for name, child in self._children():
+            if isinstance(child, Parameter):
+                yield prefix + name, child
+            else:
+                yield from child._paths(f"{prefix}{name}.")
+
+    def named_parameters(self):
+        """(name, Parameter) in order, each Parameter once, under its first name."""
+        seen = set()
+        for name, parameter in self._paths():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self):
+        """The Parameters, each once."""
+        return [p for _, p in self.named_parameters()]
+
+    def num_parameters(self):
+        """How many numbers training can change; shared ones count once."""
+        return int(np.sum([p.size for p in self.parameters()], dtype=np.int64))
+
+    def state_dict(self):
+        """{name: array}, a view of the parameters, in the names of the released checkpoints."""
+        return {name: p.data for name, p in self._paths()}
+
+    def load_state_dict(self, state, strict=True):
+        """Copy arrays into the parameters; returns (missing names, unexpected names).
+
+        strict: refuse, before anything is changed, if there are any.  Wrong shapes are always refused.
+        """
+        own = dict(self._paths())
+        missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
+        wrong = [f"{n}: got {tuple(np.shape(state[n]))}, wanted {p.shape}"
+                 for n, p in own.items() if n in state and tuple(np.shape(state[n])) != p.shape]
+        if wrong or (strict and (missing or unexpected)):
+            raise UserError("this state does not fit the model; " + "; ".join(
+                f"{what}: {', '.join(names)}" for what, names in
+                (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)) if names))
+        for name, p in own.items():
+            if name in state:
+                p.data[...] = to_device(np.asarray(to_host(state[name]), dtype=p.dtype), device_of(p.data))
+        return missing, unexpected
+
+    def train(self, mode=True):
+        """Turn dropout on (or off with mode=False) in this module and all below it; returns self."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Turn dropout off; returns self."""
+        return self.train(False)
+
+    def to(self, device):
+        """Move the parameters to "cpu" or "gpu"; returns self."""
+        for p in self.parameters():
+            p.data = to_device(p.data, device)
+        return self
+
+    def astype(self, dtype):
+        """Change the parameters' precision (float64 for gradient checks); returns self."""
+        for p in self.parameters():
+            p.data = p.data.astype(dtype)
+        return self
+
+
+class Linear(Module):
+    """x Wᵀ + b: (..., I) -> (..., O)."""
+
+    def __init__(self, rng, inputs, outputs, std=0.02):
+        self.weight = Parameter(truncated_normal(rng, (outputs, inputs), std))   # (O, I)
+        self.bias = Parameter(np.zeros(outputs, DEFAULT_DTYPE))                  # (O,)
+
+    def forward(self, x):
+        return ops.linear(x, self.weight, self.bias)
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by id: int (...) -> (..., E)."""
+
+    def __init__(self, rng, rows, width, std=0.02):
+        self.weight = Parameter(truncated_normal(rng, (rows, width), std))       # (V, E)
+
+    def forward(self, ids):
+        return ops.embedding(self.weight, ids)
+
+
+class LayerNorm(Module):
+    """Layer norm over the last axis, gain 1 and shift 0 at the start; with a residual, norm of the sum."""
+
+    def __init__(self, width, eps=1e-12):
+        self.weight = Parameter(np.ones(width, DEFAULT_DTYPE))                   # (H,) gamma
+        self.bias = Parameter(np.zeros(width, DEFAULT_DTYPE))                    # (H,) beta
+        self.eps = eps
+
+    def forward(self, x, residual=None):
+        if residual is None:
+            return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
+        return ops.add_layer_norm(x, residual, self.weight, self.bias, eps=self.eps)
+
+
+class Dropout(Module):
+    """Dropout with probability p while training; otherwise x itself."""
+
+    def __init__(self, p):
+        self.p = p
+
+    def key(self, rng):
+        """Static arguments of this call's mask, or None when nothing is dropped."""
+        if not (self.training and self.p):
+            return None
+        if rng is None:
+            raise UserError(f"a model in training mode with dropout {self.p} was called without rng; pass "
+                            "rng=DropoutRng(seed), or switch dropout off with model.eval()")
+        return {"p": self.p, "key": rng.next_key(), "first_row": rng.first_row}
+
+    def forward(self, x, rng=None):
+        static = self.key(rng)
+        return ops.dropout(x, **static) if static else x
