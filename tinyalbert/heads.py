@@ -202,8 +202,8 @@ class AlbertForMultipleChoice(_ClassifierModel):
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """input_ids (B, C, T), labels (B,) in 0..C-1.  Returns loss and logits (B, C)."""
         B, C, T = np.shape(input_ids)
-        flat = [None if a is None else to_host(a).reshape(B * C, T) if not hasattr(a, "reshape") else a.reshape(B * C, T)
-                for a in (input_ids, attention_mask, token_type_ids)]
+        flat = [None if a is None else self._integers(a).reshape(B * C, T)
+                for a in (input_ids, attention_mask, token_type_ids)]                    # (B * C, T) each
         out = self.albert(*flat, rng=rng, **options)
         return self._result(out, self.classifier(self.dropout(out.pooler_output, rng)).reshape(B, C), labels)
 
@@ -228,7 +228,8 @@ class AlbertForQuestionAnswering(HeadModel):
         loss, losses = None, {}
         if start_positions is not None and end_positions is not None:
             targets = [self._positions(p, start.shape[1]) for p in (start_positions, end_positions)]
-            losses = {"start": ops.cross_entropy(start, targets[0]) * 0.5, "end": ops.cross_entropy(end, targets[1]) * 0.5}
+            losses = {"start": ops.cross_entropy(start, targets[0]) * 0.5,
+                      "end": ops.cross_entropy(end, targets[1]) * 0.5}
             loss = losses["start"] + losses["end"]
         return ModelOutput(loss=loss, losses=losses, start_logits=start, end_logits=end,
                            hidden_states=out.hidden_states, attentions=out.attentions)
