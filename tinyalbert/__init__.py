@@ -1,1 +1,39 @@
-"""ALBERT, whole, in NumPy."""
+"""ALBERT, whole, in NumPy: every gradient by hand, trained on a laptop, moved to a GPU by changing one word.
+
+Reading order: backend, tensor, kernels/ (skip it), ops, gradcheck, nn, config, attention, checkpoint, albert,
+heads, tokenizer, optim, parallel, training, pretraining/, tasks/, plots, cli.  `python -m tinyalbert` names
+the lessons.  Names below are imported when they are first used, so that `import tinyalbert` is quick.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "config": ["AlbertConfig"],
+    "tensor": ["Tensor", "no_grad", "backward", "use_kernels"],
+    "backend": ["UserError"],
+    "gradcheck": ["gradcheck"],
+    "nn": ["DropoutRng", "Parameter", "Module"],
+    "albert": ["AlbertModel"],
+    "heads": ["AlbertForPreTraining", "AlbertForMaskedLM", "AlbertForSequenceClassification",
+              "AlbertForTokenClassification", "AlbertForQuestionAnswering", "AlbertForMultipleChoice"],
+    "tokenizer": ["AlbertTokenizer"],
+    "optim": ["AdamW", "LAMB"],
+    "training": ["Trainer"],
+    "pipelines": ["pipeline"],
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"tinyalbert has no {name}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

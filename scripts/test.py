@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Run the tests: makes .venv, installs what they need, and runs them.
+
+    python3 scripts/test.py           the whole suite on NumPy (minutes)
+    python3 scripts/test.py --all     also on the fake device, every lesson three ways, the real CuPy on the
+                                      CPU, and the deep profile of the gradient checks
+    python3 scripts/test.py --parity  comparisons with PyTorch and transformers (installs both: large)
+    python3 scripts/test.py tests/test_ops.py -k gelu      one file or one test, as pytest takes them
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+import environment
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="everything that needs no GPU (under 25 minutes on 2 cores)")
+    parser.add_argument("--parity", action="store_true", help="compare with PyTorch and transformers")
+    options, rest = parser.parse_known_args()
+    environment.enter(["test", "parity"] if options.parity else ["test"])
+
+    root = environment.ROOT
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")     # test workers run side by side
+
+    def run(name, *command, **more):
+        start = time.perf_counter()
+        print(f"\n=== {name}", flush=True)
+        code = subprocess.run([sys.executable, "-m", *command], cwd=root, env={**os.environ, **more}).returncode
+        stages.append((name, code, time.perf_counter() - start))
+
+    stages = []
+    pytest = ("pytest", "-n", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
+    if rest:
+        run("pytest", "pytest", *rest)
+    elif options.parity:
+        run("parity with PyTorch and transformers", *pytest, "tests", "-k", "parity")
+    else:
+        run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
+        run("tests", *pytest, "tests", HYPOTHESIS_PROFILE="ci")
+    if options.all:
+        run("gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep")
+    print()
+    for name, code, seconds in stages:
+        print(f"{'passed' if code == 0 else 'FAILED':8s}{name:42s}{seconds:7.0f} s")
+    failed = [name for name, code, _ in stages if code]
+    print("all passed" if not failed else f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

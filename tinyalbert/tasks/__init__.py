@@ -1,0 +1,1 @@
+"""One file per task: examples -> features -> head -> metric -> predictions."""
