@@ -13,7 +13,6 @@ _PUBLIC = {
     "config": ["AlbertConfig"],
     "tensor": ["Tensor", "no_grad", "backward", "use_kernels"],
     "backend": ["UserError"],
-    "gradcheck": ["gradcheck"],
     "nn": ["DropoutRng", "Parameter", "Module"],
     "albert": ["AlbertModel"],
     "heads": ["AlbertForPreTraining", "AlbertForMaskedLM", "AlbertForSequenceClassification",
