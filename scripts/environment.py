@@ -34,7 +34,8 @@ def enter(extras):
         print(f"Making a virtual environment in {folder.name} ...", flush=True)
         made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
         if made.returncode:
-            sys.exit(f"python -m venv failed:\n{made.stdout}{made.stderr}\nOn Debian and Ubuntu: apt install python3-venv")
+            sys.exit(f"python -m venv failed:\n{made.stdout}{made.stderr}\n"
+                     "On Debian and Ubuntu: apt install python3-venv")
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()[:16]
     for extra in extras:
         stamp = folder / f".installed-{extra}"

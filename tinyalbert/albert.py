@@ -171,7 +171,8 @@ class AlbertModel(PreTrainedModel):
 
     def __init__(self, config=None, seed=0, add_pooling_layer=True, rng=None):
         self.config = config = config or AlbertConfig()
-        rng = rng or np.random.default_rng(seed)
+        if rng is None and seed is not None:     # seed None: shapes only, no values
+            rng = np.random.default_rng(seed)
         self.embeddings = AlbertEmbeddings(rng, config)
         self.encoder = AlbertEncoder(rng, config)
         if add_pooling_layer:

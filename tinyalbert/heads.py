@@ -60,8 +60,8 @@ class HeadModel(PreTrainedModel):
 
     def __init__(self, config=None, seed=0):
         self.config = config or AlbertConfig()
-        rng = np.random.default_rng(seed)
-        self.albert = AlbertModel(self.config, add_pooling_layer=self.pooled, rng=rng)
+        rng = None if seed is None else np.random.default_rng(seed)      # None: shapes only, no values
+        self.albert = AlbertModel(self.config, seed=None, add_pooling_layer=self.pooled, rng=rng)
         self.build_head(rng, self.config)
 
     def _masked_lm(self, hidden, labels):

@@ -25,7 +25,10 @@ def truncated_normal(rng, shape, std):
     """Normal values of scale `std`, redrawn beyond two of them (google-research/albert, create_initializer).
 
     The resulting standard deviation is 0.8796 * std.  Drawn on the host, so every device starts the same.
+    With rng None the values are zeros that take no memory: enough to ask a model for its shapes.
     """
+    if rng is None:
+        return np.broadcast_to(np.zeros((), DEFAULT_DTYPE), shape)
     values = rng.standard_normal(shape)
     while (outside := np.abs(values) > 2).any():
         values[outside] = rng.standard_normal(int(outside.sum()))

@@ -1,0 +1,83 @@
+"""What this machine has and what tinyalbert would use of it: `tinyalbert doctor`."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+
+import numpy as np
+
+from . import __version__
+from .backend import probe_gpu
+from .config import AlbertConfig
+from .heads import AlbertForPreTraining
+from .tensor import KERNELS, backward
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _memory():
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = (page * os.sysconf(f"SC_{name}_PAGES") / 2**30 for name in ("PHYS", "AVPHYS"))
+        return f"{total:.1f} GiB, {free:.1f} GiB free"
+    except (ValueError, AttributeError, OSError):
+        return "unknown"
+
+
+def product_rate(seconds=0.3, n=1024):
+    """GFLOP/s of float32 matrix products on one thread."""
+    from threadpoolctl import threadpool_limits
+    a = np.ones((n, n), dtype=np.float32)
+    with threadpool_limits(1, "blas"):
+        a @ a
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            a @ a
+            count += 1
+        return 2 * n**3 * count / (time.perf_counter() - start) / 1e9
+
+
+def gpu_step_difference():
+    """Largest relative difference between the gradients of one small step on the GPU and on NumPy."""
+    config = AlbertConfig.preset("tiny", vocab_size=500)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(5, 500, (4, 32)).astype(np.int32)
+    batch = {"input_ids": ids, "attention_mask": np.ones_like(ids),
+             "labels": np.where(rng.random(ids.shape) < 0.2, ids, -100), "sentence_order_label": np.array([0, 1, 0, 1], dtype=np.int32)}
+    sides = []
+    for device in ("cpu", "gpu"):
+        model = AlbertForPreTraining(config).to(device)
+        gradients = backward(model(**batch).loss)
+        sides.append({name: gradients[p] for name, p in model.named_parameters()})
+    return max(float(abs(g.get() - sides[0][name]).max() / abs(sides[0][name]).max()) for name, g in sides[1].items())
+
+
+def report(device=None):
+    """(text, everything asked for works): one line for each thing that matters."""
+    from threadpoolctl import threadpool_info
+
+    from .parallel import physical_cores
+    blas = next((f"{i['internal_api']} {i.get('version')} ({i.get('architecture', 'unknown')})"
+                 for i in threadpool_info() if i["user_api"] == "blas"), "none found")
+    state, seen, fix = probe_gpu()
+    lines = {"tinyalbert": __version__,
+             "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+             "NumPy": f"{np.__version__}, BLAS {blas}", "products": f"{product_rate():.0f} GFLOP/s on one thread",
+             "threads": f"{physical_cores()} replicas, one for each physical core, BLAS at one thread each",
+             "kernels": f"{len(KERNELS)} fused ops" if KERNELS else "off: plain ops only",
+             "memory": _memory(), "disk here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free",
+             "GPU": f"{state}: {seen}" + (f"; {fix}" if fix else ""), "MPI": f"mpi4py {_version('mpi4py')}",
+             **{p: _version(p) for p in ("sentencepiece", "safetensors", "threadpoolctl", "tqdm", "matplotlib")}}
+    ok = device != "gpu" or state == "ok"
+    if device == "gpu" and state == "ok":
+        difference = gpu_step_difference()
+        ok = difference < 1e-3
+        lines["GPU step"] = f"gradients of one step differ from NumPy's by {difference:.1e}; wanted below 1e-3"
+    return "\n".join(f"{name:14s}{value}" for name, value in lines.items()), ok
