@@ -50,7 +50,8 @@ def gpu_step_difference():
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 500, (4, 32)).astype(np.int32)
     batch = {"input_ids": ids, "attention_mask": np.ones_like(ids),
-             "labels": np.where(rng.random(ids.shape) < 0.2, ids, -100), "sentence_order_label": np.array([0, 1, 0, 1], dtype=np.int32)}
+             "labels": np.where(rng.random(ids.shape) < 0.2, ids, -100),
+             "sentence_order_label": np.array([0, 1, 0, 1], dtype=np.int32)}
     sides = []
     for device in ("cpu", "gpu"):
         model = AlbertForPreTraining(config).to(device)

@@ -1,0 +1,186 @@
+"""What every lesson uses: predict, same, exercise, figure, show, finish.  Nothing here waits for input.
+
+A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`) and as a notebook.  With
+`--device gpu` the library's side of each comparison is computed on the GPU.
+"""
+
+import importlib.util
+import inspect
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))         # a lesson works without an installed package
+
+from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
+
+IN_NOTEBOOK = "ipykernel" in sys.modules
+DEVICE = "gpu" if "--device" in sys.argv[:-1] and sys.argv[sys.argv.index("--device") + 1] == "gpu" else "cpu"
+tally = {"same": 0, "right": 0, "open": 0, "wrong": 0}
+
+
+def lesson_name():
+    """The file name of the running lesson, without its ending: "05_softmax_and_cross_entropy"."""
+    if "TINYALBERT_LESSON" in os.environ:        # set by the notebooks, which have no file name
+        return os.environ["TINYALBERT_LESSON"]
+    return Path(sys.argv[0]).stem
+
+
+def put(array):
+    """An array on the device of this run (`--device gpu`, else the CPU)."""
+    return to_device(np.asarray(array), check_device(DEVICE))
+
+
+class predict:
+    """Ask before telling: p = predict("...", guess=None); ...; p.reveal(actual).  Put your guess in the call."""
+
+    def __init__(self, question, guess=None):
+        self.question, self.guess = question, guess
+        print(f"\n?  {question}")
+
+    def reveal(self, actual, form="{}"):
+        """Print the guess, if there is one, and what is true."""
+        mine = "(no guess yet: write one in the cell above and run again)"
+        print(f"   you said  {mine if self.guess is None else form.format(self.guess)}\n   it is     {form.format(actual)}")
+
+
+def same(mine, library, what, rtol=1e-10):
+    """Assert that what the lesson built equals the library's result."""
+    mine, library = np.asarray(to_host(mine)), np.asarray(to_host(library))
+    rtol = max(rtol, 1e-4) if DEVICE == "gpu" and library.dtype == np.float32 else rtol
+    np.testing.assert_allclose(mine, library, rtol=rtol, atol=rtol * max(1.0, float(np.abs(library).max(initial=0))),
+                               err_msg=what)
+    tally["same"] += 1
+    print(f"=  {what}: equal to the library's "
+          f"(largest difference {float(np.abs(mine - library).max(initial=0)):.1e})")
+
+
+def _answers():
+    """The functions of the file in TINYALBERT_ANSWERS, or none: how the tests put answers into a lesson."""
+    path = os.environ.get("TINYALBERT_ANSWERS")
+    return vars(_load(Path(path))) if path else {}
+
+
+def _load(path):
+    spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _mistakes(name):
+    """{what went wrong: function} of typical wrong answers, from lessons/solutions/<lesson>.py."""
+    path = HERE / "solutions" / f"{lesson_name()}.py"
+    return getattr(_load(path), "MISTAKES", {}).get(name, {}) if path.exists() else {}
+
+
+def _close(a, b):
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-7, atol=1e-10)
+
+
+def _run(function, args):
+    return function(*[a.copy() if isinstance(a, np.ndarray) else a for a in args])
+
+
+def diagnose(name, attempt, reference, trials):
+    """What is wrong with an attempt, in words, or None if it is right on every trial."""
+    for args in trials:
+        want = _run(reference, args)
+        try:
+            got = _run(attempt, args)
+        except Exception as error:               # a learner's bug is a result here, not a crash of the lesson
+            return f"it stopped with {type(error).__name__}: {error}"
+        if not isinstance(want, (np.ndarray, np.generic, float, int)):
+            if got != want:
+                return f"for {args!r} it gave {got!r}, wanted {want!r}"
+            continue
+        try:
+            got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+        except (TypeError, ValueError):
+            return f"it returned a {type(got).__name__}, wanted numbers of shape {np.shape(want)}"
+        if _close(got, want):
+            continue
+        for what, mistake in _mistakes(name).items():
+            if all(_close(_run(attempt, t), _run(mistake, t)) for t in trials):
+                return what
+        if got.shape != want.shape:
+            same_numbers = got.size == want.size and np.allclose(np.sort(got.ravel()), np.sort(want.ravel()))
+            return (f"shape {got.shape}, wanted {want.shape}"
+                    + ("; the numbers are right: transposed or reshaped" if same_numbers else ""))
+        if got.ndim > 1 and got.shape[-1] == got.shape[-2] and _close(got.swapaxes(-1, -2), want):
+            return "transposed: right after swapping the last two axes"
+        if not np.isfinite(got).all():
+            return f"{int((~np.isfinite(got)).sum())} values are not finite"
+        ratio = float((got * want).sum() / (want * want).sum()) if (want * want).sum() else 0.0
+        if ratio and np.allclose(got, ratio * want, rtol=1e-6):
+            return f"right up to a factor of {ratio:.6g}"
+        if np.allclose(got - want, (got - want).flat[0], rtol=1e-6):
+            return f"right up to a constant: every value is {float((got - want).flat[0]):+.6g} off"
+        place = np.unravel_index(np.abs(got - want).argmax(), got.shape)
+        return f"largest error {np.abs(got - want).max():.2g}, at index {tuple(int(i) for i in place)}"
+    return None
+
+
+def exercise(reference, trials, hint):
+    """Decorate a stub whose body is `...`.  The judge is `reference`, the library's own function if there is one.
+
+    trials: tuples of arguments.  Untouched stubs are counted as open, wrong answers explained.
+    """
+    def judge(stub):
+        attempt = _answers().get(stub.__name__, stub)
+        if _run(attempt, trials[0]) is None if attempt is stub else False:
+            tally["open"] += 1
+            print(f"-  exercise {stub.__name__}: open. Hint: {hint}")
+            return reference                     # what follows in the lesson works with the library's version
+        problem = diagnose(stub.__name__, attempt, reference, trials)
+        if problem:
+            tally["wrong"] += 1
+            print(f"x  exercise {stub.__name__}: {problem}. Hint: {hint}")
+            return reference
+        tally["right"] += 1
+        print(f"+  exercise {stub.__name__}: right, on {len(trials)} trials")
+        return attempt
+    return judge
+
+
+def figure(fig, name):
+    """Save a figure as lessons/figures/<number>_<name>.png; a notebook shows it as well."""
+    folder = HERE / "figures"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{lesson_name()[:2]}_{name}.png"
+    fig.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    print(f"   figure: lessons/figures/{path.name}")
+    if not IN_NOTEBOOK:
+        import matplotlib.pyplot as plt
+        plt.close(fig)
+
+
+def pyplot():
+    """matplotlib's pyplot, set up the same way for every lesson, drawing to files unless in a notebook."""
+    import matplotlib
+    if not IN_NOTEBOOK:
+        matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    plt.rcParams.update({"figure.figsize": (6.4, 3.6), "axes.spines.top": False, "axes.spines.right": False,
+                         "axes.titlesize": 11, "font.size": 9, "image.cmap": "Greys", "svg.hashsalt": "tinyalbert"})
+    return plt
+
+
+def show(thing):
+    """Print the library's own source of a function or class, with its file and line."""
+    thing = getattr(thing, "raw", thing)
+    lines, start = inspect.getsourcelines(thing)
+    path = Path(inspect.getsourcefile(thing)).relative_to(HERE.parent)
+    print(f"\n--- {path}:{start}\n{''.join(lines).rstrip()}\n")
+
+
+def finish():
+    """Last line of a lesson: what was shown equal, and how the exercises stand; exit code 1 if one is wrong."""
+    print(f"\n{lesson_name()}: {tally['same']} times equal to the library; exercises: {tally['right']} right, "
+          f"{tally['open']} open, {tally['wrong']} wrong")
+    if tally["wrong"] and not IN_NOTEBOOK:
+        sys.exit(1)
