@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ class predict:
     def reveal(self, actual, form="{}"):
         """Print the guess, if there is one, and what is true."""
         mine = "(no guess yet: write one in the cell above and run again)"
-        print(f"   you said  {mine if self.guess is None else form.format(self.guess)}\n   it is     {form.format(actual)}")
+        print("   you said ", mine if self.guess is None else form.format(self.guess))
+        print("   it is    ", form.format(actual))
 
 
 def same(mine, library, what, rtol=1e-10):
@@ -149,6 +151,8 @@ def exercise(reference, trials, hint):
 
 def figure(fig, name):
     """Save a figure as lessons/figures/<number>_<name>.png; a notebook shows it as well."""
+    for ax in fig.axes:                          # titles are sentences: break long ones
+        ax.set_title(textwrap.fill(ax.get_title(), 72))
     folder = HERE / "figures"
     folder.mkdir(exist_ok=True)
     path = folder / f"{lesson_name()[:2]}_{name}.png"

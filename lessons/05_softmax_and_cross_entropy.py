@@ -1,0 +1,219 @@
+# %% [markdown]
+# # 05 · Softmax and cross-entropy
+# **Needs** 03 (broadcasting), 04 (vjps) · **Builds** `ops.softmax`, `ops.log_softmax`, `ops.cross_entropy`
+# · **Paper** Devlin et al. 2019, §3.1 (the masked-word loss) · **Runs in** a few seconds
+#
+# A model ends in *scores*, one number for every word of the vocabulary: any number, the larger the better.
+# Training needs *probabilities*: positive numbers that sum to 1. Softmax turns the first into the second,
+# and cross-entropy says how badly the probabilities did. Every masked word, every sentence pair and every
+# label that ALBERT learns from passes through these two functions.
+# %%
+import numpy as np
+from _check import exercise, figure, finish, predict, pyplot, put, same, show
+
+from tinyalbert import ops
+
+NEEDS = ["03", "04"]
+TEACHES = ["ops.softmax", "ops.log_softmax", "ops.cross_entropy"]
+rng = np.random.default_rng(5)
+
+# %%
+p = predict("Add 100 to every score of a row. What happens to the largest probability? (a number to multiply it by)",
+            guess=None)
+
+# %% [markdown]
+# ## Build it: from scores to probabilities
+# The exponential makes every number positive, the sum makes them add up to 1. First with a loop, one row
+# at a time, so that nothing is hidden.
+# %%
+def softmax_loop(scores):
+    rows = []
+    for row in scores:                           # one row of scores
+        positive = [np.exp(s) for s in row]      # e to the power of each
+        rows.append([value / sum(positive) for value in positive])
+    return np.array(rows)
+
+
+scores = rng.standard_normal((3, 5))             # (3, 5): three rows of five scores
+print(softmax_loop(scores).round(3))
+print("each row sums to", softmax_loop(scores).sum(axis=1))
+
+# %% [markdown]
+# With arrays it is one line, and `axis=-1` says "along the last axis", whatever comes before it.
+# %%
+def softmax_overflowing(x):
+    e = np.exp(x)
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+same(softmax_loop(scores), ops.softmax.raw(put(scores))[0], "softmax of small scores")
+
+# %%
+before, after = softmax_overflowing(scores)[0].max(), softmax_overflowing(scores + 100)[0].max()
+p.reveal(after / before, "{:.6f}")
+
+# %% [markdown]
+# Adding the same number c to a row multiplies every exponential by e^c, in the numerator and in the sum: it
+# cancels. Only *differences* of scores matter.
+#
+# ## Break it: large scores
+# The definition is right and the code is not yet good. `exp` grows fast: in float32 everything above about
+# 88 is infinite, and infinity divided by infinity is no number at all.
+# %%
+with np.errstate(over="ignore", invalid="ignore"):
+    broken = softmax_overflowing(np.array([[10.0, 50.0, 100.0]], dtype=np.float32))
+print("scores 10, 50, 100 give", broken)
+assert np.isnan(broken).any()
+
+# %% [markdown]
+# Since only differences matter we may subtract the largest score first. Then the largest exponent is 0 and
+# nothing can overflow; what underflows to 0 is a probability too small to count.
+# %%
+def softmax(x, axis=-1):
+    y = np.exp(x - x.max(axis=axis, keepdims=True))
+    return y / y.sum(axis=axis, keepdims=True)
+
+
+huge = np.array([[1e4, 0.0, -1e4], [3.0, 3.0, 3.0]])
+same(softmax(huge), ops.softmax.raw(put(huge))[0], "softmax of huge scores")
+
+# %%
+plt = pyplot()
+largest = np.linspace(0, 200, 201, dtype=np.float32)
+with np.errstate(over="ignore", invalid="ignore"):
+    plain = np.array([softmax_overflowing(np.array([s, s - 1], dtype=np.float32))[0] for s in largest])
+shifted = np.array([softmax(np.array([s, s - 1], dtype=np.float32))[0] for s in largest])
+fig, ax = plt.subplots()
+ax.plot(largest, shifted, color="0.7", lw=5)
+ax.plot(largest, plain, color="0.0", lw=1.5)
+limit = float(largest[np.isnan(plain)][0])
+ax.text(2, 0.752, "both")
+ax.text(limit + 4, 0.705, "only with the largest score subtracted;\nthe plain one has no value here")
+ax.set_ylim(0.69, 0.77)
+ax.set(xlabel="larger of two scores, the other is 1 less (float32)", ylabel="its probability",
+       title=f"Plain softmax has no value from a score of {limit:.0f} on; nothing in the answer changed there")
+figure(fig, "overflow")
+
+# %% [markdown]
+# ## The backward pass
+# Let y = softmax(x) and let g be the gradient of the loss with respect to y. Raising one score takes
+# probability from all others, so the *Jacobian*, the table of all derivatives dy_i/dx_j, is full:
+#
+#     dy_i / dx_j = y_i (δ_ij - y_j)         δ_ij is 1 where i = j, else 0
+#
+# Multiply by g from the left and the table never needs to exist:
+#
+#     (gᵀ J)_j = y_j (g_j - Σ_i g_i y_i)
+# %%
+p = predict("A loss that is the sum of all probabilities: what is its gradient with respect to the scores?", guess=None)
+x, g = rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
+y, vjp = ops.softmax.raw(put(x))
+jacobian = np.array([np.diag(row) - np.outer(row, row) for row in softmax(x)])   # (4, 6, 6)
+by_table = np.einsum("bi,bij->bj", g, jacobian)                                 # (4, 6)
+same(by_table, vjp(put(g))[0], "softmax gradient, by its whole Jacobian")
+p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (largest entry here: {:.1e})")
+
+# %% [markdown]
+# The sum of probabilities is always 1, so nothing changes it. A test that differentiates `softmax(x).sum()`
+# therefore accepts any backward pass that returns zeros. That is why lesson 04 checks with a random g.
+# %%
+@exercise(reference=lambda g, y: ops.softmax.raw(np.log(y))[1](g)[0],
+          trials=[(rng.standard_normal(s), softmax(rng.standard_normal(s))) for s in [(2, 3), (4, 5), (2, 3, 4)]],
+          hint="y * (g - something that is one number for each row)")
+def softmax_backward(g, y):
+    ...
+
+
+same(softmax_backward(g, softmax(x)), vjp(put(g))[0], "softmax gradient, without the Jacobian")
+
+# %% [markdown]
+# ## Cross-entropy
+# The *loss* of one prediction is -log(probability of the right word): 0 if the model was certain and right,
+# large if it was certain and wrong. Cross-entropy is the mean over all predictions.
+#
+# Taking the logarithm *after* softmax fails when the probability has underflowed to 0. But log(e^a / Σ e^b) is
+# a - log Σ e^b, which needs no small number at all.
+# %%
+def log_softmax(x, axis=-1):
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+same(log_softmax(huge), ops.log_softmax.raw(put(huge))[0], "log_softmax of huge scores")
+
+
+def cross_entropy(logits, labels):
+    logp = log_softmax(logits)                                   # (R, V)
+    return -logp[np.arange(len(labels)), labels].mean()          # ()
+
+
+R, V = 6, 11
+logits, labels = rng.standard_normal((R, V)), rng.integers(0, V, R)
+loss, loss_vjp = ops.cross_entropy.raw(put(logits), put(labels))
+same(cross_entropy(logits, labels), loss, "cross-entropy")
+
+# %%
+p = predict("Before training a model knows nothing: all 8,000 words are equally likely. What is its loss?", guess=None)
+p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}")
+
+# %% [markdown]
+# That number, log V, is the upper of the two lines in every loss plot of this project. A model that starts
+# far above it has a fault in its initialisation.
+#
+# ## The most famous gradient of all
+# Put softmax and the logarithm together and nearly everything cancels. What is left is *probability minus
+# truth*: how much too likely each word was.
+# %%
+@exercise(reference=lambda logits, labels: ops.cross_entropy.raw(logits, labels)[1](np.ones(()))[0],
+          trials=[(rng.standard_normal((r, v)), rng.integers(0, v, r)) for r, v in [(1, 3), (4, 5), (7, 2)]],
+          hint="softmax(logits), minus 1 at the right word, and the loss is a mean over the rows")
+def cross_entropy_backward(logits, labels):
+    ...
+
+
+same(cross_entropy_backward(logits, labels), loss_vjp(put(np.ones(())))[0], "cross-entropy gradient")
+
+# %%
+example = np.array([[2.0, 1.0, 0.5, -1.0, 0.0]])
+gradient = cross_entropy_backward(example, np.array([1]))[0]
+fig, ax = plt.subplots()
+ax.bar(np.arange(5) - 0.2, softmax(example)[0], width=0.4, color="0.75")
+ax.bar(np.arange(5) + 0.2, -gradient, width=0.4, color="0.2")
+ax.axhline(0, color="black", lw=0.8)
+ax.text(-0.35, softmax(example)[0, 0] + 0.02, "probability now")
+ax.text(1.05, -gradient[1] + 0.02, "which way the step pushes the score")
+ax.set(xlabel="word (1 is the right one)", ylabel="probability, or minus the gradient", ylim=(-0.7, 1.0),
+       title="A step lifts the right word and pushes each other word down by its own probability")
+figure(fig, "probability_minus_truth")
+assert gradient[1] < 0 and (np.delete(gradient, 1) > 0).all()
+
+# %% [markdown]
+# ## Positions that don't count
+# In a batch of sequences most positions are not masked: they have no right answer. They carry the label
+# -100 and must neither add to the loss nor receive a gradient. The mean is over the others.
+# %%
+@exercise(reference=lambda logits, labels: float(ops.cross_entropy.raw(logits, labels)[0]),
+          trials=[(rng.standard_normal((5, 4)), np.array(l)) for l in ([0, -100, 3, -100, 1], [-100, 2, 2, 2, 2])],
+          hint="drop the rows labelled -100 before taking the mean")
+def cross_entropy_ignoring(logits, labels):
+    ...
+
+
+gap = np.array([3, -100, 5, -100, 0, 1])
+library_loss, library_vjp = ops.cross_entropy.raw(put(logits), put(gap))
+same(cross_entropy_ignoring(logits, gap), library_loss, "cross-entropy with positions that don't count")
+assert float(abs(library_vjp(put(np.ones(())))[0][1]).max()) == 0.0
+
+# %% [markdown]
+# ## In the library
+# The same two functions, forward above backward:
+# %%
+show(ops.softmax)
+show(ops.cross_entropy)
+
+# %% [markdown]
+# **What to keep.** Only differences of scores matter, so subtract the largest. The gradient of softmax is
+# y (g - Σ g y), never a table. The gradient of cross-entropy is probability minus truth.
+# Next: 06, layer norm and GELU.
+# %%
+finish()
