@@ -9,7 +9,7 @@
 # label that ALBERT learns from passes through these two functions.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, put, same, show
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import ops
 

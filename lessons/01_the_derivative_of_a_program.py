@@ -1,0 +1,241 @@
+# %% [markdown]
+# # 01 · The derivative of a program
+# **Needs** nothing but Python · **Builds** the reverse sweep for single numbers · **Paper** Griewank & Walther
+# 2008, ch. 3 · **Runs in** a few seconds
+#
+# Training means: change each of a million numbers a little, so that the model makes a smaller mistake. To
+# know which way to change a number we need its *derivative*: by how much the mistake grows if the number grows
+# by a tiny amount. This lesson computes derivatives of ordinary Python programs, first by trying, then exactly.
+# %%
+import math
+
+from _check import exercise, figure, finish, predict, pyplot, same, show
+
+from tinyalbert import ops, tensor
+from tinyalbert.tensor import Tensor
+
+NEEDS = []
+TEACHES = ["tensor.topological_order"]
+
+# %% [markdown]
+# ## A derivative is a question about a nudge
+# The function f(x) = x² at x = 3. Nudge x by a small h and see how much f moves, per h.
+# %%
+def f(x):
+    return x * x
+
+
+for h in (1.0, 0.1, 0.001):
+    print(f"h = {h:<6} (f(3 + h) - f(3)) / h = {(f(3 + h) - f(3)) / h:.4f}")
+
+# %% [markdown]
+# The smaller the nudge, the closer to 6, and 2·3 = 6 is the rule from school. A program with a million inputs
+# would have to run a million times to find all its derivatives this way. We can do better: one run forward, one
+# walk backward, and all derivatives are there.
+#
+# ## The chain rule, on a piece of paper
+# Cut the program into steps so small that each one's derivative is known. For y = a·b: if a grows by 1, y grows
+# by b; if b grows by 1, y grows by a. For y = a + b: y grows by 1 either way. The *chain rule* says: if y
+# depends on u and u depends on x, multiply: dy/dx = dy/du · du/dx. If x reaches y along several ways, add.
+# %%
+x, w, b = 2.0, -3.0, 10.0
+u = x * w                                        # u = -6
+y = u + b                                        # y = 4
+loss = y * y                                     # loss = 16
+
+dy = 2 * y                                       # d loss / d y
+du, db = dy * 1, dy * 1                          # y = u + b passes the derivative on to both
+dx, dw = du * w, du * x                          # u = x * w: each gets the other one as its factor
+print(f"d loss / d x = {dx}, d loss / d w = {dw}, d loss / d b = {db}")
+
+# %% [markdown]
+# We walked from the loss to the inputs. In that direction one walk gives *all* derivatives. That is why it is
+# called the reverse sweep, or backpropagation.
+# %%
+h = 1e-6
+same(((x * (w + h) + b) ** 2 - (x * (w - h) + b) ** 2) / (2 * h), dw, "the derivative by w, by a nudge", rtol=1e-6)
+
+# %% [markdown]
+# ## Build it: numbers that remember
+# A program should do that paper work itself. A `Value` holds a number, the Values it was made from, and a
+# function that knows the step's own derivatives: given d loss / d (this), it returns d loss / d (each input).
+# That function is called a *vjp* from here on; lesson 04 says what the letters mean.
+# %%
+class Value:
+    def __init__(self, number, inputs=(), vjp=None):
+        self.number, self.inputs, self.vjp, self.grad = number, inputs, vjp, 0.0
+
+    def __add__(self, other):
+        return Value(self.number + other.number, (self, other), lambda g: (g, g))
+
+    def __mul__(self, other):
+        a, b = self.number, other.number
+        return Value(a * b, (self, other), lambda g: (g * b, g * a))
+
+
+x, w, b = Value(2.0), Value(-3.0), Value(10.0)
+y = x * w + b
+loss = y * y
+print("loss =", loss.number, "made from", [v.number for v in loss.inputs])
+
+# %% [markdown]
+# Now the walk. The first idea that comes to mind: start at the loss; add what arrives to my .grad; tell my inputs.
+# %%
+def backward_naive(value, g=1.0):
+    value.grad += g
+    if value.vjp:
+        for v, gv in zip(value.inputs, value.vjp(value.grad)):
+            backward_naive(v, gv)
+
+
+p = predict("b = a + a, c = b + b. What is dc/da?  And what will the walk above say?", guess=None)
+a = Value(1.0)
+b = a + a
+c = b + b
+backward_naive(c)
+p.reveal((4.0, a.grad), "right and walked: {}")
+wrong = a.grad
+assert wrong != 4.0
+
+# %% [markdown]
+# ## Break it, then see why
+# `c` is made from `b` twice. The walk enters b with 1 and goes on down to a *before the second 1 has arrived*;
+# then it enters b again, now with 2, and goes down once more. So a hears 1+1 the first time and 2+2 the second.
+#
+# The rule that is missing: **pass a gradient on only when it is complete**, that is after everything that uses the
+# value has reported. An order with that property is called *topological*: every value after all it is made from,
+# walked in reverse.
+# %%
+def topological_order(root):
+    """Values, each after everything that it is made from."""
+    order, seen = [], set()
+
+    def visit(value):
+        if id(value) not in seen:
+            seen.add(id(value))
+            for v in value.inputs:
+                visit(v)
+            order.append(value)                  # all inputs are in the list by now
+    visit(root)
+    return order
+
+
+def backward(root):
+    order = topological_order(root)
+    for value in order:
+        value.grad = 0.0
+    root.grad = 1.0
+    for value in reversed(order):
+        if value.vjp:
+            for v, gv in zip(value.inputs, value.vjp(value.grad)):
+                v.grad += gv                     # several uses: their gradients add up
+
+
+backward(c)
+print("in order: dc/da =", a.grad)
+assert a.grad == 4.0
+
+# %%
+plt = pyplot()
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), sharey=True)
+places = {"a": (0, 0), "b": (1, 0), "c": (2, 0)}
+for ax, title, grads in ((axes[0], "told too early", {"a": wrong, "b": 2.0, "c": 1.0}),
+                         (axes[1], "told when complete", {"a": 4.0, "b": 2.0, "c": 1.0})):
+    for left, right in (("a", "b"), ("b", "c")):
+        for bend in (0.25, -0.25):
+            ax.annotate("", places[right], places[left], arrowprops={
+                "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 16, "shrinkB": 16})
+    for name, (px, py) in places.items():
+        ax.text(px, py, name, ha="center", va="center", fontsize=12, bbox={"boxstyle": "circle", "fc": "white"})
+        ax.text(px, py - 0.55, f"gradient {grads[name]:g}", ha="center")
+    ax.set(xlim=(-0.5, 2.5), ylim=(-0.8, 0.6), title=title)
+    ax.axis("off")
+figure(fig, "order_matters")
+
+# %% [markdown]
+# The library's sweep is the same idea with arrays for numbers. Its order is found with a list in place of
+# recursion, since Python refuses to go deeper than about a thousand calls and a model is deeper than that.
+# %%
+ta = Tensor(1.0, requires_grad=True)
+tb = ta + ta
+(tb + tb).backward()
+backward(c)
+same(a.grad, ta.grad, "dc/da")
+
+chain = Value(1.0)
+for _ in range(2000):
+    chain = chain + Value(0.0)
+try:
+    topological_order(chain)
+    print("this Python recursed 2,000 deep")
+except RecursionError:
+    print("2,000 additions in a row: our recursive order gives up")
+long = ta
+for _ in range(2000):
+    long = long + 0.0
+print("the library's order of the same chain has", len(tensor.topological_order(long)), "entries")
+
+# %% [markdown]
+# ## Exercise: more steps
+# With +, ×, and a few functions of one number you have a neural network's whole vocabulary. Each function here
+# gets its input x and the gradient g of its output, and returns the gradient of x.
+# %%
+@exercise(reference=lambda x, g: float(ops.tanh.raw(Tensor(x).numpy().astype(float))[1](g)[0]),
+          trials=[(0.3, 1.0), (-1.2, 2.5), (2.0, -0.7)],
+          hint="the derivative of tanh is 1 - tanh²; multiply it by g")
+def tanh_backward(x, g):
+    ...
+
+
+@exercise(reference=lambda x, g: g / x, trials=[(0.5, 1.0), (3.0, -2.0), (7.0, 0.1)],
+          hint="the derivative of log x is 1/x")
+def log_backward(x, g):
+    ...
+
+
+def tanh(value):
+    return Value(math.tanh(value.number), (value,), lambda g: (tanh_backward(value.number, g),))
+
+
+# %% [markdown]
+# ## One neuron learns
+# A neuron: y = tanh(w·x + b). We want y = 0.5 for x = 2. The loss is the squared difference. Each round: run
+# forward, sweep backward, move w and b a small step *against* their gradients. That is all of training; what
+# comes later is only larger.
+# %%
+w, b, losses = Value(-0.8), Value(0.1), []
+for _ in range(40):
+    x, minus_target = Value(2.0), Value(-0.5)
+    error = tanh(w * x + b) + minus_target
+    loss = error * error
+    backward(loss)
+    losses.append(loss.number)
+    w.number -= 0.1 * w.grad
+    b.number -= 0.1 * b.grad
+
+fig, ax = plt.subplots()
+ax.plot(losses, color="black")
+ax.set(xlabel="round", ylabel="loss", title="Forty small steps against the gradient teach one neuron one answer")
+figure(fig, "one_neuron")
+assert losses[-1] < 0.01 * losses[0]
+
+
+# %%
+@exercise(reference=lambda path: math.prod(path), trials=[([2.0, 3.0],), ([-1.0, 0.5, 4.0],), ([7.0],)],
+          hint="along one way the chain rule multiplies")
+def gradient_along_a_path(path):
+    """The derivatives of the single steps on one way from x to the loss -> the derivative along that way."""
+    ...
+
+
+# %% [markdown]
+# ## In the library
+# %%
+show(tensor.topological_order)
+
+# %% [markdown]
+# **What to keep.** Each step knows only its own derivative. The sweep multiplies along a way, adds where ways
+# meet, and passes a gradient on only when it is complete. One forward run and one sweep cost about three
+# forward runs, however many inputs there are. Next: 02, the same with arrays.
+# %%
+finish()

@@ -1,0 +1,263 @@
+# %% [markdown]
+# # 02 · Tensors: recording, and the reverse sweep
+# **Needs** 01 (order, sweep) · **Builds** `Tensor`, `@op`, `backward`, `no_grad` · **Paper** Griewank & Walther
+# 2008, ch. 3 · **Runs in** a few seconds
+#
+# One Python object for each number is far too slow: a small ALBERT step handles a hundred million numbers. So
+# the thing that remembers holds a whole *array*, a box of numbers with a shape, and one entry in the record
+# covers all of them. We call it a *Tensor*.
+# %%
+import tracemalloc
+import weakref
+
+import numpy as np
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
+
+from tinyalbert import backend, ops, tensor
+
+NEEDS = ["01"]
+TEACHES = ["Tensor", "backward", "no_grad", "tensor.op", "UserError"]
+rng = np.random.default_rng(2)
+
+# %% [markdown]
+# ## An operation is a function with two results
+# Here is the one idea of this library. An operation takes arrays and returns two things: its result, and a
+# function for the way back. The way back is written directly under the way forward, and what it needs to
+# remember is what it mentions, nothing else.
+# %%
+def multiply(a, b):
+    def vjp(g):                                  # g: gradient of the loss by the result
+        return g * b, g * a                      # gradients by a and by b
+    return a * b, vjp
+
+
+a, b = rng.standard_normal((2, 3)), rng.standard_normal((2, 3))
+y, vjp = multiply(a, b)
+print("result", y.shape, "gradients", [d.shape for d in vjp(np.ones_like(y))])
+
+# %% [markdown]
+# Every gradient has the shape of the thing it belongs to: one derivative for each number.
+#
+# ## Build it: the Tensor and its record
+# A Tensor has the array, and the record of how it came about: its inputs and the vjp. `op` turns a function of
+# arrays into a function of Tensors, by keeping that record. Nine lines:
+# %%
+class Tensor:
+    def __init__(self, data, requires_grad=False, node=None):
+        self.data, self.requires_grad, self.node = data, requires_grad, node
+
+
+def op(raw):
+    def lifted(*args):
+        out, vjp = raw(*(t.data for t in args))
+        tracked = any(t.requires_grad for t in args)
+        return Tensor(out, tracked, (args, vjp) if tracked else None)
+    return lifted
+
+
+@op
+def mul(a, b):
+    return a * b, lambda g: (g * b, g * a)
+
+
+@op
+def add(a, b):
+    return a + b, lambda g: (g, g)
+
+
+@op
+def total(x):
+    return x.sum(), lambda g: (np.broadcast_to(g, x.shape),)
+
+
+# %% [markdown]
+# ## The sweep
+# As in lesson 01, in an order in which a gradient is complete before it is passed on. Two things are new.
+# The order is found with a list of our own instead of recursion. And gradients of things *in between* live in a
+# dictionary of the sweep, `pending`, and are thrown away when used; only the *leaves*, the Tensors nobody
+# computed, get a result.
+# %%
+def order_of(root):
+    order, seen, stack = [], set(), [(root, False)]
+    while stack:
+        t, inputs_done = stack.pop()
+        if inputs_done:
+            order.append(t)
+        elif id(t) not in seen:
+            seen.add(id(t))
+            stack.append((t, True))
+            stack += [(i, False) for i in (t.node[0] if t.node else ()) if i.requires_grad]
+    return order
+
+
+def backward(loss):
+    pending, leaves = {id(loss): np.ones_like(loss.data)}, {}
+    for t in reversed(order_of(loss)):
+        g = pending.pop(id(t))
+        if t.node is None:
+            leaves[t] = g
+            continue
+        inputs, vjp = t.node
+        for i, gi in zip(inputs, vjp(g)):
+            if i.requires_grad:
+                pending[id(i)] = pending[id(i)] + gi if id(i) in pending else gi
+    return leaves
+
+
+w, x = Tensor(rng.standard_normal((4, 3)), requires_grad=True), Tensor(rng.standard_normal((4, 3)))
+loss = total(mul(mul(w, x), w))                  # sum of w² x
+mine = backward(loss)[w]
+
+lw = tensor.Tensor(put(w.data), requires_grad=True)
+library = tensor.backward((lw * put(x.data) * lw).sum())
+same(loss.data, (lw * put(x.data) * lw).sum().data, "the loss")
+same(mine, library[lw], "the gradient of a Tensor that is used twice")
+same(mine, 2 * w.data * x.data, "and on paper: 2 w x")
+
+# %% [markdown]
+# ## Break it: keep the gradients
+# What if every Tensor kept its gradient in a `.grad`, and a second sweep simply added to it?
+# %%
+p = predict("Sweep the same loss twice, adding into .grad everywhere. Is the leaf's .grad doubled?", guess=None)
+
+
+def backward_keeping(loss, grads):
+    grads[loss] = grads.get(loss, 0) + np.ones_like(loss.data)
+    for t in reversed(order_of(loss)):
+        for i, gi in zip(*((t.node[0], t.node[1](grads[t])) if t.node else ((), ()))):
+            if i.requires_grad:
+                grads[i] = grads.get(i, 0) + gi
+    return grads
+
+
+grads = {}
+for _ in range(2):
+    backward_keeping(loss, grads)
+p.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.0f} times one sweep's, since what was left in between is passed on again")
+assert not np.allclose(grads[w], 2 * mine)
+
+lw.grad = None
+for _ in range(2):
+    (lw * put(x.data) * lw).sum().backward()
+same(lw.grad, 2 * mine, "two sweeps of the library: exactly twice")
+
+
+# %% [markdown]
+# ## Break it: change a Tensor in place
+# The vjp of `mul` remembers its inputs. If someone overwrites one after the fact, the way back uses the wrong
+# numbers, silently. So the library forbids it.
+# %%
+trap = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+trapped = total(mul(trap, trap))
+trap.data[:] = 0.0
+print("gradient after the overwrite:", backward(trapped)[trap], " right: [2. 4.]")
+try:
+    lw[0] = 1.0
+except TypeError as refusal:
+    print("the library says:", refusal)
+
+# %% [markdown]
+# ## Measure: memory falls during the sweep
+# The record keeps every array that some vjp mentions. A sweep that lets go of each entry as soon as it is used
+# gives memory back while it works: its own gradients fill room that the record has just left.
+# %%
+def memory_during(keep_graph, layers=40, size=60_000):
+    """Memory in MB, seen from inside each vjp of a chain of products."""
+    seen = []
+
+    @tensor.op
+    def watch(x):
+        def vjp(g):
+            seen.append(tracemalloc.get_traced_memory()[0] / 1e6)
+            return (g,)
+        return x, vjp
+    tracemalloc.start()
+    h = tensor.Tensor(np.ones(size), requires_grad=True)
+    for _ in range(layers):
+        h = ops.exp(watch(h) * -1.0)             # each exp keeps its own result
+    tensor.backward(h.sum(), keep_graph=keep_graph)
+    tracemalloc.stop()
+    del tensor.OPS["watch"]
+    return seen
+
+
+kept, freed = memory_during(True), memory_during(False)
+plt = pyplot()
+fig, ax = plt.subplots()
+ax.plot(kept, color="0.6")
+ax.plot(freed, color="0.0")
+ax.text(len(kept) - 1, kept[-1] * 1.02, "record kept", ha="right", va="bottom", color="0.4")
+ax.text(len(freed) - 1, freed[-1] + 0.06 * max(kept), "record let go", ha="right", va="bottom")
+ax.set(xlabel="steps of the reverse sweep", ylabel="memory in use (MB)", ylim=(0, max(kept) * 1.15),
+       title="A sweep that lets go of what it has used needs less and less memory")
+figure(fig, "memory_over_the_sweep")
+assert freed[-1] < 0.5 * freed[0]
+
+# %% [markdown]
+# ## Not recording
+# When a model only answers, nobody will ask for gradients. Inside `no_grad` nothing is kept, and the arrays in
+# between disappear as soon as the next one is there.
+# %%
+def survives(record):
+    with tensor._switched("recording", record):
+        middle = lw * 2.0
+        alive = weakref.ref(middle)
+        end = middle * 3.0
+        del middle
+    return alive() is not None and end is not None
+
+
+print("kept while recording:", survives(True), "  kept without:", survives(False))
+assert survives(True) and not survives(False)
+try:
+    with tensor.no_grad():
+        forgotten = (lw * 2.0).sum()
+    tensor.backward(forgotten)
+except backend.UserError as refusal:
+    print("the library says:", refusal)
+
+
+# %% [markdown]
+# ## Exercises
+# Write the ways back of three operations, in the form of this lesson: result and vjp.
+# %%
+@exercise(reference=lambda a, b, g: np.stack(ops.div.raw(a, b)[1](g)),
+          trials=[tuple(rng.uniform(1, 2, (3, 2)) for _ in range(3)) for _ in range(3)],
+          hint="d(a/b)/da = 1/b and d(a/b)/db = -a/b²; np.stack([ga, gb]) puts both in one array")
+def divide_backward(a, b, g):
+    """Gradients of a / b: stack the one of a above the one of b."""
+    ...
+
+
+@exercise(reference=lambda x, g: ops.transpose.raw(x, (1, 0))[1](g)[0],
+          trials=[(rng.standard_normal((2, 5)), rng.standard_normal((5, 2))),
+                  (rng.standard_normal((3, 3)), rng.standard_normal((3, 3)))],
+          hint="the gradient must come back in the shape of x, each number in its old place")
+def transpose_backward(x, g):
+    """Gradient of x.T: every number only moves, so every gradient only moves back."""
+    ...
+
+
+@exercise(reference=lambda x, key, g: ops.getitem.raw(x, slice(key[0], key[1]))[1](g)[0],
+          trials=[(rng.standard_normal(6), (1, 4), rng.standard_normal(3)),
+                  (rng.standard_normal((4, 2)), (0, 2), rng.standard_normal((2, 2)))],
+          hint="what was cut away did not reach the loss; its gradient is 0")
+def slice_backward(x, key, g):
+    """Gradient of x[key[0]:key[1]], in the shape of x."""
+    ...
+
+
+# %% [markdown]
+# ## In the library
+# The same sweep, with three additions: gradients are summed back to the shape of what they belong to (lesson
+# 03), a sum that nobody else holds is added to in place, and several threads may sweep at once, since the
+# gradients are returned rather than stored.
+# %%
+show(tensor.op)
+show(tensor.backward)
+
+# %% [markdown]
+# **What to keep.** An operation returns its result and its way back. A Tensor remembers both ends. The sweep
+# keeps gradients in a dictionary of its own and gives results only for leaves. Next: 03, shapes that stretch.
+# %%
+finish()

@@ -1,0 +1,167 @@
+# %% [markdown]
+# # 03 · Broadcasting, and its transpose
+# **Needs** 02 (Tensor, vjp) · **Builds** `unbroadcast` · **Paper** none; NumPy's broadcasting rules · **Runs in**
+# a few seconds
+#
+# A bias of 4 numbers is added to 1,000 rows of 4. NumPy stretches the bias over the rows without being asked;
+# that is *broadcasting*. On the way back the stretched thing must get *one* gradient for each of its own numbers.
+# Forgetting that is the commonest mistake in a hand-written backward pass.
+# %%
+import numpy as np
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
+
+from tinyalbert import ops, tensor
+from tinyalbert.tensor import Tensor
+
+NEEDS = ["02"]
+TEACHES = ["tensor.unbroadcast", "ops.add", "ops.mul", "ops.sum", "ops.mean"]
+rng = np.random.default_rng(3)
+
+# %% [markdown]
+# ## The rule
+# Write both shapes one above the other, right-aligned. Two sizes fit if they are equal or one of them is 1; a
+# size that is missing on the left counts as 1. A 1 is stretched.
+#
+#     rows  (1000, 4)         (2, 1, 5)
+#     bias        (4)            (3, 1)
+#     sum   (1000, 4)         (2, 3, 5)
+# %%
+print((np.zeros((1000, 4)) + np.zeros(4)).shape, (np.zeros((2, 1, 5)) + np.zeros((3, 1))).shape)
+try:
+    np.zeros((3, 4)) + np.zeros(3)
+except ValueError as refusal:
+    print("(3, 4) + (3,):", refusal)
+
+# %%
+p = predict("A bias is added to 1,000 rows, and the loss is the sum of everything. What is the gradient of one number "
+            "of the bias?", guess=None)
+
+# %% [markdown]
+# ## Build it: first with a loop
+# Stretching is copying: the one bias number is used in 1,000 places. From lesson 01: what is used in several
+# places gets the *sum* of the gradients.
+# %%
+def bias_gradient_loop(g):
+    gradient = np.zeros(g.shape[1])
+    for row in g:                                # every row used the same bias
+        gradient += row
+    return gradient
+
+
+g = rng.standard_normal((1000, 4))
+bias = Tensor(put(rng.standard_normal(4)), requires_grad=True)
+library = tensor.backward(Tensor(put(rng.standard_normal((1000, 4)))) + bias, put(g))[bias]
+same(bias_gradient_loop(g), library, "gradient of a bias, by a loop")
+p.reveal(bias_gradient_loop(np.ones((1000, 4)))[0])
+
+# %% [markdown]
+# ## Then for any shapes
+# Undoing a stretch is a sum over the axes that were stretched: those that were missing on the left, and those that
+# had size 1. In the language of matrices, copying is a matrix of ones and zeros, and the way back multiplies by its
+# *transpose*, which sums. Hence the title.
+# %%
+def unbroadcast(g, shape):
+    """Sum g down to `shape`."""
+    missing = g.ndim - len(shape)
+    g = g.sum(axis=tuple(range(missing)))                                    # axes that were not there
+    ones = tuple(i for i, n in enumerate(shape) if n == 1)
+    return g.sum(axis=ones, keepdims=True)                                   # axes of size 1
+
+
+for shape, full in (((4,), (1000, 4)), ((3, 1), (2, 3, 5)), ((2, 1, 5), (2, 3, 5)), ((), (6, 2)), ((1, 1), (4, 7))):
+    g = rng.standard_normal(full)
+    same(unbroadcast(g, shape), tensor.unbroadcast(put(g), shape), f"{full} summed back to {shape}")
+
+# %%
+copy = np.zeros((6, 2))                          # (a, b) -> a b a b a b, as a matrix
+copy[np.arange(6), np.arange(6) % 2] = 1
+v = rng.standard_normal(6)
+same(copy.T @ v, unbroadcast(v.reshape(3, 2), (2,)), "the transpose of copying is summing")
+
+# %%
+plt = pyplot()
+fig, axes = plt.subplots(1, 3, figsize=(6.6, 2.4))
+grid = np.arange(12).reshape(3, 4) % 5 / 8
+for ax, shape, title in zip(axes, [(3, 4), (4,), (3, 1)], ["shape (3, 4): nothing to sum", "shape (4,): sum each column",
+                                                           "shape (3, 1): sum each row"]):
+    ax.imshow(grid, vmin=0, vmax=1)
+    if shape == (4,):
+        for c in range(4):
+            ax.annotate("", (c, 2.9), (c, -0.4), arrowprops={"arrowstyle": "->"})
+    if shape == (3, 1):
+        for r in range(3):
+            ax.annotate("", (3.9, r), (-0.4, r), arrowprops={"arrowstyle": "->"})
+    ax.set(title=title, xticks=[], yticks=[], xlabel="gradient of the result, (3, 4)", xlim=(-0.6, 4), ylim=(3, -0.6))
+    ax.title.set_fontsize(9)
+figure(fig, "which_axes_are_summed")
+
+# %% [markdown]
+# ## Break it
+# A program that forgets the sum often still runs. Here the gradient of a (1, 4) gain comes back as (3, 4), and the
+# update `gain -= step * gradient` would not even complain if it were written as `gain = gain - step * gradient`: the
+# gain would quietly become a (3, 4) array.
+# %%
+gain, x = rng.standard_normal((1, 4)), rng.standard_normal((3, 4))
+forgotten = np.ones((3, 4)) * x                  # d(gain * x)/d gain, without the sum
+print("gain", gain.shape, "becomes", (gain - 0.1 * forgotten).shape, "after one careless update")
+assert (gain - 0.1 * forgotten).shape != gain.shape
+
+
+# %% [markdown]
+# ## One place for all operations
+# Should `add`, `mul`, `where` and all others each repair their gradients? DeZero does it so, in four copies. Here
+# an operation returns gradients in whatever shape they come, and the sweep sums them down once. That is why `add`
+# is a single line:
+# %%
+show(ops.add)
+
+# %% [markdown]
+# Reductions are the other side of the same coin: a sum's way back is a stretch.
+# %%
+@exercise(reference=lambda x, g: ops.mean.raw(x, axis=1)[1](g)[0] + 0,
+          trials=[(rng.standard_normal((3, 5)), rng.standard_normal(3)),
+                  (rng.standard_normal((2, 4, 3)), rng.standard_normal((2, 3)))],
+          hint="each number moved the mean by 1/n; put the axis back with np.expand_dims(g, 1), then stretch")
+def mean_backward(x, g):
+    """Gradient of x.mean(axis=1), in the shape of x."""
+    ...
+
+
+@exercise(reference=lambda gain, x, g: tensor.unbroadcast(ops.mul.raw(gain, x)[1](g)[0], gain.shape),
+          trials=[(rng.standard_normal(4), rng.standard_normal((3, 4)), rng.standard_normal((3, 4))),
+                  (rng.standard_normal((3, 1)), rng.standard_normal((3, 4)), rng.standard_normal((3, 4))),
+                  (rng.standard_normal((2, 1, 5)), rng.standard_normal((3, 1)), rng.standard_normal((2, 3, 5)))],
+          hint="g * x has the shape of the result; unbroadcast(..., gain.shape) is in this file")
+def gain_backward(gain, x, g):
+    """Gradient of gain in gain * x, whatever their shapes."""
+    ...
+
+
+@exercise(reference=lambda shape, full: tuple(i for i in range(len(full))
+                                              if i < len(full) - len(shape) or
+                                              shape[i - len(full) + len(shape)] == 1 != full[i]),
+          trials=[((4,), (1000, 4)), ((3, 1), (2, 3, 5)), ((2, 1, 5), (2, 3, 5)), ((3, 4), (3, 4))],
+          hint="right-align the shapes; an axis is summed if it is missing, or 1 where the other is not")
+def summed_axes(shape, full):
+    """Which axes of `full` are summed on the way back to `shape`, as a tuple of axis numbers of `full`."""
+    ...
+
+
+# %%
+x, gain = rng.standard_normal((3, 4)), rng.standard_normal((3, 1))
+g = rng.standard_normal((3, 4))
+lx, lgain = Tensor(put(x), requires_grad=True), Tensor(put(gain), requires_grad=True)
+result = lx * lgain
+same(x * gain, result.data, "a stretched product")
+same(gain_backward(gain, x, g), tensor.backward(result, put(g))[lgain], "and the gradient of its gain")
+
+# %% [markdown]
+# ## In the library
+# %%
+show(tensor.unbroadcast)
+
+# %% [markdown]
+# **What to keep.** Copying forward is summing backward, and summing forward is copying backward. The sweep does it
+# once, for all operations. Next: 04, how to know that a way back is right.
+# %%
+finish()
