@@ -137,7 +137,7 @@ assert a.grad == 4.0
 
 # %%
 plt = pyplot()
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.0), sharey=True)
 places = {"a": (0, 0), "b": (1, 0), "c": (2, 0)}
 for ax, title, grads in ((axes[0], "told too early", {"a": wrong, "b": 2.0, "c": 1.0}),
                          (axes[1], "told when complete", {"a": 4.0, "b": 2.0, "c": 1.0})):
@@ -147,8 +147,8 @@ for ax, title, grads in ((axes[0], "told too early", {"a": wrong, "b": 2.0, "c":
                 "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 16, "shrinkB": 16})
     for name, (px, py) in places.items():
         ax.text(px, py, name, ha="center", va="center", fontsize=12, bbox={"boxstyle": "circle", "fc": "white"})
-        ax.text(px, py - 0.55, f"gradient {grads[name]:g}", ha="center")
-    ax.set(xlim=(-0.5, 2.5), ylim=(-0.8, 0.6), title=title)
+        ax.text(px, py - 0.4, f"gradient\n{grads[name]:g}", ha="center")
+    ax.set(xlim=(-0.5, 2.5), ylim=(-0.5, 0.4), title=title)
     ax.axis("off")
 figure(fig, "order_matters")
 

@@ -187,7 +187,7 @@ fig, ax = plt.subplots()
 ax.plot(kept, color="0.6")
 ax.plot(freed, color="0.0")
 ax.text(len(kept) - 1, kept[-1] * 1.02, "record kept", ha="right", va="bottom", color="0.4")
-ax.text(len(freed) - 1, freed[-1] + 0.06 * max(kept), "record let go", ha="right", va="bottom")
+ax.text(len(freed) / 2, freed[len(freed) // 2] - 0.03 * max(kept), "record let go  ", ha="right", va="top")
 ax.set(xlabel="steps of the reverse sweep", ylabel="memory in use (MB)", ylim=(0, max(kept) * 1.15),
        title="A sweep that lets go of what it has used needs less and less memory")
 figure(fig, "memory_over_the_sweep")

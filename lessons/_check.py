@@ -151,8 +151,9 @@ def exercise(reference, trials, hint):
 
 def figure(fig, name):
     """Save a figure as lessons/figures/<number>_<name>.png; a notebook shows it as well."""
-    for ax in fig.axes:                          # titles are sentences: break long ones
-        ax.set_title(textwrap.fill(ax.get_title(), 72))
+    for ax in fig.axes:                          # titles are sentences: break what is wider than the panel
+        inches = ax.get_position().width * fig.get_figwidth()
+        ax.set_title(textwrap.fill(ax.get_title(), max(16, int(14 * inches))))
     folder = HERE / "figures"
     folder.mkdir(exist_ok=True)
     path = folder / f"{lesson_name()[:2]}_{name}.png"
