@@ -1,0 +1,211 @@
+# %% [markdown]
+# # 04 · Vjps, and how to know that one is right
+# **Needs** 02 (vjp), 03 (unbroadcast) · **Builds** `gradcheck`, `ops.matmul`, `ops.linear` · **Paper** Griewank &
+# Walther 2008, ch. 3.2 · **Runs in** a few seconds
+#
+# A wrong backward pass rarely crashes. The loss still falls, only slower, and nobody knows. This lesson builds the
+# check that finds such faults, and shows why the one that most people write does not.
+# %%
+import numpy as np
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
+
+from tinyalbert import gradcheck as library
+from tinyalbert import ops, tensor
+
+NEEDS = ["02", "03"]
+TEACHES = ["gradcheck.gradcheck", "tensor.call_vjp", "ops.matmul", "ops.linear"]
+rng = np.random.default_rng(4)
+
+# %% [markdown]
+# ## What the three letters mean
+# A function of n numbers with m results has n·m derivatives, dy_i/dx_j: the *Jacobian*, a table J with m rows and n
+# columns. For one matrix product in a small model that table would have 10^12 entries. Nobody needs it. The sweep
+# needs only *vector times Jacobian*, gᵀJ: given the loss's gradient by the results, the one by the inputs. That
+# is the **v**ector-**J**acobian **p**roduct, vjp.
+# %%
+def matmul(a, b):                                # (..., n, k) @ (..., k, m) -> (..., n, m)
+    def vjp(g):
+        return g @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ g
+    return a @ b, vjp
+
+
+# %% [markdown]
+# How to remember this: the gradient of a has a's shape, (n, k). From g with (n, m) and b with (k, m) turned, there is
+# one product that gives (n, k). Shapes nearly derive the formula; a check must do the rest.
+#
+# ## The check that everyone writes, and what it cannot see
+# Nudge an input, see how the sum of all results moves, compare with the backward pass started at ones:
+# %%
+def check_by_sum(f, x, h=1e-5):
+    y, vjp = f(x)
+    analytic = vjp(np.ones_like(y))[0]
+    numeric = np.zeros_like(x)
+    for i in np.ndindex(*x.shape):
+        e = np.zeros_like(x)
+        e[i] = h
+        numeric[i] = (f(x + e)[0].sum() - f(x - e)[0].sum()) / (2 * h)
+    return np.allclose(analytic, numeric, atol=1e-6)
+
+
+def softmax_with_wrong_vjp(x):
+    return ops.softmax.raw(x)[0], lambda g: (np.zeros_like(x),)
+
+
+p = predict("Softmax with a backward pass that always returns zeros. Does the check above pass it?", guess=None)
+x = rng.standard_normal((2, 5))
+p.reveal(check_by_sum(softmax_with_wrong_vjp, x))
+assert check_by_sum(softmax_with_wrong_vjp, x)
+
+# %% [markdown]
+# It does: softmax sums to 1 whatever the input, so the derivative of the *sum* is 0, and zeros are right. Seven times
+# too large would pass as well. Starting the sweep with ones asks one single question, and softmax answers it the
+# same way always.
+#
+# ## Build it: two random directions, one number
+# Draw a random g, as if some loss had asked for it, and a random direction v in which all inputs move at once. Then
+# the same derivative can be computed in two ways:
+#
+#     backward:  <vjp(g), v>                          the gradient, along v
+#     forward:   <g, (f(x + h v) - f(x - h v)) / 2h>  how the result moves, along g
+#
+# Two numbers that must agree. No loop over the inputs, and a random g hides nothing.
+# %%
+def gradcheck(f, *arrays, rng, h=1e-5, rtol=1e-7):
+    y, vjp = f(*arrays)
+    g = rng.standard_normal(y.shape)
+    for i, (a, gradient) in enumerate(zip(arrays, vjp(g))):
+        gradient = tensor.unbroadcast(gradient, a.shape)
+        v = rng.standard_normal(a.shape)
+        plus, minus = ([*arrays[:i], a + s * h * v, *arrays[i + 1:]] for s in (1, -1))
+        terms = g * (f(*plus)[0] - f(*minus)[0]) / (2 * h)
+        backward, forward = (gradient * v).sum(), terms.sum()
+        scale = abs(terms).sum() + abs(gradient * v).sum() + 1e-3
+        assert abs(backward - forward) <= rtol * scale, f"argument {i}: ratio {backward / forward:.6g}"
+
+
+gradcheck(matmul, rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), rng=rng)
+gradcheck(matmul, rng.standard_normal((5, 3, 4)), rng.standard_normal((4, 2)), rng=rng)        # b is stretched over 5
+library.gradcheck(ops.matmul, rng.standard_normal((5, 3, 4)), rng.standard_normal((4, 2)), rng=rng)
+print("matmul passes both checks, with stretched axes too")
+
+
+def caught(f, *arrays):
+    try:
+        gradcheck(f, *arrays, rng=rng)
+        return "missed"
+    except AssertionError as error:
+        return f"caught ({error})"
+
+
+print("softmax with zeros:", caught(softmax_with_wrong_vjp, x))
+
+# %%
+a, b = rng.standard_normal((3, 4)), rng.standard_normal((4, 2))
+g = rng.standard_normal((3, 2))
+mine, theirs = matmul(a, b), ops.matmul.raw(put(a), put(b))
+same(mine[0], theirs[0], "matmul forward")
+for i in range(2):
+    same(mine[1](g)[i], theirs[1](put(g))[i], f"matmul gradient of argument {i}")
+
+# %% [markdown]
+# ## Break it, on purpose, in many ways
+# A test that has never failed proves little. So we feed it backward passes that are wrong, and want every one caught.
+# %%
+def spoiled(f, change):
+    def wrong(*arrays):
+        y, vjp = f(*arrays)
+        return y, lambda g: change(vjp(g))
+    return wrong
+
+
+square = (rng.standard_normal((4, 4)), rng.standard_normal((4, 4)))
+for what, change in {"0.1 % too small": lambda d: [0.999 * e for e in d], "7 times too large": lambda d: [7 * e for e in d],
+                     "sign turned": lambda d: [-e for e in d], "second argument forgotten": lambda d: [d[0], 0 * d[1]],
+                     "transposed": lambda d: [d[0].T, d[1].T], "right": lambda d: d}.items():
+    print(f"{what:28s}{caught(spoiled(matmul, change), *square)}")
+
+# %% [markdown]
+# The ratio is a diagnosis: 0.999 is a constant with a digit missing, -1 a sign, 2 a use that was counted twice.
+#
+# ## How small a nudge?
+# A large h is not yet a derivative; with a tiny h the two values differ only in their last digits, and the rest is
+# rounding. Between them lies a valley.
+# %%
+hs = 10.0 ** -np.arange(0.5, 12.5, 0.5)
+errors = {"float64": [], "float32": []}
+x, g, v = (rng.standard_normal((4, 6)) for _ in range(3))
+for name, dtype in (("float64", np.float64), ("float32", np.float32)):
+    exact = (ops.gelu.raw(x)[1](g)[0] * v).sum()
+    for h in hs:
+        plus, minus = ((x + s * h * v).astype(dtype) for s in (1, -1))
+        terms = g * (ops.gelu.raw(plus)[0] - ops.gelu.raw(minus)[0]) / (2 * h)
+        errors[name].append(abs(terms.sum() - exact) / abs(terms).sum())
+plt = pyplot()
+fig, ax = plt.subplots()
+for (name, e), color, place in zip(errors.items(), ("0.0", "0.6"), (9, 4)):
+    ax.loglog(hs, e, color=color)
+    ax.text(hs[place], e[place] * 3, name, color=color)
+ax.axhline(1e-7, color="0.3", lw=0.8, ls=":")
+ax.text(hs[-1], 1.3e-7, "tolerance of the library", va="bottom")
+best = hs[int(np.argmin(errors["float64"]))]
+ax.set(xlabel="size of the nudge h", ylabel="relative error of the estimate",
+       title=f"In double precision a nudge near {best:.0e} is right to many digits; single precision never gets there")
+figure(fig, "how_small_a_nudge")
+assert min(errors["float64"]) < 1e-9 < 1e-5 < min(errors["float32"])
+
+# %% [markdown]
+# Hence the library's rules: checks run in float64 with h = 1e-5, and the tolerance is one number, 1e-7, relative to
+# the size of the terms. It has never been raised.
+#
+# ## The linear layer
+# Half of all arithmetic in a transformer is this: y = x Wᵀ + b, with W stored as [out, in]. All leading axes of x are
+# rows; one two-dimensional product does them all.
+# %%
+@exercise(reference=lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[0],
+          trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
+          hint="y = x @ w.T; the gradient of x has shape (..., in), g has (..., out), w has (out, in)")
+def linear_backward_x(x, w, g):
+    ...
+
+
+@exercise(reference=lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[1],
+          trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
+          hint="bring x and g to two dimensions with reshape(-1, ...), then one product gives (out, in)")
+def linear_backward_w(x, w, g):
+    ...
+
+
+@exercise(reference=lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[2],
+          trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
+          hint="the bias was added to every row: lesson 03")
+def linear_backward_bias(x, w, g):
+    ...
+
+
+def linear(x, weight, bias):
+    def vjp(g):
+        return linear_backward_x(x, weight, g), linear_backward_w(x, weight, g), linear_backward_bias(x, weight, g)
+    return x @ weight.T + bias, vjp
+
+
+arrays = tuple(rng.standard_normal(s) for s in ((2, 3, 4), (5, 4), (5,)))
+gradcheck(linear, *arrays, rng=rng)
+mine, theirs = linear(*arrays), ops.linear.raw(*(put(a) for a in arrays))
+g = rng.standard_normal((2, 3, 5))
+same(mine[0], theirs[0], "linear forward")
+for i, name in enumerate(("x", "weight", "bias")):
+    same(mine[1](g)[i], theirs[1](put(g))[i], f"linear gradient of {name}")
+
+# %% [markdown]
+# ## In the library
+# The check is public, and the tests call exactly this function for every operation there is, with shapes drawn at
+# random. Write an operation of your own and check it the same way.
+# %%
+show(ops.matmul)
+show(library.gradcheck)
+
+# %% [markdown]
+# **What to keep.** A vjp is the vector times the Jacobian, which is never built. Check it with a random vector on
+# each side, in double precision, and check the check by spoiling what it tests. Next: 05, softmax and cross-entropy.
+# %%
+finish()

@@ -1,0 +1,195 @@
+# %% [markdown]
+# # 06 · Layer norm, GELU, and a backward pass worth deriving by hand
+# **Needs** 03 (broadcasting), 04 (vjps) · **Builds** `ops.layer_norm`, `ops.gelu` · **Paper** Ba et al. 2016;
+# Hendrycks & Gimpel 2016 · **Runs in** a few seconds
+#
+# Every ALBERT layer ends both of its halves with a *layer norm*: each token's vector is shifted to mean 0 and scaled to
+# variance 1. Between the two matrices of its feed-forward half sits *GELU*, the bend that lets a network be more than
+# one big matrix. Both act on numbers, not on words, and both have backward passes where a term is easily lost.
+# %%
+import math
+
+import numpy as np
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
+
+from tinyalbert import nn, ops
+from tinyalbert.gradcheck import gradcheck
+
+NEEDS = ["03", "04"]
+TEACHES = ["ops.layer_norm", "ops.add_layer_norm", "ops.gelu", "ops.gelu_erf", "ops.relu", "ops.tanh", "nn.LayerNorm"]
+rng = np.random.default_rng(6)
+B, T, H = 2, 3, 8
+x = rng.standard_normal((B, T, H)) * 5 + 40      # (B, T, H): far from 0, and spread out
+
+# %%
+p = predict("Multiply x by 1000. By what factor does the gradient of layer_norm(x) with respect to x change?", guess=None)
+
+# %% [markdown]
+# ## Build it: from the definition
+# For one vector of H numbers: subtract the mean, divide by the standard deviation, then a gain gamma and a shift beta
+# for each of the H places, both learned. The small eps keeps the division alive when all H numbers are equal.
+# %%
+def layer_norm_loop(x, gamma, beta, eps=1e-12):
+    y = np.empty_like(x)
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):              # each token on its own: no other token, no other sequence matters
+            mean = sum(x[b, t]) / len(x[b, t])
+            variance = sum((value - mean) ** 2 for value in x[b, t]) / len(x[b, t])
+            y[b, t] = (x[b, t] - mean) / math.sqrt(variance + eps) * gamma + beta
+    return y
+
+
+def layer_norm(x, gamma, beta, eps=1e-12):
+    mean = x.mean(axis=-1, keepdims=True)                        # (B, T, 1)
+    variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)    # (B, T, 1)
+    return (x - mean) / np.sqrt(variance + eps) * gamma + beta   # (B, T, H)
+
+
+gamma, beta = rng.standard_normal(H), rng.standard_normal(H)
+y, vjp = ops.layer_norm.raw(put(x), put(gamma), put(beta))
+same(layer_norm_loop(x, gamma, beta), y, "layer_norm, by loops")
+same(layer_norm(x, gamma, beta), y, "layer_norm, with arrays")
+
+# %%
+g = rng.standard_normal(y.shape)
+norms = [np.linalg.norm(ops.layer_norm.raw(s * x, gamma, beta)[1](g)[0]) for s in (1, 1000)]
+p.reveal(norms[1] / norms[0], "{:.2e}: what was scaled up is scaled down again, so a nudge counts a thousandth")
+
+# %% [markdown]
+# ## The backward pass
+# Write xhat for the normalised vector (before gain and shift) and rstd for 1/standard deviation. A nudge of one x
+# does three things: it moves its own xhat, it moves the mean and so all others, and it moves the variance and so all
+# others again. Working through the three:
+#
+#     gx = rstd * ( gy - mean(gy) - xhat * mean(gy * xhat) )        with gy = g * gamma
+#
+# Read it as geometry. Shifting all H numbers changes nothing, so the gradient has no part along (1, 1, ..., 1). Scaling
+# them changes nothing, so it has no part along xhat. The two subtractions remove exactly these two parts.
+# %%
+@exercise(reference=lambda g, xhat, rstd: rstd * (g - g.mean(-1, keepdims=True)
+                                                  - xhat * (g * xhat).mean(-1, keepdims=True)),
+          trials=[tuple(rng.standard_normal(s) for s in [(2, 4), (2, 4), (2, 1)]) for _ in range(3)],
+          hint="two directions carry no gradient: the mean direction and xhat itself")
+def layer_norm_backward(g, xhat, rstd):
+    ...
+
+
+centred = x - x.mean(-1, keepdims=True)
+rstd = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+xhat = centred * rstd
+gx = layer_norm_backward(g * gamma, xhat, rstd)
+same(gx, vjp(put(g))[0], "layer_norm gradient of x")
+same((g * xhat).sum((0, 1)), vjp(put(g))[1].sum((0, 1)), "layer_norm gradient of gamma")
+print("part along ones:", f"{abs(gx.sum(-1)).max():.1e}", " part along xhat:", f"{abs((gx * xhat).sum(-1)).max():.1e}")
+assert abs(gx.sum(-1)).max() < 1e-9 and abs((gx * xhat).sum(-1)).max() < 1e-9
+
+# %% [markdown]
+# ## Break it: lose the mean term
+# Each of the three parts can be forgotten, and each time the result looks like a gradient. How far off is it?
+# %%
+parts = {"all three parts": gx, "without mean(g)": rstd * (g * gamma - xhat * (g * gamma * xhat).mean(-1, keepdims=True)),
+         "without xhat's part": rstd * (g * gamma - (g * gamma).mean(-1, keepdims=True)), "only rstd * g": rstd * g * gamma}
+leak = {name: [np.abs(d.sum(-1)).mean() / np.abs(d).sum(-1).mean(), np.abs((d * xhat).sum(-1)).mean() / np.abs(d).sum(-1).mean()]
+        for name, d in parts.items()}
+plt = pyplot()
+fig, ax = plt.subplots()
+places = np.arange(len(leak))
+ax.bar(places - 0.2, [v[0] for v in leak.values()], width=0.4, color="0.75")
+ax.bar(places + 0.2, [v[1] for v in leak.values()], width=0.4, color="0.2")
+ax.set_xticks(places, leak.keys())
+ax.plot([], [], "s", color="0.75", label="along (1, ..., 1)")
+ax.plot([], [], "s", color="0.2", label="along xhat")
+ax.legend(frameon=False, loc="upper left")
+ax.set(ylabel="share of the gradient that lies there",
+       title="Only the full formula has nothing along the two directions that cannot matter")
+figure(fig, "two_forbidden_directions")
+
+
+def without_the_mean(x, gamma, beta):
+    return ops.layer_norm.raw(x, gamma, beta)[0], lambda g: (
+        rstd * (g * gamma - xhat * (g * gamma * xhat).mean(-1, keepdims=True)), g * xhat, g)
+
+
+try:
+    gradcheck(without_the_mean, x, gamma, beta, rng=rng)
+except AssertionError as error:
+    print("lesson 04's check says:", error)
+
+# %% [markdown]
+# In the model the norm is always taken of a *sum*: what a sublayer computed, plus what it was given. This order, sum
+# first and norm after it, is called *post-LN*; it is what the released ALBERT has. The library has one operation for it.
+# %%
+residual = rng.standard_normal((B, T, H))
+same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(residual), put(gamma), put(beta))[0],
+     "add_layer_norm forward")
+
+# %% [markdown]
+# ## GELU
+# A bend: large numbers pass, very negative ones become 0. ReLU does it with a corner, max(x, 0). GELU weighs x with the
+# probability Φ(x) that a normal random number is smaller than x, so the bend is round. Google's ALBERT uses a
+# formula with tanh that is nearly the same:
+#
+#     gelu(x) = x/2 (1 + tanh u)      u = sqrt(2/π) (x + 0.044715 x³)
+# %%
+def gelu(x):
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return 0.5 * x * (1 + np.tanh(u))
+
+
+z = rng.standard_normal((3, 7)) * 2
+same(gelu(z), ops.gelu.raw(put(z))[0], "gelu, tanh form")
+exact = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in z.ravel()]).reshape(z.shape)
+same(exact, ops.gelu_erf.raw(put(z))[0], "gelu, exact form")
+
+# %%
+p = predict("Where, and by how much, do the two forms differ most?", guess=None)
+line = np.linspace(-5, 5, 2001)
+difference = ops.gelu.raw(line)[0] - ops.gelu_erf.raw(line)[0]
+worst = int(np.abs(difference).argmax())
+p.reveal((abs(line[worst]), abs(difference[worst])), "at |x| = {0[0]:.2f}, by {0[1]:.1e}")
+
+fig, ax = plt.subplots()
+ax.plot(line, ops.gelu.raw(line)[0], color="0.0")
+ax.plot(line, ops.relu.raw(line)[0], color="0.6", ls="--")
+ax.plot(line, 1000 * difference, color="0.4", ls=":")
+ax.text(-3.4, -0.35, "gelu", va="top")
+ax.text(1.2, 2.2, "relu", color="0.5")
+ax.text(-4.9, 0.55, "1000 x (tanh form - exact form)", color="0.4")
+ax.set(xlabel="x", ylim=(-0.8, 3), title="GELU is a ReLU with a round corner; its two forms differ in the fourth digit")
+figure(fig, "gelu")
+
+
+# %% [markdown]
+# The derivative: product rule, with the chain rule inside. t = tanh u has the derivative 1 - t².
+# %%
+@exercise(reference=lambda x, g: ops.gelu.raw(x)[1](g)[0],
+          trials=[(rng.standard_normal(9) * 2, rng.standard_normal(9)) for _ in range(3)],
+          hint="g * ( (1 + t)/2 + x/2 (1 - t²) du/dx ), and du/dx = sqrt(2/π) (1 + 3 · 0.044715 x²)")
+def gelu_backward(x, g):
+    ...
+
+
+@exercise(reference=lambda x, g: ops.relu.raw(x)[1](g)[0],
+          trials=[(np.array([-2.0, -0.5, 0.5, 2.0]), np.array([1.0, 2.0, 3.0, 4.0]))],
+          hint="the slope is 1 where x is positive and 0 elsewhere")
+def relu_backward(x, g):
+    ...
+
+
+gz = rng.standard_normal(z.shape)
+same(gelu_backward(z, gz), ops.gelu.raw(put(z))[1](put(gz))[0], "gelu gradient")
+
+# %% [markdown]
+# ## In the library
+# `nn.LayerNorm` holds gamma and beta and calls these functions. In `kernels/` there are faster versions that go through
+# the array in pieces small enough for the processor's cache (lesson 21); the tests hold them equal to these.
+# %%
+show(ops.layer_norm)
+show(ops.gelu)
+show(nn.LayerNorm)
+
+# %% [markdown]
+# **What to keep.** Layer norm forgets shift and scale, so its gradient has no part along ones and none along xhat. GELU
+# is x times the probability of being larger than chance. Next: 07, words become vectors.
+# %%
+finish()

@@ -1,0 +1,44 @@
+"""Answers of lesson 06, and the mistakes that are usually made."""
+
+import math
+
+import numpy as np
+
+
+def layer_norm_backward(g, xhat, rstd):
+    return rstd * (g - g.mean(-1, keepdims=True) - xhat * (g * xhat).mean(-1, keepdims=True))
+
+
+def _u(x):
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+def gelu_backward(x, g):
+    t = np.tanh(_u(x))
+    slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
+
+
+def relu_backward(x, g):
+    return g * (x > 0)
+
+
+def _no_inner_slope(x, g):
+    t = np.tanh(_u(x))
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t))
+
+
+MISTAKES = {
+    "layer_norm_backward": {
+        "the mean term is missing": lambda g, xhat, rstd: rstd * (g - xhat * (g * xhat).mean(-1, keepdims=True)),
+        "the term along xhat is missing": lambda g, xhat, rstd: rstd * (g - g.mean(-1, keepdims=True)),
+        "only the direct part: mean and variance move too": lambda g, xhat, rstd: rstd * g,
+        "sums where means belong":
+            lambda g, xhat, rstd: rstd * (g - g.sum(-1, keepdims=True) - xhat * (g * xhat).sum(-1, keepdims=True)),
+    },
+    "gelu_backward": {
+        "the inner derivative du/dx is missing": _no_inner_slope,
+        "half of the product rule is missing: x itself also depends on x": lambda x, g: g * 0.5 * (1 + np.tanh(_u(x))),
+    },
+    "relu_backward": {"g is missing": lambda x, g: (x > 0) * 1.0},
+}
