@@ -135,11 +135,11 @@ hs = 10.0 ** -np.arange(0.5, 12.5, 0.5)
 errors = {"float64": [], "float32": []}
 x, g, v = (rng.standard_normal((4, 6)) for _ in range(3))
 for name, dtype in (("float64", np.float64), ("float32", np.float32)):
-    exact = (ops.gelu.raw(x)[1](g)[0] * v).sum()
+    gradient = ops.gelu.raw(x)[1](g)[0]
     for h in hs:
         plus, minus = ((x + s * h * v).astype(dtype) for s in (1, -1))
         terms = g * (ops.gelu.raw(plus)[0] - ops.gelu.raw(minus)[0]) / (2 * h)
-        errors[name].append(abs(terms.sum() - exact) / abs(terms).sum())
+        errors[name].append(abs(terms.sum() - (gradient * v).sum()) / abs(gradient * v).sum())
 plt = pyplot()
 fig, ax = plt.subplots()
 for (name, e), color, place in zip(errors.items(), ("0.0", "0.6"), (9, 4)):
@@ -151,7 +151,7 @@ best = hs[int(np.argmin(errors["float64"]))]
 ax.set(xlabel="size of the nudge h", ylabel="relative error of the estimate",
        title=f"In double precision a nudge near {best:.0e} is right to many digits; single precision never gets there")
 figure(fig, "how_small_a_nudge")
-assert min(errors["float64"]) < 1e-9 < 1e-5 < min(errors["float32"])
+assert min(errors["float64"]) < 1e-9 < 1e-7 < min(errors["float32"])
 
 # %% [markdown]
 # Hence the library's rules: checks run in float64 with h = 1e-5, and the tolerance is one number, 1e-7, relative to
