@@ -1,0 +1,231 @@
+# %% [markdown]
+# # 08 · Attention: one head, many heads, masks
+# **Needs** 04 (linear), 05 (softmax) · **Builds** `ops.attention`, `AlbertAttention` · **Paper** Vaswani et al. 2017, §3.2
+# · **Runs in** a few seconds
+#
+# "The trophy did not fit into the case because *it* was too big." To know what *it* is one must look at other words. In
+# attention each token asks a question, each token offers a key, and each gets an average of what the tokens with the
+# fitting keys have to say. It is the only place in the model where tokens meet.
+# %%
+import math
+
+import numpy as np
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
+
+from tinyalbert import attention, nn, ops
+from tinyalbert.config import AlbertConfig
+from tinyalbert.tensor import Tensor
+
+NEEDS = ["04", "05"]
+TEACHES = ["ops.attention", "ops.transpose", "attention.attend", "attention.padding_bias", "ops.dropout", "DropoutRng"]
+rng = np.random.default_rng(8)
+
+# %% [markdown]
+# ## Build it: one head, by loops
+# Three vectors for each token, each made from its hidden vector by a linear map of its own: the *query* (what I look
+# for), the *key* (what I can be found by), the *value* (what I say). A *score* is the inner product of a query and a
+# key. Softmax turns one token's scores into *weights* that sum to 1. The answer is the weighted mean of the values.
+# %%
+T, D = 5, 4
+q, k, v = (rng.standard_normal((T, D)) for _ in range(3))
+
+
+def attention_loop(q, k, v):
+    context = np.zeros_like(v)
+    for i in range(len(q)):                                      # each token asks
+        scores = [sum(q[i] * k[j]) / math.sqrt(q.shape[1]) for j in range(len(k))]
+        positive = np.exp(scores - np.max(scores))
+        weights = positive / positive.sum()
+        for j in range(len(v)):                                  # and listens to all
+            context[i] += weights[j] * v[j]
+    return context
+
+
+def one_head(q, k, v):
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])     # (T, T)
+    weights = ops.softmax.raw(scores)[0]                         # (T, T), rows sum to 1
+    return weights @ v                                           # (T, D)
+
+
+library, vjp = ops.attention.raw(put(q[None]), put(k[None]), put(v[None]), None, num_heads=1)
+same(attention_loop(q, k, v), library[0], "one head, by loops")
+same(one_head(q, k, v), library[0], "one head, with products")
+
+# %% [markdown]
+# ## Why divide by the square root of D?
+# %%
+p = predict("Queries and keys of D random numbers. How does the typical size of a score grow with D, without the division? "
+            "(as a power of D)", guess=None)
+sizes = np.array([4, 16, 64, 256, 1024])
+spread = [np.std((rng.standard_normal((500, d)) * rng.standard_normal((500, d))).sum(1)) for d in sizes]
+p.reveal(np.polyfit(np.log(sizes), np.log(spread), 1)[0], "{:.2f}")
+
+
+def mean_entropy(d, scale):
+    s = rng.standard_normal((200, d)) @ rng.standard_normal((32, d)).T * scale
+    w = ops.softmax.raw(s)[0]
+    return -(w * np.log(w + 1e-300)).sum(-1).mean()
+
+
+plain, scaled = [mean_entropy(d, 1.0) for d in sizes], [mean_entropy(d, 1 / math.sqrt(d)) for d in sizes]
+plt = pyplot()
+fig, ax = plt.subplots()
+ax.semilogx(sizes, plain, "o-", color="0.6")
+ax.semilogx(sizes, scaled, "o-", color="0.0")
+ax.axhline(math.log(32), color="0.3", ls=":", lw=1)
+ax.text(sizes[0], math.log(32) + 0.05, "log 32: all 32 tokens equally")
+ax.text(sizes[2], scaled[2] - 0.35, "divided by the root of D")
+ax.text(sizes[3], plain[3] + 0.15, "not divided", color="0.5")
+ax.set(xlabel="D, numbers in a query", ylabel="entropy of the weights", ylim=(0, 3.9),
+       title="Without the division a wide head listens to one token only")
+figure(fig, "why_the_root")
+
+# %% [markdown]
+# *Entropy* measures how spread out the weights are: log n if n tokens share them evenly, 0 if one has all. Where one has
+# all, softmax is flat and passes almost no gradient (lesson 05): the head could not learn.
+#
+# ## Many heads
+# One average can look at one thing. So the H numbers of a token are cut into N *heads* of D = H/N numbers, each head
+# attends on its own, and the results are laid side by side again.
+# %%
+B, T, N, D = 2, 5, 3, 4
+H = N * D
+tagged = np.array([[[f"token {t} head {h // D}" for h in range(H)] for t in range(T)] for _ in range(B)])   # (B, T, H)
+wrong = tagged.reshape(B, N, T, D)
+right = tagged.reshape(B, T, N, D).transpose(0, 2, 1, 3)         # (B, N, T, D)
+print("reshape to (B, N, T, D), head 0, place 0 to 2:", [sorted(set(row)) for row in wrong[0, 0, :3].tolist()])
+print("reshape, then transpose, head 0, place 0 to 2:", [sorted(set(row)) for row in right[0, 0, :3].tolist()])
+assert all(len(set(row)) == 1 and f"token {t}" in row[0] for t, row in enumerate(right[0, 0].tolist()))
+
+# %% [markdown]
+# This is the question that is asked about every transformer on the internet. The first line deals out *tokens*: the
+# second place of head 0 holds another part of token 0. It has the right shape and no error is raised. The second
+# line keeps each token's features together: reshape to (B, T, N, D), *then* exchange the axes.
+# %%
+@exercise(reference=lambda x, n: ops.split_heads(x, n),
+          trials=[(rng.standard_normal((2, 3, 8)), 2), (rng.standard_normal((1, 4, 6)), 3)],
+          hint="first cut the last axis in two, then bring the heads before the tokens")
+def split_heads(x, n):
+    """(B, T, H) -> (B, n, T, H // n)"""
+    ...
+
+
+def merge_heads(x):
+    B, N, T, D = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(B, T, N * D)
+
+
+def multi_head(q, k, v, n, bias=0.0):
+    q, k, v = (split_heads(x, n) for x in (q, k, v))             # (B, N, T, D)
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])     # (B, N, T, T)
+    weights = ops.softmax.raw(scores + bias)[0]                  # (B, N, T, T)
+    return merge_heads(weights @ v), weights                     # (B, T, H)
+
+
+q, k, v = (rng.standard_normal((B, T, H)) for _ in range(3))
+library, vjp = ops.attention.raw(put(q), put(k), put(v), None, num_heads=N)
+same(multi_head(q, k, v, N)[0], library, "many heads")
+
+# %% [markdown]
+# ## Masks
+# Sequences of a batch have different lengths; short ones are filled up with padding that must not be heard. Before
+# softmax, -10000 is added to the scores of padded keys, and e to that power is 0. Only *keys* are masked: what a padded
+# token itself asks is of no interest to anyone.
+# %%
+mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])              # (B, T): the second sequence has 3 tokens
+bias = attention.padding_bias(mask, np.float64)                  # (B, 1, 1, T)
+masked, weights = multi_head(q, k, v, N, bias)
+same(masked, ops.attention.raw(put(q), put(k), put(v), put(bias), num_heads=N)[0], "many heads with a mask")
+p = predict("Change the padding of the second sequence to other words. How much do its three real tokens' answers change?",
+            guess=None)
+k2, v2 = k.copy(), v.copy()
+k2[1, 3:], v2[1, 3:] = 99.0, -99.0
+p.reveal(float(abs(multi_head(q, k2, v2, N, bias)[0][1, :3] - masked[1, :3]).max()))
+
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.9))
+for ax, w, title in ((axes[0], multi_head(q, k, v, N)[1][1, 0], "unmasked: padding is heard"),
+                     (axes[1], weights[1, 0], "masked: padding has weight 0")):
+    ax.imshow(w, vmin=0, vmax=1)
+    for i in range(T):
+        for j in range(T):
+            ax.text(j, i, f"{w[i, j]:.2f}", ha="center", va="center", fontsize=7, color="white" if w[i, j] > 0.5 else "black")
+    ax.set(title=title, xlabel="token that is heard (3 and 4 are padding)", ylabel="token that asks")
+    ax.xaxis.label.set_fontsize(8)
+figure(fig, "mask")
+
+
+@exercise(reference=lambda scores, mask: ops.softmax.raw(scores + (mask[:, None, :] == 0) * -10000.0)[0],
+          trials=[(rng.standard_normal((2, 3, 3)), np.array([[1, 1, 0], [1, 1, 1]])),
+                  (rng.standard_normal((1, 4, 4)) * 3, np.array([[1, 0, 1, 0]]))],
+          hint="mask says which keys exist; keys are the last axis of scores, so mask needs an axis before its own last")
+def masked_weights(scores, mask):
+    """scores (B, T, T), mask (B, T) of 1 and 0 -> weights (B, T, T); padded keys get 0."""
+    ...
+
+
+same(masked_weights(np.zeros((1, 2, 4)), np.array([[1, 1, 1, 0]]))[0, 0], [1 / 3, 1 / 3, 1 / 3, 0], "three equal weights")
+
+# %% [markdown]
+# ## The backward pass
+# Five steps forward, the same five backward in reverse, each one known from earlier lessons: product, softmax, product.
+# %%
+@exercise(reference=lambda q, k, v, g: np.concatenate([d[0] for d in ops.attention.raw(
+              q[None], k[None], v[None], None, num_heads=1)[1](g[None])[:3]]),
+          trials=[tuple(rng.standard_normal((t, d)) for _ in range(4)) for t, d in ((3, 4), (5, 2))],
+          hint="gv = weightsᵀ g; gweights = g vᵀ; softmax's vjp; gq = gscores k / root, gk = gscoresᵀ q / root; "
+               "return np.concatenate([gq, gk, gv])")
+def one_head_backward(q, k, v, g):
+    """(T, D) each -> gradients of q, k, v, one below the other: (3T, D)."""
+    ...
+
+
+one = [rng.standard_normal((4, 6)) for _ in range(4)]
+library = ops.attention.raw(*(put(x[None]) for x in one[:3]), None, num_heads=1)[1](put(one[3][None]))
+same(one_head_backward(*one), np.concatenate([np.asarray(d[0].get() if hasattr(d, "get") else d[0]) for d in library[:3]]),
+     "gradients of query, key and value")
+
+# %% [markdown]
+# ## Order does not exist
+# Attention is an average: exchange two tokens and the answers are exchanged, otherwise nothing happens. Without the
+# position table of lesson 07 a text would be a bag of words.
+# %%
+order = rng.permutation(T)
+same(multi_head(q[:, order], k[:, order], v[:, order], N)[0], multi_head(q, k, v, N)[0][:, order],
+     "shuffled tokens give shuffled answers")
+
+# %% [markdown]
+# ## The whole module
+# Query, key and value maps before, one more map after, *dropout* while training (a random tenth of the weights set to 0,
+# so that no head relies on one single word), and the post-LN sum of lesson 06.
+# %%
+config = AlbertConfig(hidden_size=H, num_attention_heads=N, embedding_size=4, intermediate_size=8)
+module = attention.AlbertAttention(np.random.default_rng(1), config).astype(np.float64)
+x = rng.standard_normal((B, T, H))
+
+
+def albert_attention(x, bias):
+    linear = {n: (m.weight.data, m.bias.data) for n, m in
+              (("q", module.query), ("k", module.key), ("v", module.value), ("o", module.dense))}
+    q, k, v = (x @ linear[n][0].T + linear[n][1] for n in "qkv")                 # (B, T, H)
+    context = multi_head(q, k, v, N, bias)[0]                                    # (B, T, H)
+    summed = context @ linear["o"][0].T + linear["o"][1] + x
+    centred = summed - summed.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+
+
+same(albert_attention(x, bias), module(Tensor(x), bias)[0].data, "AlbertAttention")
+rng_of_dropout = nn.DropoutRng(seed=0)
+kept = ops.dropout.raw(np.ones((1000, 100)), 0.1, rng_of_dropout.next_key())[0]
+print(f"dropout 0.1: {float((kept == 0).mean()):.1%} are 0, the mean stays {float(kept.mean()):.3f}")
+
+# %% [markdown]
+# ## In the library
+# %%
+show(ops.attention)
+show(attention.AlbertAttention)
+
+# %% [markdown]
+# **What to keep.** Scores are inner products over the root of D, weights their softmax, the answer a weighted mean of
+# values; heads are cut from the features, not from the tokens; padding is masked as a key. Next: 09, the ALBERT layer.
+# %%
+finish()

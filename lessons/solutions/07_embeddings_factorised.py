@@ -1,0 +1,37 @@
+"""Answers of lesson 07, and the mistakes that are usually made."""
+
+import numpy as np
+
+
+def embedding_backward(table, ids, g):
+    gradient = np.zeros_like(table)
+    np.add.at(gradient, ids, g)
+    return gradient
+
+
+def position_gradient(g):
+    return g.sum(axis=0)
+
+
+def embedding_parameters(V, E, H, P):
+    return (V + P + 2) * E + 2 * E + E * H + H
+
+
+def _last_wins(table, ids, g):
+    gradient = np.zeros_like(table)
+    gradient[ids] += g
+    return gradient
+
+
+MISTAKES = {
+    "embedding_backward": {"rows that occur twice are counted once: gradient[ids] += g writes only the last": _last_wins},
+    "position_gradient": {
+        "a mean where a sum belongs: each sequence used the position fully": lambda g: g.mean(axis=0),
+        "summed over the tokens; each token has a position of its own": lambda g: g.sum(axis=1),
+    },
+    "embedding_parameters": {
+        "the layer norm's gain and shift are missing": lambda V, E, H, P: (V + P + 2) * E + E * H + H,
+        "the projection's bias is missing": lambda V, E, H, P: (V + P + 2) * E + 2 * E + E * H,
+        "this is the table without factorising": lambda V, E, H, P: (V + P + 2) * H + 2 * H,
+    },
+}

@@ -1,0 +1,55 @@
+"""Answers of lesson 08, and the mistakes that are usually made."""
+
+import numpy as np
+
+
+def _softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def split_heads(x, n):
+    B, T, H = x.shape
+    return x.reshape(B, T, n, H // n).transpose(0, 2, 1, 3)
+
+
+def masked_weights(scores, mask):
+    return _softmax(np.where(mask[:, None, :] == 1, scores, scores - 10000.0))
+
+
+def _backward(q, k, v, g, root, softmax_part=True):
+    weights = _softmax(q @ k.T / np.sqrt(q.shape[1]))
+    gweights = g @ v.T
+    gscores = weights * (gweights - (gweights * weights).sum(-1, keepdims=True)) if softmax_part else gweights
+    return np.concatenate([gscores @ k / root, gscores.T @ q / root, weights.T @ g])
+
+
+def one_head_backward(q, k, v, g):
+    return _backward(q, k, v, g, np.sqrt(q.shape[1]))
+
+
+def _zeros_for_padding(scores, mask):
+    return _softmax(scores * mask[:, None, :])
+
+
+def _mask_queries(scores, mask):
+    return _softmax(scores + (mask[:, :, None] == 0) * -10000.0)
+
+
+MISTAKES = {
+    "split_heads": {
+        "reshaped without exchanging the axes: this deals out tokens, not features":
+            lambda x, n: x.reshape(x.shape[0], n, x.shape[1], x.shape[2] // n),
+    },
+    "masked_weights": {
+        "you forgot the mask": lambda scores, mask: _softmax(scores),
+        "a score of 0 is not a weight of 0: the mask must be added before softmax as a large negative number":
+            _zeros_for_padding,
+        "the queries are masked, not the keys": _mask_queries,
+    },
+    "one_head_backward": {
+        "the division by the root of D is missing on the way back": lambda q, k, v, g: _backward(q, k, v, g, 1.0),
+        "softmax's own backward pass is missing":
+            lambda q, k, v, g: _backward(q, k, v, g, np.sqrt(q.shape[1]), softmax_part=False),
+    },
+}
