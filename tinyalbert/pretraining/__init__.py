@@ -1,0 +1,1 @@
+"""Pretraining data: corpora, token shards, segment pairs, sentence order, n-gram masks, batches."""
