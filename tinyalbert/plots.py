@@ -1,0 +1,218 @@
+"""Pictures of a training run and of attention; the only file that needs matplotlib.
+
+Every title says what the picture shows, with the run's own numbers.  Lines differ in dash and width and are
+labelled where they end, so that the pictures can be read in grey.  The same log gives the same bytes.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from .backend import UserError, to_host
+
+MIDDLE, LIGHT = "0.45", "0.7"
+
+
+def _figure(width, height, **options):
+    """A matplotlib Figure without pyplot: no window, no global state."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError(f"pictures need matplotlib, which can't be imported ({error}); "
+                        "pip install 'tinyalbert[lessons]', or go on without pictures") from None
+    figure = Figure(figsize=(width, height), layout="constrained", **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure, path):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, format="png", metadata={"Software": None})       # no version: same bytes
+    return path
+
+
+def read_log(path):
+    """The lines of a log.jsonl (or of the run in a folder) as {kind: [line, ...]}; half a last line is dropped."""
+    path = Path(path)
+    path = path / "log.jsonl" if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"there is no training log at {path}; wanted a run's output folder or its log.jsonl")
+    kinds = {"start": [], "train": [], "eval": [], "note": []}
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+        try:
+            entry = json.loads(line)
+            kinds.setdefault(entry["kind"], []).append(entry)
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path}, line {number} is not a line of a training log; wanted JSON with a kind") from None
+    return kinds
+
+
+def _series(lines, name, x="step"):
+    """x and y of the lines that have `name`."""
+    lines = [line for line in lines if name in line]
+    return np.array([line[x] for line in lines]), np.array([line[name] for line in lines])
+
+
+def plot_run(log, path=None):
+    """The curves of one run: loss above, right answers below.  Returns the picture's path (default: loss.png).
+
+    For pretraining the loss is that of masked words, between two levels: log V, where every piece is equally
+    likely, and the unigram entropy, where frequencies are known and the context is not used.
+    """
+    log = Path(log)
+    lines = read_log(log)
+    path = path or (log if log.is_dir() else log.parent) / "loss.png"
+    if not lines["train"]:
+        raise UserError(f"the log of {log} has no training steps yet; train first")
+    start = (lines["start"] or [{}])[0]
+    pretraining = any("mlm_loss" in line for line in lines["train"])
+    name = "mlm_loss" if pretraining else "loss"
+    right = _right_answers(lines["eval"], pretraining)
+    figure = _figure(7.5, 6.2 if right else 4)
+    heights = [3, 2] if right else [1]
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    _draw_losses(axes[0], lines, name, start if pretraining else {})
+    if right:
+        _draw_right_answers(axes[1], lines["eval"], *right)
+    axes[-1].set_xlabel("step")
+    return _save(figure, path)
+
+
+def _draw_losses(ax, lines, name, start):
+    steps, losses = _series(lines["train"], name)
+    ax.plot(steps, losses, color=LIGHT, lw=1.2, label="training")
+    held_steps, held = _series(lines["eval"], name)
+    if len(held):
+        ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out")
+    levels = {"log V: every piece equally likely": math.log(start["vocab_size"]) if start.get("vocab_size") else None,
+              "unigram entropy: frequencies, no context": start.get("unigram_entropy")}
+    for (text, level), dash in zip(levels.items(), ("--", ":")):
+        if level is not None:
+            ax.axhline(level, color=MIDDLE, ls=dash, lw=1.3)
+            ax.annotate(f"{text} ({level:.2f})", (0.995, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                        textcoords="offset points", ha="right", fontsize=8, color="0.25")
+    ax.set_ylabel("masked-word loss (nats)" if name == "mlm_loss" else "loss")
+    curve = held if len(held) else losses
+    which = ("Held-out" if len(held) else "Training") + (" masked-word loss" if name == "mlm_loss" else " loss")
+    ax.set_title(f"{which} {_from_to(curve)}{_against(curve, start.get('unigram_entropy'))}", fontsize=11)
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
+
+
+def _from_to(values, form="{:.2f}"):
+    """"falls from 9.0 to 3.8": first and last value."""
+    first, last = form.format(values[0]), form.format(values[-1])
+    if first == last:
+        return f"stays at {last}"
+    return f"{'falls' if values[-1] < values[0] else 'rises'} from {first} to {last}"
+
+
+def _against(curve, entropy):
+    """What the last loss means beside the unigram entropy."""
+    if entropy is None:
+        return ""
+    if curve[-1] < entropy - 0.1:
+        return f",\n{entropy - curve[-1]:.2f} nats below what word frequencies alone give"
+    return ",\nnot yet below what word frequencies alone give: the context is not used"
+
+
+def _right_answers(evaluations, pretraining):
+    """(metric, words for it, its chance level) for the lower panel, or None if nothing of the kind was logged."""
+    if pretraining:
+        known = [("sop_accuracy", "sentence order", 0.5), ("mlm_accuracy", "masked words", None)]
+    else:
+        names = [n for e in evaluations[:1] for n in e if n not in ("kind", "step", "seconds") and "loss" not in n]
+        known = [(n, n.replace("_", " "), None) for n in ("accuracy", "f1", "exact_match", "pearson", *names)]
+    return next((k for k in known if any(k[0] in e for e in evaluations)), None)
+
+
+def _draw_right_answers(ax, evaluations, name, words, chance):
+    steps, values = _series(evaluations, name)
+    if chance is not None:
+        ax.axhline(chance, color=MIDDLE, ls="--", lw=1.3)
+        ax.annotate(f"guessing ({chance:.0%})", (0.995, chance), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                    textcoords="offset points", ha="right", fontsize=8, color="0.25")
+    ax.plot(steps, values, color="black", lw=2, marker="o", ms=3.5)
+    if chance is None:
+        ax.set_title(f"Held-out {words} {_from_to(values, '{:.3f}')}", fontsize=11)
+        ax.set_ylabel(words)
+        return
+    ax.set_ylim(min(0.4, values.min() - 0.05), 1.02)
+    ax.set_ylabel(f"{words} right")
+    ax.set_title(f"{words.capitalize()}: {values[-1]:.0%} of held-out pairs right" +
+                 (", as by guessing" if abs(values[-1] - chance) < 0.05 else ""), fontsize=11)
+
+
+def plot_comparison(logs, path, metric="mlm_loss", x="step"):
+    """One line for each run of {label: log}, of a held-out metric against "step" or "minutes"."""
+    figure = _figure(7.5, 4.6)
+    ax, ends = figure.subplots(), {}
+    dashes = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
+    for number, (label, log) in enumerate(logs.items()):
+        steps, values = _series(read_log(log)["eval"], metric, "seconds" if x == "minutes" else x)
+        if not len(values):
+            raise UserError(f"the log of {label} has no evaluation with {metric}; evaluate during training")
+        ax.plot(steps / 60 if x == "minutes" else steps, values, color=str(0.5 * (number % 2)), lw=1.8,
+                ls=dashes[number % len(dashes)], label=f"{label} ({values[-1]:.2f})")
+        ends[label] = values[-1]
+    best = (min if metric.endswith("loss") else max)(ends, key=ends.get)
+    words = metric.replace("mlm", "masked-word").replace("sop", "sentence-order").replace("_", " ")
+    ax.set_title(f"Best held-out {words} at the end: {best}, {ends[best]:.2f}", fontsize=11)
+    ax.set_xlabel(x)
+    ax.set_ylabel(f"held-out {words}")
+    ax.legend(frameon=False, fontsize=8)
+    return _save(figure, path)
+
+
+def attention_habits(weights, tokens):
+    """What each head looks at most: weights (N, T, T), T tokens -> [(place, share of the weight), ...].
+
+    Places are the token itself, the one before, the one after, and the special tokens.
+    """
+    T = len(tokens)
+    places = {"the token itself": np.eye(T), "the token before": np.eye(T, k=-1), "the token after": np.eye(T, k=1)}
+    for special in ("[CLS]", "[SEP]", "[MASK]"):
+        if special in tokens:
+            places[special] = np.broadcast_to([float(t == special) for t in tokens], (T, T))
+    shares = {place: (weights * where).sum(axis=(1, 2)) / T for place, where in places.items()}
+    best = [max(shares, key=lambda place, n=n: shares[place][n]) for n in range(len(weights))]
+    return [(place, float(shares[place][n])) for n, place in enumerate(best)]
+
+
+def plot_attention(attentions, tokens, path, layer=-1):
+    """Maps of the heads of one layer for one text: row = the token that looks, column = what it looks at.
+
+    attentions: the (B, N, T, T) arrays of each layer that a model returns with output_attentions=True; the
+    first text of the batch is drawn, up to len(tokens) tokens.
+    """
+    layers, T = len(attentions), len(tokens)
+    if not -layers <= layer < layers:
+        raise UserError(f"layer {layer} of a model with {layers}; wanted 0 to {layers - 1}")
+    weights = getattr(attentions[layer], "data", attentions[layer])
+    weights = np.asarray(to_host(weights))[0, :, :T, :T]                           # (N, T, T)
+    if weights.shape[-1] != T:
+        raise UserError(f"{T} tokens for attention over {weights.shape[-1]}; wanted the tokens of that text")
+    heads = len(weights)
+    columns = min(4, heads)
+    rows = -(-heads // columns)
+    side = max(2.4, 0.17 * T)
+    figure = _figure(side * columns + 0.6, (side + 0.5) * rows + 0.7)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    habits = attention_habits(weights, list(tokens))
+    labels = [t.replace("$", r"\$") for t in tokens]                               # $...$ would be a formula
+    for number, ax in enumerate(axes.flat):
+        if number >= heads:
+            ax.set_axis_off()
+            continue
+        ax.imshow(weights[number], cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+        place, share = habits[number]
+        ax.set_title(f"head {number}: {share:.0%} on {place}", fontsize=8)
+        ax.set_xticks(range(T), labels, rotation=90, fontsize=6)
+        ax.set_yticks(range(T), labels if number % columns == 0 else [""] * T, fontsize=6)
+    strongest = max(range(heads), key=lambda n: habits[n][1])
+    figure.suptitle(f"Layer {layer % layers}: head {strongest} gives {habits[strongest][1]:.0%} of its attention to "
+                    f"{habits[strongest][0]}", fontsize=11)
+    return _save(figure, path)
