@@ -1,0 +1,495 @@
+"""One step is the same however the batch is cut; a resumed run is the uninterrupted one, bit for bit."""
+
+import errno
+import json
+import os
+import signal
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinyalbert.run as run_module
+from tinyalbert import AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
+from tinyalbert.parallel import Single, Threads
+from tinyalbert.run import Interrupted, Run, TrainingDiverged
+from tinyalbert.training import evaluate_pretraining, plan_steps, prefetched, train
+
+V, T = 50, 8
+seeds = st.integers(0, 2**31 - 1)
+
+
+def tiny_config(dropout=0.1, **more):
+    return AlbertConfig(vocab_size=V, embedding_size=8, hidden_size=12, num_attention_heads=2, intermediate_size=16,
+                        num_hidden_layers=2, max_position_embeddings=T, hidden_dropout_prob=dropout,
+                        attention_probs_dropout_prob=dropout, **more)
+
+
+def batch_at(step, rows=6, seed=0):
+    """A pretraining batch with padding; some rows have no masked word."""
+    rng = np.random.default_rng((seed, step))
+    ids = rng.integers(5, V, (rows, T))
+    mask = np.arange(T) < rng.integers(T // 2, T + 1, rows)[:, None]
+    chosen = (rng.random((rows, T)) < rng.choice([0.0, 0.4], rows)[:, None]) & mask
+    batch = {"input_ids": np.where(chosen, 4, ids) * mask, "attention_mask": mask, "token_type_ids": ids % 2 * mask,
+             "labels": np.where(chosen, ids, -100), "sentence_order_label": rng.integers(0, 2, rows)}
+    return {name: a.astype(np.int32) for name, a in batch.items()}
+
+
+def trainer(threads=1, seed=0, config=None, **options):
+    options = {"lr": 3e-3, "total_steps": 6, "warmup": 2, **options}
+    return Trainer(AlbertForPreTraining(config or tiny_config(), seed=1), threads=threads, seed=seed, **options)
+
+
+def parameters(trainer):
+    return np.concatenate([p.data.reshape(-1) for p in trainer.model.parameters()])
+
+
+def moments(trainer):
+    return {name: np.array(a) for name, a in trainer.optimizer.state_dict().items()}
+
+
+# --- one step ---------------------------------------------------------------------------------------------
+
+@given(seed=seeds, threads=st.integers(1, 3), accumulation=st.integers(1, 4), rows=st.integers(1, 7))
+def test_cutting_the_batch_changes_nothing(seed, threads, accumulation, rows):
+    """Threads and accumulation, dropout included: losses, gradient norm and parameters of the whole batch."""
+    whole, cut = trainer(seed=seed), trainer(threads, seed=seed, accumulation=accumulation)
+    for step in range(3):
+        batch = batch_at(step, rows, seed)
+        a, b = whole.step(batch), cut.step(batch)
+        assert a.keys() == b.keys()
+        np.testing.assert_allclose([a[k] for k in a], [b[k] for k in a], rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(parameters(whole), parameters(cut), atol=2e-4)
+    cut.replicas.close()
+
+
+@settings(max_examples=5)
+@given(seed=seeds, threads=st.integers(1, 3), accumulation=st.integers(1, 2))
+def test_the_same_seed_and_threads_give_the_same_bits(seed, threads, accumulation):
+    results = []
+    for _ in range(2):
+        t = trainer(threads, seed=seed, accumulation=accumulation)
+        metrics = [t.step(batch_at(step, seed=seed)) for step in range(3)]
+        results.append((metrics, parameters(t).tobytes()))
+        t.replicas.close()
+    assert results[0] == results[1]
+
+
+def test_another_seed_gives_other_dropout():
+    assert trainer(seed=0).step(batch_at(0))["loss"] != trainer(seed=1).step(batch_at(0))["loss"]
+
+
+class SharedRanks(Single):
+    """Processes played by threads: an all-reduce over shared memory, in the order of the ranks."""
+
+    def __init__(self, rank, size, box, barrier):
+        self.rank, self.size, self.box, self._barrier = rank, size, box, barrier
+
+    def all_reduce(self, array):
+        self.box[self.rank] = array.copy()
+        self.barrier()
+        array[...] = sum(self.box[r] for r in range(self.size))
+        self.barrier()
+
+    def barrier(self):
+        self._barrier.wait(timeout=60)
+
+
+def on_ranks(size, work):
+    """[work(ranks)] of `size` processes played by threads."""
+    box, barrier, results = {}, threading.Barrier(size), [None] * size
+
+    def play(rank):
+        try:
+            results[rank] = work(SharedRanks(rank, size, box, barrier))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    players = [threading.Thread(target=play, args=(rank,)) for rank in range(size)]
+    [player.start() for player in players]
+    [player.join() for player in players]
+    assert None not in results, "a rank failed"
+    return results
+
+
+@settings(max_examples=5)
+@given(seed=seeds, cuts=st.lists(st.integers(1, 6), min_size=1, max_size=2, unique=True))
+def test_ranks_with_unequal_shares_give_the_step_of_one_process(seed, cuts):
+    batches = [batch_at(step, 7, seed) for step in range(3)]
+    alone = trainer(seed=seed)
+    expected = [alone.step(batch) for batch in batches]
+    bounds = [0, *sorted(cuts), 7]
+
+    def work(ranks):
+        t, rows = trainer(seed=seed, ranks=ranks), slice(bounds[ranks.rank], bounds[ranks.rank + 1])
+        return [t.step({name: a[rows] for name, a in batch.items()}) for batch in batches], parameters(t)
+
+    for metrics, values in on_ranks(len(bounds) - 1, work):
+        for a, b in zip(expected, metrics):
+            np.testing.assert_allclose([a[k] for k in a], [b[k] for k in a], rtol=2e-4, atol=1e-6)
+        np.testing.assert_allclose(values, parameters(alone), atol=2e-4)
+
+
+def fine_tuning_cases():
+    rng = np.random.default_rng(0)
+    ids, rows = rng.integers(5, V, (7, T)), np.arange(7)
+    choices = rng.integers(5, V, (7, 3, T))
+    yield heads.AlbertForSequenceClassification(tiny_config(num_labels=3)), {"input_ids": ids, "labels": rows % 3}
+    yield heads.AlbertForSequenceClassification(tiny_config(num_labels=1)), {"input_ids": ids, "labels": rows / 7}
+    yield (heads.AlbertForSequenceClassification(tiny_config(num_labels=2, problem_type="multi_label_classification")),
+           {"input_ids": ids, "labels": np.stack([rows % 2, rows % 3 > 0], 1).astype(np.float32)})
+    yield heads.AlbertForTokenClassification(tiny_config(num_labels=4)), {"input_ids": ids, "labels": np.where(ids % 3, ids % 4, -100)}
+    yield heads.AlbertForQuestionAnswering(tiny_config()), {"input_ids": ids, "start_positions": rows * 2, "end_positions": rows * 2 + 1}
+    yield heads.AlbertForMultipleChoice(tiny_config()), {"input_ids": choices, "labels": rows % 3}
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_every_head_trains_and_may_be_cut(case):
+    runs = []
+    for threads, accumulation in ((1, 1), (2, 2)):
+        model, batch = list(fine_tuning_cases())[case]
+        t = Trainer(model, lr=3e-3, threads=threads, accumulation=accumulation)
+        runs.append([t.step(batch)["loss"] for _ in range(50)])
+        t.replicas.close()
+    np.testing.assert_allclose(runs[0][:8], runs[1][:8], rtol=1e-3)
+    assert np.mean(runs[0][-5:]) < 0.7 * runs[0][0]
+
+
+def test_a_step_learns():
+    t, batch = trainer(config=tiny_config(dropout=0.0), lr=1e-2, total_steps=None, warmup=0), batch_at(0)
+    losses = [t.step(batch)["loss"] for _ in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_parameters_outside_the_loss_stay_as_they_are(optimizer):
+    """No gradient, no weight decay: without a sentence task the pooler is never used."""
+    t = trainer(config=tiny_config(sentence_task="none"), optimizer=optimizer)
+    before = {name: a.copy() for name, a in t.model.state_dict().items()}
+    for step in range(3):
+        t.step(batch_at(step))
+    after = t.model.state_dict()
+    same = {name for name in before if np.array_equal(before[name], after[name])}
+    assert same == {name for name in before if "pooler" in name or "sop_classifier" in name}
+
+
+def test_a_batch_without_targets_changes_nothing():
+    """No masked word and no sentence label among them: loss 0."""
+    t = trainer(config=tiny_config(sentence_task="none"))
+    batch = batch_at(0)
+    batch["labels"][:] = -100
+    before = parameters(t)
+    assert t.step(batch)["loss"] == 0
+    np.testing.assert_array_equal(before, parameters(t))
+
+
+def test_the_gradient_norm_is_clipped():
+    free, clipped = trainer(clip=None), trainer(clip=1e-3)
+    assert free.step(batch_at(0))["grad_norm"] == clipped.step(batch_at(0))["grad_norm"] > 1e-3
+    norm = np.linalg.norm(clipped.gradients.flat)
+    np.testing.assert_allclose(norm, 1e-3, rtol=1e-4)
+    assert np.linalg.norm(free.gradients.flat) > 1e-3
+
+
+def test_learning_rates():
+    t = trainer(lr=1.0, total_steps=10, warmup=0.2)
+    rates = [t.lr_at(step) for step in range(10)]
+    assert t.warmup_steps == 2 and max(rates) == 1.0 and np.argmax(rates) in (1, 2)
+    assert np.all(np.diff(rates[2:]) < 0) and rates[-1] >= 0
+    constant = trainer(lr=1.0, total_steps=None, warmup=4)
+    assert [constant.lr_at(step) for step in (0, 3, 99)] == [0.25, 1.0, 1.0]
+    assert trainer(schedule=lambda step: step / 8).lr_at(4) == 0.5
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"optimizer": "sgd"}, "adamw, lamb"), ({"schedule": "cosine"}, "linear, google"), ({"lr": 0}, "lr is 0"),
+    ({"accumulation": 0}, "accumulation is 0"), ({"clip": -1}, "clip is -1"), ({"threads": 0}, "0 threads")])
+def test_wrong_settings_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        trainer(**options)
+
+
+def test_a_batch_without_labels_is_refused():
+    batch = {name: a for name, a in batch_at(0).items() if "label" not in name}
+    with pytest.raises(UserError, match="needs labels"):
+        trainer().step(batch)
+
+
+# --- evaluation -------------------------------------------------------------------------------------------
+
+@given(seed=seeds, threads=st.integers(1, 3), rows=st.integers(1, 5), size=st.integers(1, 9))
+def test_evaluation_is_the_mean_over_all_targets(seed, threads, rows, size):
+    model, batches = AlbertForPreTraining(tiny_config(), seed=2), [batch_at(i, size, seed) for i in range(3)]
+    replicas = Threads(threads)
+    found = evaluate_pretraining(model, batches, replicas, rows=rows)
+    replicas.close()
+    words, orders = [], []
+    for batch in batches:
+        out = model(**batch)
+        chosen = batch["labels"] != -100
+        for logits, targets, into in ((out.prediction_logits.numpy()[chosen], batch["labels"][chosen], words),
+                                      (out.sop_logits.numpy(), batch["sentence_order_label"], orders)):
+            logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+            into += [(-row[t], row.argmax() == t) for row, t in zip(logp, targets)]
+    expected = dict(zip(("sop_loss", "sop_accuracy"), np.mean(orders, axis=0)))
+    if words:
+        expected.update(zip(("mlm_loss", "mlm_accuracy"), np.mean(words, axis=0)))
+    assert found.keys() == expected.keys()
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4)
+
+
+def test_evaluation_over_ranks():
+    model, batches = AlbertForPreTraining(tiny_config(), seed=2), [batch_at(i) for i in range(3)]
+    alone = evaluate_pretraining(model, batches)
+    for found in on_ranks(2, lambda ranks: evaluate_pretraining(model, batches, ranks=ranks, rows=4)):
+        np.testing.assert_allclose(list(found.values()), list(alone.values()), rtol=1e-5)
+
+
+# --- the run ----------------------------------------------------------------------------------------------
+
+def held_out(model, replicas):
+    return evaluate_pretraining(model, [batch_at(i, seed=99) for i in range(2)], replicas)
+
+
+def train_to(folder, t, steps=6, **options):
+    options = {"evaluate": held_out, "best": "mlm_loss", "eval_every": 4, "log_every": 4, "progress": False, **options}
+    return train(t, batch_at, steps, output_dir=folder, **options)
+
+
+def log_of(folder, drop=("seconds", "tokens_per_second")):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in drop} for line in lines]
+
+
+def interrupt_after(t, steps, how=lambda: signal.raise_signal(signal.SIGINT)):
+    """Let something happen while step number `steps` is at work."""
+    step = t.step
+
+    def stepping(batch):
+        metrics = step(batch)
+        if t.steps_done == steps:
+            how()
+        return metrics
+
+    t.step = stepping
+    return t
+
+
+@pytest.mark.parametrize("stop_at", range(1, 6))
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, stop_at):
+    """At every step of a run with dropout, accumulation and threads: parameters, moments, log, kept model."""
+    def new():
+        return trainer(threads=2, accumulation=2, total_steps=None)
+
+    whole, first, second = new(), new(), new()
+    finished = train_to(tmp_path / "whole", whole)
+    with pytest.raises(Interrupted, match=f"stopped at step {stop_at} of 6; saved in .*--resume"):
+        train_to(tmp_path / "cut", interrupt_after(first, stop_at))
+    assert train_to(tmp_path / "cut", second, steps=None, resume=True) == finished
+    assert second.steps_done == 6
+    assert parameters(second).tobytes() == parameters(whole).tobytes()
+    left, right = moments(second), moments(whole)
+    assert left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+    assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
+    assert ((tmp_path / "cut" / "model.safetensors").read_bytes()
+            == (tmp_path / "whole" / "model.safetensors").read_bytes())
+
+
+def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path):
+    def crash():
+        raise OSError("the power went")
+
+    whole, second = trainer(), trainer()
+    train_to(tmp_path / "whole", whole, log_every=1)
+    with pytest.raises(OSError, match="the power went"):
+        train_to(tmp_path / "cut", interrupt_after(trainer(), 5, crash), log_every=1, save_every=3)
+    with open(tmp_path / "cut" / "log.jsonl", "a") as file:
+        file.write('{"kind": "train", "st')                 # the line that was being written
+    train_to(tmp_path / "cut", second, resume=True, log_every=1)
+    assert parameters(second).tobytes() == parameters(whole).tobytes()
+    assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
+
+
+def test_sigterm_saves_as_ctrl_c_does_and_the_old_handlers_come_back(tmp_path):
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt):
+        train_to(tmp_path, interrupt_after(trainer(), 2, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+    t = trainer()
+    train_to(tmp_path, t, resume=True)
+    assert t.steps_done == 6
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train_to(tmp_path, interrupt_after(trainer(), 2, twice))
+    assert not isinstance(caught.value, Interrupted) and not (tmp_path / "last").exists()
+
+
+def test_the_best_model_is_kept(tmp_path):
+    scores, seen = iter([0.1, 0.5, 0.9, 0.7]), {}
+    t = trainer(total_steps=None)
+
+    def evaluate(model, replicas):
+        score = next(scores)
+        seen[score] = parameters(t)
+        return {"accuracy": score}
+
+    metrics = train_to(tmp_path, t, evaluate=evaluate, best="accuracy", eval_every=2)
+    assert metrics == {"accuracy": 0.7}
+    np.testing.assert_array_equal(parameters(t), seen[0.9])     # in memory, and in the folder
+    kept = AlbertForPreTraining.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(np.concatenate([p.data.reshape(-1) for p in kept.parameters()]), seen[0.9])
+
+
+def test_without_a_metric_the_last_model_is_kept(tmp_path):
+    t = trainer(total_steps=None)
+    assert train_to(tmp_path, t, evaluate=None, best=None) == {}
+    kept = AlbertForPreTraining.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(np.concatenate([p.data.reshape(-1) for p in kept.parameters()]), parameters(t))
+    with pytest.raises(UserError, match="wanted accuracy as well"):
+        train_to(tmp_path / "other", trainer(), best="accuracy")
+
+
+def test_the_log_has_the_means_of_the_steps_metrics(tmp_path):
+    t, twin = trainer(), trainer()
+    train_to(tmp_path, t, log_every=3, unigram_entropy=3.5)
+    steps = [twin.step(batch_at(step)) for step in range(6)]
+    start, *lines = log_of(tmp_path)
+    assert start["kind"] == "start" and start["vocab_size"] == V and start["unigram_entropy"] == 3.5
+    logged = [line for line in lines if line["kind"] == "train"]
+    assert [line["step"] for line in logged] == [3, 6]
+    for line, part in zip(logged, (steps[:3], steps[3:])):
+        for name in ("loss", "mlm_loss", "sop_loss", "grad_norm"):
+            np.testing.assert_allclose(line[name], np.mean([s[name] for s in part]), rtol=1e-6)
+        assert line["tokens"] == sum(s["tokens"] for s in part) and line["lr"] == part[-1]["lr"]
+    assert [line["step"] for line in lines if line["kind"] == "eval"] == [0, 4, 6]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_run_that_diverges_stops_before_it_spoils_the_parameters(tmp_path, saved):
+    t = trainer()
+
+    def spoil():
+        t.model.parameters()[-1].data[...] = np.nan
+
+    with pytest.raises(TrainingDiverged) as caught:
+        train_to(tmp_path, interrupt_after(t, 3, spoil), save_every=2 if saved else 6, eval_every=6)
+    assert t.steps_done == 3 and "step 4 gave" in str(caught.value) and "lower learning rate" in str(caught.value)
+    assert (("of step 2, is in" in str(caught.value) and "--resume" in str(caught.value)) if saved else
+            "no checkpoint yet" in str(caught.value))
+    if saved:
+        again = trainer()
+        train_to(tmp_path, again, resume=True)
+        assert np.isfinite(parameters(again)).all()
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
+    real, calls = run_module.save_training_state, []
+
+    def save(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(run_module, "save_training_state", save)
+    with pytest.raises(UserError, match="no space left on the disk of .* while writing the checkpoint, at step 4;.*whole"):
+        train_to(tmp_path, trainer(), save_every=2)
+    t = trainer()
+    train_to(tmp_path, t, resume=True)
+    assert t.steps_done == 6
+
+
+def test_folders_are_not_written_over(tmp_path):
+    with pytest.raises(UserError, match="no training run to resume"):
+        train_to(tmp_path, trainer(), resume=True)
+    train_to(tmp_path, trainer())
+    with pytest.raises(UserError, match="already holds a training run"):
+        train_to(tmp_path, trainer())
+    with pytest.raises(UserError, match="is complete"):
+        train_to(tmp_path, trainer(), resume=True)
+    t = trainer(total_steps=None)
+    train_to(tmp_path, t, steps=8, resume=True)                 # but it may be made longer
+    assert t.steps_done == 8
+    with pytest.raises(UserError, match="wanted steps="):
+        train_to(tmp_path / "other", trainer(total_steps=None), steps=None)
+
+
+def test_other_settings_on_resume_are_said(tmp_path, capsys):
+    with pytest.raises(Interrupted):
+        train_to(tmp_path, interrupt_after(trainer(), 2))
+    train_to(tmp_path, trainer(lr=1e-4), resume=True, progress=True)
+    assert "resumed with lr 0.0001; the run had 0.003" in capsys.readouterr().err
+
+
+def test_minutes_are_turned_into_steps_once(tmp_path):
+    """The plan changes no parameter, and a resumed run keeps it."""
+    t = trainer(total_steps=None)
+    before = parameters(t)
+    few, many = (plan_steps(t, batch_at, seconds, 0.0, None) for seconds in (0.2, 20.0))
+    assert 1 <= few < many
+    np.testing.assert_array_equal(before, parameters(t))
+    assert plan_steps(t, batch_at, 20.0, 2.0, None) < many and plan_steps(t, batch_at, 20.0, 0.1, 10) < many
+    t = trainer(total_steps=None)
+    with pytest.raises(Interrupted):
+        train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.01, eval_every=None)
+    resumed = trainer(total_steps=None)
+    train_to(tmp_path, resumed, steps=None, minutes=5, resume=True)
+    assert resumed.steps_done == resumed.total_steps == t.total_steps
+
+
+def test_the_plateau_is_explained_once():
+    t = SimpleNamespace(ranks=Single(), warmup_steps=100, total_steps=1000, steps_done=0)
+    run, said = Run(t, None, None, None, 10, None, 6.4, False), []
+    run.say = said.append
+    for t.steps_done in range(10, 1000, 10):
+        run.watch_plateau(6.35)
+    assert len(said) == 1 and "6.40, the unigram entropy, since step 110" in said[0]
+    run = Run(t, None, None, None, 10, None, 6.4, False)
+    run.say = said.append
+    for t.steps_done in range(10, 1000, 10):
+        run.watch_plateau(9.0 - t.steps_done / 100)
+    assert len(said) == 1                                       # a run that falls hears nothing
+
+
+def test_the_progress_bar_shows_loss_and_speed(tmp_path, capsys):
+    train_to(tmp_path, trainer(), progress=True)
+    shown = capsys.readouterr().err
+    assert "6/6" in shown and "loss" in shown and "tokens/s" in shown and "mlm_accuracy" in shown
+
+
+# --- batches ----------------------------------------------------------------------------------------------
+
+@given(first=st.integers(0, 5), count=st.integers(1, 6))
+def test_batches_come_in_order_drawn_one_ahead_in_another_thread(first, count):
+    drawn, here = [], threading.get_ident()
+
+    def draw(step):
+        drawn.append(step)
+        assert threading.get_ident() != here
+        return step
+
+    for expected, batch in enumerate(prefetched(draw, first, first + count), first):
+        assert batch == expected and max(drawn) <= expected + 1
+    assert drawn == list(range(first, first + count))
+
+
+def test_an_error_in_drawing_a_batch_reaches_the_loop():
+    def draw(step):
+        if step == 2:
+            raise UserError("row 3 is malformed")
+        return step
+
+    with pytest.raises(UserError, match="row 3"):
+        list(prefetched(draw, 0, 5))
