@@ -6,6 +6,8 @@ into parts (threads, ranks, accumulation) has the loss of the whole: sum of mean
 -100 marks a position that is no target.  Taught in lessons 05, 13 and 14.
 """
 
+import copy
+
 import numpy as np
 
 from . import ops
@@ -202,6 +204,9 @@ class AlbertForMultipleChoice(_ClassifierModel):
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """input_ids (B, C, T), labels (B,) in 0..C-1.  Returns loss and logits (B, C)."""
         B, C, T = np.shape(input_ids)
+        if rng is not None:                      # an example is C rows of the flattened batch
+            rng = copy.copy(rng)
+            rng.first_row *= C
         flat = [None if a is None else self._integers(a).reshape(B * C, T)
                 for a in (input_ids, attention_mask, token_type_ids)]                    # (B * C, T) each
         out = self.albert(*flat, rng=rng, **options)
