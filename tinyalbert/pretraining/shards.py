@@ -1,0 +1,338 @@
+"""Corpora -> a folder of token ids that is mapped into memory, written once by `prepare`.
+
+  tokens.bin      the pieces of all documents, one after another; uint16, int32 if the vocabulary needs it
+  sentences.bin   int64, where each sentence begins in tokens.bin, and the end
+  documents.bin   int64, where each document begins in sentences.bin, and the end
+  held_out.npy    numbers of the documents kept from training, drawn by a seed
+  word_start.npy  booleans: which pieces begin a word;  counts.npy  how often each piece occurs
+  meta.json       counts, entropies, the tokenizer's fingerprint; written last
+  and the tokenizer's own files.
+
+Text streams through worker processes block by block (corpus.py) and comes back as arrays in its old order, so
+memory does not grow with the corpus and the files do not depend on the number of workers.  The folder is
+written under another name and renamed when it is whole.
+"""
+
+import errno
+import functools
+import hashlib
+import json
+import os
+import shutil
+from collections import deque
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import UserError
+from ..parallel import launched_ranks, physical_cores
+from .corpus import DOCUMENT_SENTENCES, as_list, parse, read_blocks, source_bytes
+
+FORMAT = 1                                       # raised when a folder is laid out in another way
+FILES = ("tokens.bin", "sentences.bin", "documents.bin")
+TASK_BYTES = 1 << 18                             # small files travel to a worker together
+SMALL_CORPUS = 4 << 20                           # below that, starting processes costs more than it earns
+
+
+# --- in a worker ------------------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(folder):
+    from ..tokenizer import AlbertTokenizer
+    return AlbertTokenizer.from_pretrained(folder)
+
+
+def encode_blocks(folder, blocks):
+    """Blocks -> tokens (N,), sentence lengths (S,), sentences of each document (D,), and which documents go on.
+
+    A pure function of its arguments, so any process of any machine that sees the tokenizer's folder can run it.
+    """
+    sentences, per_document, goes_on = [], [], []
+    for block in blocks:
+        for index, document in enumerate(parse(block)):
+            sentences += document
+            per_document.append(len(document))
+            goes_on.append(block.continues and index == 0)
+    tokenizer = _tokenizer(folder)
+    ids = tokenizer.encode_batch_ids(sentences)
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    tokens = np.concatenate([np.asarray(i) for i in ids]) if ids else np.zeros(0)
+    document = np.repeat(np.arange(len(per_document)), per_document)
+    per_document = np.bincount(document[lengths > 0], minlength=len(per_document))         # sentences with pieces
+    return tokens.astype(token_dtype(tokenizer.vocab_size)), lengths[lengths > 0], per_document, np.array(goes_on)
+
+
+def token_dtype(vocab_size):
+    """The smallest of uint16 and int32 that holds all ids."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
+
+
+def fingerprint(tokenizer_folder):
+    """sha256 of spiece.model: two tokenizers with the same one give the same ids."""
+    return hashlib.sha256((Path(tokenizer_folder) / "spiece.model").read_bytes()).hexdigest()
+
+
+# --- in the main process ----------------------------------------------------------------------------------
+
+def _tasks(blocks):
+    """Lists of consecutive Blocks with about TASK_BYTES of text."""
+    task, size = [], 0
+    for block in blocks:
+        task.append(block)
+        size += len(block.text)
+        if size >= TASK_BYTES:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
+
+
+def _in_order(pool, workers, function, tasks):
+    """function(task) for each task, in the order of the tasks, with few of them in memory at any time."""
+    if pool is None:
+        yield from map(function, tasks)
+        return
+    running = deque()
+    try:
+        for task in tasks:
+            running.append(pool.submit(function, task))
+            if len(running) > 2 * workers + 2:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+class _Writer:
+    """Appends documents to the three files and counts pieces."""
+
+    def __init__(self, folder, vocab_size, stack):
+        self.dtype = token_dtype(vocab_size)
+        self.files = [stack.enter_context(open(folder / name, "wb")) for name in FILES]
+        self.counts = np.zeros(vocab_size, np.int64)
+        self.tokens = self.sentences = self.documents = self.single = 0
+        self.open = 0                                      # sentences so far of the last document
+        self._put(1, np.zeros(1)), self._put(2, np.zeros(1))
+
+    def _put(self, file, offsets):
+        self.files[file].write(np.asarray(offsets, "<i8").tobytes())
+
+    def add(self, tokens, lengths, per_document, goes_on):
+        """What encode_blocks gave for the next blocks."""
+        self.files[0].write(tokens.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._put(1, self.tokens + np.cumsum(lengths))
+        self.counts += np.bincount(tokens, minlength=len(self.counts))
+        self.tokens += len(tokens)
+        ends = []
+        for sentences, continues in zip(per_document.tolist(), goes_on.tolist()):
+            if not continues:
+                ends += self._close()
+            self.sentences += sentences
+            self.open += sentences
+            while self.open > DOCUMENT_SENTENCES:
+                ends.append(self.sentences - self.open + DOCUMENT_SENTENCES)
+                self.open -= DOCUMENT_SENTENCES
+                self.documents += 1
+        self._put(2, ends)
+
+    def _close(self):
+        """The end of the last document, if it is one."""
+        if not self.open:
+            return []
+        self.documents, self.single, self.open = self.documents + 1, self.single + (self.open == 1), 0
+        return [self.sentences]
+
+    def finish(self):
+        """End the last document and see that all is on the disk."""
+        self._put(2, self._close())
+        for file in self.files:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _entropy(counts):
+    """Entropy in nats of the pieces as counted."""
+    p = counts[counts > 0] / max(1, counts.sum())
+    return float(-(p * np.log(p)).sum())
+
+
+def _held_out_count(held_out, documents):
+    """How many of the documents to hold out: that number, or that share if it is below 1."""
+    if held_out < 0 or (held_out > 1 and held_out != int(held_out)):
+        raise UserError(f"held_out {held_out}; wanted a share below 1 or a whole number of documents")
+    count = int(held_out) if held_out >= 1 or held_out == 0 else max(1, round(held_out * documents))
+    if count >= documents:
+        raise UserError(f"{count} of {documents} document(s) would be held out and none be left to train on; hold out "
+                        "fewer (0 for none), or mark where documents end: a blank line between them where each line "
+                        "is a sentence, two blank lines in running prose, or a file for each")
+    return count
+
+
+def prepare(sources, tokenizer, out_dir, *, workers=None, held_out=0.05, seed=0, format=None, overwrite=False,
+            progress=True):
+    """Turn corpora into a folder that `PretrainingData` reads; returns what it wrote into meta.json.
+
+    sources: files, folders, `stories`, `python`, or a list of those.  held_out: how many documents, or which
+    share of them, to keep from training.  workers: processes, one for each core if None; with one, and for
+    little text, all happens in this process.  Under `mpiexec -n N` the other N - 1 ranks are the workers, if
+    they see the same disk; they return None.
+    """
+    arguments = (as_list(sources), tokenizer, Path(out_dir), held_out, seed, format, overwrite, progress)
+    if launched_ranks().size == 1:
+        return _prepare(None, workers or physical_cores(), *arguments)
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+    with MPICommExecutor(MPI.COMM_WORLD, root=0) as pool:          # None on the other ranks, when all is done
+        return None if pool is None else _prepare(pool, MPI.COMM_WORLD.size, *arguments)
+
+
+def _prepare(pool, workers, sources, tokenizer, out_dir, held_out, seed, format, overwrite, progress):
+    """Write under another name, then rename."""
+    _held_out_count(held_out, 1 << 62)                             # refuse nonsense before the work
+    if out_dir.exists() and not overwrite and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise UserError(f"{out_dir} is there already; name another folder, or say overwrite (--overwrite)")
+    partial = out_dir.with_name(out_dir.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)                     # of a run that was killed
+    try:
+        partial.mkdir(parents=True)
+        tokenizer.save_pretrained(partial)
+        writer = _write(pool, workers, sources, tokenizer, partial, format, progress)
+        if not writer.tokens:
+            raise UserError(f"no text in {', '.join(map(str, sources))}; wanted sentences")
+        meta = _describe(writer, sources, tokenizer, partial, held_out, seed)
+        if out_dir.is_dir():
+            shutil.rmtree(out_dir)
+        os.replace(partial, out_dir)
+        return meta
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"the disk of {out_dir} is full; make room there, or write to another disk") from None
+        raise UserError(f"{out_dir} can't be written: {error}") from None
+    except BrokenExecutor as error:
+        raise UserError(f"a worker process died ({error}); was memory short? try fewer workers (--workers)") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(pool, workers, sources, tokenizer, folder, format, progress):
+    """Stream the text through the workers into the three large files."""
+    from tqdm import tqdm
+    size = source_bytes(sources)
+    with ExitStack() as stack:
+        if pool is None and workers > 1 and (size is None or size > SMALL_CORPUS):
+            import multiprocessing
+            from concurrent.futures import ProcessPoolExecutor
+            pool = stack.enter_context(ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")))
+        bar = stack.enter_context(tqdm(total=size, unit="B", unit_scale=True, desc="prepare",
+                                       disable=None if progress else True))
+        writer = _Writer(folder, tokenizer.vocab_size, stack)
+        tasks = _tasks(read_blocks(sources, format, bar.update))
+        for arrays in _in_order(pool, workers, functools.partial(encode_blocks, str(folder)), tasks):
+            writer.add(*arrays)
+            bar.set_postfix_str(f"{writer.tokens / 1e6:.1f} M pieces", refresh=False)
+        writer.finish()
+    return writer
+
+
+def _describe(writer, sources, tokenizer, folder, held_out, seed):
+    """Draw the held-out documents, write the small files; returns meta."""
+    V, count = tokenizer.vocab_size, _held_out_count(held_out, writer.documents)
+    held = np.sort(np.random.default_rng(seed).choice(writer.documents, count, replace=False))
+    np.save(folder / "held_out.npy", held.astype(np.int64))
+    np.save(folder / "counts.npy", writer.counts)
+    np.save(folder / "word_start.npy", np.array([bool(tokenizer.is_word_start(i)) for i in range(V)]))
+    meta = {"format": FORMAT, "sources": [str(s) for s in sources], "vocab_size": V, "dtype": writer.dtype.name,
+            "tokenizer_sha256": fingerprint(folder), "tokens": writer.tokens, "sentences": writer.sentences,
+            "documents": writer.documents, "one_sentence_documents": writer.single, "held_out_documents": count,
+            "seed": seed,
+            "special_ids": {name: getattr(tokenizer, f"{name}_token_id") for name in ("pad", "cls", "sep", "mask")}}
+    held_counts = Shards(folder, meta).piece_counts(held)
+    train_counts = writer.counts - held_counts
+    meta["held_out_tokens"] = int(held_counts.sum())
+    meta["unigram_entropy"] = _cross_entropy(train_counts, train_counts)
+    meta["held_out_unigram_loss"] = _cross_entropy(held_counts, train_counts + 1) if count else None
+    with open(folder / "meta.json", "w") as file:
+        json.dump(meta, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    return meta
+
+
+def _cross_entropy(counts, model_counts):
+    """Mean loss in nats on pieces that occur `counts` times, for a model that knows frequencies only."""
+    seen = counts > 0
+    return float(-(counts[seen] * np.log(model_counts[seen] / model_counts.sum())).sum() / counts.sum())
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+class Shards:
+    """A prepared folder, mapped into memory: tokens (N,), sentences (S + 1,), documents (D + 1,)."""
+
+    def __init__(self, folder, meta=None):
+        self.folder = Path(folder)
+        self.meta = meta or self._read_meta()
+        dtypes = (np.dtype(self.meta["dtype"]).newbyteorder("<"), np.dtype("<i8"), np.dtype("<i8"))
+        sizes = (self.meta["tokens"], self.meta["sentences"] + 1, self.meta["documents"] + 1)
+        self.tokens, self.sentences, self.documents = map(self._map, FILES, dtypes, sizes)
+        try:
+            self.held_out, self.counts, self.word_start = (
+                np.load(self.folder / f"{name}.npy") for name in ("held_out", "counts", "word_start"))
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{self.folder} is damaged ({error}); prepare it again") from None
+
+    def _read_meta(self):
+        path = self.folder / "meta.json"
+        if not path.exists():
+            raise UserError(f"{self.folder} is no prepared corpus: it has no meta.json"
+                            + (" (its preparation did not come to an end)" if self.folder.is_dir() else "")
+                            + "; make one with `tinyalbert prepare`")
+        try:
+            meta = json.loads(path.read_text())
+            layout = meta["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} can't be read ({error}); prepare the corpus again") from None
+        if layout != FORMAT:
+            raise UserError(f"{self.folder} has layout {layout}; this version reads layout {FORMAT}: prepare it again")
+        return meta
+
+    def _map(self, name, dtype, size):
+        """One of the large files as an array that reads from the disk when it is used."""
+        path = self.folder / name
+        got = path.stat().st_size if path.exists() else 0
+        if got != size * dtype.itemsize:
+            raise UserError(f"{path} has {got} bytes; wanted {size * dtype.itemsize}: the folder is damaged or was "
+                            "copied in part; prepare the corpus again")
+        return np.asarray(np.memmap(path, dtype, mode="r"))        # a plain array: quicker to index
+
+    def split(self, name):
+        """Numbers of the documents of a split, "train" or "held_out", in order."""
+        if name not in ("train", "held_out"):
+            raise UserError(f"split {name!r} is unknown; wanted 'train' or 'held_out'")
+        if name == "held_out":
+            return self.held_out
+        return np.delete(np.arange(self.meta["documents"]), self.held_out)
+
+    def document(self, number):
+        """The sentences of a document: a list of arrays of ids."""
+        first, last = self.documents[number], self.documents[number + 1]
+        bounds = self.sentences[first:last + 1]
+        return [self.tokens[lo:hi] for lo, hi in zip(bounds, bounds[1:])]
+
+    def piece_counts(self, documents):
+        """How often each piece occurs in some documents: (V,)."""
+        counts = np.zeros(self.meta["vocab_size"], np.int64)
+        for number in documents:
+            lo, hi = self.sentences[self.documents[number:number + 2]]
+            np.add.at(counts, self.tokens[lo:hi], 1)
+        return counts
+
+    def check_tokenizer(self, folder):
+        """Refuse a tokenizer (its folder) other than the one that wrote the ids."""
+        if fingerprint(folder) != self.meta["tokenizer_sha256"]:
+            raise UserError(f"the tokenizer in {folder} is not the one that {self.folder} was prepared with; use the "
+                            f"one in {self.folder}, or prepare the corpus again")
