@@ -1,13 +1,17 @@
 """Replicas: the parts of a batch give the sum that the whole gives, in an order that threads can't change."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import UserError, no_grad, ops
+from tinyalbert import UserError, no_grad, ops, parallel
 from tinyalbert.nn import Parameter
 from tinyalbert.parallel import GradientSum, Single, Threads, _quota, launched_ranks, physical_cores, split
 from tinyalbert.tensor import Tensor, use_kernels
@@ -133,10 +137,12 @@ def test_replicas_share_parameters_and_do_not_meet():
     replicas.close()
 
 
-def test_number_of_threads():
-    import os
+def test_number_of_threads(monkeypatch):
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert 1 <= physical_cores() <= allowed and Threads().n == physical_cores()
+    monkeypatch.setattr(parallel, "physical_cores", lambda: 8)
+    monkeypatch.setenv("MPI_LOCALNRANKS", "3")
+    assert Threads().n == 2                           # three processes share the machine
     with pytest.raises(UserError, match="wanted 1 or more"):
         Threads(0)
 
@@ -148,7 +154,7 @@ def test_container_quota(tmp_path, text, cpus):
 
 
 def test_one_process_alone(monkeypatch):
-    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS"):
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     ranks, x = launched_ranks(), np.array([1.0, 2.0])
     ranks.all_reduce(x)
@@ -157,8 +163,27 @@ def test_one_process_alone(monkeypatch):
 
 
 def test_a_launch_by_mpiexec_without_mpi4py_says_what_to_install(monkeypatch):
-    import sys
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.setenv("PMI_SIZE", "2")
     with pytest.raises(UserError, match=r"tinyalbert\[mpi\]"):
         launched_ranks()
+
+
+def test_two_processes_add_up():
+    """A real all-reduce through mpiexec and mpi4py."""
+    pytest.importorskip("mpi4py")
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    if not mpiexec.exists():
+        pytest.skip("needs mpiexec beside python: pip install mpich")
+    program = """if True:
+        import numpy as np
+        from tinyalbert.parallel import launched_ranks
+        ranks = launched_ranks()
+        flat = np.arange(5, dtype=np.float32) * (ranks.rank + 1)
+        ranks.all_reduce(flat)
+        ranks.barrier()
+        assert ranks.size == 2 and flat.tolist() == [0, 3, 6, 9, 12], (ranks.size, flat)
+        print("ok")
+    """
+    done = subprocess.run([mpiexec, "-n", "2", sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count("ok") == 2, done.stderr

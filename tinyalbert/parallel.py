@@ -70,10 +70,10 @@ def batch_size(batch):
 
 
 class Threads:
-    """n replicas on n threads of this process, by default one for each physical core."""
+    """n replicas on n threads of this process; by default one for each physical core, shared out over the ranks."""
 
     def __init__(self, n=None):
-        self.n = physical_cores() if n is None else n
+        self.n = max(1, physical_cores() // _processes_here()) if n is None else n
         if self.n < 1:
             raise UserError(f"{n} threads; wanted 1 or more, or None for one on each core")
         self._pool = None
@@ -197,5 +197,15 @@ class MpiRanks:
 
 def launched_ranks():
     """MpiRanks if this process was started by mpiexec as one of several, else Single."""
-    sizes = [os.environ.get(name, "1") for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")]
-    return MpiRanks() if any(s.isdigit() and int(s) > 1 for s in sizes) else Single()
+    return MpiRanks() if _largest("PMI_SIZE", "OMPI_COMM_WORLD_SIZE") > 1 else Single()
+
+
+def _processes_here():
+    """How many processes of this job mpiexec started on this machine."""
+    return _largest("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")
+
+
+def _largest(*names):
+    """The largest of these environment variables (MPICH's and Open MPI's), at least 1."""
+    values = (os.environ.get(name, "") for name in names)
+    return max(1, *(int(value) if value.isdigit() else 1 for value in values))

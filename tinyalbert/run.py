@@ -122,8 +122,8 @@ class Run:
             state["hinted"] = True
             text = (f"the masked-word loss has stood near {self.unigram_entropy:.2f}, the unigram entropy, since step "
                     f"{state['plateau_since']}: the model knows how frequent each word is and does not use the "
-                    "context yet. Every ALBERT rests there for a while. If it does not fall: shorter sequences (16 to "
-                    "64 tokens) at first, smaller batches and so more steps, a lower learning rate for wider models")
+                    "context yet. Every ALBERT rests there for a while. If it stays: shorter sequences at first (16 "
+                    "to 64 tokens), AdamW with beta2 0.98 or LAMB, a lower learning rate for wider models")
             self.say(text)
             self.log("note", text=text)
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from . import ops
-from .backend import UserError, to_device, to_host
+from .backend import UserError, keep_freed_memory, to_device, to_host
 from .heads import labelled_positions
 from .nn import DropoutRng
 from .optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay
@@ -55,6 +55,7 @@ class Trainer:
         self.ranks, self.replicas = ranks or Single(), Threads(1 if model.device() == "gpu" else threads)
         self.gradients = GradientSum(model.named_parameters())
         self.steps_done = 0
+        keep_freed_memory()                      # each step asks for the arrays that the last one let go
 
     def step(self, batch):
         """One optimiser step on `batch`, this process's rows of the global batch; returns its metrics."""
