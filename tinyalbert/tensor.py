@@ -64,9 +64,9 @@ class Tensor:
         if isinstance(data, Tensor):
             data = data.data
         if xp_of(data) is np and not isinstance(data, np.ndarray):
-            data = np.asarray(data)
-            if data.dtype == np.float64:         # a Python number or list: the default precision
-                data = data.astype(DEFAULT_DTYPE)
+            given, data = data, np.asarray(data)
+            if data.dtype == np.float64 and not isinstance(given, np.generic):
+                data = data.astype(DEFAULT_DTYPE)          # a Python number or list: the default precision
         self.data, self.requires_grad, self.grad, self.node = data, requires_grad, None, node
 
     shape = property(lambda self: self.data.shape)

@@ -1,0 +1,229 @@
+"""Inputs for every op, drawn by hypothesis: structure from hypothesis, values from a seed.
+
+CASES maps the name of an op to a strategy of `Case(arrays, static, seed)`.  Shapes broadcast, have axes of size 1 and,
+where an empty result means something, 0; arrays are contiguous, transposed or strided; indices repeat; mask
+rows may be all padding.  Values keep away from kinks (relu, abs) and ties (max) by construction.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+class Case(NamedTuple):
+    arrays: list          # float64 arrays are differentiated, integer and boolean ones are not
+    static: dict          # keyword arguments
+    seed: int             # for cotangents and directions
+
+    @property
+    def rng(self):
+        return np.random.default_rng(self.seed)
+
+
+def shapes(min_side=1, min_dims=0, max_dims=4, max_side=4):
+    return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
+
+
+def lay_out(draw, array):
+    """The same values, contiguous, in transposed memory, or with gaps between the elements."""
+    layout = draw(st.sampled_from(["plain", "transposed", "strided", "reversed"]))
+    if array.ndim == 0 or layout == "plain":
+        return array
+    if layout == "transposed":
+        return np.asfortranarray(array)
+    if layout == "reversed":
+        return np.ascontiguousarray(array[::-1])[::-1]
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def normal(rng, shape):
+    return np.asarray(rng.standard_normal(shape))
+
+
+def positive(rng, shape):
+    return np.asarray(rng.uniform(0.5, 3.0, shape))
+
+
+def off_zero(rng, shape):
+    x = normal(rng, shape)
+    return np.asarray(x + np.sign(x) * 0.1)
+
+
+def without_ties(rng, shape):
+    n = int(np.prod(shape))
+    return np.asarray(0.1 * rng.permutation(n).reshape(shape) - 0.03 * n)
+
+
+def finish(draw, arrays, seed, **static):
+    return Case([lay_out(draw, a) for a in arrays], static, seed)
+
+
+@st.composite
+def unary(draw, values=normal, min_side=0):
+    seed, shape = draw(seeds), draw(shapes(min_side))
+    return finish(draw, [values(np.random.default_rng(seed), shape)], seed)
+
+
+@st.composite
+def binary(draw, first=normal, second=normal, condition=False):
+    """Two arrays of broadcastable shapes, and for `where` a third, of booleans."""
+    seed, n = draw(seeds), 2 + condition
+    drawn = draw(hnp.mutually_broadcastable_shapes(num_shapes=n, min_dims=0, max_dims=3, min_side=0, max_side=3))
+    rng, fit = np.random.default_rng(seed), drawn.input_shapes
+    arrays = [first(rng, fit[-2]), second(rng, fit[-1])]
+    return finish(draw, ([rng.random(fit[0]) < 0.5] if condition else []) + arrays, seed)
+
+
+@st.composite
+def powers(draw):
+    seed, shape = draw(seeds), draw(shapes(0))
+    return finish(draw, [positive(np.random.default_rng(seed), shape)], seed,
+                  exponent=draw(st.sampled_from([2, 3, 0.5, -1, -0.5, 1])))
+
+
+@st.composite
+def reductions(draw, values=normal, min_side=1):
+    seed, shape = draw(seeds), draw(shapes(min_side, max_dims=3))
+    axes = st.none()
+    if shape:
+        axes = axes | st.integers(-len(shape), len(shape) - 1) | hnp.valid_tuple_axes(len(shape), min_size=1)
+    return finish(draw, [values(np.random.default_rng(seed), shape)], seed, axis=draw(axes),
+                  keepdims=draw(st.booleans()))
+
+
+@st.composite
+def reshapes(draw):
+    seed, shape = draw(seeds), draw(shapes(1))
+    n = int(np.prod(shape))
+    target = draw(st.sampled_from([(n,), (-1,), (1, n), (n, 1, 1), tuple(reversed(shape)), shape + (-1,)]))
+    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed, shape=target)
+
+
+@st.composite
+def permutations(draw):
+    seed, shape = draw(seeds), draw(shapes(0))
+    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed,
+                  axes=tuple(draw(st.permutations(range(len(shape))))))
+
+
+@st.composite
+def slices(draw):
+    seed, shape = draw(seeds), draw(shapes(1, min_dims=1, max_dims=3))
+    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed,
+                  key=draw(hnp.basic_indices(shape, allow_newaxis=True)))
+
+
+@st.composite
+def joins(draw):
+    """One to three arrays that differ in the joined axis only, which may be empty in some."""
+    seed, shape = draw(seeds), draw(shapes(1, min_dims=1, max_dims=3))
+    axis, rng = draw(st.integers(-len(shape), len(shape) - 1)), np.random.default_rng(seed)
+    parts = []
+    for length in draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)):
+        own = list(shape)
+        own[axis] = length
+        parts.append(normal(rng, own))
+    return finish(draw, parts, seed, axis=axis)
+
+
+@st.composite
+def lookups(draw):
+    """A short table and more ids than rows: repeats are certain, and rows that nobody asks for likely."""
+    seed, shape = draw(seeds), draw(shapes(0, max_dims=3))
+    rng, V = np.random.default_rng(seed), draw(st.integers(1, 4))
+    table = normal(rng, (V, draw(st.integers(1, 4))))
+    return finish(draw, [table, np.asarray(rng.integers(0, V, shape))], seed)
+
+
+@st.composite
+def products(draw):
+    """(..., n, k) and (..., k, m), the leading axes broadcast."""
+    seed, (n, k, m) = draw(seeds), draw(st.tuples(*[st.integers(0, 3)] * 3))
+    lead = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, min_dims=0, max_dims=2, max_side=3)).input_shapes
+    rng = np.random.default_rng(seed)
+    return finish(draw, [normal(rng, (*lead[0], n, k)), normal(rng, (*lead[1], k, m))], seed)
+
+
+@st.composite
+def linears(draw):
+    seed, lead = draw(seeds), draw(shapes(0, max_dims=3))
+    inputs, outputs = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(seed)
+    arrays = [normal(rng, (*lead, inputs)), normal(rng, (outputs, inputs))]
+    return finish(draw, arrays + ([normal(rng, outputs)] if draw(st.booleans()) else []), seed)
+
+
+@st.composite
+def along_axis(draw):
+    seed, shape = draw(seeds), draw(shapes(1, min_dims=1))
+    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed,
+                  axis=draw(st.integers(-len(shape), len(shape) - 1)))
+
+
+@st.composite
+def norms(draw, inputs=1):
+    """x (and a residual), gamma and beta; at least two features, since one is always normalised to 0."""
+    seed, lead, H = draw(seeds), draw(shapes(0, max_dims=3)), draw(st.integers(2, 6))
+    rng = np.random.default_rng(seed)
+    x = [3 + 2 * normal(rng, (*lead, H)) + np.linspace(0, 2, H) for _ in range(inputs)]
+    return finish(draw, [*x, normal(rng, H), normal(rng, H)], seed, eps=draw(st.sampled_from([1e-12, 1e-5, 0.1])))
+
+
+@st.composite
+def classifications(draw):
+    """Logits, and labels of which some, or all, do not count."""
+    seed, lead, V = draw(seeds), draw(shapes(0, max_dims=2)), draw(st.integers(1, 5))
+    rng = np.random.default_rng(seed)
+    labels = np.where(rng.random(lead) < draw(st.sampled_from([0, 0.3, 1])), -100, rng.integers(0, V, lead))
+    return finish(draw, [normal(rng, (*lead, V)), np.asarray(labels)], seed)
+
+
+@st.composite
+def pairs(draw, second=normal):
+    seed, shape = draw(seeds), draw(shapes(1))
+    rng = np.random.default_rng(seed)
+    return finish(draw, [off_zero(rng, shape), second(rng, shape)], seed)
+
+
+@st.composite
+def dropouts(draw):
+    seed, shape = draw(seeds), draw(shapes(1, min_dims=1))
+    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed, p=draw(st.sampled_from([0.1, 0.5, 0.9])),
+                  key=draw(st.integers(0, 2**32 - 1)), first_row=draw(st.integers(0, 1000)))
+
+
+@st.composite
+def attentions(draw):
+    """q, k, v and the padding bias: none, some keys, or every key of a sequence.
+
+    -1000 in place of -10000 leaves the finite difference three more digits; exp(-1000) is 0 just the same.
+    """
+    seed, (B, T, N, D) = draw(seeds), draw(st.tuples(*[st.integers(1, 3)] * 4))
+    rng = np.random.default_rng(seed)
+    arrays = [normal(rng, (B, T, N * D)) for _ in range(3)]
+    bias = None
+    if draw(st.booleans()):
+        mask = rng.random((B, 1, 1, T)) < 0.6
+        mask[0] = draw(st.booleans())
+        bias = np.where(mask, 0.0, -1000.0)
+    dropout = draw(st.sampled_from([{}, {"p": 0.3, "key": 12345, "first_row": 2}]))
+    case = finish(draw, arrays, seed, num_heads=N, **dropout)
+    return Case([*case.arrays, bias], case.static, seed)
+
+
+CASES = {
+    "add": binary(), "sub": binary(), "mul": binary(), "div": binary(second=positive),
+    "where": binary(condition=True), "neg": unary(), "power": powers(), "exp": unary(), "log": unary(positive),
+    "sqrt": unary(positive), "absolute": unary(off_zero), "tanh": unary(), "sigmoid": unary(),
+    "relu": unary(off_zero), "gelu": unary(), "gelu_erf": unary(min_side=1),
+    "sum": reductions(min_side=0), "mean": reductions(), "max": reductions(without_ties),
+    "reshape": reshapes(), "transpose": permutations(), "getitem": slices(), "concat": joins(),
+    "embedding": lookups(), "matmul": products(), "linear": linears(),
+    "softmax": along_axis(), "log_softmax": along_axis(), "layer_norm": norms(), "add_layer_norm": norms(2),
+    "cross_entropy": classifications(), "mse": pairs(), "dropout": dropouts(), "attention": attentions(),
+    "bce_with_logits": pairs(lambda rng, shape: np.asarray(rng.random(shape))),
+}
