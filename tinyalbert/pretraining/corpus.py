@@ -31,7 +31,7 @@ DOCUMENT_SENTENCES = 2000                        # a longer document goes on as 
 
 _TITLE = re.compile(r"\s*= [^=].* =\s*")
 _BLANK_LINES = re.compile(rb"\n[ \t\r]*\n\s*(?=\S)")
-_SENTENCE_END = re.compile(rb"[.!?][\"')\]]*\s")
+_SENTENCE_END = re.compile(rb"[.!?][\"')\]]*+\s++(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ def _cut(text, format):
             return blanks[-1].end(), format == "prose" and blanks[-1][0].count(b"\n") < 3
     if format == "jsonl" or len(text) < 2 * BLOCK_BYTES:
         return None                                        # read on
-    if format == "prose":
+    if format == "lines":
+        at = text.rfind(b"\n") + 1
+    else:
         ends = [m.end() for m in _SENTENCE_END.finditer(text, len(text) // 2)]
         at = ends[-1] if ends else text.rfind(b" ") + 1
-    else:
-        at = text.rfind(b"\n") + 1
     if not at:
         at = len(text) - 1
         while at > 1 and text[at] & 0xC0 == 0x80:          # not inside a letter of several bytes
@@ -228,7 +228,7 @@ def _prose_documents(text):
 def _lines_documents(text):
     """Documents of one sentence a line."""
     document = []
-    for line in text.split("\n"):
+    for line in text.removesuffix("\n").split("\n"):
         if sentence := line.strip():
             document.append(sentence)
         else:
