@@ -87,7 +87,7 @@ def _pack_group(sentences, first, last, max_tokens, rng, short_seq_prob, least, 
 def _slide(u, start, length, keep):
     """Cut segments to `keep` pieces: a window that slides over them and beyond, held back at both ends.
 
-    So each piece is as likely to stay as any other, and the ends stay whole now and then.
+    So the first and last piece stay as often as one in the middle (those near the ends up to twice as often).
     """
     return start + np.clip(integers(u, 1 - keep, length), 0, length - keep)
 
