@@ -1,0 +1,64 @@
+"""The configuration: parameter counts from the model itself, unknown keys, errors."""
+
+import pytest
+
+from tinyalbert import heads
+from tinyalbert.albert import AlbertModel
+from tinyalbert.backend import UserError
+from tinyalbert.config import AlbertConfig
+
+COUNTS = {"AlbertModel": (11683584, 17683968, 58724864, 222595584),
+          "AlbertForMaskedLM": (11221680, 16795824, 54821040, 206368944),
+          "AlbertForPreTraining": (11813810, 17847474, 59021490, 223158450),
+          "AlbertForSequenceClassification": (11685122, 17686018, 58728962, 222603778),
+          "AlbertForTokenClassification": (11099913, 16643593, 54546953, 205851145),
+          "AlbertForQuestionAnswering": (11094530, 16636418, 54532610, 205822466),
+          "AlbertForMultipleChoice": (11684353, 17684993, 58726913, 222599681)}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts(name, version):
+    cls = AlbertModel if name == "AlbertModel" else getattr(heads, name)
+    labels = 9 if name == "AlbertForTokenClassification" else 2
+    got = tuple(cls(AlbertConfig.preset(f"{size}_{version}", num_labels=labels), seed=None).num_parameters()
+                for size in ("base", "large", "xlarge", "xxlarge"))
+    assert got == COUNTS[name]
+
+
+@pytest.mark.parametrize("layers", [1, 12, 40])
+def test_the_count_does_not_depend_on_the_number_of_layers(layers):
+    config = AlbertConfig.preset("base_v2", num_hidden_layers=layers)
+    assert AlbertModel(config, seed=None).num_parameters() == 11683584
+
+
+@pytest.mark.parametrize("size, count", [({}, 109482240), ({"vocab_size": 30000}, 109081344)])
+def test_bert_base(size, count):
+    assert AlbertModel(AlbertConfig.bert(**size), seed=None).num_parameters() == count
+
+
+def test_round_trip_keeps_unknown_keys(tmp_path):
+    config = AlbertConfig.from_dict({"hidden_size": 16, "down_scale_factor": 1, "net_structure_type": 0})
+    config.to_json_file(tmp_path / "config.json")
+    assert AlbertConfig.from_json_file(tmp_path / "config.json").to_dict() == config.to_dict()
+    assert config.to_dict()["down_scale_factor"] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"hidden_size": 10}, {"hidden_act": "swish"},
+                                   {"hidden_dropout_prob": 1}, {"num_hidden_groups": 9}, {"vocab_size": 1.5},
+                                   {"shared_parameters": "some"}, {"embedding_projection": False, "hidden_size": 64},
+                                   {"sentence_task": "nps"}])
+def test_refusals_name_the_field(wrong):
+    with pytest.raises(UserError, match="|".join(wrong)):
+        AlbertConfig(**wrong)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(UserError, match="there is no"):
+        AlbertConfig.from_json_file(tmp_path / "none.json")
+    for text, message in (("{", "not JSON"), ("[1]", "list")):
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(UserError, match=message):
+            AlbertConfig.from_json_file(tmp_path / "c.json")
+    with pytest.raises(UserError, match="preset 'huge' is unknown"):
+        AlbertConfig.preset("huge")

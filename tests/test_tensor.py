@@ -1,0 +1,110 @@
+"""The reverse sweep: order, sums over uses, memory, threads, and refusals."""
+
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from strategies import seeds
+
+from tinyalbert import ops
+from tinyalbert.backend import UserError
+from tinyalbert.tensor import Tensor, backward, no_grad, unbroadcast
+
+
+def leaf(*shape):
+    return Tensor(np.random.default_rng(0).standard_normal(shape), True)
+
+
+def test_a_value_used_twice_is_complete_before_it_is_used():
+    a = leaf(3)
+    b = a + a
+    (b + b).sum().backward()
+    np.testing.assert_array_equal(a.grad, 4)
+
+
+@pytest.mark.parametrize("depth", [1, 3000])
+def test_deep_chains(depth):
+    a = x = leaf(2)
+    for _ in range(depth):
+        x = x + 1.0
+    x.sum().backward()
+    np.testing.assert_array_equal(a.grad, 1)
+
+
+def test_two_backward_calls_are_exactly_twice():
+    a = leaf(4)
+    loss = ops.exp(a * a).sum()
+    loss.backward(keep_graph=True)
+    once = a.grad.copy()
+    loss.backward()
+    np.testing.assert_array_equal(a.grad, 2 * once)
+    with pytest.raises(UserError, match="already differentiated"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("keep, left", [(False, 0), (True, 6)])
+def test_memory_falls_during_the_sweep(keep, left):
+    """The first op of the chain, last in the sweep, counts the later results that are still there."""
+    a, alive, saved = leaf(5), [], []
+
+    def count(g):
+        alive.append(len([r for r in saved if r() is not None]))
+        return (g,)
+    y = Tensor(a.data, True, ((a,), count))
+    for _ in range(6):
+        y = ops.exp(y * 0.1)
+        saved.append(weakref.ref(y.data))
+    y = y.sum()
+    backward(y, keep_graph=keep)
+    assert alive == [left]
+
+
+def test_no_grad_and_refusals():
+    a = leaf(2)
+    with no_grad():
+        assert not (a * 2.0).requires_grad
+    assert (a * 2.0).requires_grad
+    with pytest.raises(UserError, match="requires_grad"):
+        Tensor(np.ones(1)).backward()
+    with pytest.raises(UserError, match="scalar"):
+        (a * 2.0).backward()
+    with pytest.raises(TypeError, match="in place"):
+        a[0] = 1.0
+
+
+def test_no_grad_belongs_to_one_thread():
+    a, seen = leaf(2), []
+    with no_grad():
+        thread = threading.Thread(target=lambda: seen.append((a * 2.0).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+@given(data=st.data(), seed=seeds)
+def test_unbroadcast_is_the_transpose_of_broadcasting(data, seed):
+    """<unbroadcast(g), x> = <g, broadcast(x)>."""
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, max_side=3))
+    big = data.draw(hnp.broadcastable_shapes(shape, max_dims=4, max_side=3))
+    big = np.broadcast_shapes(shape, big)
+    rng = np.random.default_rng(seed)
+    x, g = np.asarray(rng.standard_normal(shape)), np.asarray(rng.standard_normal(big))
+    down = unbroadcast(g, shape)
+    assert down.shape == shape
+    np.testing.assert_allclose((down * x).sum(), (g * x).sum(), rtol=1e-9, atol=1e-12)
+
+
+def test_precision_of_data():
+    assert Tensor(1.5).dtype == np.float32 and Tensor([1.0, 2.0]).dtype == np.float32
+    assert Tensor(np.ones(2)).dtype == Tensor(np.float64(1)).dtype == np.float64
+
+
+def test_gradients_are_never_shared_with_what_was_passed_in():
+    a, b = leaf(2), leaf(2)
+    grads = backward((a + b + a).sum())
+    np.testing.assert_array_equal(grads[a], 2)
+    np.testing.assert_array_equal(grads[b], 1)
