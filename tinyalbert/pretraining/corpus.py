@@ -26,6 +26,7 @@ from .sentences import split_sentences
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
 BUILT_IN = {"stories": ("stories", 20_000), "python": ("python_text", 100_000)}    # module, number of documents
 BLOCK_BYTES = 1 << 18                            # what one task of `prepare` gets to parse, about
+SAMPLE_BYTES = 1 << 15                           # what tells a file's format
 LINE_BYTES = 1 << 26                             # a JSON line longer than this is taken for a mistake
 DOCUMENT_SENTENCES = 2000                        # a longer document goes on as a new one: memory stays bounded
 
@@ -71,10 +72,10 @@ def detect_format(path, sample):
     """lines, prose, wikitext or jsonl, from a file's name and its first bytes."""
     if ".json" in "".join(Path(path).suffixes).lower():
         return "jsonl"
-    lines = sample.decode("utf-8", "replace").split("\n")
-    if len(lines) > 1 and len(sample) >= BLOCK_BYTES:
-        lines.pop()                              # cut in the middle
-    lines = [line for line in lines if line.strip()][:1000]
+    sample = sample[:SAMPLE_BYTES]
+    lines = [line for line in sample.decode("utf-8", "replace").split("\n") if line.strip()]
+    if len(lines) > 1 and len(sample) == SAMPLE_BYTES:
+        lines.pop()                              # it is cut
     if lines and lines[0].lstrip().startswith("{"):
         try:
             return "jsonl" if "text" in json.loads(lines[0]) else "prose"

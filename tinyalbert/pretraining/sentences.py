@@ -23,7 +23,7 @@ OPENERS = frozenset("""
     what who where why how no not all many most some such both each every another""".split())
 
 _STOP = re.compile(r"(?P<stop>[.!?…]++)[\"'”’»)\]]*+\s++(?=(?P<next>\S{1,40}))|(?P<wide>[。！？]+[」』”’）]*)\s*")
-_LAST_WORD = re.compile(r"[^\s\"'“‘«(\[]*$")
+_INITIALISM = re.compile(r"(\w\.)+\w")
 _OPENING = "\"'“‘«([-–—"
 
 
@@ -36,13 +36,13 @@ def _ends(text, match, cased):
         return False
     if match["stop"] != ".":
         return True
-    before = text[max(0, match.start() - 40):match.start()]
-    word = _LAST_WORD.search(before)[0].lower()
+    before = text[max(0, match.start() - 24):match.start()].rsplit(None, 1)
+    word = before[-1].lstrip(_OPENING).lower() if before else ""
     if word in BEFORE_A_NAME or (len(word) == 1 and word.isalpha() and word != "i"):       # Mr. Adams, J. Adams
         return False
     if word in BEFORE_A_NUMBER:
         return not following[:1].isdigit()
-    if word in PERHAPS_LAST or re.fullmatch(r"(\w\.)+\w", word):                          # etc.  U.S.
+    if word in PERHAPS_LAST or _INITIALISM.fullmatch(word):                          # etc.  U.S.
         return following.rstrip(",;:").lower() in OPENERS
     return True
 
