@@ -13,7 +13,6 @@ processes: `read_blocks` cuts the raw bytes, `parse` turns a block into document
 
 import codecs
 import gzip
-import importlib
 import json
 import re
 import zlib
@@ -24,7 +23,7 @@ from ..backend import UserError
 from .sentences import split_sentences
 
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
-BUILT_IN = {"stories": ("stories", 20_000), "python": ("python_text", 100_000)}    # module, number of documents
+BUILT_IN = {"stories": (20_000, 400), "python": (100_000, 100_000)}      # documents, and how many in a block
 BLOCK_BYTES = 1 << 18                            # what one task of `prepare` gets to parse, about
 SAMPLE_BYTES = 1 << 15                           # what tells a file's format
 LINE_BYTES = 1 << 26                             # a JSON line longer than this is taken for a mistake
@@ -37,13 +36,17 @@ _SENTENCE_END = re.compile(rb"[.!?][\"')\]]*+\s++(?=\S)")
 
 @dataclass(frozen=True)
 class Block:
-    """Some raw text of one file.  continues: its first document is the rest of the block's before it."""
+    """Some raw text of one file.  continues: its first document is the rest of the block's before it.
+
+    Of a built-in corpus: no text, but the number of its first document (line) and how many there are.
+    """
 
     path: str
     line: int                                    # number of the first line, for messages
     text: bytes
     format: str
     continues: bool
+    documents: int = 0
 
 
 # --- which files ------------------------------------------------------------------------------------------
@@ -136,18 +139,10 @@ def _file_blocks(path, handle, format):
 
 
 def _built_in_blocks(name, count):
-    """A built-in corpus as Blocks of lines."""
-    module, usual = BUILT_IN[name]
-    documents = importlib.import_module(f".{module}", __package__).documents(count or usual)
-    lines, size, line = [], 0, 1
-    for document in documents:
-        lines += [*document, ""]
-        size += sum(map(len, document))
-        if size >= BLOCK_BYTES:
-            yield Block(name, line, "\n".join(lines).encode(), "lines", False)
-            line, lines, size = line + len(lines), [], 0
-    if lines:
-        yield Block(name, line, "\n".join(lines).encode(), "lines", False)
+    """Blocks of a built-in corpus: whoever parses them makes the documents, so that workers share that too."""
+    usual, size = BUILT_IN[name]
+    for start in range(0, count or usual, size):
+        yield Block(name, start, b"", "built-in", False, min(size, (count or usual) - start))
 
 
 def _built_in(source):
@@ -268,8 +263,19 @@ def _json_documents(block, text):
             raise UserError(f"{where}: no \"text\" that is a string or a list of strings")
 
 
+def _built_in_documents(block):
+    """Documents of a built-in corpus."""
+    if block.path == "stories":
+        from .stories import generate
+        return [story.sentences for story in generate(block.documents, start=block.line)]
+    from .python_text import documents
+    return list(documents(block.documents))
+
+
 def parse(block):
     """The documents of a Block, lists of sentences; if block.continues, the first (perhaps empty) goes on."""
+    if block.format == "built-in":
+        return _built_in_documents(block)
     text = _decode(block)
     if block.format == "jsonl":
         return list(_json_documents(block, text))

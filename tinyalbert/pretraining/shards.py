@@ -81,7 +81,7 @@ def _tasks(blocks):
     task, size = [], 0
     for block in blocks:
         task.append(block)
-        size += len(block.text)
+        size += len(block.text) or TASK_BYTES
         if size >= TASK_BYTES:
             yield task
             task, size = [], 0
@@ -227,12 +227,13 @@ def _write(pool, workers, sources, tokenizer, folder, format, progress):
             import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
             pool = stack.enter_context(ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")))
-        bar = stack.enter_context(tqdm(total=size, unit="B", unit_scale=True, desc="prepare",
-                                       disable=None if progress else True))
+        bar = stack.enter_context(tqdm(total=size, unit="B" if size else " documents", unit_scale=True,
+                                       desc="prepare", disable=None if progress else True))
         writer = _Writer(folder, tokenizer.vocab_size, stack)
-        tasks = _tasks(read_blocks(sources, format, bar.update))
+        tasks = _tasks(read_blocks(sources, format, bar.update if size else lambda _: None))
         for arrays in _in_order(pool, workers, functools.partial(encode_blocks, str(folder)), tasks):
             writer.add(*arrays)
+            bar.update(0 if size else writer.documents - bar.n)
             bar.set_postfix_str(f"{writer.tokens / 1e6:.1f} M pieces", refresh=False)
         writer.finish()
     return writer
