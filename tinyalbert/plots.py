@@ -93,13 +93,20 @@ def _draw_losses(ax, lines, name, start):
     for (text, level), dash in zip(levels.items(), ("--", ":")):
         if level is not None:
             ax.axhline(level, color=MIDDLE, ls=dash, lw=1.3)
-            ax.annotate(f"{text} ({level:.2f})", (0.995, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                        textcoords="offset points", ha="right", fontsize=8, color="0.25")
+            _label_level(ax, level, f"{text} ({level:.2f})")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.12 * (high - low), high)           # room for labels under the lowest line
     ax.set_ylabel("masked-word loss (nats)" if name == "mlm_loss" else "loss")
     curve = held if len(held) else losses
     which = ("Held-out" if len(held) else "Training") + (" masked-word loss" if name == "mlm_loss" else " loss")
     ax.set_title(f"{which} {_from_to(curve)}{_against(curve, start.get('unigram_entropy'))}", fontsize=11)
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    ax.legend(frameon=False, fontsize=8, loc="center right")
+
+
+def _label_level(ax, level, text):
+    """Write `text` on the right, just under a level line, readable across curves."""
+    ax.annotate(text, (0.99, level), xycoords=("axes fraction", "data"), xytext=(0, -4), textcoords="offset points",
+                ha="right", va="top", fontsize=8, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8})
 
 
 def _from_to(values, form="{:.2f}"):
@@ -133,8 +140,7 @@ def _draw_right_answers(ax, evaluations, name, words, chance):
     steps, values = _series(evaluations, name)
     if chance is not None:
         ax.axhline(chance, color=MIDDLE, ls="--", lw=1.3)
-        ax.annotate(f"guessing ({chance:.0%})", (0.995, chance), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                    textcoords="offset points", ha="right", fontsize=8, color="0.25")
+        _label_level(ax, chance, f"guessing ({chance:.0%})")
     ax.plot(steps, values, color="black", lw=2, marker="o", ms=3.5)
     if chance is None:
         ax.set_title(f"Held-out {words} {_from_to(values, '{:.3f}')}", fontsize=11)
