@@ -55,7 +55,7 @@ class AlbertEmbeddings(Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids=None, token_type_ids=None, inputs_embeds=None, rng=None):
-        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds      # (B, T, E)
         T, longest = words.shape[1], self.position_embeddings.weight.shape[0]
         if T > longest:
             raise UserError(f"sequences of {T} tokens, but the model has positions for {longest}; cut the input "
@@ -81,7 +81,7 @@ class AlbertLayer(Module):
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False):
-        attended, weights = self.attention(hidden, bias, rng, output_attentions)         # (B, T, H)
+        attended, weights = self.attention(hidden, bias, rng, output_attentions)  # attended (B, T, H)
         inner = self.activation(self.ffn(attended))                                      # (B, T, F)
         projected = self.dropout(self.ffn_output(inner), rng)                            # (B, T, H)
         return self.full_layer_layer_norm(projected, attended), weights
@@ -121,7 +121,7 @@ class AlbertEncoder(Module):
     def forward(self, embedded, bias=None, rng=None, output_attentions=False):
         """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention weights."""
         projection = getattr(self, "embedding_hidden_mapping_in", None)
-        hidden = projection(embedded) if projection else embedded
+        hidden = projection(embedded) if projection else embedded                        # (B, T, H)
         states, attentions = [hidden], []
         for i in range(self.num_layers):
             for layer in self.albert_layer_groups[i * self.num_groups // self.num_layers].albert_layers:
@@ -193,7 +193,7 @@ class AlbertModel(PreTrainedModel):
             check_ids("input_ids", input_ids, self.config.vocab_size)
         if token_type_ids is not None:
             check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size)
-        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)
+        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)        # (B, T, E)
         bias = None
         if attention_mask is not None:
             bias = padding_bias(self._integers(attention_mask), embedded.dtype)

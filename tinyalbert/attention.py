@@ -40,7 +40,7 @@ def attend(q, k, v, bias, num_heads, dropout=None):
     The definition that the fused ops.attention is tested against, and the path that shows the weights.
     """
     q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, T, D)
-    scores = q @ k.transpose(0, 1, 3, 2) * (1 / math.sqrt(q.shape[-1]))
+    scores = q @ k.transpose(0, 1, 3, 2) * (1 / math.sqrt(q.shape[-1]))       # (B, N, T, T)
     weights = ops.softmax(scores if bias is None else scores + bias)
     if dropout:
         weights = ops.dropout(weights, **dropout)
@@ -66,7 +66,7 @@ class AlbertAttention(Module):
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False):
         """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or None)."""
-        q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)
+        q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)       # (B, T, H)
         dropout = self.attention_dropout.key(rng)
         if output_attentions:
             context, weights = attend(q, k, v, bias, self.num_heads, dropout)

@@ -97,7 +97,7 @@ class AlbertForPreTraining(HeadModel):
         """
         out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
         hidden, losses = out.last_hidden_state, {}
-        sop_logits = self.sop_classifier(out.pooler_output, rng)
+        sop_logits = self.sop_classifier(out.pooler_output, rng)                         # (B, 2)
         if labels is not None:
             losses["mlm"] = self._masked_lm(hidden, labels)
         if sentence_order_label is not None and self.config.sentence_task != "none":
@@ -229,7 +229,7 @@ class AlbertForQuestionAnswering(HeadModel):
         """
         out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
         logits = self.qa_outputs(out.last_hidden_state)                                  # (B, T, 2)
-        start, end = logits[:, :, 0], logits[:, :, 1]
+        start, end = logits[:, :, 0], logits[:, :, 1]                                    # (B, T)
         loss, losses = None, {}
         if start_positions is not None and end_positions is not None:
             targets = [self._positions(p, start.shape[1]) for p in (start_positions, end_positions)]

@@ -404,11 +404,9 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
 
 def _install_operators():
     """a + b, a @ b, x[key], x.reshape(...) and so on, for Tensors, all through the ops above."""
-    def constant_first(f):
-        return lambda self, other: f(other, self)
     for name, f in {"add": add, "sub": sub, "mul": mul, "truediv": div, "matmul": matmul}.items():
         setattr(Tensor, f"__{name}__", lambda self, other, f=f: f(self, other))
-        setattr(Tensor, f"__r{name}__", constant_first(f))
+        setattr(Tensor, f"__r{name}__", lambda self, other, f=f: f(other, self))
     Tensor.__neg__ = lambda self: neg(self)
     Tensor.__pow__ = lambda self, exponent: power(self, exponent)
     Tensor.__getitem__ = lambda self, key: getitem(self, key)

@@ -1,0 +1,55 @@
+"""The package reads from top to bottom: imports point up, files are short, importing it is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyalbert
+
+PACKAGE = Path(tinyalbert.__file__).parent
+ORDER = ["backend", "tensor", "kernels", "ops", "gradcheck", "nn", "config", "attention", "safetensors_file",
+         "torch_checkpoint", "tf_checkpoint", "checkpoint", "albert", "heads", "tokenizer", "optim", "parallel"]
+CORE = [name for name in ORDER if name != "kernels"]
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported_at_the_top(path):
+    """Modules of this package that a file imports when it is imported itself (not inside functions)."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            names |= {node.module.split(".")[0]} if node.module else {a.name for a in node.names}
+    return names
+
+
+@pytest.mark.parametrize("name", [n for n in CORE if (PACKAGE / f"{n}.py").exists()])
+def test_imports_point_up(name):
+    above = set(ORDER[:ORDER.index(name)])
+    assert imported_at_the_top(PACKAGE / f"{name}.py") <= above
+
+
+def test_no_file_is_long_and_none_is_a_drawer():
+    lengths = {str(p.relative_to(PACKAGE)): len(p.read_text(encoding="utf-8").splitlines()) for p in FILES}
+    assert not {n: k for n, k in lengths.items() if k > 420}
+    assert not {p.name for p in FILES} & {"utils.py", "common.py", "helpers.py", "misc.py"}
+    core = [lengths[f"{n}.py"] for n in CORE if f"{n}.py" in lengths]
+    assert sum(core) <= 3500
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_file_says_what_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), "no docstring"
+
+
+@pytest.mark.parametrize("module", ["tinyalbert", "tinyalbert.heads", "tinyalbert.training"])
+def test_importing_is_light(module):
+    code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "tinyalbert" in loaded
+    extras = {"scipy", "torch", "transformers", "matplotlib", "sentencepiece", "cupy", "mpi4py", "tqdm", "safetensors",
+              "threadpoolctl", "pytest", "hypothesis"}
+    assert not extras & set(loaded)
