@@ -1,5 +1,6 @@
 """One step is the same however the batch is cut; a resumed run is the uninterrupted one, bit for bit."""
 
+import contextlib
 import errno
 import json
 import os
@@ -154,7 +155,7 @@ def test_every_head_trains_and_may_be_cut(case):
     for threads, accumulation in ((1, 1), (2, 2)):
         model, batch = list(fine_tuning_cases())[case]
         t = Trainer(model, lr=3e-3, threads=threads, accumulation=accumulation)
-        runs.append([t.step(batch)["loss"] for _ in range(50)])
+        runs.append([t.step(batch)["loss"] for _ in range(40)])
         t.replicas.close()
     np.testing.assert_allclose(runs[0][:8], runs[1][:8], rtol=1e-3)
     assert np.mean(runs[0][-5:]) < 0.7 * runs[0][0]
@@ -376,6 +377,34 @@ def test_the_log_has_the_means_of_the_steps_metrics(tmp_path):
     assert [line["step"] for line in lines if line["kind"] == "eval"] == [0, 4, 6]
 
 
+def test_a_run_of_two_ranks_is_the_run_of_one(tmp_path):
+    """One of them writes; the run may be resumed with another number of ranks."""
+    alone = trainer()
+    train_to(tmp_path / "one", alone)
+
+    def work(ranks):
+        t, half = trainer(ranks=ranks), slice(3 * ranks.rank, 3 * ranks.rank + 3)
+        evaluate = lambda model, replicas: evaluate_pretraining(model, [batch_at(i, seed=99) for i in range(2)], ranks=ranks)
+        signals.received = []
+        if ranks.rank == 1:                                     # one rank is told to stop, both do
+            interrupt_after(t, 4, lambda: signals.received.append(signal.SIGINT))
+        try:
+            train(t, lambda step: {k: a[half] for k, a in batch_at(step).items()}, 6, evaluate, tmp_path / "two",
+                  best="mlm_loss", eval_every=4, log_every=4, progress=False)
+        except Interrupted:
+            return t.steps_done
+
+    signals = threading.local()                                 # each rank has its own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinyalbert.training.stop_signals", lambda: contextlib.nullcontext(signals.received))
+        assert on_ranks(2, work) == [4, 4]
+    resumed = trainer()
+    train_to(tmp_path / "two", resumed, resume=True)
+    np.testing.assert_allclose(parameters(resumed), parameters(alone), atol=2e-4)
+    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    assert [(a["kind"], a["step"]) for a in one] == [(a["kind"], a["step"]) for a in two]
+
+
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_run_that_diverges_stops_before_it_spoils_the_parameters(tmp_path, saved):
     t = trainer()
@@ -443,7 +472,7 @@ def test_minutes_are_turned_into_steps_once(tmp_path):
     assert plan_steps(t, batch_at, 20.0, 2.0, None) < many and plan_steps(t, batch_at, 20.0, 0.1, 10) < many
     t = trainer(total_steps=None)
     with pytest.raises(Interrupted):
-        train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.01, eval_every=None)
+        train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.004, eval_every=None)
     resumed = trainer(total_steps=None)
     train_to(tmp_path, resumed, steps=None, minutes=5, resume=True)
     assert resumed.steps_done == resumed.total_steps == t.total_steps

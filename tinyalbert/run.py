@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import UserError
-from .checkpoint import load_state, load_training_state, save_training_state
+from .checkpoint import STATE_FILE, load_state, load_training_state, save_training_state
 
 
 class TrainingDiverged(UserError):
@@ -47,7 +47,7 @@ class Run:
 
     def begin(self):
         """A new run: refuse to write over an old one, make the folder, evaluate the untrained model."""
-        if self.last and self.last.exists():
+        if self.saved():
             raise UserError(f"{self.folder} already holds a training run; go on with it with --resume, or choose "
                             "another output folder")
         self.trainer.ranks.barrier()
@@ -68,7 +68,7 @@ class Run:
     def restore(self, steps):
         """Take up the run in `last/` where it was saved."""
         trainer = self.trainer
-        if self.last is None or not self.last.exists():
+        if not self.saved():
             raise UserError(f"there is no training run to resume in {self.folder}; start it without --resume")
         progress = load_training_state(self.last, trainer.model, trainer.optimizer)
         trainer.steps_done, self.state = progress["steps_done"], progress["state"]
@@ -169,6 +169,10 @@ class Run:
         self.trainer.ranks.barrier()
         self.clock = time.perf_counter()
 
+    def saved(self):
+        """Whether there is a checkpoint to go on from."""
+        return self.last is not None and (self.last / STATE_FILE).exists()
+
     def save_model(self):
         """Write the model (and tokenizer) in the Hugging Face layout into the output folder."""
         if self.folder and self.leads:
@@ -200,10 +204,9 @@ class Run:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            saved = self.last and self.last.exists()
             raise UserError(f"no space left on the disk of {self.folder} while writing {what}, at step "
                             f"{self.trainer.steps_done}; free some, then " + (
-                                "resume with --resume from the last checkpoint, which is whole" if saved else
+                                "resume with --resume from the last checkpoint, which is whole" if self.saved() else
                                 "start again: there was no checkpoint yet")) from error
 
     def seconds(self):
@@ -226,7 +229,7 @@ class Run:
             with tqdm(total=total, initial=done, unit="step", disable=not self.progress, mininterval=0.5) as self.bar:
                 yield
         except TrainingDiverged as error:
-            if not (self.last and self.last.exists()):
+            if not self.saved():
                 raise TrainingDiverged(f"{error}. There was no checkpoint yet: start again") from None
             raise TrainingDiverged(f"{error}. The last good checkpoint, of step {self.state['saved_step']}, is in "
                                    f"{self.last}: --resume goes on from there") from None

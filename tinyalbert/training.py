@@ -139,7 +139,8 @@ def train(trainer, batch_at, steps=None, evaluate=None, output_dir=None, *, minu
           save_every=None, log_every=10, best=None, resume=False, tokenizer=None, unigram_entropy=None, progress=True):
     """Train to step `steps` (or for about `minutes`) on batch_at(step); returns the last evaluation's metrics.
 
-    batch_at(step) -> batch must depend on nothing but `step`; batches are drawn one ahead, in a thread.
+    batch_at(step) -> batch (of several processes, each gives its own rows) must depend on nothing but `step`;
+    batches are drawn one ahead, in a thread.
     evaluate(model, replicas) -> {metric: number} is called before the first step, every `eval_every` steps
     and at the end.  In output_dir: the model with the best value of the metric `best` ("...loss": the lower
     the better), or the last one if `best` is None; log.jsonl; and last/, from which resume=True goes on.
