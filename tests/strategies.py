@@ -166,8 +166,11 @@ def along_axis(draw):
 
 @st.composite
 def norms(draw, inputs=1):
-    """x (and a residual), gamma and beta; at least two features, since one is always normalised to 0."""
-    seed, lead, H = draw(seeds), draw(shapes(0, max_dims=3)), draw(st.integers(2, 6))
+    """x (and a residual), gamma and beta.
+
+    At least three features: one is always normalised to 0 and two to 1 and -1, so the gradient is rounding alone.
+    """
+    seed, lead, H = draw(seeds), draw(shapes(0, max_dims=3)), draw(st.integers(3, 6))
     rng = np.random.default_rng(seed)
     x = [3 + 2 * normal(rng, (*lead, H)) + np.linspace(0, 2, H) for _ in range(inputs)]
     return finish(draw, [*x, normal(rng, H), normal(rng, H)], seed, eps=draw(st.sampled_from([1e-12, 1e-5, 0.1])))
