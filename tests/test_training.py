@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyalbert.run as run_module
-from tinyalbert import AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
+from tinyalbert import AdamW, AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
 from tinyalbert.parallel import Single, Threads
 from tinyalbert.run import Interrupted, Run, TrainingDiverged
 from tinyalbert.training import evaluate_pretraining, plan_steps, prefetched, train
@@ -205,6 +205,13 @@ def test_learning_rates():
     constant = trainer(lr=1.0, total_steps=None, warmup=4)
     assert [constant.lr_at(step) for step in (0, 3, 99)] == [0.25, 1.0, 1.0]
     assert trainer(schedule=lambda step: step / 8).lr_at(4) == 0.5
+
+
+def test_an_optimiser_brings_its_own_learning_rate():
+    model = AlbertForPreTraining(tiny_config())
+    optimizer = AdamW(model.named_parameters(), lr=0.25)
+    assert Trainer(model, optimizer).lr_at(0) == 0.25 and Trainer(model, optimizer, lr=0.5).lr_at(0) == 0.5
+    assert Trainer(model).lr_at(0) == 1e-3
 
 
 @pytest.mark.parametrize("options, message", [
@@ -469,6 +476,8 @@ def test_minutes_are_turned_into_steps_once(tmp_path):
     few, many = (plan_steps(t, batch_at, seconds, 0.0, None) for seconds in (0.2, 20.0))
     assert 1 <= few < many
     np.testing.assert_array_equal(before, parameters(t))
+    plans = on_ranks(2, lambda ranks: plan_steps(trainer(total_steps=None, ranks=ranks), batch_at, 0.5, 0.0, None))
+    assert plans[0] == plans[1]
     assert plan_steps(t, batch_at, 20.0, 2.0, None) < many and plan_steps(t, batch_at, 20.0, 0.1, 10) < many
     t = trainer(total_steps=None)
     with pytest.raises(Interrupted):

@@ -33,6 +33,7 @@ class Run:
     def __init__(self, trainer, evaluate, output_dir, best, log_every, tokenizer, unigram_entropy, progress):
         self.trainer, self.evaluator, self.best_name, self.log_every = trainer, evaluate, best, log_every
         self.tokenizer, self.unigram_entropy = tokenizer, unigram_entropy
+        self.keeps_best = best is not None and evaluate is not None
         self.folder = Path(output_dir) if output_dir is not None else None
         self.last = self.folder / "last" if self.folder else None
         self.leads = trainer.ranks.rank == 0
@@ -159,7 +160,13 @@ class Run:
     # --- what is written -----------------------------------------------------------------------------------
 
     def save(self):
-        """Write last/: parameters, moments of the optimiser, step, settings, and this run's sums."""
+        """Write last/: parameters, moments of the optimiser, step, settings, and this run's sums.
+
+        At the end of a run without a best model, the last one is written first: a complete last/ means that
+        the model is there.
+        """
+        if not self.keeps_best and self.trainer.steps_done == self.trainer.total_steps:
+            self.save_model()
         if self.last and self.leads:
             self.state.update(seconds=self.seconds(), saved_step=self.trainer.steps_done)
             with self.writing("the checkpoint"):
@@ -180,11 +187,8 @@ class Run:
                 self.trainer.model.save_pretrained(self.folder, tokenizer=self.tokenizer)
 
     def finish(self):
-        """Leave the kept model in memory and on disk; returns the last evaluation's metrics."""
-        if self.best_name is None or self.evaluator is None:
-            self.save_model()
-        elif self.folder:
-            self.trainer.ranks.barrier()
+        """Leave the kept model, in evaluation mode, in memory; returns the last evaluation's metrics."""
+        if self.keeps_best and self.folder:
             self.trainer.model.load_state_dict(load_state(self.folder))
         self.trainer.model.eval()
         return self.metrics

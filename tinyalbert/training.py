@@ -32,18 +32,20 @@ SCHEDULES = {"linear": linear_warmup_decay, "google": google_schedule,
 class Trainer:
     """A model and what changes it: optimiser, schedule, replicas.
 
-    optimizer: "adamw", "lamb" or an optimiser object.  warmup: steps, or a share of total_steps if below 1.
-    schedule: "linear" decay to 0 after the warm-up, "google" (google-research/albert, with its jump),
-    "constant", or a function of the step; without total_steps the rate is constant.  threads: None is one
-    for each core.  clip: largest global gradient norm, None for no limit.
+    optimizer: "adamw", "lamb" or an optimiser object.  lr: the peak, by default the object's, or 1e-3.
+    warmup: steps, or a share of total_steps if below 1.  schedule: "linear" decay to 0 after the warm-up,
+    "google" (google-research/albert, with its jump), "constant", or a function of the step; without
+    total_steps the rate is constant.  clip: largest global gradient norm, None for no limit.
+    accumulation: micro-batches of a batch, worked on one after the other.  threads: None is one a core.
     """
 
-    def __init__(self, model, optimizer=None, lr=1e-3, total_steps=None, warmup=0.06, schedule="linear", clip=1.0,
+    def __init__(self, model, optimizer=None, lr=None, total_steps=None, warmup=0.06, schedule="linear", clip=1.0,
                  accumulation=1, threads=None, seed=0, ranks=None):
         if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
             raise UserError(f"optimizer {optimizer!r} is unknown; wanted one of {', '.join(OPTIMIZERS)}")
         if not callable(schedule) and schedule not in SCHEDULES:
             raise UserError(f"schedule {schedule!r} is unknown; wanted one of {', '.join(SCHEDULES)} or a function")
+        lr = getattr(optimizer, "lr", 1e-3) if lr is None else lr
         for name, value in (("lr", lr), ("accumulation", accumulation), ("clip", clip or 1.0)):
             if not value > 0:
                 raise UserError(f"{name} is {value}; wanted a number above 0")
@@ -192,7 +194,9 @@ def plan_steps(trainer, batch_at, seconds, evaluation_seconds, eval_every):
         totals, _, first_row = trainer._totals(batch)
         trainer._accumulate(batch, totals, first_row)
         times.append(time.perf_counter() - start)
-        if step >= 3 and sum(times) > 0.03 * seconds:
+        enough = np.array([float(trainer.ranks.rank == 0 and step >= 3 and sum(times) > 0.03 * seconds)])
+        trainer.ranks.all_reduce(enough)         # all processes stop together
+        if enough[0]:
             break
     left = seconds - (time.perf_counter() - begun)
     step_time = 1.03 * float(np.median(times[1:]))             # the update takes about 3 % more
