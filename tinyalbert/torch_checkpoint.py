@@ -64,7 +64,7 @@ def read_torch(path):
         raise UserError(f"there is no {path}") from None
     except UserError:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, EOFError, zipfile.BadZipFile,
+    except (OSError, AttributeError, LookupError, TypeError, ValueError, OverflowError, EOFError, zipfile.BadZipFile,
             NotImplementedError, RuntimeError, MemoryError) as error:
         raise UserError(f"{path} is truncated or was not written by torch.save; wanted a state dict "
                         f"({type(error).__name__}: {error})") from None
