@@ -1,5 +1,6 @@
 """The reverse sweep: order, sums over uses, memory, threads, and refusals."""
 
+import contextlib
 import threading
 import weakref
 
@@ -12,7 +13,7 @@ from strategies import seeds
 
 from tinyalbert import ops
 from tinyalbert.backend import UserError
-from tinyalbert.tensor import Tensor, backward, no_grad, unbroadcast
+from tinyalbert.tensor import KERNELS, Tensor, backward, no_grad, unbroadcast, use_kernels
 
 
 def leaf(*shape):
@@ -44,6 +45,13 @@ def test_two_backward_calls_are_exactly_twice():
     np.testing.assert_array_equal(a.grad, 2 * once)
     with pytest.raises(UserError, match="already differentiated"):
         loss.backward()
+
+
+def test_the_graph_is_gone_after_one_sweep():
+    loss = ops.exp(leaf(3)).sum()
+    backward(loss)
+    with pytest.raises(UserError, match="already differentiated"):
+        backward(loss)
 
 
 @pytest.mark.parametrize("keep, left", [(False, 0), (True, 6)])
@@ -96,6 +104,15 @@ def test_unbroadcast_is_the_transpose_of_broadcasting(data, seed):
     down = unbroadcast(g, shape)
     assert down.shape == shape
     np.testing.assert_allclose((down * x).sum(), (g * x).sum(), rtol=1e-9, atol=1e-12)
+
+
+def test_kernels_are_used_unless_switched_off(monkeypatch):
+    monkeypatch.setitem(KERNELS, ("neg", "numpy"), lambda x: (x * 0 + 7, None))
+    x, values = Tensor(np.ones(1)), []
+    for context in (contextlib.nullcontext(), use_kernels(False), use_kernels(True), contextlib.nullcontext()):
+        with context:
+            values.append((-x).item())
+    assert values == [7, -1, 7, 7]
 
 
 def test_precision_of_data():
