@@ -194,3 +194,19 @@ def test_ten_adamw_steps_stay_together():
         close(p.data, theirs_now[name], 1e-8, name)
         if not name.endswith("key.bias"):        # no gradient: only the decay moves it
             assert np.abs(p.data - start[name]).max() > 1e-2, name
+
+
+@pytest.mark.parametrize("kind", [k for k in HEADS if k.startswith("Albert")])
+def test_folders_travel_both_ways(kind, tmp_path):
+    config = small(**HEADS[kind])
+    _, theirs = twins(kind, config, np.float32)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = ours_of(kind).from_pretrained(tmp_path / "theirs")
+    assert ours.config.num_labels == config.num_labels
+    ours.save_pretrained(tmp_path / "ours")
+    again, info = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    for name, a in theirs.state_dict().items():
+        assert torch.equal(a, again.state_dict()[name]), name
+        if "decoder" not in name:
+            np.testing.assert_array_equal(a.numpy(), ours.state_dict()[name])
