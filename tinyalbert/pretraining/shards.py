@@ -39,15 +39,16 @@ SMALL_CORPUS = 4 << 20                           # below that, starting processe
 # --- in a worker ------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(folder):
+def _tokenizer(folder, sha256):
     from ..tokenizer import AlbertTokenizer
     return AlbertTokenizer.from_pretrained(folder)
 
 
-def encode_blocks(folder, blocks):
+def encode_blocks(folder, sha256, blocks):
     """Blocks -> tokens (N,), sentence lengths (S,), sentences of each document (D,), and which documents go on.
 
-    A pure function of its arguments, so any process of any machine that sees the tokenizer's folder can run it.
+    A pure function of its arguments, so any process of any machine that sees the tokenizer's folder can run it;
+    with the fingerprint sha256, so that a tokenizer read before is used again only if it is the same.
     """
     sentences, per_document, goes_on = [], [], []
     for block in blocks:
@@ -55,7 +56,7 @@ def encode_blocks(folder, blocks):
             sentences += document
             per_document.append(len(document))
             goes_on.append(block.continues and index == 0)
-    tokenizer = _tokenizer(folder)
+    tokenizer = _tokenizer(folder, sha256)
     ids = tokenizer.encode_batch_ids(sentences)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     tokens = np.concatenate([np.asarray(i) for i in ids]) if ids else np.zeros(0)
@@ -69,9 +70,9 @@ def token_dtype(vocab_size):
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
 
 
-def fingerprint(tokenizer_folder):
-    """sha256 of spiece.model: two tokenizers with the same one give the same ids."""
-    return hashlib.sha256((Path(tokenizer_folder) / "spiece.model").read_bytes()).hexdigest()
+def fingerprint(tokenizer):
+    """sha256 of spiece.model: ids of tokenizers with another one mean something else."""
+    return hashlib.sha256(tokenizer.model_bytes).hexdigest()
 
 
 # --- in the main process ----------------------------------------------------------------------------------
@@ -231,7 +232,8 @@ def _write(pool, workers, sources, tokenizer, folder, format, progress):
                                        desc="prepare", disable=None if progress else True))
         writer = _Writer(folder, tokenizer.vocab_size, stack)
         tasks = _tasks(read_blocks(sources, format, bar.update if size else lambda _: None))
-        for arrays in _in_order(pool, workers, functools.partial(encode_blocks, str(folder)), tasks):
+        encode = functools.partial(encode_blocks, str(folder), fingerprint(tokenizer))
+        for arrays in _in_order(pool, workers, encode, tasks):
             writer.add(*arrays)
             bar.update(0 if size else writer.documents - bar.n)
             bar.set_postfix_str(f"{writer.tokens / 1e6:.1f} M pieces", refresh=False)
@@ -245,9 +247,9 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
     held = np.sort(np.random.default_rng(seed).choice(writer.documents, count, replace=False))
     np.save(folder / "held_out.npy", held.astype(np.int64))
     np.save(folder / "counts.npy", writer.counts)
-    np.save(folder / "word_start.npy", np.array([bool(tokenizer.is_word_start(i)) for i in range(V)]))
+    np.save(folder / "word_start.npy", tokenizer.word_starts)
     meta = {"format": FORMAT, "sources": [str(s) for s in sources], "vocab_size": V, "dtype": writer.dtype.name,
-            "tokenizer_sha256": fingerprint(folder), "tokens": writer.tokens, "sentences": writer.sentences,
+            "tokenizer_sha256": fingerprint(tokenizer), "tokens": writer.tokens, "sentences": writer.sentences,
             "documents": writer.documents, "one_sentence_documents": writer.single, "held_out_documents": count,
             "seed": seed,
             "special_ids": {name: getattr(tokenizer, f"{name}_token_id") for name in ("pad", "cls", "sep", "mask")}}
@@ -332,8 +334,9 @@ class Shards:
             np.add.at(counts, self.tokens[lo:hi], 1)
         return counts
 
-    def check_tokenizer(self, folder):
-        """Refuse a tokenizer (its folder) other than the one that wrote the ids."""
-        if fingerprint(folder) != self.meta["tokenizer_sha256"]:
-            raise UserError(f"the tokenizer in {folder} is not the one that {self.folder} was prepared with; use the "
-                            f"one in {self.folder}, or prepare the corpus again")
+    def check_tokenizer(self, tokenizer):
+        """Refuse a tokenizer other than the one that wrote the ids."""
+        if fingerprint(tokenizer) != self.meta["tokenizer_sha256"]:
+            raise UserError(f"the tokenizer (vocabulary of {tokenizer.vocab_size}) is not the one that {self.folder} "
+                            f"was prepared with (vocabulary of {self.meta['vocab_size']}); use the one in "
+                            f"{self.folder}, or prepare the corpus again")
