@@ -163,9 +163,12 @@ def test_a_lamb_step_is_as_long_as_lr_times_the_tensor(seed, lr):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("w, g", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
 def test_lamb_with_an_empty_norm_takes_the_plain_step(kind, w, g):
-    p = {"w": Parameter(np.full((2, 2), w, np.float32))}
-    KINDS[kind][0](p.items(), lr=0.1, weight_decay=0.0).step({"w": np.full((2, 2), g, np.float32)})
-    np.testing.assert_allclose(p["w"].data, w - 0.1 * (0.1 * g) / (math.sqrt(0.001) * g + 1e-6), rtol=1e-5)
+    w, g = np.full((2, 2), w, np.float32), np.full((2, 2), g, np.float32)
+    plain = w - 0.1 * (0.1 * g) / (math.sqrt(0.001) * g + 1e-6)
+    p = {"w": Parameter(w.copy())}
+    KINDS[kind][0](p.items(), lr=0.1, weight_decay=0.0).step({"w": g})
+    np.testing.assert_allclose(p["w"].data, plain, rtol=1e-5)
+    np.testing.assert_allclose(KINDS[kind][1](w, g, 0 * w, 0 * w, lr=0.1, decay=0.0)[0], plain, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -231,12 +234,12 @@ def test_nothing_of_the_models_size_is_allocated(kind):
     n = 40 * optim.BLOCK
     p, g = {"w": Parameter(np.ones(n, np.float32))}, {"w": np.ones(n, np.float32)}
     optimizer = KINDS[kind][0](p.items(), lr=0.1)
-    optimizer.step(g)
+    optimizer.load_state_dict({"w/adam_m": g["w"], "w/adam_v": g["w"], "global_step": np.array(1)})
     tracemalloc.start()
     optimizer.step(g)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4 * optim.BLOCK
+    assert peak < 4 * 4 * optim.BLOCK                  # bytes: fewer than four blocks, of which n has forty
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -314,6 +317,8 @@ def test_googles_schedule_with_its_jump():
     np.testing.assert_allclose(list(rates.values()), list(expected.values()), atol=1e-15)
     assert google_schedule(1100, 1.0, 200, 10000, start=1000) == 0.5             # a second warm-up
     assert google_schedule(1200, 1.0, 200, 10000, start=1000) == 1 - 0.12
+    assert google_schedule(900, 1.0, 200, 10000, start=1000) == 0.0
+    assert google_schedule(25, 1.0, 0, 100, power=2.0, end=0.2) == 0.2 + 0.8 * 0.75 ** 2
 
 
 @given(warmup=st.integers(0, 50), more=st.integers(1, 200), power=st.sampled_from([0.5, 1.0, 2.0]),
@@ -324,6 +329,8 @@ def test_the_continuous_schedule(warmup, more, power, end):
     assert rates[:total].min() > 0 and rates.max() == 1.0 == rates[max(warmup - 1, 0)]
     assert (np.diff(rates[:warmup]) > 0).all() and (np.diff(rates[warmup:]) <= 0).all()
     assert (rates[total:] == end).all()
+    if power == 1.0 and end == 0.0:                        # what it does unless told otherwise
+        assert rates.tolist() == [linear_warmup_decay(s, 1.0, warmup, total) for s in range(total + 3)]
     if power == 1.0:                                       # no jump anywhere
         assert np.abs(np.diff(rates)).max() <= max(1 / max(warmup, 1), 1 / more) + 1e-12
 
@@ -342,6 +349,12 @@ def test_scaling_with_the_batch():
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         AdamW([], **{"lr": 0.1, **options})
+
+
+def test_settings_at_their_limits_are_not():
+    p = {"w": Parameter(np.ones(3))}
+    AdamW(p.items(), lr=0.0, betas=(0.0, 0.0), eps=1e-30, weight_decay=0.0).step({"w": np.array([1.0, -2.0, 3.0])}, lr=0.5)
+    np.testing.assert_allclose(p["w"].data, [0.5, 1.5, 0.5])              # without means: the gradient's sign
 
 
 def test_gradients_and_states_that_do_not_belong_are_refused():

@@ -17,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 from tinyalbert import AlbertForPreTraining, UserError
 from tinyalbert.checkpoint import load_state
 from tinyalbert.tf_checkpoint import (
-    DTYPES,
     crc32c,
     fields,
     hf_name,
@@ -115,7 +114,9 @@ def with_trailer(content, kind=b"\0"):
     return content + kind + struct.pack("<I", crc_of(content + kind))
 
 
-NUMBERS = {np.dtype(text): number for number, text in DTYPES.items() if number != 14}
+NUMBERS = {np.dtype(name): number for name, number in {        # tensorflow/core/framework/types.proto
+    "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "int64": 9, "bool": 10, "float16": 19}.items()}
+BFLOAT16 = 14
 
 
 def write_checkpoint(prefix, arrays, shards=1, header=b"", extra=b"", **layout):
@@ -123,7 +124,7 @@ def write_checkpoint(prefix, arrays, shards=1, header=b"", extra=b"", **layout):
     for i, (name, a) in enumerate(sorted(arrays.items())):
         shape = b"".join(field(2, field(1, n) if n else b"") for n in a.shape)
         shard, data = i % shards, a.tobytes()
-        entry = field(1, NUMBERS[a.dtype]) + field(2, shape)
+        entry = field(1, NUMBERS.get(a.dtype, BFLOAT16)) + field(2, shape)
         entry += (field(3, shard) if shard else b"") + (field(4, len(files[shard])) if files[shard] else b"")
         entry += (field(5, len(data)) if data else b"") + field(6, np.uint32(crc_of(data)))
         entries[name.encode()] = entry + extra
@@ -150,10 +151,19 @@ def test_every_layout_of_the_table(tmp_path_factory, seed, shards, per_block, re
     assert not read_tf(prefix, skip=re.compile("bert"))
 
 
+def test_bfloat16_becomes_float32(tmp_path):
+    write_checkpoint(tmp_path / "m", {"v": np.array([0x3F80, 0xC020, 0], "<u2")})
+    found = read_tf(tmp_path / "m")["v"]
+    assert found.dtype == np.float32 and found.tolist() == [1.0, -2.5, 0.0]
+
+
 @given(numbers=st.lists(st.tuples(st.integers(1, 2**28), st.one_of(st.integers(0, 2**63), st.binary(max_size=40))), max_size=9))
 def test_protocol_buffers(numbers):
     assert list(fields(b"".join(field(n, value) for n, value in numbers))) == numbers
     assert message(field(6, np.uint32(7)) + varint(7 << 3 | 1) + bytes(8)) == {6: 7, 7: 0}
+    for bad in (field(1, b"abc")[:-1], varint(1 << 3 | 3), bytes([1 << 3]) + b"\xff" * 20 + b"\1"):
+        with pytest.raises(ValueError, match="beyond the end|wire type|64 bits"):
+            message(bad)
 
 
 # --- the file that TensorFlow wrote -------------------------------------------------------------------------------
@@ -273,6 +283,9 @@ def test_what_is_not_read_is_said(tmp_path):
     arrays = {"v": np.ones(3, np.float32)}
     write_checkpoint(tmp_path / "m", arrays, extra=field(7, b""))
     with pytest.raises(UserError, match="variable in slices"):
+        read_tf(tmp_path / "m")
+    write_checkpoint(tmp_path / "m", arrays, extra=field(2, field(2, field(1, 4))))
+    with pytest.raises(UserError, match=r"12 bytes for shape \[4\]"):
         read_tf(tmp_path / "m")
     write_checkpoint(tmp_path / "m", arrays, header=field(1, 1) + field(2, 1))
     with pytest.raises(UserError, match="big-endian"):
