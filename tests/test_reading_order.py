@@ -11,7 +11,8 @@ import tinyalbert
 
 PACKAGE = Path(tinyalbert.__file__).parent
 ORDER = ["backend", "tensor", "kernels", "ops", "gradcheck", "nn", "config", "attention", "safetensors_file",
-         "torch_checkpoint", "tf_checkpoint", "checkpoint", "albert", "heads", "tokenizer", "optim", "parallel"]
+         "torch_checkpoint", "tf_checkpoint", "checkpoint", "albert", "heads", "vocabulary", "encoding", "tokenizer",
+         "optim", "parallel"]
 CORE = [name for name in ORDER if name != "kernels"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 

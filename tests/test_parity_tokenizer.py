@@ -1,0 +1,162 @@
+"""Equal to transformers' tokenizers: ids of any Unicode and of 10,000 real lines, folders that travel both ways.
+
+Needs the `parity` extra.  transformers' slow AlbertTokenizer is the reference for ids, templates, truncation and
+decoding.  Its fast one scores digits with commas in another way (transformers#11358), so it is asked only about
+what the slow one can't do: offsets, word ids, windows.
+"""
+
+import json
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+transformers = pytest.importorskip("transformers")
+
+from test_tokenizer import CORPUS, options, texts  # noqa: E402
+
+from tinyalbert import AlbertTokenizer  # noqa: E402
+from tinyalbert.vocabulary import SPACE  # noqa: E402
+
+transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+TRUNCATION = [False, "longest_first", "only_first", "only_second"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a vocabulary of our own, saved here."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    AlbertTokenizer.train(CORPUS, vocab_size=200, num_threads=2).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ours(folder):
+    return AlbertTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def slow(folder):
+    return transformers.AlbertTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def fast(folder):
+    return transformers.AlbertTokenizerFast.from_pretrained(folder)
+
+
+@given(text=texts.filter(lambda t: "\ud800" not in t), options=options)
+@example(text="<unk> <UNK>[MASK] ΟΔΟΣ 𝚺 9,000, ''`` ﷺ", options={})
+def test_parity_of_any_text(folder, text, options):
+    options = {name: value for name, value in options.items() if name != "style"}
+    ours = AlbertTokenizer(folder / "spiece.model", **options)
+    theirs = transformers.AlbertTokenizer(str(folder / "spiece.model"), **options)
+    assert ours.prepare(text) == theirs.preprocess_text(text.replace("Σ", "σ").lower() if ours.prepare.do_lower_case else text)
+    assert ours.tokenize(text) == theirs.tokenize(text)
+    ids = theirs.encode(text)
+    assert ours.encode(text) == ids
+    for skip in (True, False):
+        assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
+
+
+def real_lines(data):
+    """At least 10,000 lines of five kinds of text: reviews, sentence pairs, encyclopaedia, tweets, questions."""
+    read = lambda name: (data / name).read_text(encoding="utf-8").splitlines()
+    lines = read("sst2/train.tsv")[:4000] + read("sst2/dev.tsv") + read("sts-b/train.tsv")[:3000] + read("wikitext2/valid.txt")
+    lines += [" ".join(row.split("\t")[0] for row in block.splitlines())
+              for part in ("train", "test") for block in (data / f"wnut17/{part}.conll").read_text(encoding="utf-8").split("\n\n")]
+    for paragraph in (p for a in json.loads((data / "squad/xquad.en.json").read_text(encoding="utf-8"))["data"] for p in a["paragraphs"]):
+        lines += [paragraph["context"], *(q["question"] for q in paragraph["qas"])]
+    return lines
+
+
+def test_parity_of_real_lines(data_dir):
+    lines = real_lines(data_dir)
+    assert len(lines) >= 10_000
+    ours = AlbertTokenizer(data_dir / "spiece.model")
+    theirs = transformers.AlbertTokenizer(str(data_dir / "spiece.model"))
+    bulk = ours.encode_batch_ids(lines)
+    for line, ids in zip(lines, bulk):
+        expected = theirs.encode(line, add_special_tokens=False)
+        assert ids.tolist() == expected, line
+        assert ours.convert_tokens_to_ids(ours.tokenize(line)) == expected, line
+
+
+@given(first=texts, second=st.none() | texts, how=st.sampled_from(TRUNCATION), longest=st.integers(4, 30),
+       padding=st.sampled_from([False, True, "max_length"]), specials=st.booleans())
+def test_parity_of_templates(ours, slow, first, second, how, longest, padding, specials):
+    first, second = first.replace("\ud800", ""), second and second.replace("\ud800", "")
+    lengths = len(ours.tokenize(first)), len(ours.tokenize(second or ""))
+    assume(specials or sum(lengths))                                           # theirs pads nothing to nothing
+    room = longest - specials * (2 if second is None else 3)
+    if how in ("only_first", "only_second") or (how and second is None):       # what can't be cut is refused here
+        over = sum(lengths) - room
+        how = how if over <= 0 or lengths[how == "only_second"] > over else "longest_first"
+    call = dict(truncation=how, padding=padding, add_special_tokens=specials)
+    if how or padding == "max_length":
+        call["max_length"] = longest
+    got = ours(first, second, return_special_tokens_mask=True, **call)
+    expected = slow(first, second, return_special_tokens_mask=True, return_token_type_ids=specials, **call)
+    assert {name: got[name] for name in expected} == dict(expected)
+    batch = ours([first, ""], None if second is None else [second, ""], **call)
+    wanted = slow([first, ""], None if second is None else [second, ""], return_token_type_ids=specials, **call)
+    assert {name: batch[name] for name in wanted} == dict(wanted)
+
+
+def test_parity_of_windows_offsets_and_words(ours, fast):
+    """On text without digits, marks and quotes the fast tokenizer has the same pieces; its offsets keep the space."""
+    question, context = "bo kade ﬁ", " ".join(line.translate({ord(c): "" for c in "0123456789,.()-–£€\"'`"}) for line in CORPUS[:9])
+    context = " ".join(context.split())
+    call = dict(truncation="only_second", max_length=40, stride=7, return_overflowing_tokens=True, return_offsets_mapping=True)
+    got, expected = ours(question, context, **call), fast(question, context, **call)
+    assert len(got.input_ids) > 3
+    for name in ("input_ids", "token_type_ids", "attention_mask", "overflow_to_sample_mapping"):
+        assert got[name] == expected[name], name
+    for row in range(len(got.input_ids)):
+        assert got.sequence_ids(row) == expected.sequence_ids(row)
+        assert got.word_ids(row) == expected.word_ids(row)
+        text = [question, context]
+        for (a, b), (c, d), i, which in zip(got.offset_mapping[row], expected.offset_mapping[row], got.input_ids[row],
+                                            got.sequence_ids(row)):
+            if which is not None and ours.convert_ids_to_tokens(i) != SPACE:
+                assert text[which][a:b] == text[which][c:d].strip() or ours.convert_ids_to_tokens(i) in ("f", "i", "▁f")
+    words = ["ﬁne", "bo", "kade", "naïve"]
+    assert (ours(words, is_split_into_words=True).word_ids() == fast(words, is_split_into_words=True).word_ids())
+
+
+def test_parity_of_the_released_vocabulary_in_both_of_theirs(data_dir, tmp_path):
+    AlbertTokenizer(data_dir / "spiece.model").save_pretrained(tmp_path)
+    for theirs in (transformers.AlbertTokenizer, transformers.AlbertTokenizerFast, transformers.AutoTokenizer):
+        theirs = theirs.from_pretrained(tmp_path)
+        assert theirs("This is a test", "The [MASK] sat.")["input_ids"] == [2, 48, 25, 21, 1289, 3, 14, 4, 847, 9, 3]
+        assert (theirs.mask_token_id, theirs.pad_token_id, len(theirs), theirs.model_max_length) == (4, 0, 30000, 512)
+
+
+@pytest.mark.parametrize("options", [{}, {"do_lower_case": False}, {"keep_accents": True, "remove_space": False}])
+@pytest.mark.parametrize("kind", ["AlbertTokenizer", "AlbertTokenizerFast"])
+def test_parity_of_folders(folder, tmp_path, kind, options):
+    """Saved here, opened there, saved there, opened here: nothing is lost."""
+    here = AlbertTokenizer(folder / "spiece.model", **options, model_max_length=77)
+    here.save_pretrained(tmp_path / "here")
+    theirs = getattr(transformers, kind).from_pretrained(tmp_path / "here")
+    theirs.save_pretrained(tmp_path / "there")
+    back = AlbertTokenizer.from_pretrained(tmp_path / "there")
+    assert (back.prepare, back.model_max_length, back.model_bytes) == (here.prepare, 77, here.model_bytes)
+    assert theirs.encode("Bo [MASK] kade.") == back.encode("Bo [MASK] kade.") == here.encode("Bo [MASK] kade.")
+
+
+@pytest.mark.parametrize("options", [{}, {"do_lower_case": False, "keep_accents": True, "remove_space": False}])
+def test_parity_of_files(folder, tmp_path, options):
+    """Both libraries write the same three files."""
+    model = folder / "spiece.model"
+    AlbertTokenizer(model, **options).save_pretrained(tmp_path / "ours")
+    transformers.AlbertTokenizer(str(model), **options, model_max_length=512).save_pretrained(tmp_path / "theirs")
+    assert {p.name for p in (tmp_path / "ours").iterdir()} == {p.name for p in (tmp_path / "theirs").iterdir()}
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        assert json.loads((tmp_path / "ours" / name).read_text()) == json.loads((tmp_path / "theirs" / name).read_text())
+
+
+def test_parity_of_folders_in_googles_style(folder, tmp_path):
+    AlbertTokenizer(folder / "spiece.model", style="google").save_pretrained(tmp_path)
+    assert transformers.AlbertTokenizer.from_pretrained(tmp_path).encode("bo") == AlbertTokenizer.from_pretrained(tmp_path).encode("bo")
+    assert AlbertTokenizer.from_pretrained(tmp_path).prepare.style == "google"
