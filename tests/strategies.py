@@ -149,12 +149,12 @@ def products(draw):
 
 
 @st.composite
-def linears(draw):
+def linears(draw, with_bias=(False, True)):
     seed, lead = draw(seeds), draw(shapes(0, max_dims=3))
     inputs, outputs = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     rng = np.random.default_rng(seed)
     arrays = [normal(rng, (*lead, inputs)), normal(rng, (outputs, inputs))]
-    return finish(draw, arrays + ([normal(rng, outputs)] if draw(st.booleans()) else []), seed)
+    return finish(draw, arrays + ([normal(rng, outputs)] if draw(st.sampled_from(with_bias)) else []), seed)
 
 
 @st.composite
@@ -226,6 +226,7 @@ CASES = {
     "sum": reductions(min_side=0), "mean": reductions(), "max": reductions(without_ties),
     "reshape": reshapes(), "transpose": permutations(), "getitem": slices(), "concat": joins(),
     "embedding": lookups(), "matmul": products(), "linear": linears(),
+    "linear_gelu": linears(with_bias=[True]),
     "softmax": along_axis(), "log_softmax": along_axis(), "layer_norm": norms(), "add_layer_norm": norms(2),
     "cross_entropy": classifications(), "mse": pairs(), "dropout": dropouts(), "attention": attentions(),
     "bce_with_logits": pairs(lambda rng, shape: np.asarray(rng.random(shape))),

@@ -82,7 +82,10 @@ class AlbertLayer(Module):
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False):
         attended, weights = self.attention(hidden, bias, rng, output_attentions)  # attended (B, T, H)
-        inner = self.activation(self.ffn(attended))                                      # (B, T, F)
+        if self.activation is ops.gelu:
+            inner = ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)            # (B, T, F)
+        else:
+            inner = self.activation(self.ffn(attended))
         projected = self.dropout(self.ffn_output(inner), rng)                            # (B, T, H)
         return self.full_layer_layer_norm(projected, attended), weights
 

@@ -7,6 +7,7 @@ Integer and mask arguments get None.  Constants are Python floats: a NumPy scala
 float64.  Faster versions of some ops, never different ones, are in kernels/.  Taught in lessons 03 to 08.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -79,8 +80,7 @@ def sqrt(x):
 @op
 def absolute(x):
     """|x|; the gradient at 0 is 0."""
-    xp = xp_of(x)
-    return xp.abs(x), lambda g: (g * xp.sign(x),)
+    return abs(x), lambda g: (g * xp_of(g).sign(x),)
 
 
 @op
@@ -109,8 +109,7 @@ def sigmoid(x):
 @op
 def relu(x):
     """max(x, 0); the gradient at 0 is 0."""
-    xp = xp_of(x)
-    return xp.maximum(x, 0), lambda g: (g * (x > 0),)
+    return xp_of(x).maximum(x, 0), lambda g: (g * (x > 0),)
 
 
 @op
@@ -119,8 +118,7 @@ def gelu(x):
 
     y = x/2 (1 + tanh u), u = sqrt(2/π) (x + 0.044715 x³)
     """
-    xp = xp_of(x)
-    t = xp.tanh(SQRT_2_OVER_PI * x * (1 + 0.044715 * (x * x)))
+    t = xp_of(x).tanh(SQRT_2_OVER_PI * x * (1 + 0.044715 * (x * x)))
 
     def vjp(g):                                  # du/dx = sqrt(2/π) (1 + 3 * 0.044715 x²)
         slope = SQRT_2_OVER_PI * (1 + 3 * 0.044715 * (x * x))
@@ -131,11 +129,10 @@ def gelu(x):
 @op
 def gelu_erf(x):
     """GELU, exact: x Φ(x) with the normal distribution function Φ; transformers' `gelu`."""
-    xp = xp_of(x)
     phi = 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
     def vjp(g):                                  # Φ' is the normal density
-        return (g * (phi + x * xp.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))),)
+        return (g * (phi + x * xp_of(x).exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))),)
     return x * phi, vjp
 
 
@@ -144,9 +141,7 @@ def gelu_erf(x):
 def _spread(g, x, axis, keepdims):
     """A reduction's gradient, repeated over the axes that were reduced (a view; never written to)."""
     xp = xp_of(g)
-    if axis is not None and not keepdims:
-        g = xp.expand_dims(g, axis)
-    return xp.broadcast_to(g, x.shape)
+    return xp.broadcast_to(g if axis is None or keepdims else xp.expand_dims(g, axis), x.shape)
 
 
 @op
@@ -165,8 +160,7 @@ def mean(x, axis=None, keepdims=False):
 @op
 def max(x, axis=None, keepdims=False):
     """Largest value over `axis`; equal largest values share the gradient."""
-    xp = xp_of(x)
-    y = xp.asarray(x.max(axis=axis, keepdims=keepdims))
+    y = xp_of(x).asarray(x.max(axis=axis, keepdims=keepdims))
 
     def vjp(g):
         hit = x == _spread(y, x, axis, keepdims)
@@ -183,8 +177,7 @@ def reshape(x, shape):
 @op
 def transpose(x, axes):
     """Permute the axes: out.shape[i] = x.shape[axes[i]]."""
-    back = tuple(int(i) for i in np.argsort(axes))
-    return x.transpose(axes), lambda g: (g.transpose(back), None)
+    return x.transpose(axes), lambda g: (g.transpose(np.argsort(axes).tolist()), None)
 
 
 @op
@@ -241,13 +234,20 @@ def linear(x, weight, bias=None):
     return y.reshape(*x.shape[:-1], weight.shape[0]), vjp
 
 
+@op
+def linear_gelu(x, weight, bias):
+    """gelu(linear(x, weight, bias)), the widest step of a layer, as one op for the sake of its kernel."""
+    z, linear_vjp = linear.raw(x, weight, bias)
+    y, gelu_vjp = gelu.raw(z)
+    return y, lambda g, needs=(True, True, True): linear_vjp(*gelu_vjp(g), needs)
+
+
 # --- normalisation and losses -----------------------------------------------------------------------------
 
 @op
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)): rows sum to 1."""
-    xp = xp_of(x)
-    y = xp.exp(x - x.max(axis=axis, keepdims=True))
+    y = xp_of(x).exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
 
     def vjp(g):                                  # J = diag(y) - y yᵀ, never formed
@@ -267,9 +267,8 @@ def log_softmax(x, axis=-1):
 @op
 def layer_norm(x, gamma, beta, eps=1e-12):
     """(x - mean) / sqrt(var + eps) * gamma + beta over the last axis (Ba et al. 2016): (..., H), (H,), (H,)."""
-    xp = xp_of(x)
     centred = x - x.mean(axis=-1, keepdims=True)
-    rstd = 1 / xp.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
+    rstd = 1 / xp_of(x).sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
     xhat = centred * rstd                        # mean 0, variance 1 over the last axis
 
     def vjp(g):
@@ -365,8 +364,7 @@ def dropout(x, p, key, first_row=0):
 
 def split_heads(x, num_heads):
     """(B, T, H) -> (B, N, T, D): each head sees its own D of the H features."""
-    B, T, H = x.shape
-    return x.reshape(B, T, num_heads, H // num_heads).transpose(0, 2, 1, 3)
+    return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(0, 2, 1, 3)
 
 
 def merge_heads(x):
@@ -383,7 +381,6 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     weights.  The same as attention.py spells out with single ops; here the weights are the one (B, N, T, T)
     array that is kept.
     """
-    xp = xp_of(q)
     q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, T, D)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = q @ k.swapaxes(-1, -2) * scale                    # (B, N, T, T)
@@ -397,7 +394,7 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
         gq, gk = gscores @ k * scale, gscores.swapaxes(-1, -2) @ q * scale
         gbias = None if bias is None else unbroadcast(gscores, bias.shape)
         return merge_heads(gq), merge_heads(gk), merge_heads(gv), gbias, None, None, None, None
-    return merge_heads(xp.matmul(dropped, v)), vjp
+    return merge_heads(dropped @ v), vjp
 
 
 # --- operators on Tensors ---------------------------------------------------------------------------------
@@ -418,3 +415,6 @@ def _install_operators():
 
 
 _install_operators()
+
+with contextlib.suppress(ModuleNotFoundError):   # faster versions of some ops, if the folder is there
+    from . import kernels  # noqa: F401

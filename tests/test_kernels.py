@@ -1,0 +1,227 @@
+"""Kernels: equal to the plain ops, forward and gradient, whatever the shape, layout, precision and block size."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import CASES, lay_out, seeds
+
+import tinyalbert
+from tinyalbert import ops
+from tinyalbert.gradcheck import gradcheck
+from tinyalbert.tensor import KERNELS, OPS, Tensor, call_vjp, no_grad, unbroadcast
+
+pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
+from tinyalbert.kernels import numpy_attention, numpy_blocks, numpy_dropout  # noqa: E402
+
+NAMES = sorted(name for name, module in KERNELS if module == "numpy")
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}
+ALL = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(autouse=True, params=[8, 1 << 16], ids=["tiny blocks", "real blocks"])
+def block(request, monkeypatch):
+    """With blocks of 8 elements even small arrays are cut, with and without a rest."""
+    for module in (numpy_blocks, numpy_attention, numpy_dropout):
+        monkeypatch.setattr(module, "BLOCK", request.param)
+
+
+def is_float(a):
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def assert_close(got, want, scale=None):
+    """Equal to the tolerance of the precision, relative to the largest number (of the summands, if `scale`)."""
+    assert got.shape == want.shape and got.dtype == want.dtype
+    largest = max(float(abs(want).max(initial=0)), scale or 0.0, 1e-3)
+    np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[want.dtype.type] * largest)
+
+
+def assert_same(name, arrays, static, rng):
+    """Kernel and plain op agree; neither writes to what it was given, and twice the same is the same bit for bit."""
+    raw, kernel = OPS[name], KERNELS[name, "numpy"]
+    before = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
+    (want, plain_vjp), (got, vjp) = raw(*arrays, **static), kernel(*arrays, **static)
+    assert_close(got, want)
+    g = np.asarray(rng.standard_normal(want.shape), want.dtype)
+    g_before, needs = g.copy(), tuple(map(is_float, arrays))
+    plain, fast, again = (call_vjp(f, g, needs) for f in (plain_vjp, vjp, kernel(*arrays, **static)[1]))
+    assert len(plain) == len(fast)
+    largest = max([float(abs(d).max(initial=0)) for d in plain if d is not None])
+    for a, d, e, f in zip(arrays, plain, fast, again):
+        assert (d is None) == (e is None)
+        if d is not None:
+            assert_close(unbroadcast(e, a.shape), unbroadcast(d, a.shape), largest)
+            np.testing.assert_array_equal(e, f)
+    np.testing.assert_array_equal(g, g_before)
+    for a, b in zip(arrays, before):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_there_are_kernels_and_each_is_of_an_op():
+    assert NAMES and set(NAMES) <= set(OPS)
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@given(data=st.data())
+def test_equal_to_the_plain_op(name, dtype, data):
+    case = data.draw(CASES[name])
+    arrays = [a.astype(dtype) if is_float(a) else a for a in case.arrays]
+    assert_same(name, arrays, case.static, case.rng)
+
+
+@ALL
+@given(data=st.data())
+def test_gradient(name, data):
+    case = data.draw(CASES[name])
+    gradcheck(KERNELS[name, "numpy"], *case.arrays, rng=case.rng, **case.static)
+
+
+@ALL
+@given(data=st.data())
+def test_what_is_not_recorded_is_the_same(name, data):
+    case = data.draw(CASES[name])
+    want = KERNELS[name, "numpy"](*case.arrays, **case.static)[0]
+    with no_grad():
+        np.testing.assert_array_equal(KERNELS[name, "numpy"](*case.arrays, **case.static)[0], want)
+
+
+# --- sizes that need several blocks, and uneven ones ------------------------------------------------------
+
+@st.composite
+def large(draw):
+    """(rng, rows, width, lay): a few rows of odd width, or enough for several real blocks."""
+    rng = np.random.default_rng(draw(seeds))
+    rows, width = draw(st.sampled_from([(1, 1), (1, 77), (37, 1), (130, 255), (517, 257)]))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    return rng, rows, width, lambda *shape: lay_out(draw, rng.standard_normal(shape).astype(dtype))
+
+
+@given(case=large())
+def test_large_row_kernels(case):
+    rng, rows, width, values = case
+    assert_same("gelu", [values(rows, width)], {}, rng)
+    assert_same("linear_gelu", [values(rows, 5), values(width, 5), values(width)], {}, rng)
+    if width > 2:                                # of two features only the sign is left, and 1 / std explodes
+        assert_same("layer_norm", [values(rows, width), values(width), values(width)], {}, rng)
+        x, residual = values(rows, width), values(rows, width)
+        assert_same("add_layer_norm", [x, residual, values(width), values(width)], {}, rng)
+
+
+@given(case=large())
+def test_large_cross_entropy(case):
+    rng, rows, width, values = case
+    labels = np.where(rng.random(rows) < 0.3, -100, rng.integers(0, width, rows))
+    logits = values(rows, width)
+    raw, kernel = OPS["cross_entropy"], KERNELS["cross_entropy", "numpy"]
+    (want, plain), (got, vjp) = raw(logits, labels), kernel(logits, labels)
+    assert_close(got, want)
+    assert_close(vjp(np.asarray(2, logits.dtype))[0], plain(np.asarray(2, logits.dtype))[0])
+
+
+@st.composite
+def sentences(draw):
+    """(rng, q, k, v, bias, static) for attention: odd lengths, padding, heads, dropout, scores of any size."""
+    rng, dtype = np.random.default_rng(draw(seeds)), draw(st.sampled_from([np.float32, np.float64]))
+    B, N, T, D = draw(st.sampled_from([(1, 1, 1, 1), (3, 2, 7, 5), (2, 3, 65, 8), (5, 4, 33, 4), (1, 2, 200, 3)]))
+    q, k, v = (lay_out(draw, rng.standard_normal((B, T, N * D)).astype(dtype)) for _ in range(3))
+    bias = None
+    if draw(st.booleans()):
+        lengths = rng.integers(0, T + 1, B)      # 0: a sequence that is all padding
+        bias = np.where(np.arange(T) < lengths[:, None], 0, -10000).astype(dtype)[:, None, None, :]
+    static = dict(num_heads=N)
+    if draw(st.booleans()):
+        static |= dict(p=0.3, key=draw(seeds), first_row=draw(st.integers(0, 9)))
+    return rng, q * dtype(draw(st.sampled_from([0, 1, 10]))), k, v, bias, static
+
+
+@given(case=sentences())
+def test_large_attention(case):
+    rng, q, k, v, bias, static = case
+    assert_same("attention", [q, k, v, bias], static, rng)
+
+
+@pytest.mark.parametrize("size", [100.0, 1000.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_attention_of_huge_scores(size, dtype):
+    """Rows whose scores all lie far below those of other rows of their block: softmax must not become 0 / 0."""
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((3, 2, 9, 4)).astype(dtype)
+    q[:, :, :] = np.sign(q) * np.linspace(0, size, 9, dtype=dtype)[:, None]
+    k = np.abs(k)
+    q[:, ::2] = -np.abs(q[:, ::2])
+    want, plain = ops.attention.raw(q, k, v, None, 1)
+    got, vjp = KERNELS["attention", "numpy"](q, k, v, None, 1)
+    assert np.isfinite(got).all()
+    np.testing.assert_allclose(got, want, rtol=0, atol=size * TOLERANCE[dtype])
+    g = rng.standard_normal(want.shape).astype(dtype)
+    for a, b in zip(vjp(g)[:3], plain(g)[:3]):
+        np.testing.assert_allclose(a, b, rtol=0, atol=size ** 2 * TOLERANCE[dtype])
+
+
+@given(seed=seeds, rows=st.integers(0, 6), columns=st.lists(st.integers(1, 9), min_size=1, max_size=2),
+       p=st.sampled_from([0.0, 0.1, 0.9]), key=st.integers(0, 2**40), first_row=st.integers(0, 2**31))
+def test_the_dropout_mask_is_the_same_bit_for_bit(seed, rows, columns, p, key, first_row):
+    shape = (rows, *columns)
+    want = ops.dropout_mask(shape, p, key, first_row, np)
+    np.testing.assert_array_equal(numpy_dropout.keep_mask(shape, p, key, first_row), want)
+
+
+def test_a_long_dropout_row():
+    shape = (3, 4, 211, 211)                     # more words than one block holds, and an odd number of elements
+    want = ops.dropout_mask(shape, 0.1, 7, 2, np)
+    np.testing.assert_array_equal(numpy_dropout.keep_mask(shape, 0.1, 7, 2), want)
+
+
+# --- memory and threads -----------------------------------------------------------------------------------
+
+@given(shape=st.lists(st.integers(0, 9), max_size=3), dtype=st.sampled_from([np.float32, np.float64, np.uint16]))
+def test_empty_begins_at_a_cache_line(shape, dtype):
+    a = numpy_blocks.empty(tuple(shape), dtype)
+    assert a.shape == tuple(shape) and a.dtype == dtype and a.flags.c_contiguous
+    assert a.size == 0 or a.ctypes.data % 64 == 0
+
+
+@ALL
+@given(data=st.data())
+def test_results_share_no_memory(name, data):
+    """What a kernel returns stays as it is when the kernel runs again: nothing of the scratch memory gets out."""
+    case = data.draw(CASES[name])
+    kernel, needs = KERNELS[name, "numpy"], tuple(map(is_float, case.arrays))
+    out, vjp = kernel(*case.arrays, **case.static)
+    g = np.ones_like(out)
+    first = [out, *(d for d in call_vjp(vjp, g, needs) if d is not None)]
+    copies = [a.copy() for a in first]
+    other = [a + 1 if is_float(a) else a for a in case.arrays]
+    out, vjp = kernel(*other, **case.static)
+    call_vjp(vjp, 2 * g, needs)
+    for a, b in zip(first, copies):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_threads_do_not_share_scratch_memory():
+    from concurrent.futures import ThreadPoolExecutor
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal((60, 50)).astype(np.float32) for _ in range(8)]
+    want = [ops.gelu(Tensor(x)).data for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for a, b in zip(pool.map(lambda x: ops.gelu(Tensor(x)).data, inputs), want):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_the_package_works_without_the_folder(tmp_path):
+    """Copy the package, leave kernels/ out, train a step."""
+    import shutil
+    package = Path(tinyalbert.__file__).parent
+    shutil.copytree(package, tmp_path / "tinyalbert", ignore=shutil.ignore_patterns("kernels", "__pycache__"))
+    code = ("import tinyalbert, numpy as np; from tinyalbert.tensor import KERNELS; assert not KERNELS;"
+            "from tinyalbert import ops, Tensor; x = Tensor(np.ones((2, 3), 'f'), True); ops.gelu(x).sum().backward();"
+            "assert x.grad.shape == (2, 3); print(tinyalbert.__file__)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and str(tmp_path) in done.stdout, done.stderr
