@@ -129,6 +129,8 @@ for hidden, color in ((768, "0.6"), (4096, "0.0")):
     right.axhline(30_000 * hidden, color=color, ls=":", lw=1)
     right.text(16, 30_000 * hidden * 1.1, f"full table, H = {hidden}", color=color)
 right.set(xlabel="E", ylabel="parameters", ylim=(3e5, 4e8), title="Cost grows with E, hardly with H")
+right.set_xticks([16, 64, 256, 768], [16, 64, 256, 768], minor=False)
+right.set_xticks([], minor=True)
 fig.tight_layout()
 figure(fig, "factorised")
 

@@ -45,6 +45,11 @@ def fast(folder):
     return transformers.AlbertTokenizerFast.from_pretrained(folder)
 
 
+@pytest.fixture
+def released(data_dir):
+    return AlbertTokenizer(data_dir / "spiece.model"), transformers.AlbertTokenizer(str(data_dir / "spiece.model"))
+
+
 @given(text=texts.filter(lambda t: "\ud800" not in t), options=options)
 @example(text="<unk> <UNK>[MASK] ΟΔΟΣ 𝚺 9,000, ''`` ﷺ", options={})
 def test_parity_of_any_text(folder, text, options):
@@ -59,6 +64,13 @@ def test_parity_of_any_text(folder, text, options):
         assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
 
 
+@given(text=texts.filter(lambda t: "\ud800" not in t) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_parity_of_any_text_with_the_released_vocabulary(released, text):
+    ours, theirs = released
+    assert ours.tokenize(text) == theirs.tokenize(text)
+    assert ours.encode_batch_ids([text])[0].tolist() == theirs.encode(text, add_special_tokens=False)
+
+
 def real_lines(data):
     """At least 10,000 lines of five kinds of text: reviews, sentence pairs, encyclopaedia, tweets, questions."""
     read = lambda name: (data / name).read_text(encoding="utf-8").splitlines()
@@ -70,11 +82,10 @@ def real_lines(data):
     return lines
 
 
-def test_parity_of_real_lines(data_dir):
+def test_parity_of_real_lines(released, data_dir):
     lines = real_lines(data_dir)
     assert len(lines) >= 10_000
-    ours = AlbertTokenizer(data_dir / "spiece.model")
-    theirs = transformers.AlbertTokenizer(str(data_dir / "spiece.model"))
+    ours, theirs = released
     bulk = ours.encode_batch_ids(lines)
     for line, ids in zip(lines, bulk):
         expected = theirs.encode(line, add_special_tokens=False)

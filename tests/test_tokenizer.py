@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor
 
 from tinyalbert import AlbertTokenizer, UserError
 from tinyalbert.encoding import windows
@@ -204,6 +205,31 @@ def test_the_comma_rule_of_google_leaves_a_space(tokenizer):
         theirs, ours = google._cut_comma(piece), tokenizer._cut_comma(piece)
         assert "".join(ours) == piece and ours[-1] == theirs[-1] == ","
         assert "".join(theirs) == SPACE + piece.removeprefix(SPACE)
+
+
+def googles_pieces(processor, text):
+    """google-research/albert, tokenization.py, preprocess_text and encode_pieces, as they run on Python 3."""
+    text = " ".join(text.strip().split())
+    text = unicodedata.normalize("NFKD", text)
+    text = "".join([c for c in text if not unicodedata.combining(c)]).lower()
+    underline, pieces = SPACE.encode(), []
+    for piece in processor.EncodeAsPieces(text):
+        if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit():
+            current = processor.EncodeAsPieces(piece[:-1].encode().replace(underline, b"").decode())
+            if piece[0] != underline and current[0][0] == underline:                 # text never equals bytes
+                current = current[1:] if len(current[0]) == 1 else [current[0][1:], *current[1:]]
+            pieces += [*current, piece[-1]]
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+@given(texts)
+@example("ΟΔΟΣ 𝚺 1,007, ``x'' 12,000,")
+def test_googles_style_is_googles_code(tokenizer, text):
+    text = "".join(c for c in text if c not in "[<\ud800")                # it has no special tokens in texts
+    google = variant(tokenizer, {"style": "google"})
+    assert google.tokenize(text) == googles_pieces(SentencePieceProcessor(model_proto=tokenizer.model_bytes), text)
 
 
 def test_special_tokens_in_a_text_are_recognised(tokenizer):

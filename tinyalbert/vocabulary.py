@@ -52,7 +52,7 @@ def train_vocabulary(texts_or_files, vocab_size, prepare, sample_size, character
             user_defined_symbols=list(USER_DEFINED), character_coverage=character_coverage,
             input_sentence_size=sample_size, shuffle_input_sentence=True, num_threads=num_threads,
             minloglevel=0 if verbose else 2)
-    except RuntimeError as error:
+    except (RuntimeError, SystemError) as error:           # SystemError: how 0.2.0 reports a failing iterator
         raise trouble[0] if trouble else _refusal(str(error), vocab_size) from None
     return model.getvalue()
 

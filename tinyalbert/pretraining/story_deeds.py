@@ -211,7 +211,7 @@ step depart | {A} set/set out {ride} | |
 {A} left home {ride}, bound for the house of {B}.
 step block | {A} met/meet with trouble | | -
 {block}, and {A} could go no farther.
-{block}. {A} did not know what to do.
+{block}, and {A} did not know what to do.
 {A} groaned: {block.low}.
 step mend_way | {A} asked/ask strangers for help | |
 {A} waved to some strangers and asked for help.

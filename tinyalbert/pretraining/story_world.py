@@ -165,7 +165,7 @@ class World:
         nouns, looks = self.sample(setting["things"], 4), self.sample(LOOKS, 4)
         if self.random() < 0.3:
             nouns[1] = nouns[0]                   # two things that differ by their look alone
-        self.things = [Entity("OBJ", f"{look} {noun}", noun if nouns.count(noun) == 1 else None, "the ")
+        self.things = [Entity("OBJ", f"{look} {noun}", noun if nouns.count(noun) == 1 else f"{look} {noun}", "the ")
                        for look, noun in zip(looks, nouns)]
         self.places = [_place(p) for p in self.sample(setting["places"], 4)]
         self.spots = setting["spots"]
@@ -199,7 +199,6 @@ class World:
                 continue
             self.plot, self.plot_name, self.good = self.plot + 1, plot.name, self.random() < 0.5
             lead = self.past if self.past and self.past[1]["A"] in roles.values() else None
-            self.clock += int(self.random() * 8)
             for item in plot.steps + plot.endings[0 if self.good else 1]:
                 if item[-1] == "?":
                     if self.random() < 0.45:
@@ -253,7 +252,7 @@ class World:
             elif effect[1] == "~":
                 self.lost[thing] = (roles["A"], roles["P"], roles["spot"])
         self.events.append(Event(step, roles, lead, (self.clock // 10 % 7, self.clock % 10), self.plot, self.good))
-        self.clock += self.random() < 0.3
+        self.clock += self.random() < 0.45
 
 
 @functools.cache
@@ -273,23 +272,32 @@ def _row(columns, i):
 
 
 class Teller:
-    """Tells events as sentences and notes every mention.  Pronouns and short forms lean on the sentence before."""
+    """Tells events as sentences and notes every mention.
 
-    def __init__(self, world, story, plain=()):
+    Who or what has not been spoken of for a while is called in full (Mara the baker, the red kite), otherwise in
+    short (Mara or she, the kite).
+    """
+
+    def __init__(self, world, story):
         self.world, self.story = world, story
-        self.plain = plain                        # entities that must be called by their full names
-        self.subject, self.people, self.things = None, (), ()
-        self.template = self.time = None
+        self.subject, self.people, self.template, self.time = None, (), None, None
+        self.heard, self.now = {}, 0              # entity -> number of the event that spoke of it last
 
-    def tell(self, event, split, keep=True):
-        """Add the sentence for an event to the story (keep=False: only remember who was in it)."""
+    def overhear(self, event, now):
+        """Note who and what is spoken of in an event that is not told."""
+        if event.step:
+            self.heard.update((event.roles[r], now) for r in event.step.templates[0].roles if r in event.roles)
+
+    def tell(self, event, now, split, keep=True):
+        """Add the sentence for event number `now` to the story (keep=False: only remember it)."""
+        self.now = now
         world, story = self.world, self.story
         self.out, self.new = [], []
         self.length = len(story.starts) and story.starts[-1] + len(story.sentences[-1]) + 1
         start = self.length
         if event.step is None:
             self.fill(compile_template(event.weather), {})
-            people, things, subject = (), (), None
+            people, subject = (), None
         else:
             templates = event.step.templates
             usual = len(templates) - (split == "train" and len(templates) > 2)
@@ -306,9 +314,9 @@ class Teller:
             if lead:
                 self.fill(lead[0], lead[1])
                 self.add(", ")
-            elif head and event.time != self.time and world.random() < 0.25:
+            elif head and event.time != self.time and world.random() < 0.6:
                 self.say_time(event.time, template.any_time)
-            self.pronoun = (head is not None and head is self.subject and head not in self.plain
+            self.pronoun = (head is not None and head is self.subject
                             and not any(p is not head and p.female is head.female for p in [*self.people, *people])
                             and world.random() < 0.6)
             self.fill(template, roles)
@@ -316,7 +324,7 @@ class Teller:
         text = "".join(self.out)
         at = 1 if text[0] == '"' else 0
         text = text[:at] + text[at].upper() + text[at + 1:]
-        self.subject, self.people, self.things = subject, people, things
+        self.subject, self.people = subject, people
         if keep:
             story.sentences.append(text)
             story.starts.append(start)
@@ -333,7 +341,7 @@ class Teller:
 
     def say_time(self, time, any_time):
         self.time, day, (word, part) = time, WEEKDAYS[time[0]], DAY_PARTS[time[1]]
-        if not any_time or self.world.random() < 0.4:
+        if not any_time or self.world.random() < 0.15:
             self.add("on ")
             self.name(day, "TIME", _time(day))
         else:
@@ -355,7 +363,8 @@ class Teller:
     def slot(self, entity, form, head, random):
         if type(entity) is str:                   # a spot: "under the hay"
             return self.add(entity)
-        kind = entity.kind
+        kind, fresh = entity.kind, self.now - self.heard.get(entity, -9) > 4
+        self.heard[entity] = self.now
         if kind == "PER":
             if form == "s":
                 self.name(entity.text, kind, entity)
@@ -366,13 +375,12 @@ class Teller:
                 self.name(PRONOUNS[entity.female]["he"], "PRON", entity)
             else:
                 self.name(entity.text, kind, entity)
-                if head and random() < 0.07:
+                if fresh and random() < 0.8:
                     self.add(" the ")
                     self.name(entity.job, "JOB", entity)
         elif kind == "OBJ":
             self.add("the ")
-            short = entity.short and entity in self.things and entity not in self.plain and random() < 0.5
-            self.name(entity.short if short else entity.text, kind, entity)
+            self.name(entity.text if fresh else entity.short, kind, entity)
         elif kind == "LOC":
             self.add("to the " if form == "to" and entity.lead.endswith("the ") else
                      "to " if form == "to" else entity.lead)
@@ -394,15 +402,10 @@ def make_story(index, seed=0, split="train"):
     world = World(rng, split)
     n, hidden = 5 + int(rng.random() * 8), 8 + int(rng.random() * 10)
     world.live(hidden + n)
-    plain = set()
-    while True:
-        story = Story(index, split, world)
-        teller = Teller(world, story, plain)
-        for i in range(hidden - 1, hidden + n):
-            teller.tell(world.events[i], split, keep=i >= hidden)
-        full = {m.entity for m in story.mentions if m.kind == "PER"
-                or m.kind == "OBJ" and m.end - m.start == len(m.entity.text)}
-        unnamed = {m.entity for m in story.mentions if m.kind in ("OBJ", "PRON")} - full - plain
-        if not unnamed:
-            return story
-        plain |= unnamed                          # never called by name in this telling: tell it again
+    story = Story(index, split, world)
+    teller = Teller(world, story)
+    for i in range(hidden - 6, hidden - 1):
+        teller.overhear(world.events[i], i)
+    for i in range(hidden - 1, hidden + n):
+        teller.tell(world.events[i], i, split, keep=i >= hidden)
+    return story

@@ -1,0 +1,200 @@
+# %% [markdown]
+# # 09 · The ALBERT layer, shared
+# **Needs** 06 (layer norm, GELU), 07 (embeddings), 08 (attention) · **Builds** `AlbertLayer`, `AlbertModel` · **Paper**
+# Lan et al. 2020, §3.1 "Cross-layer parameter sharing" · **Runs in** a few seconds
+#
+# The pieces are there; one more and the encoder is complete. Then comes ALBERT's second idea: the twelve layers of a
+# BERT are twelve sets of matrices. ALBERT has one set and applies it twelve times.
+# %%
+import numpy as np
+from _check import exercise, figure, finish, predict, pyplot, same, show
+
+from tinyalbert import albert, ops
+from tinyalbert.albert import AlbertModel
+from tinyalbert.config import AlbertConfig
+from tinyalbert.info import describe, parameter_rows
+from tinyalbert.tensor import Tensor, backward
+
+NEEDS = ["06", "07", "08"]
+TEACHES = ["AlbertModel", "albert.AlbertLayer", "albert.AlbertEncoder", "albert.ModelOutput", "ops.concat"]
+rng = np.random.default_rng(9)
+SIZE = dict(vocab_size=50, embedding_size=6, hidden_size=8, num_attention_heads=2, intermediate_size=16,
+            max_position_embeddings=12)
+
+# %% [markdown]
+# ## Build it: one layer
+# Two halves. Attention lets tokens look at each other; the *feed-forward* half then works on each token alone: widen
+# from H to four times H, bend with GELU, narrow again. Each half ends with "add what came in, then normalise".
+# %%
+def layer_norm(x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+
+
+def heads(x, n):
+    return x.reshape(*x.shape[:2], n, -1).transpose(0, 2, 1, 3)
+
+
+def albert_layer(x, w):
+    """x (B, T, H), w: {name: array} in the released checkpoints' names -> (B, T, H)."""
+    def linear(x, name):
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+    q, k, v = (heads(linear(x, f"attention.{n}"), 2) for n in ("query", "key", "value"))
+    weights = ops.softmax.raw(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]))[0]
+    context = (weights @ v).transpose(0, 2, 1, 3).reshape(x.shape)
+    x = layer_norm(linear(context, "attention.dense") + x)
+    return layer_norm(linear(ops.gelu.raw(linear(x, "ffn"))[0], "ffn_output") + x)
+
+
+config = AlbertConfig(**SIZE, num_hidden_layers=1)
+layer = albert.AlbertLayer(rng, config).astype(np.float64)
+x = rng.standard_normal((2, 5, 8))
+weights = layer.state_dict()
+same(albert_layer(x, weights), layer(Tensor(x))[0].data, "AlbertLayer")
+
+# %% [markdown]
+# ## Build it: the encoder
+# Embeddings (width E), one map from E to H, then the same layer L times. For tasks on whole texts the first token's
+# vector goes through one more map and tanh: the *pooler*.
+# %%
+config = AlbertConfig(**SIZE, num_hidden_layers=4)
+model = AlbertModel(config, seed=1).astype(np.float64)
+state = model.state_dict()
+
+
+def albert_model(ids, state, layers):
+    e = state["embeddings.word_embeddings.weight"][ids] + state["embeddings.position_embeddings.weight"][:ids.shape[1]]
+    e = layer_norm(e + state["embeddings.token_type_embeddings.weight"][0])              # (B, T, E)
+    h = e @ state["encoder.embedding_hidden_mapping_in.weight"].T + state["encoder.embedding_hidden_mapping_in.bias"]
+    prefix = "encoder.albert_layer_groups.0.albert_layers.0."
+    shared = {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+    for _ in range(layers):
+        h = albert_layer(h, shared)                                                      # the same matrices every time
+    return h, np.tanh(h[:, 0] @ state["pooler.weight"].T + state["pooler.bias"])
+
+
+ids = rng.integers(5, 50, (3, 7))
+hidden, pooled = albert_model(ids, state, 4)
+out = model(ids)
+same(hidden, out.last_hidden_state.data, "AlbertModel, a vector for each token")
+same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
+
+# %% [markdown]
+# ## What sharing does to the gradient
+# A matrix that is used four times gets, by lesson 01, the sum of four gradients. We can see the four terms: give each layer a copy
+# of its own with the same numbers, and look at the gradient of each copy.
+# %%
+p = predict("Copies for every layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
+untied = AlbertModel(AlbertConfig(**SIZE, num_hidden_layers=4, shared_parameters="none"), seed=None)
+for name, parameter in untied.named_parameters():
+    shared_name = name
+    for i in range(4):
+        shared_name = shared_name.replace(f"groups.{i}.", "groups.0.")
+    parameter.data = state[shared_name].copy()
+g = rng.standard_normal((3, 7, 8))
+one = backward(model(ids).last_hidden_state, g)
+many = backward(untied(ids).last_hidden_state, g)
+tied = {name: one[p] for name, p in model.named_parameters() if p in one}
+copies = {name: many[p] for name, p in untied.named_parameters() if p in many}
+FFN = "encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
+terms = [copies[FFN.format(i)] for i in range(4)]
+p.reveal([round(float(np.linalg.norm(t)), 3) for t in terms], "no, their sizes are {}")
+same(sum(terms), tied[FFN.format(0)], "gradient of the shared matrix = sum over the four layers")
+
+# %%
+cosine = np.array([[float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)) for a in terms] for b in terms])
+plt = pyplot()
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.9))
+left.bar(range(5), [*(np.linalg.norm(t) for t in terms), np.linalg.norm(sum(terms))], color=["0.7"] * 4 + ["0.2"])
+left.set_xticks(range(5), ["layer 0", "1", "2", "3", "shared"])
+left.set(ylabel="size of the gradient", title="The shared gradient is the sum of four")
+right.imshow(cosine, vmin=-1, vmax=1)
+for i in range(4):
+    for j in range(4):
+        right.text(j, i, f"{cosine[i, j]:.2f}", ha="center", va="center", fontsize=8,
+                   color="white" if cosine[i, j] > 0.4 else "black")
+right.set(xlabel="layer", ylabel="layer", title="Layers agree in part on the direction (cosine)", xticks=range(4), yticks=range(4))
+fig.tight_layout()
+figure(fig, "sum_of_layers")
+
+# %% [markdown]
+# No line of code was needed for it: the sweep adds up the uses of a parameter, and sharing *is* several uses.
+#
+# ## What sharing saves, and what it does not
+# %%
+print(describe("base_v2"))
+depths = [1, 2, 4, 8, 12, 24]
+counts = {share: [sum(n for _, n, _ in parameter_rows(AlbertConfig.preset("base_v2", num_hidden_layers=d, shared_parameters=share)))
+                  for d in depths] for share in ("all", "attention", "ffn", "none")}
+fig, ax = plt.subplots()
+for (share, n), color in zip(counts.items(), ("0.0", "0.35", "0.55", "0.75")):
+    ax.plot(depths, np.array(n) / 1e6, "o-", color=color, ms=3)
+    ax.text(24.4, n[-1] / 1e6, f"shared: {share}", color=color, va="center")
+ax.set(xlabel="layers", ylabel="million parameters", xlim=(0, 32), title="With everything shared, depth costs no parameters; with nothing shared it is all the cost")
+figure(fig, "what_sharing_saves")
+assert len(set(counts["all"])) == 1
+
+# %% [markdown]
+# Memory for parameters, gradients and optimiser: a ninth. The number of multiplications: the same, since every layer is still
+# computed. Whoever hopes that ALBERT is twelve times quicker than BERT will be disappointed; it is a smaller *file*.
+
+
+# %%
+@exercise(reference=lambda H, F: 4 * (H * H + H) + 2 * H + (H * F + F) + (F * H + H) + 2 * H,
+          trials=[(768, 3072), (128, 512), (8, 16)],
+          hint="four H×H maps with biases, two norms, one map H->F and one F->H, each with its bias")
+def layer_parameters(H, F):
+    """Parameters of one layer."""
+    ...
+
+
+@exercise(reference=lambda layer, layers, groups: layer * groups // layers,
+          trials=[(i, L, G) for L, G in ((12, 1), (12, 4), (18, 14), (6, 6)) for i in range(0, L, 3)],
+          hint="layers are dealt out evenly and in order; integers only, no rounding of fractions")
+def group_of(layer, layers, groups):
+    """Which of `groups` parameter sets does layer number `layer` of `layers` use?"""
+    ...
+
+
+# %% [markdown]
+# Something in between is possible: the paper also tries several sets, each used by a few layers. Floating-point arithmetic gets
+# the rule wrong in places, and both released implementations use it; ours is in integers.
+#
+# ## Break it: no normalisation
+# What does the norm do in a stack of equal layers? Leave it out, and the same map is applied again and again to its own
+# output: numbers that are multiplied by the same matrix grow or die out like compound interest.
+# %%
+@exercise(reference=lambda x, matrix, times: np.linalg.matrix_power(matrix, times) @ x,
+          trials=[(rng.standard_normal(3), rng.standard_normal((3, 3)), t) for t in (1, 2, 5)],
+          hint="a loop: x = matrix @ x")
+def apply_again(x, matrix, times):
+    """Apply the same matrix `times` times."""
+    ...
+
+
+matrix, start = rng.standard_normal((8, 8)) * 0.8, rng.standard_normal(8)
+with_norm, sizes = start, [[], []]
+for t in range(1, 25):
+    with_norm = layer_norm(matrix @ with_norm + with_norm)
+    sizes[0].append(np.linalg.norm(apply_again(start, matrix + np.eye(8), t)))
+    sizes[1].append(np.linalg.norm(with_norm))
+fig, ax = plt.subplots()
+ax.semilogy(range(1, 25), sizes[0], color="0.6")
+ax.semilogy(range(1, 25), sizes[1], color="0.0")
+ax.text(14, sizes[0][12], "without norm", color="0.5", ha="right", va="bottom")
+ax.text(14, sizes[1][12] * 1.6, "with norm")
+ax.set(xlabel="times the same layer was applied", ylabel="size of the vector",
+       title="Without a norm the same layer, applied again, explodes")
+figure(fig, "the_same_layer_again")
+
+# %% [markdown]
+# ## In the library
+# %%
+show(albert.AlbertLayer)
+show(albert.AlbertEncoder)
+
+# %% [markdown]
+# **What to keep.** A layer is attention and feed-forward, each with "add and normalise". ALBERT applies one layer L times; the
+# gradient is the sum over the uses; parameters shrink, work does not. Next: 10, where the pieces come from.
+# %%
+finish()

@@ -1,0 +1,27 @@
+"""Answers of lesson 09, and the mistakes that are usually made."""
+
+
+def layer_parameters(H, F):
+    return 4 * (H * H + H) + 2 * H + (H * F + F) + (F * H + H) + 2 * H
+
+
+def group_of(layer, layers, groups):
+    return layer * groups // layers
+
+
+def apply_again(x, matrix, times):
+    for _ in range(times):
+        x = matrix @ x
+    return x
+
+
+MISTAKES = {
+    "layer_parameters": {
+        "the biases are missing": lambda H, F: 4 * H * H + 2 * H * F + 4 * H,
+        "the two norms are missing": lambda H, F: 4 * (H * H + H) + (H * F + F) + (F * H + H),
+        "the attention's output map is missing: there are four H×H maps":
+            lambda H, F: layer_parameters(H, F) - (H * H + H),
+    },
+    "group_of": {"this deals the sets out in turn; layers that follow each other share": lambda i, L, G: i % G},
+    "apply_again": {"multiplied from the wrong side": lambda x, matrix, times: apply_again(x, matrix.T, times)},
+}

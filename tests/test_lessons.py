@@ -1,0 +1,105 @@
+"""Every lesson runs three ways: untouched, with its solutions, and with each typical wrong answer."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyalbert
+
+LESSONS = Path(__file__).resolve().parent.parent / "lessons"
+FILES = sorted(LESSONS.glob("[0-9]*.py"))
+NAMES = [f.stem for f in FILES]
+
+
+def run(name, tmp_path, answers=None):
+    """Run a lesson as its reader does; figures are made, but a test compares nothing in them."""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "TINYALBERT_FIGURES": str(tmp_path)}
+    env.pop("TINYALBERT_ANSWERS", None)
+    if answers:
+        env["TINYALBERT_ANSWERS"] = str(answers)
+    return subprocess.run([sys.executable, f"{name}.py"], cwd=LESSONS, env=env, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=300)
+
+
+def constants(path):
+    """The NEEDS and TEACHES lists that a lesson states, read without running it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {t.id: ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)
+            for t in node.targets if isinstance(t, ast.Name) and t.id in ("NEEDS", "TEACHES")}
+
+
+def solutions(name):
+    """The module lessons/solutions/<name>.py."""
+    spec = importlib.util.spec_from_file_location(f"solutions_{name[:2]}", LESSONS / "solutions" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def exercises(name):
+    """Names of the functions decorated with @exercise."""
+    tree = ast.parse((LESSONS / f"{name}.py").read_text(encoding="utf-8"))
+    return [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+            for d in node.decorator_list if isinstance(d, ast.Call) and getattr(d.func, "id", "") == "exercise"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_untouched(name, tmp_path):
+    done = run(name, tmp_path)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    opened = re.findall(r"^-  exercise (\w+): open", done.stdout, re.M)
+    assert opened == exercises(name) and 2 <= len(opened) <= 5
+    assert re.search(r"(\d+) times equal to the library", done.stdout)[1] != "0"
+    assert "figure: " in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_its_solutions(name, tmp_path):
+    done = run(name, tmp_path, LESSONS / "solutions" / f"{name}.py")
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    assert re.findall(r"^\+  exercise (\w+): right", done.stdout, re.M) == exercises(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_typical_mistakes_are_caught_and_named(name, tmp_path):
+    """One run for all first mistakes of the lesson's exercises, one for all second ones, and so on."""
+    mistakes = solutions(name).MISTAKES
+    assert set(mistakes) <= set(exercises(name)) and len(mistakes) >= 2
+    for n in range(max(len(m) for m in mistakes.values())):
+        chosen = {e: list(m)[n] for e, m in mistakes.items() if n < len(m)}
+        answers = tmp_path / f"answers_{n}.py"
+        answers.write_text(
+            "import importlib.util\n"
+            f"spec = importlib.util.spec_from_file_location('s', {str(LESSONS / 'solutions' / f'{name}.py')!r})\n"
+            "s = importlib.util.module_from_spec(spec); spec.loader.exec_module(s)\n"
+            + "".join(f"{e} = s.MISTAKES[{e!r}][{what!r}]\n" for e, what in chosen.items()), encoding="utf-8")
+        done = run(name, tmp_path, answers)
+        assert done.returncode == 1, done.stdout[-1500:] + done.stderr[-1500:]
+        for e, what in chosen.items():
+            assert f"x  exercise {e}: {what}" in done.stdout, f"{e}: {what}\n{done.stdout[-2500:]}"
+
+
+def test_every_lesson_has_solutions_and_a_manifest():
+    for name, path in zip(NAMES, FILES):
+        assert set(constants(path)) == {"NEEDS", "TEACHES"}, name
+        assert set(exercises(name)) <= set(vars(solutions(name))), name
+
+
+def test_needs_come_before():
+    """Acyclic and in order: a lesson needs only lessons with a smaller number that exist."""
+    numbers = [n[:2] for n in NAMES]
+    for number, path in zip(numbers, FILES):
+        for need in constants(path)["NEEDS"]:
+            assert need in numbers and need < number, f"lesson {number} needs {need}"
+
+
+def test_every_public_name_is_taught():
+    taught = {name for path in FILES for name in constants(path)["TEACHES"]}
+    later = set(re.findall(r"`(\w+)`", (LESSONS / "README.md").read_text(encoding="utf-8").split("## Taught later")[1]))
+    assert not set(tinyalbert.__all__) - taught - later
