@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinyalbert import UserError, torch_checkpoint
-from tinyalbert.torch_checkpoint import MAGIC, read_torch, unpickle
+from tinyalbert.torch_checkpoint import read_torch, unpickle
 
 seeds = st.integers(0, 2**32 - 1)
+MAGIC = 119547037146038801333356                 # torch/serialization.py
 KINDS = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "i4": "IntStorage",
          "i2": "ShortStorage", "i1": "CharStorage", "u1": "ByteStorage", "b1": "BoolStorage"}
 
@@ -104,6 +105,19 @@ def test_bfloat16_becomes_float32(tmp_path):
     found = read_torch(tmp_path / "m.bin")["w"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, values, rtol=2**-7)
+
+
+def test_a_parameter_is_its_tensor(tmp_path):
+    REBUILD_PARAMETER = b"ctorch._utils\n_rebuild_parameter\n"
+    inner = tensor("0", "FloatStorage", 2, 0, (2,), (1,))
+    for argument, good in ((inner, True), (text("w"), False)):
+        zip_file(tmp_path / "m.bin", {"w": REBUILD_PARAMETER + b"(" + argument + b"\x88" + ORDERED_DICT + b"tR"},
+                 {"0": np.array([1, 2], "<f4").tobytes()})
+        if good:
+            assert read_torch(tmp_path / "m.bin")["w"].tolist() == [1.0, 2.0]
+        else:
+            with pytest.raises(UserError, match="more than a state dict"):
+                read_torch(tmp_path / "m.bin")
 
 
 # --- what is refused ------------------------------------------------------------------------------------------
