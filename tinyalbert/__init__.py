@@ -1,11 +1,13 @@
 """ALBERT, whole, in NumPy: every gradient by hand, trained on a laptop, moved to a GPU by changing one word.
 
-Reading order: backend, tensor, kernels/ (skip it), ops, gradcheck, nn, config, attention, checkpoint, albert,
-heads, tokenizer, optim, parallel, training, pretraining/, tasks/, plots, cli.  `python -m tinyalbert` names
+Reading order: backend, tensor, kernels/ (skip it), ops, gradcheck, nn, config, attention, checkpoint (with the three
+file formats it reads), albert, heads, vocabulary, encoding, tokenizer, optim, parallel, run, training, pretraining/,
+tasks/, plots, cli.  `python -m tinyalbert` names
 the lessons.  Names below are imported when they are first used, so that `import tinyalbert` is quick.
 """
 
 import importlib
+import importlib.util
 
 __version__ = "0.1.0"
 
@@ -36,3 +38,7 @@ def __getattr__(name):
 
 def __dir__():
     return [*globals(), *__all__]
+
+
+if importlib.util.find_spec(".kernels", __name__):       # the fused ops; without the folder the plain ones run
+    importlib.import_module(".kernels", __name__)
