@@ -165,7 +165,9 @@ def _held_out_count(held_out, documents):
     """How many of the documents to hold out: that number, or that share if it is below 1."""
     if held_out < 0 or (held_out > 1 and held_out != int(held_out)):
         raise UserError(f"held_out {held_out}; wanted a share below 1 or a whole number of documents")
-    count = int(held_out) if held_out >= 1 or held_out == 0 else max(1, round(held_out * documents))
+    if held_out < 1:                                               # a share: nothing of a single document
+        return min(documents - 1, max(1, round(held_out * documents))) if held_out else 0
+    count = int(held_out)
     if count >= documents:
         raise UserError(f"{count} of {documents} document(s) would be held out and none be left to train on; hold out "
                         "fewer (0 for none), or mark where documents end: a blank line between them where each line "

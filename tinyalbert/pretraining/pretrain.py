@@ -1,0 +1,200 @@
+"""A whole pretraining run: text -> vocabulary -> token shards -> trained model, in one folder.
+
+    output/            the model in the Hugging Face layout, with its tokenizer; log.jsonl; loss.png
+    output/data/       the prepared corpus, unless a prepared folder was given
+    output/last/       the state of the training, for --resume
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from ..backend import UserError, check_device
+from ..checkpoint import changed
+from ..config import AlbertConfig
+from ..heads import AlbertForPreTraining
+from ..optim import LAMB, AdamW, linear_warmup_decay
+from ..parallel import launched_ranks
+from ..run import STATE_FILE
+from ..safetensors_file import replacing
+from ..tokenizer import AlbertTokenizer
+from ..training import Trainer, evaluate_pretraining, train
+from .batches import PretrainingData
+from .corpus import as_list, documents
+from .recipes import Recipe, recipe_for
+from .shards import prepare
+
+SETTINGS = "pretrain.json"
+EVALUATION_SEQUENCES = 512
+
+
+def train_tokenizer(sources, vocab_size, output_dir, format=None, **preparation):
+    """Learn a SentencePiece vocabulary from corpora and save it; returns the AlbertTokenizer."""
+    sentences = (sentence for document in documents(sources, format) for sentence in document)
+    tokenizer = AlbertTokenizer.train(sentences, vocab_size, **preparation)
+    tokenizer.save_pretrained(output_dir)
+    return tokenizer
+
+
+def is_prepared(source):
+    """Whether `source` is a folder that `prepare` wrote."""
+    return (Path(source) / "meta.json").is_file()
+
+
+def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=None, recipe=None, tokenizer=None,
+             vocab_size=None, init=None, steps=None, minutes=None, sentence_task=None, held_out=0.05, format=None,
+             accumulation=1, threads=None, device="cpu", seed=0, resume=False, eval_every=None, save_every=None,
+             workers=None, progress=True, say=print, **recipe_changes):
+    """Pretrain an ALBERT on text or on a prepared folder; returns the last evaluation's metrics.
+
+    sources: files, folders, `stories`, `python`, or one prepared folder.  preset: the model's size and, with
+    it, the recipe; config and recipe replace them, recipe_changes (lr=, batch_size=, ngram=, ...) change single
+    values.  tokenizer: a folder; without it a vocabulary of vocab_size is learned from the text.  init: a
+    folder to start from in place of random values.  steps or minutes: how long.  resume: go on with the run in
+    output_dir, whose own settings count.
+    """
+    check_device(device)
+    output, ranks = Path(output_dir), launched_ranks()
+    if resume:
+        settings = _read_settings(output)
+    else:
+        if not sources:
+            raise UserError("no text to pretrain on; name files, folders, `stories`, `python`, or a prepared folder")
+        if (output / "last" / STATE_FILE).exists():
+            raise UserError(f"{output} already holds a training run; go on with it with --resume, or choose another "
+                            "output folder")
+        if not (steps or minutes):
+            raise UserError("how long? give steps= (--steps) or minutes= (--minutes)")
+        recipe = (recipe or recipe_for(preset)).changed(**recipe_changes)
+        config = config or (AlbertConfig.from_json_file(Path(init) / "config.json") if init else AlbertConfig.preset(
+            preset, initializer_range=recipe.initializer_range))
+        config = changed(config, vocab_size=vocab_size or config.vocab_size,
+                         sentence_task=sentence_task or config.sentence_task)
+        _check_lengths(config, recipe)
+        folder = _prepared(as_list(sources), output, config, tokenizer or init, held_out, format, seed, workers,
+                           progress, ranks, say)
+        settings = {"data": str(folder), "recipe": asdict(recipe), "init": str(init) if init else None, "seed": seed,
+                    "accumulation": accumulation, "config": config.to_dict()}
+    recipe = Recipe(**settings["recipe"])
+    tokenizer = AlbertTokenizer.from_pretrained(settings["data"])
+    config = changed(AlbertConfig.from_dict(settings["config"]), vocab_size=tokenizer.vocab_size)
+    batch_at, evaluate, meta = _batches(settings["data"], config, recipe, settings["seed"], ranks)
+    if settings["init"] and not resume:
+        model = AlbertForPreTraining.from_pretrained(settings["init"], config=config, seed=settings["seed"])
+    else:
+        model = AlbertForPreTraining(config, seed=settings["seed"])
+    model.to(device)
+    kind = {"adamw": AdamW, "lamb": LAMB}[recipe.optimizer]
+    optimizer = kind(list(model.named_parameters()), recipe.lr, betas=tuple(recipe.betas),
+                     weight_decay=recipe.weight_decay)
+
+    def linear(step):
+        return linear_warmup_decay(step, recipe.lr, recipe.warmup_steps(trainer.total_steps), trainer.total_steps)
+    trainer = Trainer(model, optimizer, schedule=linear, accumulation=settings["accumulation"], threads=threads,
+                      seed=settings["seed"], ranks=ranks)
+    batch_at.trainer = trainer
+    if not resume and ranks.rank == 0:
+        with replacing(output / SETTINGS) as file:
+            file.write((json.dumps(settings, indent=2) + "\n").encode())
+    metrics = train(trainer, batch_at, steps, evaluate, output, minutes=minutes, eval_every=eval_every,
+                    save_every=save_every, best="mlm_loss" if evaluate else None, resume=resume, tokenizer=tokenizer,
+                    unigram_entropy=meta["unigram_entropy"], progress=progress)
+    if ranks.rank == 0:
+        draw_run(output, say)
+    return metrics
+
+
+def draw_run(folder, say=print):
+    """loss.png beside the log, if matplotlib is there."""
+    from ..plots import plot_run
+    try:
+        say(f"curves in {plot_run(Path(folder) / 'log.jsonl')}")
+    except UserError as problem:                 # no matplotlib: the run is fine without a picture
+        say(f"no picture: {problem}")
+
+
+def _read_settings(output):
+    path = output / SETTINGS
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"there is no pretraining run in {output} to resume; start it without --resume") from None
+    except ValueError as error:
+        raise UserError(f"{path} can't be read ({error}); start the run anew in another folder") from None
+
+
+def _check_lengths(config, recipe):
+    if recipe.max_seq_length > config.max_position_embeddings:
+        raise UserError(f"sequences of {recipe.max_seq_length} tokens, but the model has "
+                        f"{config.max_position_embeddings} positions; lower --max-length or raise "
+                        "max_position_embeddings")
+    if recipe.optimizer not in ("adamw", "lamb"):
+        raise UserError(f"optimizer {recipe.optimizer!r} is unknown; wanted adamw or lamb")
+
+
+def _prepared(sources, output, config, tokenizer, held_out, format, seed, workers, progress, ranks, say):
+    """The prepared folder: the one that was given, or output/data made from the sources."""
+    if len(sources) == 1 and is_prepared(sources[0]):
+        return Path(sources[0]).resolve()
+    folder = output / "data"
+    if ranks.rank == 0:
+        if tokenizer is None:
+            say(f"learning a vocabulary of {config.vocab_size} pieces")
+            tokenizer = train_tokenizer(sources, config.vocab_size, output, format)
+        else:
+            tokenizer = AlbertTokenizer.from_pretrained(tokenizer)
+    ranks.barrier()
+    meta = prepare(sources, tokenizer, folder, workers=workers, held_out=held_out, seed=seed, format=format,
+                   overwrite=True, progress=progress)
+    ranks.barrier()
+    if meta:
+        say(describe_corpus(meta))
+    return folder.resolve()
+
+
+def describe_corpus(meta):
+    """One line on a prepared corpus."""
+    alone = meta["one_sentence_documents"]
+    return (f"{meta['documents']:,} documents ({meta['held_out_documents']:,} held out), {meta['sentences']:,} "
+            f"sentences, {meta['tokens']:,} pieces, unigram entropy {meta['unigram_entropy']:.2f} nats"
+            + (f"; {alone:,} documents have one sentence and give no pairs" if alone else ""))
+
+
+class _BatchAt:
+    """step -> this rank's rows of the batch: short sequences first, then those of full length."""
+
+    def __init__(self, folder, config, recipe, seed, ranks):
+        common = dict(sentence_task=config.sentence_task, ngram=recipe.ngram, whole_word=recipe.whole_word,
+                      fill="cut", short_seq_prob=0.0, seed=seed)
+        self.recipe, self.ranks, self.trainer = recipe, ranks, None
+        self.full = PretrainingData(folder, max_seq_length=recipe.max_seq_length, **common)
+        self.short = PretrainingData(folder, max_seq_length=min(recipe.first_length, recipe.max_seq_length), **common)
+
+    def __call__(self, step):
+        total = self.trainer.total_steps         # not yet known while the first batches are timed
+        first = total is not None and step < self.recipe.first_until(total)
+        data, size = (self.short, self.recipe.first_batch_size()) if first else (self.full, self.recipe.batch_size)
+        low, high = (size * r // self.ranks.size for r in (self.ranks.rank, self.ranks.rank + 1))
+        if low == high:
+            raise UserError(f"a batch of {size} sequences can't be dealt to {self.ranks.size} processes; raise "
+                            "--batch-size or start fewer")
+        return data.batch(step, size, low, high - low)
+
+
+def _batches(folder, config, recipe, seed, ranks):
+    """(batch_at, evaluate or None, meta).  Evaluation is on single pieces, as published losses are, and on n-grams."""
+    batch_at = _BatchAt(folder, config, recipe, seed, ranks)
+    meta = batch_at.full.meta
+    if not meta["held_out_documents"]:
+        return batch_at, None, meta
+    size = max(1, min(32, 4096 // recipe.max_seq_length))
+    count = max(1, EVALUATION_SEQUENCES // size)
+    single, ngrams = (batch_at.full.evaluation_batches(count, size, ngram=n, whole_word=whole)
+                      for n, whole in ((1, False), (3, True)))
+
+    def evaluate(model, replicas):
+        metrics = evaluate_pretraining(model, single, replicas, ranks)
+        spans = evaluate_pretraining(model, ngrams, replicas, ranks)
+        return {**metrics, "ngram_mlm_loss": spans["mlm_loss"], "ngram_mlm_accuracy": spans["mlm_accuracy"]}
+
+    return batch_at, evaluate, meta
