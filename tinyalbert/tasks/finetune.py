@@ -16,7 +16,7 @@ from ..heads import AlbertForSequenceClassification
 from ..optim import AdamW
 from ..parallel import Threads, launched_ranks
 from ..pretraining.pretrain import draw_run
-from ..pretraining.stories import TASKS, story_dataset
+from ..pretraining.story_tasks import TASKS, story_dataset
 from ..run import STATE_FILE
 from ..safetensors_file import replacing
 from ..tokenizer import AlbertTokenizer
@@ -84,8 +84,8 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
     longest = network.config.max_position_embeddings
     if max_length > longest:
         raise UserError(f"--max-length {max_length}, but the model has {longest} positions; wanted at most that")
-    features, targets = Features(rows, tokenizer, max_length, encode_labels(rows, names)), encode_labels(held_out, names)
-    dev = Features(held_out, tokenizer, max_length)
+    features = Features(rows, tokenizer, max_length, encode_labels(rows, names))
+    dev, targets = Features(held_out, tokenizer, max_length), encode_labels(held_out, names)
     steps = steps or max(1, round(epochs * features.steps_per_epoch(batch_size)))
     lr = lr or (1e-4 if network.config.hidden_size >= 512 else 5e-4)
 

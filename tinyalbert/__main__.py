@@ -1,0 +1,7 @@
+"""`python -m tinyalbert` is the `tinyalbert` command."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,314 @@
+"""The `tinyalbert` command: it parses, calls the library, prints.
+
+Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctrl-C.
+"""
+
+import argparse
+import errno
+import sys
+import warnings
+
+from . import __version__
+from .backend import UserError
+
+WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
+
+To understand it, start with the lessons (lessons/README.md has the map):
+    python lessons/00_tour.py
+  an afternoon     00 01 04 05 08 09 13
+  a weekend        00 to 14
+  the whole        00 to 14, then 20 21 22
+
+To train one:      tinyalbert pretrain stories --preset tiny --minutes 2 --output runs/stories
+To look around:    tinyalbert info base_v2        tinyalbert doctor
+All commands:      tinyalbert --help
+"""
+
+
+def _epilog(*lines):
+    return "example:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _device_options(parser, threads=True):
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where to compute (default: cpu)")
+    if threads:
+        parser.add_argument("--threads", type=int, help="replicas of the model (default: one for each physical core)")
+
+
+def _column_options(parser):
+    for name, what in (("text", "the text"), ("pair", "a second text"), ("label", "the label")):
+        parser.add_argument(f"--{name}-column", metavar="NAME", help=f"column with {what}, if its name is unusual")
+
+
+def _columns(args):
+    return {f"{n}_column": getattr(args, f"{n}_column") for n in ("text", "pair", "label")
+            if getattr(args, f"{n}_column")}
+
+
+# --- one function for each command -------------------------------------------------------------------------
+
+def _tokenizer(args):
+    from .pretraining.pretrain import train_tokenizer
+    tokenizer = train_tokenizer(args.corpus, args.vocab_size, args.output, args.format, keep_accents=args.keep_accents,
+                                do_lower_case=not args.cased)
+    text = "The old dog wasn't sleeping, it was waiting."
+    print(f"{tokenizer.vocab_size} pieces in {args.output}/spiece.model")
+    print(f"{text!r} is {' '.join(tokenizer.tokenize(text))}")
+
+
+def _prepare(args):
+    from .pretraining.pretrain import describe_corpus
+    from .pretraining.shards import prepare
+    from .tokenizer import AlbertTokenizer
+    meta = prepare(args.corpus, AlbertTokenizer.from_pretrained(args.tokenizer), args.output, workers=args.workers,
+                   held_out=args.held_out, seed=args.seed, format=args.format, overwrite=args.overwrite)
+    if meta:
+        print(f"{args.output}: {describe_corpus(meta)}")
+
+
+def _pretrain(args):
+    from .pretraining.pretrain import pretrain
+    config = None
+    if args.config:
+        from .config import AlbertConfig
+        config = AlbertConfig.from_json_file(args.config)
+    minutes = args.minutes or (None if args.steps or args.resume else 10.0)
+    metrics = pretrain(
+        args.source, args.output, preset=args.preset, config=config, tokenizer=args.tokenizer,
+        vocab_size=args.vocab_size, init=args.init, steps=args.steps, minutes=minutes, sentence_task=args.sentence_task,
+        held_out=args.held_out, format=args.format, accumulation=args.accumulation, threads=args.threads,
+        device=args.device, seed=args.seed, resume=args.resume, eval_every=args.eval_every, save_every=args.save_every,
+        workers=args.workers, lr=args.lr, batch_size=args.batch_size, max_seq_length=args.max_length,
+        first_steps=args.short_steps, optimizer=args.optimizer, ngram=args.ngram, warmup=args.warmup,
+        whole_word=None if args.ngram is None else args.ngram > 1)
+    if metrics:
+        print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
+            f", sentence order {metrics['sop_accuracy']:.1%} right" if "sop_accuracy" in metrics else ""))
+    print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {args.output} \"The [MASK] was old.\"")
+
+
+def _finetune(args):
+    from .tasks.finetune import finetune
+    result = finetune(args.train, args.dev, args.output, model=args.model, random_init=args.random_init,
+                      regression=args.regression, epochs=args.epochs, steps=args.steps, batch_size=args.batch_size,
+                      lr=args.lr, warmup=args.warmup, max_length=args.max_length, dropout=args.dropout,
+                      columns=_columns(args), threads=args.threads, device=args.device, seed=args.seed,
+                      resume=args.resume)
+    _print_metrics(result["metrics"], result.get("confusion"))
+    for name, accuracy in result["baselines"].items():
+        print(f"{'baseline ' + name:24s}{accuracy:8.4f}  (accuracy)")
+    print(f"model, predictions.tsv and eval_results.json in {args.output}")
+
+
+def _print_metrics(metrics, confusion):
+    for name, value in metrics.items():
+        print(f"{name:24s}{value:8.4f}")
+    if confusion:
+        print(f"\n{confusion}\n")
+
+
+def _evaluate(args):
+    from .tasks.finetune import evaluate_file
+    _print_metrics(*evaluate_file(args.model, args.table, _columns(args), args.max_length, args.threads, args.device))
+
+
+def _predict(args):
+    from .tasks.finetune import predict_file
+    count = predict_file(args.model, args.table, args.output, _columns(args), args.max_length, args.threads,
+                         args.device)
+    print(f"{count} predictions in {args.output}")
+
+
+def _fill_mask(args):
+    from .pipelines import pipeline
+    fill = pipeline("fill-mask", args.model, device=args.device)
+    for text in args.text:
+        answers = fill(text, top_k=args.top_k, targets=args.targets)
+        print(text)
+        for mask in answers if answers and isinstance(answers[0], list) else [answers]:
+            print("\n".join(f"  {a['score']:7.2%}  {a['token_str']:16s}{a['sequence']}" for a in mask))
+
+
+def _info(args):
+    from .info import describe
+    print(describe(args.model))
+
+
+def _convert(args):
+    from .config import AlbertConfig
+    from .convert import convert
+    config = AlbertConfig.from_json_file(args.config) if args.config else None
+    print(convert(args.source, args.output, config))
+    print(f"written to {args.output}")
+
+
+def _doctor(args):
+    from .doctor import report
+    text, fine = report(args.device)
+    print(text)
+    return 0 if fine else 2
+
+
+# --- the options ------------------------------------------------------------------------------------------
+
+def build_parser():
+    """The argument parser, every command with an example that works as typed."""
+    parser = argparse.ArgumentParser(
+        prog="tinyalbert", description="ALBERT, whole, in NumPy: pretraining, fine-tuning, filling masks.",
+        epilog="Every command explains itself: tinyalbert pretrain --help")
+    parser.add_argument("--version", action="version", version=f"tinyalbert {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(name, run, help, *example):
+        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".",
+                                  epilog=_epilog(*example), formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.set_defaults(run=run)
+        return sub
+
+    corpus = ("text files or folders, .gz too, JSON lines with \"text\", or the built-in `stories`, `stories:N`, "
+              "`python`")
+    formats = ("lines", "prose", "wikitext", "jsonl")
+
+    p = command("tokenizer", _tokenizer, "learn a SentencePiece vocabulary with ALBERT's settings",
+                "tinyalbert tokenizer stories:2000 --vocab-size 2000 --output runs/vocabulary")
+    p.add_argument("corpus", nargs="+", help=corpus)
+    p.add_argument("--output", required=True, help="folder for spiece.model and its settings")
+    p.add_argument("--vocab-size", type=int, default=8000, help="pieces, special ones included (default: 8000)")
+    p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
+    p.add_argument("--cased", action="store_true", help="keep upper case (ALBERT lower-cases)")
+    p.add_argument("--keep-accents", action="store_true", help="keep accents (ALBERT drops them)")
+
+    p = command("prepare", _prepare, "turn text into a folder of token ids that pretraining reads",
+                "tinyalbert tokenizer stories:2000 --vocab-size 2000 --output runs/vocabulary",
+                "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data")
+    p.add_argument("corpus", nargs="+", help=corpus)
+    p.add_argument("--tokenizer", required=True, help="folder with a spiece.model")
+    p.add_argument("--output", required=True, help="folder to make")
+    p.add_argument("--held-out", type=float, default=0.05, help="documents to keep for evaluation: a share below 1 "
+                   "or a number (default: 0.05)")
+    p.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
+    p.add_argument("--seed", type=int, default=0, help="which documents are held out (default: 0)")
+    p.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
+
+    p = command("pretrain", _pretrain, "pretrain on masked words and sentence order; vocabulary and data are made on "
+                "the way unless given",
+                "tinyalbert pretrain stories:4000 --preset tiny --vocab-size 2000 --minutes 1 --output runs/stories",
+                "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
+                "tinyalbert pretrain --resume --output runs/book")
+    p.add_argument("source", nargs="*", help=corpus + "; or one folder made by `prepare`")
+    p.add_argument("--output", required=True, help="folder for the model, log.jsonl, loss.png and the checkpoints")
+    p.add_argument("--preset", default="mini", help="size and recipe: tiny, mini, small, base_v2 ... (default: mini)")
+    p.add_argument("--config", help="config.json with a size of your own")
+    p.add_argument("--init", help="folder of a model to start from")
+    p.add_argument("--minutes", type=float, help="how long, about (default: 10)")
+    p.add_argument("--steps", type=int, help="how long, in optimiser steps")
+    p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
+    p.add_argument("--tokenizer", help="folder with a spiece.model (default: learn one)")
+    p.add_argument("--vocab-size", type=int, help="size of the vocabulary to learn (default: the preset's)")
+    p.add_argument("--batch-size", type=int, help="sequences a step")
+    p.add_argument("--max-length", type=int, help="tokens a sequence")
+    p.add_argument("--short-steps", type=int, help="steps with short sequences at first, which get a small model off "
+                   "the unigram plateau; 0 for none")
+    p.add_argument("--optimizer", choices=("adamw", "lamb"))
+    p.add_argument("--lr", type=float, help="peak learning rate")
+    p.add_argument("--warmup", type=int, help="steps until the peak, at most a tenth of the run")
+    p.add_argument("--accumulation", type=int, default=1, help="micro-batches a step (default: 1)")
+    p.add_argument("--ngram", type=int, help="mask runs of up to N whole words, as the paper's N = 3; 1: single pieces")
+    p.add_argument("--sentence-task", choices=("sop", "nsp", "none"), help="sentence order (ALBERT), next sentence "
+                   "(BERT), or none")
+    p.add_argument("--held-out", type=float, default=0.05, help="documents kept for evaluation (default: 0.05)")
+    p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
+    p.add_argument("--eval-every", type=int, help="steps (default: ten times a run)")
+    p.add_argument("--save-every", type=int, help="steps (default: with each evaluation)")
+    p.add_argument("--workers", type=int, help="processes that prepare the text (default: one for each core)")
+    p.add_argument("--seed", type=int, default=0)
+    _device_options(p)
+
+    p = command("finetune", _finetune, "train a classifier on labelled rows, from a pretrained folder",
+                "tinyalbert pretrain stories:4000 --preset tiny --vocab-size 2000 --minutes 1 --output runs/stories",
+                "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output runs/topic")
+    p.add_argument("train", nargs="?", help="rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`")
+    p.add_argument("--model", help="pretrained folder")
+    p.add_argument("--output", required=True, help="folder for the classifier and its results")
+    p.add_argument("--dev", help="held-out rows (default: a tenth of the training rows)")
+    p.add_argument("--random-init", action="store_true", help="forget the weights, keep the size: the control")
+    p.add_argument("--regression", action="store_true", help="the labels are numbers to be predicted (STS-B)")
+    p.add_argument("--epochs", type=float, default=3.0, help="passes over the rows (default: 3)")
+    p.add_argument("--steps", type=int, help="in place of --epochs")
+    p.add_argument("--batch-size", type=int, default=32)
+    p.add_argument("--lr", type=float, help="peak learning rate (default: 5e-4, 1e-4 from H 512 on)")
+    p.add_argument("--warmup", type=float, default=0.1, help="steps, or a share below 1 (default: 0.1)")
+    p.add_argument("--max-length", type=int, default=128, help="tokens a row; more are cut (default: 128)")
+    p.add_argument("--dropout", type=float, help="of the encoder (default: the model's own)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
+    _column_options(p)
+    _device_options(p)
+
+    p = command("evaluate", _evaluate, "score a fine-tuned folder on labelled rows",
+                "tinyalbert evaluate runs/topic stories:topic:200")
+    p.add_argument("model", help="fine-tuned folder")
+    p.add_argument("table", help="labelled rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
+    p.add_argument("--max-length", type=int, help="tokens a row")
+    _column_options(p)
+    _device_options(p)
+
+    p = command("predict", _predict, "write a fine-tuned folder's predictions for rows without labels",
+                "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv")
+    p.add_argument("model", help="fine-tuned folder")
+    p.add_argument("table", help="rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
+    p.add_argument("--output", required=True, help="TSV to write: index, prediction, probabilities")
+    p.add_argument("--max-length", type=int, help="tokens a row")
+    _column_options(p)
+    _device_options(p)
+
+    p = command("fill-mask", _fill_mask, "say which words fit at [MASK]",
+                'tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."')
+    p.add_argument("model", help="pretrained folder")
+    p.add_argument("text", nargs="+", help="text with one or more [MASK]")
+    p.add_argument("--top-k", type=int, default=5, help="answers for each mask (default: 5)")
+    p.add_argument("--targets", nargs="+", help="only these words")
+    _device_options(p, threads=False)
+
+    p = command("info", _info, "show where a model's parameters are, and what sharing and factorising save",
+                "tinyalbert info base_v2")
+    p.add_argument("model", help="a folder, a config.json, or a preset")
+
+    p = command("convert", _convert, "turn released weights (TensorFlow checkpoint, PyTorch .bin, safetensors) into a "
+                "folder", "tinyalbert convert albert_base/model.ckpt-best --output runs/albert_base")
+    p.add_argument("source", help="folder, file, or the prefix of a TensorFlow checkpoint")
+    p.add_argument("--output", required=True, help="folder to write")
+    p.add_argument("--config", help="config.json, if it does not lie beside the weights")
+
+    p = command("doctor", _doctor, "say what this machine has and what would be used", "tinyalbert doctor")
+    p.add_argument("--device", choices=("cpu", "gpu"), help="gpu: also run one training step there and compare")
+    return parser
+
+
+def main(argv=None):
+    """Run the command line; returns the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    try:
+        return (args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))) or 0
+    except UserError as error:
+        print(f"tinyalbert: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"\ntinyalbert: {error or 'stopped'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:                      # `tinyalbert info base_v2 | head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print("tinyalbert: the disk is full; make room and run the command again (--resume if it was training)",
+                  file=sys.stderr)
+            return 2
+        if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)):
+            print(f"tinyalbert: {error.filename or ''}: {error.strerror}; check the path and its rights",
+                  file=sys.stderr)
+            return 2
+        raise
