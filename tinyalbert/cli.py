@@ -170,7 +170,7 @@ def build_parser():
     formats = ("lines", "prose", "wikitext", "jsonl")
 
     p = command("tokenizer", _tokenizer, "learn a SentencePiece vocabulary with ALBERT's settings",
-                "tinyalbert tokenizer stories:2000 --vocab-size 2000 --output runs/vocabulary")
+                "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary")
     p.add_argument("corpus", nargs="+", help=corpus)
     p.add_argument("--output", required=True, help="folder for spiece.model and its settings")
     p.add_argument("--vocab-size", type=int, default=8000, help="pieces, special ones included (default: 8000)")
@@ -179,7 +179,7 @@ def build_parser():
     p.add_argument("--keep-accents", action="store_true", help="keep accents (ALBERT drops them)")
 
     p = command("prepare", _prepare, "turn text into a folder of token ids that pretraining reads",
-                "tinyalbert tokenizer stories:2000 --vocab-size 2000 --output runs/vocabulary",
+                "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
                 "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data")
     p.add_argument("corpus", nargs="+", help=corpus)
     p.add_argument("--tokenizer", required=True, help="folder with a spiece.model")
@@ -193,7 +193,7 @@ def build_parser():
 
     p = command("pretrain", _pretrain, "pretrain on masked words and sentence order; vocabulary and data are made on "
                 "the way unless given",
-                "tinyalbert pretrain stories:4000 --preset tiny --vocab-size 2000 --minutes 1 --output runs/stories",
+                "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
                 "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
                 "tinyalbert pretrain --resume --output runs/book")
     p.add_argument("source", nargs="*", help=corpus + "; or one folder made by `prepare`")
@@ -226,7 +226,7 @@ def build_parser():
     _device_options(p)
 
     p = command("finetune", _finetune, "train a classifier on labelled rows, from a pretrained folder",
-                "tinyalbert pretrain stories:4000 --preset tiny --vocab-size 2000 --minutes 1 --output runs/stories",
+                "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
                 "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output runs/topic")
     p.add_argument("train", nargs="?", help="rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`")
     p.add_argument("--model", help="pretrained folder")

@@ -85,8 +85,10 @@ def _short_lines(text, most=1000):
 def _refusal(message, vocab_size):
     """The trainer's error as one that says what to do."""
     if found := re.search(r"too high .* <= (\d+)", message):
-        return UserError(f"a vocabulary of {vocab_size} pieces is more than this text supports; wanted at most "
-                         f"{found[1]}; lower vocab_size or add text")
+        error = UserError(f"a vocabulary of {vocab_size} pieces is more than this text supports; wanted at most "
+                          f"{found[1]}; lower vocab_size or add text")
+        error.largest = int(found[1])            # for callers that would rather take what there is
+        return error
     if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
         return UserError(f"a vocabulary of {vocab_size} pieces is too small: special pieces and single characters "
                          f"alone are {found[1]}; raise vocab_size or lower character_coverage")

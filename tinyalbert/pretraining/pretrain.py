@@ -71,8 +71,8 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
         config = changed(config, vocab_size=vocab_size or config.vocab_size,
                          sentence_task=sentence_task or config.sentence_task)
         _check_lengths(config, recipe)
-        folder = _prepared(as_list(sources), output, config, tokenizer or init, held_out, format, seed, workers,
-                           progress, ranks, say)
+        folder = _prepared(as_list(sources), output, config, vocab_size, tokenizer or init, held_out, format, seed,
+                           workers, progress, ranks, say)
         settings = {"data": str(folder), "recipe": asdict(recipe), "init": str(init) if init else None, "seed": seed,
                     "accumulation": accumulation, "config": config.to_dict()}
     recipe = Recipe(**settings["recipe"])
@@ -132,7 +132,7 @@ def _check_lengths(config, recipe):
         raise UserError(f"optimizer {recipe.optimizer!r} is unknown; wanted adamw or lamb")
 
 
-def _prepared(sources, output, config, tokenizer, held_out, format, seed, workers, progress, ranks, say):
+def _prepared(sources, output, config, asked, tokenizer, held_out, format, seed, workers, progress, ranks, say):
     """The prepared folder: the one that was given, or output/data made from the sources."""
     if len(sources) == 1 and is_prepared(sources[0]):
         return Path(sources[0]).resolve()
@@ -140,7 +140,13 @@ def _prepared(sources, output, config, tokenizer, held_out, format, seed, worker
     if ranks.rank == 0:
         if tokenizer is None:
             say(f"learning a vocabulary of {config.vocab_size} pieces")
-            tokenizer = train_tokenizer(sources, config.vocab_size, output, format)
+            try:
+                tokenizer = train_tokenizer(sources, config.vocab_size, output, format)
+            except UserError as refusal:         # a size that nobody asked for gives way to a small text
+                if asked or not hasattr(refusal, "largest"):
+                    raise
+                say(f"this text supports {refusal.largest} pieces")
+                tokenizer = train_tokenizer(sources, refusal.largest, output, format)
         else:
             tokenizer = AlbertTokenizer.from_pretrained(tokenizer)
     ranks.barrier()
