@@ -274,23 +274,17 @@ def _row(columns, i):
 class Teller:
     """Tells events as sentences and notes every mention.
 
-    Who or what has not been spoken of for a while is called in full (Mara the baker, the red kite), otherwise in
-    short (Mara or she, the kite).
+    Who or what is spoken of for the first time is called in full (Mara the baker, a red kite), later in short (Mara
+    or she, the kite): one of the things that tell which of two segments came first.
     """
 
     def __init__(self, world, story):
         self.world, self.story = world, story
         self.subject, self.people, self.template, self.time = None, (), None, None
-        self.heard, self.now = {}, 0              # entity -> number of the event that spoke of it last
+        self.heard = set()                        # whom and what the story has spoken of
 
-    def overhear(self, event, now):
-        """Note who and what is spoken of in an event that is not told."""
-        if event.step:
-            self.heard.update((event.roles[r], now) for r in event.step.templates[0].roles if r in event.roles)
-
-    def tell(self, event, now, split, keep=True):
-        """Add the sentence for event number `now` to the story (keep=False: only remember it)."""
-        self.now = now
+    def tell(self, event, now, split):
+        """Add the sentence for event number `now` to the story."""
         world, story = self.world, self.story
         self.out, self.new = [], []
         self.length = len(story.starts) and story.starts[-1] + len(story.sentences[-1]) + 1
@@ -325,11 +319,10 @@ class Teller:
         at = 1 if text[0] == '"' else 0
         text = text[:at] + text[at].upper() + text[at + 1:]
         self.subject, self.people = subject, people
-        if keep:
-            story.sentences.append(text)
-            story.starts.append(start)
-            story.events.append(event)
-            story.mentions += self.new
+        story.sentences.append(text)
+        story.starts.append(start)
+        story.events.append(event)
+        story.mentions += self.new
 
     def add(self, text):
         self.out.append(text)
@@ -363,8 +356,8 @@ class Teller:
     def slot(self, entity, form, head, random):
         if type(entity) is str:                   # a spot: "under the hay"
             return self.add(entity)
-        kind, fresh = entity.kind, self.now - self.heard.get(entity, -9) > 4
-        self.heard[entity] = self.now
+        kind, fresh = entity.kind, entity not in self.heard
+        self.heard.add(entity)
         if kind == "PER":
             if form == "s":
                 self.name(entity.text, kind, entity)
@@ -375,11 +368,11 @@ class Teller:
                 self.name(PRONOUNS[entity.female]["he"], "PRON", entity)
             else:
                 self.name(entity.text, kind, entity)
-                if fresh and random() < 0.8:
+                if fresh:
                     self.add(" the ")
                     self.name(entity.job, "JOB", entity)
         elif kind == "OBJ":
-            self.add("the ")
+            self.add("the " if not fresh else "an " if entity.text[0] in "aeiou" else "a ")
             self.name(entity.text if fresh else entity.short, kind, entity)
         elif kind == "LOC":
             self.add("to the " if form == "to" and entity.lead.endswith("the ") else
@@ -400,12 +393,9 @@ def make_story(index, seed=0, split="train"):
     """Story number `index` of a seed and a split: the same on every machine."""
     rng = random.Random((seed << 40) + (index << 1) + (split == "test"))
     world = World(rng, split)
-    n, hidden = 5 + int(rng.random() * 8), 8 + int(rng.random() * 10)
-    world.live(hidden + n)
+    world.live(5 + int(rng.random() * 5))         # whole plots: the story begins with one and ends with one
     story = Story(index, split, world)
     teller = Teller(world, story)
-    for i in range(hidden - 6, hidden - 1):
-        teller.overhear(world.events[i], i)
-    for i in range(hidden - 1, hidden + n):
-        teller.tell(world.events[i], i, split, keep=i >= hidden)
+    for i, event in enumerate(world.events[:12]):
+        teller.tell(event, i, split)
     return story
