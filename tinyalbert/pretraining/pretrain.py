@@ -171,7 +171,7 @@ class _BatchAt:
 
     def __init__(self, folder, config, recipe, seed, ranks):
         common = dict(sentence_task=config.sentence_task, ngram=recipe.ngram, whole_word=recipe.whole_word,
-                      fill="cut", short_seq_prob=0.0, seed=seed)
+                      fill=recipe.fill, short_seq_prob=0.0, seed=seed)
         self.recipe, self.ranks, self.trainer = recipe, ranks, None
         self.full = PretrainingData(folder, max_seq_length=recipe.max_seq_length, **common)
         self.short = PretrainingData(folder, max_seq_length=min(recipe.first_length, recipe.max_seq_length), **common)

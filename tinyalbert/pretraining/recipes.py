@@ -28,6 +28,7 @@ class Recipe:
     initializer_range: float = 0.03
     ngram: int = 1                         # longest run of words that is masked together
     whole_word: bool = False
+    fill: str = "whole"                    # segments of whole sentences; "cut" fills every sequence to the end
 
     def changed(self, **changes):
         """A copy with the changes that are not None."""

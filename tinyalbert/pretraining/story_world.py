@@ -1,10 +1,9 @@
 """The story world: a simulation that happens first, and a telling of it that follows.
 
 A world has four people, four things and four places of one setting.  Plots (`story_plots`, `story_deeds`) happen in
-it one after the other and change it: who holds what, what is lost where, the day, the weather.  A story is a window
-of that history, opened at a random moment, as if one began to read in the middle.  So every kind of sentence stands
-first, last or between equally often, and no word tells by itself whether it comes early: the order of two
-sentences is known only by what they say (lost before found, lent before given back, Tuesday before Wednesday).
+it one after the other and change it: who holds what, what is lost where, the day, the weather.  A story tells two or
+three of them from beginning to end.  What comes first is known by what the sentences say: lost before found, lent
+before given back, Tuesday before Wednesday, "a red kite" before "the kite", "Mara the baker" before "she".
 
 The telling keeps count of every mention, so all labels are exact.  Randomness: only `random.Random.random`, whose
 stream Python promises to keep, seeded per story; story i of a seed never depends on the others.
