@@ -104,8 +104,8 @@ def main():
         from tinyalbert.tasks.finetune import finetune
         results = {}
         for name, random_init in (("pretrained", False), ("the same from random values", True)):
-            results[name] = finetune(f"stories:{TASK}:{LABELLED}", f"stories:{TASK}:{HELD_OUT}", output / name.split()[0]
-                                     if not random_init else output / "from-random", model=str(model),
+            results[name] = finetune(f"stories:{TASK}:{LABELLED}", f"stories:{TASK}:{HELD_OUT}",
+                                     output / ("from-random" if random_init else "classifier"), model=str(model),
                                      random_init=random_init, epochs=8, progress=False, say=lambda text: None)
         return results
 
@@ -123,7 +123,7 @@ def main():
 In {output}/model: config.json, model.safetensors, spiece.model (open the folder with transformers if you like),
 log.jsonl, loss.png.  Try next:
    .venv/bin/tinyalbert fill-mask {output}/model "The old [MASK] was lost in the forest."
-   .venv/bin/tinyalbert predict {output}/pretrained stories:{TASK}:20 --output {output}/predictions.tsv
+   .venv/bin/tinyalbert predict {output}/classifier stories:{TASK}:20 --output {output}/predictions.tsv
    .venv/bin/python lessons/00_tour.py
 These stories are a world of their own: the numbers say nothing about natural language.  Your own text does.""")
 
