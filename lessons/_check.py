@@ -84,6 +84,16 @@ def _close(a, b):
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-7, atol=1e-10)
 
 
+def _agree(got, want):
+    """Numbers and arrays agree up to rounding, everything else (tuples, texts) if it is equal."""
+    if not isinstance(want, (np.ndarray, np.generic, float, int)):
+        return type(got) is type(want) and got == want
+    try:
+        return _close(np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64))
+    except (TypeError, ValueError):
+        return False
+
+
 def _run(function, args):
     return function(*[a.copy() if isinstance(a, np.ndarray) else a for a in args])
 
@@ -96,19 +106,17 @@ def diagnose(name, attempt, reference, trials):
             got = _run(attempt, args)
         except Exception as error:               # a learner's bug is a result here, not a crash of the lesson
             return f"it stopped with {type(error).__name__}: {error}"
-        if not isinstance(want, (np.ndarray, np.generic, float, int)):
-            if got != want:
-                return f"for {args!r} it gave {got!r}, wanted {want!r}"
+        if _agree(got, want):
             continue
+        for what, mistake in _mistakes(name).items():
+            if all(_agree(_run(attempt, t), _run(mistake, t)) for t in trials):
+                return what
+        if not isinstance(want, (np.ndarray, np.generic, float, int)):
+            return f"for {args!r} it gave {got!r}, wanted {want!r}"
         try:
             got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
         except (TypeError, ValueError):
             return f"it returned a {type(got).__name__}, wanted numbers of shape {np.shape(want)}"
-        if _close(got, want):
-            continue
-        for what, mistake in _mistakes(name).items():
-            if all(_close(_run(attempt, t), _run(mistake, t)) for t in trials):
-                return what
         if got.shape != want.shape:
             same_numbers = got.size == want.size and np.allclose(np.sort(got.ravel()), np.sort(want.ravel()))
             return (f"shape {got.shape}, wanted {want.shape}"

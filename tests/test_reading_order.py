@@ -13,7 +13,7 @@ PACKAGE = Path(tinyalbert.__file__).parent
 ORDER = ["backend", "tensor", "kernels", "ops", "gradcheck", "nn", "config", "attention", "safetensors_file",
          "torch_checkpoint", "tf_checkpoint", "checkpoint", "albert", "heads", "vocabulary", "encoding", "tokenizer",
          "optim", "parallel"]
-CORE = [name for name in ORDER if name != "kernels"]
+CORE = [name for name in ORDER if name not in ("kernels", "parallel")]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -32,20 +32,16 @@ def _zeros_for_padding(scores, mask):
     return _softmax(scores * mask[:, None, :])
 
 
-def _mask_queries(scores, mask):
-    return _softmax(scores + (mask[:, :, None] == 0) * -10000.0)
-
-
 MISTAKES = {
     "split_heads": {
         "reshaped without exchanging the axes: this deals out tokens, not features":
             lambda x, n: x.reshape(x.shape[0], n, x.shape[1], x.shape[2] // n),
     },
     "masked_weights": {
-        "you forgot the mask": lambda scores, mask: _softmax(scores),
+        "you forgot the mask, or masked the queries, which is no mask: a row that goes down as a whole has the same softmax":
+            lambda scores, mask: _softmax(scores),
         "a score of 0 is not a weight of 0: the mask must be added before softmax as a large negative number":
             _zeros_for_padding,
-        "the queries are masked, not the keys": _mask_queries,
     },
     "one_head_backward": {
         "the division by the root of D is missing on the way back": lambda q, k, v, g: _backward(q, k, v, g, 1.0),
