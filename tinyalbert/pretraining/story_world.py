@@ -392,7 +392,7 @@ def make_story(index, seed=0, split="train"):
     """Story number `index` of a seed and a split: the same on every machine."""
     rng = random.Random((seed << 40) + (index << 1) + (split == "test"))
     world = World(rng, split)
-    world.live(5 + int(rng.random() * 5))         # whole plots: the story begins with one and ends with one
+    world.live(5 + int(rng.random() ** 3 * 5))    # whole plots: the story begins with one and ends with one
     story = Story(index, split, world)
     teller = Teller(world, story)
     for i, event in enumerate(world.events[:12]):
