@@ -88,8 +88,8 @@ def main():
 
     def pretraining():
         from tinyalbert.pretraining.pretrain import pretrain
-        return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=2e-3, max_seq_length=128,
-                        batch_size=16, first_steps=400, warmup=200, say=lambda text: print("  ", text))
+        return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=2e-3, max_seq_length=192,
+                        batch_size=10, early=((16, 400), (64, 600)), warmup=200, say=lambda text: print("  ", text))
 
     metrics = stages.run("pretraining on masked words and sentence order", pretraining,
                          f"tinyalbert pretrain {data} --preset mini --minutes 30 --output {model}")

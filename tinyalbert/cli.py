@@ -5,6 +5,7 @@ Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctr
 
 import argparse
 import errno
+import re
 import sys
 import warnings
 
@@ -79,12 +80,22 @@ def _pretrain(args):
         held_out=args.held_out, format=args.format, accumulation=args.accumulation, threads=args.threads,
         device=args.device, seed=args.seed, resume=args.resume, eval_every=args.eval_every, save_every=args.save_every,
         workers=args.workers, lr=args.lr, batch_size=args.batch_size, max_seq_length=args.max_length,
-        first_steps=args.short_steps, optimizer=args.optimizer, ngram=args.ngram, warmup=args.warmup,
+        early=_early(args.early), optimizer=args.optimizer, ngram=args.ngram, warmup=args.warmup,
         whole_word=None if args.ngram is None else args.ngram > 1)
     if metrics:
         print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
             f", sentence order {metrics['sop_accuracy']:.1%} right" if "sop_accuracy" in metrics else ""))
     print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {args.output} \"The [MASK] was old.\"")
+
+
+def _early(given):
+    """["16x1400"] -> ((16, 1400),)."""
+    if given is None:
+        return None
+    pairs = [re.fullmatch(r"(\d+)x(\d+)", text) for text in given]
+    if not all(pairs):
+        raise UserError(f"--early {' '.join(given)}; wanted LENGTHxSTEPS, for example 16x1400")
+    return tuple((int(p[1]), int(p[2])) for p in pairs)
 
 
 def _finetune(args):
@@ -208,8 +219,8 @@ def build_parser():
     p.add_argument("--vocab-size", type=int, help="size of the vocabulary to learn (default: the preset's)")
     p.add_argument("--batch-size", type=int, help="sequences a step")
     p.add_argument("--max-length", type=int, help="tokens a sequence")
-    p.add_argument("--short-steps", type=int, help="steps with short sequences at first, which get a small model off "
-                   "the unigram plateau; 0 for none")
+    p.add_argument("--early", nargs="*", metavar="LENGTHxSTEPS", help="short sequences at first, which get a small model "
+                   "off the unigram plateau, for example 16x1400; nothing behind it: none (default: the preset's)")
     p.add_argument("--optimizer", choices=("adamw", "lamb"))
     p.add_argument("--lr", type=float, help="peak learning rate")
     p.add_argument("--warmup", type=int, help="steps until the peak, at most a tenth of the run")

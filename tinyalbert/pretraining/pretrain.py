@@ -167,19 +167,20 @@ def describe_corpus(meta):
 
 
 class _BatchAt:
-    """step -> this rank's rows of the batch: short sequences first, then those of full length."""
+    """step -> this rank's rows of the batch: short sequences first, then longer ones."""
 
     def __init__(self, folder, config, recipe, seed, ranks):
         common = dict(sentence_task=config.sentence_task, ngram=recipe.ngram, whole_word=recipe.whole_word,
                       fill=recipe.fill, short_seq_prob=0.0, seed=seed)
         self.recipe, self.ranks, self.trainer = recipe, ranks, None
-        self.full = PretrainingData(folder, max_seq_length=recipe.max_seq_length, **common)
-        self.short = PretrainingData(folder, max_seq_length=min(recipe.first_length, recipe.max_seq_length), **common)
+        lengths = {recipe.max_seq_length, *(n for n, _ in recipe.early if n < recipe.max_seq_length)}
+        self.data = {n: PretrainingData(folder, max_seq_length=n, **common) for n in lengths}
+        self.full = self.data[recipe.max_seq_length]
 
     def __call__(self, step):
         total = self.trainer.total_steps         # not yet known while the first batches are timed
-        first = total is not None and step < self.recipe.first_until(total)
-        data, size = (self.short, self.recipe.first_batch_size()) if first else (self.full, self.recipe.batch_size)
+        length = self.recipe.length_at(step, total) if total else self.recipe.max_seq_length
+        data, size = self.data[length], self.recipe.batch_size_at(length)
         low, high = (size * r // self.ranks.size for r in (self.ranks.rank, self.ranks.rank + 1))
         if low == high:
             raise UserError(f"a batch of {size} sequences can't be dealt to {self.ranks.size} processes; raise "

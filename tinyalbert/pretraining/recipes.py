@@ -14,13 +14,12 @@ from ..backend import UserError
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimiser and data of a pretraining run; sizes are in sequences and tokens, warmup and first in steps."""
+    """Optimiser and data of a pretraining run; a batch is counted in sequences, lengths in tokens."""
 
     lr: float
     batch_size: int = 16
     max_seq_length: int = 64
-    first_steps: int = 1400                # steps with short sequences, at most a quarter of the run
-    first_length: int = 16
+    early: tuple = ((16, 1400),)           # (length, steps) of short sequences at first
     warmup: int = 700                      # steps, at most a tenth of the run
     optimizer: str = "adamw"
     betas: tuple = (0.9, 0.98)
@@ -34,17 +33,23 @@ class Recipe:
         """A copy with the changes that are not None."""
         return replace(self, **{k: v for k, v in changes.items() if v is not None})
 
-    def first_batch_size(self):
-        """Short sequences come in larger batches: a step always sees the same number of tokens."""
-        return max(1, self.batch_size * self.max_seq_length // self.first_length)
-
     def warmup_steps(self, total_steps):
         """The warm-up of a run of so many steps."""
         return min(self.warmup, total_steps // 10)
 
-    def first_until(self, total_steps):
-        """The step from which sequences have their full length."""
-        return 0 if self.first_length >= self.max_seq_length else min(self.first_steps, total_steps // 4)
+    def length_at(self, step, total_steps):
+        """Tokens a sequence at a step: the early ones are short, in less than half of a run however brief."""
+        planned = sum(steps for _, steps in self.early)
+        scale, start = min(1.0, 0.45 * total_steps / planned) if planned else 1.0, 0.0
+        for length, steps in self.early:
+            start += steps * scale
+            if step < start and length < self.max_seq_length:
+                return length
+        return self.max_seq_length
+
+    def batch_size_at(self, length):
+        """Sequences a batch: short ones come in larger batches, so that a step always sees as many tokens."""
+        return max(1, self.batch_size * self.max_seq_length // length)
 
 
 RECIPES = {
@@ -54,7 +59,7 @@ RECIPES = {
 }
 # The released sizes: the paper's own numbers (Lan et al. 2020, appendix A.2), its batch of 4096 left to
 # accumulation and ranks.
-PAPER = Recipe(lr=0.00176, batch_size=4096, max_seq_length=512, first_steps=0, first_length=512, warmup=3125,
+PAPER = Recipe(lr=0.00176, batch_size=4096, max_seq_length=512, early=(), warmup=3125,
                optimizer="lamb", betas=(0.9, 0.999), initializer_range=0.02, ngram=3, whole_word=True)
 
 
