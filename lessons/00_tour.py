@@ -1,0 +1,171 @@
+# %% [markdown]
+# # 00 · A tour of the finished thing
+# **Needs** nothing · **Builds** nothing yet · **Paper** Lan et al. 2020 · **Runs in** about 20 seconds
+#
+# Read "The cat sat on the ___" and you know roughly which words fit. ALBERT is a program that learns this from text alone:
+# words are covered, and it guesses them. To guess well it must find out who is meant by *she*, what usually happens in a
+# kitchen, and which sentence comes first. This lesson trains a very small one and looks at it from outside. The others
+# build every part of it.
+# %%
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from _check import exercise, figure, finish, predict, pyplot, same, show
+
+from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertTokenizer
+from tinyalbert.info import parameter_rows
+from tinyalbert.optim import AdamW
+from tinyalbert.pipelines import FillMaskPipeline
+from tinyalbert.pretraining.batches import PretrainingData
+from tinyalbert.pretraining.shards import prepare
+from tinyalbert.training import Trainer
+
+NEEDS = []
+TEACHES = ["pipeline", "AlbertForPreTraining"]
+
+# %% [markdown]
+# ## Text
+# A model needs text. For twenty seconds of training a very small world will do: somebody loses a thing and is sad, or finds
+# one and is happy, and a woman is *she* in the next sentence. (The library's own story world, `pretraining/stories.py`, has
+# many more words; the other lessons use that one.) One sentence at a time is enough here.
+# %%
+rng = np.random.default_rng(0)
+WOMEN, MEN = "Anna Mara Ines Ruth Julia Edith".split(), "Bob Otto Felix Hans Peter Oscar".split()
+COLOURS, THINGS = "red green blue small heavy golden".split(), "kite ring drum clock coat lamp basket bottle".split()
+PLACES = "garden forest kitchen tower market harbour".split()
+
+
+def story():
+    """Three sentences in which the first decides the others."""
+    woman, lost = rng.random() < 0.5, rng.random() < 0.5
+    name = str(rng.choice(WOMEN if woman else MEN))
+    colour, thing, place = (str(rng.choice(words)) for words in (COLOURS, THINGS, PLACES))
+    she = "She" if woman else "He"
+    if lost:
+        return [f"{name} lost a {colour} {thing} in the {place}.", f"{she} looked for the {thing} all day.",
+                f"{she} was sad and stayed at home."]
+    return [f"{name} found a {colour} {thing} in the {place}.", f"{she} showed the {thing} to a friend.",
+            f"{she} was happy and sang all night."]
+
+
+stories = [story() for _ in range(3000)]
+for sentences in stories[:3]:
+    print(" ".join(sentences))
+
+# %% [markdown]
+# A program computes with numbers. So text is cut into *pieces* (words or parts of words), and each piece has a number, its
+# *id*. How the pieces are found is lesson 10. `[CLS]` stands before a text, `[SEP]` after it, `[MASK]` covers a word.
+# %%
+tokenizer = AlbertTokenizer.train([sentence for s in stories for sentence in s], 80)
+example = tokenizer("Anna lost a red [MASK] in the garden.")["input_ids"]
+print(example, "\n", tokenizer.convert_ids_to_tokens(example))
+
+
+@exercise(reference=lambda ids: tokenizer.decode(ids, skip_special_tokens=True),
+          trials=[(tokenizer(t)["input_ids"],) for t in ("Anna found a red kite.", "He was sad.")],
+          hint="convert_ids_to_tokens gives the pieces; drop [CLS] and [SEP], join the rest, '▁' is a space")
+def ids_to_text(ids):
+    """Ids, with [CLS] and [SEP] around them, -> the text."""
+    ...
+
+
+# %% [markdown]
+# ## A model that knows nothing
+# %%
+config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size, initializer_range=0.04, sentence_task="none")
+model = AlbertForPreTraining(config)
+p = predict("How many numbers (parameters) does this very small model have, in thousands?", guess=None)
+p.reveal(model.num_parameters() / 1000, "{:.0f} thousand")
+for part, n, times in parameter_rows(config):
+    print(f"   {part:36s}{n:8,d}   used {times} time{'s' * (times > 1)}")
+
+
+def best_words(text, k=4):
+    fill = FillMaskPipeline(model, tokenizer)
+    return ", ".join(a["token_str"] or "·" for a in fill(text, top_k=k))
+
+
+QUESTIONS = ["She looked [MASK] the drum all day.", "He showed the ring [MASK] a friend.",
+             "[MASK] was happy and sang all night."]
+for text in QUESTIONS:
+    print(f"   {text:42s}{best_words(text)}")
+
+# %% [markdown]
+# ## Training
+# A batch of texts with covered words goes in, the model guesses, the *loss* says how bad the guesses were, and every
+# number of the model is moved a little so that the loss falls. Nine hundred times.
+# %%
+folder = tempfile.TemporaryDirectory()
+text_file = Path(folder.name, "stories.txt")                     # one sentence a line, an empty line between stories
+text_file.write_text("\n\n".join("\n".join(s) for s in stories), encoding="utf-8")
+prepare([text_file], tokenizer, f"{folder.name}/data", workers=1, progress=False)
+data = PretrainingData(f"{folder.name}/data", max_seq_length=24, ngram=1, whole_word=False, sentence_task="none")
+batch = data.batch(0, 1)
+print("what the model sees:   ", tokenizer.decode(batch["input_ids"][0].tolist())[:90])
+trainer = Trainer(model, AdamW(list(model.named_parameters()), 4e-3, betas=(0.9, 0.98)), total_steps=900, threads=2)
+losses = [trainer.step(data.batch(step, 24))["mlm_loss"] for step in range(900)]
+for text in QUESTIONS:
+    print(f"   {text:42s}{best_words(text)}")
+
+# %%
+level, unigram = np.log(config.vocab_size), data.meta["unigram_entropy"]
+plt = pyplot()
+fig, ax = plt.subplots()
+ax.plot(losses, color="0.8", lw=0.7)
+smooth = np.convolve(losses, np.ones(20) / 20, mode="valid")
+ax.plot(np.arange(len(smooth)) + 10, smooth, color="0.0")
+for height, text in ((level, "all words equally likely"), (unigram, "only how frequent each word is")):
+    ax.axhline(height, color="0.4", ls=":", lw=1)
+    ax.text(len(losses), height + 0.05, text, ha="right", fontsize=8)
+ax.set(xlabel="step", ylabel="loss on covered words", title="In a few hundred steps a tiny model learns to use the words around a gap")
+figure(fig, "loss")
+assert smooth[-1] < unigram - 0.3
+
+# %% [markdown]
+# The two dotted lines return in every plot of this project. Above the upper one a model is worse than knowing nothing;
+# on the lower one it knows which words are frequent and looks at nothing. Below it, it uses the context.
+#
+# ## What it looks at
+# Inside, every word looks at the other words, more at some than at others (*attention*, lesson 08).
+# %%
+text = "Anna lost a red kite in the tower. She was sad and stayed at home."
+ids = np.array([tokenizer(text)["input_ids"]])
+out = model.eval()(ids, output_attentions=True)
+pieces = [t.replace("▁", "") or "_" for t in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
+weights = out.attentions[-1].numpy()[0].mean(axis=0)             # (T, T), the mean of the heads
+same(weights.sum(axis=-1), np.ones(len(pieces)), "each word's attention sums to 1", rtol=1e-5)
+fig, ax = plt.subplots(figsize=(5, 4.4))
+ax.imshow(weights, vmin=0)
+ax.set_xticks(range(len(pieces)), pieces, rotation=90)
+ax.set_yticks(range(len(pieces)), pieces)
+ax.set(xlabel="is looked at", ylabel="looks", title="Words do not look at all others evenly: the last layer's attention")
+figure(fig, "attention")
+
+# %% [markdown]
+# ## Two predictions to carry along
+# %%
+@exercise(reference=lambda vocab, hidden, embedding: (vocab * hidden, vocab * embedding + embedding * hidden),
+          trials=[(30000, 768, 128), (8000, 128, 64)],
+          hint="one table with a row of `hidden` numbers for each piece; or short rows and one matrix that widens them")
+def table_sizes(vocab, hidden, embedding):
+    """Numbers in a full table of words, and in ALBERT's short table with its widening matrix: a pair."""
+    ...
+
+
+logits = model(ids).prediction_logits.numpy()[0]                 # (T, V): a score for each piece at each place
+same(logits.shape, (len(pieces), config.vocab_size), "a score for every piece at every place")
+folder.cleanup()
+
+# %% [markdown]
+# ## In the library
+# What this lesson used is a chain of small files, to be read in the order of the lessons:
+# %%
+show(AlbertForPreTraining.forward)
+
+# %% [markdown]
+# **What must be built**: derivatives of programs (01 to 04), a few functions and their derivatives (05, 06), words as
+# vectors (07), attention (08), the layer (09), pieces (10), covered words (11), the steps (12), and then this lesson again,
+# with everything understood (13, 14). Next: 01.
+# %%
+finish()
