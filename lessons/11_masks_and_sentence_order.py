@@ -1,0 +1,327 @@
+# %% [markdown]
+# # 11 · Masks and sentence order
+# **Needs** 05 (cross-entropy), 10 (pieces) · **Builds** `pretraining/masking.py`, `pretraining/pairs.py` · **Paper** Lan et al. 2020,
+# §3.1; Joshi et al. 2020 (spans) · **Runs in** a few seconds
+#
+# *Pretraining* needs questions with known answers, millions of them, and nobody to write them. So the text asks itself. Hide
+# some words: which were they? Take two stretches of text, perhaps exchanged: which came first? This lesson makes both
+# questions, and shows how easily the second one gives its own answer away.
+# %%
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from _check import exercise, figure, finish, predict, pyplot, same, show
+
+from tinyalbert import AlbertTokenizer
+from tinyalbert.pretraining import masking, pairs, stories
+from tinyalbert.pretraining.batches import PretrainingData
+from tinyalbert.pretraining.draws import integers, uniforms
+from tinyalbert.pretraining.shards import prepare
+
+NEEDS = ["05", "10"]
+TEACHES = ["masking.ngram_probabilities", "masking.cover", "masking.choose_targets", "masking.apply_masks", "pairs.pack_windows",
+           "pairs.sentence_order_pairs", "pairs.google_instances", "pairs.google_pairs", "draws.uniforms", "shards.prepare",
+           "batches.PretrainingData"]
+rng = np.random.default_rng(11)
+documents = list(stories.documents(1000))
+tok = AlbertTokenizer.train([s for d in documents[:300] for s in d], 800, num_threads=1)
+
+# %% [markdown]
+# ## Hide words, not pieces
+# %%
+sentence = documents[0][0]
+ids = tok.encode_batch_ids([sentence])[0]
+starts = tok.word_starts[ids]                    # does this piece start a word?
+print(tok.convert_ids_to_tokens(ids))
+print(starts.astype(int).tolist())
+
+# %% [markdown]
+# If single pieces are hidden, most can be guessed from the rest of their own word: "inn" says "keeper". So a word is hidden
+# whole. ALBERT goes further and hides runs of up to three words, *n-grams*, short ones more often: a run of n words with
+# probability proportional to 1/n.
+# %%
+@exercise(reference=masking.ngram_probabilities, trials=[(1,), (2,), (3,), (5,)],
+          hint="1/n for n = 1, 2, ..., then divide by the sum")
+def ngram_probabilities(ngram):
+    """(ngram,): the probability of a run of 1, 2, ..., ngram words."""
+    ...
+
+
+p = predict("Runs of 1, 2 and 3 words, with probabilities proportional to 1/n. How long is a run on average, in words?", guess=None)
+p.reveal(ngram_probabilities(3) @ np.arange(1, 4), "{:.3f}")
+
+# %% [markdown]
+# ## Build it: lay runs until 15 % is covered
+# Try the words in random order. Each wants to start a run of some length; if the run would cover more than is still wanted, it
+# is made shorter; if it meets something covered already, it is dropped. `first[w]` is the first piece of word w.
+# %%
+def cover(first, limit, order, sizes, wanted):
+    """Which pieces are covered, and the runs (in words) that were laid."""
+    covered, runs = np.zeros(first[-1], dtype=bool), []
+    for w in order:
+        for n in range(sizes[w], 0, -1):                         # the whole run, or a shorter one
+            end = min(w + n, limit[w])
+            if first[end] - first[w] <= wanted:
+                if not covered[first[w]:first[end]].any():
+                    covered[first[w]:first[end]] = True
+                    wanted -= first[end] - first[w]
+                    runs.append(end - w)
+                break
+    return covered, runs
+
+
+def words_of(ids):
+    """Where each word begins, and the end."""
+    begins = tok.word_starts[ids].copy()
+    begins[0] = True
+    return [*np.flatnonzero(begins).tolist(), len(ids)]
+
+
+def lay(texts):
+    """Cover the texts; shares of the runs of 1, 2 and 3 words, and what was covered: ours, the library's."""
+    laid, mine, library = Counter(), [], []
+    for ids in texts:
+        first = words_of(ids)
+        W = len(first) - 1
+        arguments = (first, [W] * W, rng.permutation(W).tolist(), masking.span_sizes(rng.random(W), 3).tolist(),
+                     int(masking.targets_wanted(np.array([len(ids)]))[0]))
+        covered, runs = cover(*arguments)
+        laid.update(runs)
+        mine.append(covered.astype(int))
+        library.append(np.frombuffer(masking.cover(*arguments), dtype=np.uint8))
+    return np.array([laid[n] for n in (1, 2, 3)]) / laid.total(), np.concatenate(mine), np.concatenate(library)
+
+
+pieces = np.concatenate(tok.encode_batch_ids([s for d in documents for s in d]))
+short, mine, library = lay(np.split(pieces[:24_000], 400))
+long, mine_long, library_long = lay(np.split(pieces[:96_000], 200))
+same(mine, library, "covered pieces of 400 texts")
+same(mine_long, library_long, "covered pieces of 200 long texts")
+print(f"covered: {mine.mean():.1%} of the pieces of short texts, {mine_long.mean():.1%} of long ones")
+
+# %%
+plt = pyplot()
+fig, ax = plt.subplots(figsize=(6, 3.2))
+for i, (shares, colour, name) in enumerate(((ngram_probabilities(3), "0.8", "as drawn"),
+                                            (long, "0.5", f"as laid in texts of {len(mine_long) // 200} pieces"),
+                                            (short, "0.1", f"as laid in texts of {len(mine) // 400} pieces"))):
+    at = np.arange(1, 4) + (i - 1) * 0.27
+    ax.bar(at, shares, width=0.25, color=colour)
+    for x, value in zip(at, shares):
+        ax.text(x, value + 0.012, f"{value:.2f}", ha="center", fontsize=8)
+    ax.barh(0.72 - 0.07 * i, 0.12, left=2.05, height=0.04, color=colour)
+    ax.text(2.22, 0.72 - 0.07 * i, name, va="center", fontsize=8)
+ax.set(xticks=[1, 2, 3], xlabel="words in a run", ylabel="share of the runs", ylim=(0, 0.8),
+       title="Runs come out shorter than they were drawn: a long one often does not fit any more")
+figure(fig, "runs_of_words")
+assert short[0] > long[0] > ngram_probabilities(3)[0]
+
+# %% [markdown]
+# That is not a fault of our code: 15 % of a short text is a few pieces, and the last run is cut to what is left. In long texts
+# there are more runs for each last one. And a long run more often meets something covered.
+#
+# ## What to put in place of a hidden piece
+# `[MASK]`, mostly. But in use a model meets no `[MASK]`. So of the hidden pieces, each on its own, 80 % become `[MASK]`, 10 %
+# become a random piece and 10 % stay as they are: then the model has to have an opinion about every piece it sees. The
+# *label* is the right answer: the piece that stood there, and -100 (lesson 05) where nothing was hidden.
+# %%
+def some_rows(n, T):
+    return rng.random((n, 2 * T)), rng.integers(5, 50, (n, T)).astype(np.int32), rng.random((n, T)) < 0.5, 4, (5, 50)
+
+
+@exercise(reference=lambda *a: np.stack(masking.apply_masks(*a)), trials=[some_rows(3, 20), some_rows(2, 7)],
+          hint="T = input_ids.shape[1]; u[:, :T] decides: below 0.8 the mask, below 0.9 the piece itself, else "
+               "integers(u[:, T:], *random_ids); np.where three times, and labels from the ids that came in")
+def apply_masks(u, input_ids, covered, mask_id, random_ids):
+    """u (B, 2T) from 0 to 1, covered (B, T) -> (2, B, T): what the model sees, and the labels."""
+    ...
+
+
+ids = np.concatenate(tok.encode_batch_ids(documents[0][:3]))[None]
+T = ids.shape[1]
+covered = masking.choose_targets(uniforms(0, 1, [0], 2 * T), tok.word_starts[ids], np.ones_like(ids), np.array([14]), ngram=3)
+u = uniforms(0, 2, [0], 2 * T)
+seen, labels = apply_masks(u, ids, covered, tok.mask_token_id, (5, len(tok)))
+same([seen, labels], masking.apply_masks(u, ids, covered, tok.mask_token_id, (5, len(tok))), "hidden pieces and labels")
+print("seen  :", " ".join(tok.convert_ids_to_tokens(seen[0])))
+print("wanted:", " ".join(tok.convert_ids_to_tokens(labels[0][labels[0] >= 0])))
+
+# %% [markdown]
+# ## Which came first?
+# The second question. BERT asked: does the second text follow the first, or is it from somewhere else (*next sentence
+# prediction*, NSP)? That can be told by the topic alone. ALBERT asks for the *order* (*sentence order prediction*, SOP): both texts
+# are from one story, next to each other, and exchanged in half of the cases. Only who understands what happens can tell.
+#
+# Take a *window* of consecutive sentences, cut it in two at a random sentence, perhaps exchange the two *segments*. Sentence i of the
+# corpus has the pieces sentences[i] to sentences[i + 1] - 1.
+# %%
+def split(u, sentences, windows):
+    """Windows (n, 2) of sentence numbers -> where both segments begin, and their lengths."""
+    start, stop = windows.T
+    middle = integers(u[:, 0], start + 1, stop)
+    at = sentences[start], sentences[middle], sentences[stop]
+    return at[0], at[1] - at[0], at[1], at[2] - at[1]
+
+
+def some_windows(n):
+    sentences = np.concatenate([[0], np.cumsum(rng.integers(3, 9, 30))])
+    start = rng.integers(0, 20, n)
+    return rng.random((n, 5)), sentences, np.stack([start, start + rng.integers(2, 9, n)], axis=1)
+
+
+@exercise(reference=lambda u, sentences, windows: np.stack(pairs.sentence_order_pairs(u, sentences, windows, 10_000)),
+          trials=[some_windows(8), some_windows(30)],
+          hint="a_start, a_length, b_start, b_length = split(...); exchange starts and lengths where u[:, 1] < 0.5")
+def sentence_order_pairs(u, sentences, windows):
+    """-> (5, n): a_start, a_length, b_start, b_length, label (1 = exchanged), exchanged where u[:, 1] < 0.5."""
+    ...
+
+
+u, sentences, windows = some_windows(50)
+same(sentence_order_pairs(u, sentences, windows), np.stack(pairs.sentence_order_pairs(u, sentences, windows, 10_000)), "sentence-order pairs")
+
+# %% [markdown]
+# ## Break it: cutting leaves traces
+# A model has only so many positions, so somewhere text must be cut. The obvious way: take sentences until there are enough, cut
+# off what is too much, split, exchange. Now the text that comes *second in the story* ends in the middle of a sentence. A
+# model needn't read: it looks for the full stop.
+#
+# How much can be told without reading? Here is a fair test. *Shuffle the sentences of every story*: then there is no order left
+# to understand, and who guesses right more often than half of the time has found a trace of how the segments were made.
+# %%
+MOST = 61                                        # pieces of both segments together
+
+
+def as_arrays(documents):
+    """tokens; where each sentence begins; the first sentence of each document, and one past its last."""
+    ids = tok.encode_batch_ids([s for d in documents for s in d])
+    last = np.cumsum([len(d) for d in documents])
+    return np.concatenate(ids), np.concatenate([[0], np.cumsum([len(i) for i in ids])]), np.concatenate([[0], last[:-1]]), last
+
+
+tokens, sentences, first, last = as_arrays([rng.permutation(d).tolist() for d in documents])
+
+
+def obvious_pairs():
+    rows = []
+    for f, l in zip(first.tolist(), last.tolist()):
+        while l - f >= 2:
+            stop = f + 2
+            while stop < l and sentences[stop] - sentences[f] < MOST:
+                stop += 1
+            middle = rng.integers(f + 1, stop)
+            end = min(sentences[stop], sentences[f] + MOST)                      # here the text is cut
+            a, b = (sentences[f], sentences[middle] - sentences[f]), (sentences[middle], end - sentences[middle])
+            if b[1] > 0:
+                rows.append((*b, *a, 1) if rng.random() < 0.5 else (*a, *b, 0))
+            f = stop
+    return pairs.Segments(*np.array(rows).T)
+
+
+def google_pairs():
+    rows = pairs.google_instances(sentences, first, last, MOST, rng)
+    return pairs.google_pairs(rng.random((len(rows), 1)), sentences, rows, MOST), rows
+
+
+def our_pairs():
+    windows = pairs.pack_windows(sentences, first, last, MOST, rng)
+    return pairs.sentence_order_pairs(rng.random((len(windows), 5)), sentences, windows, MOST)
+
+
+def joined(parts):
+    return pairs.Segments(*(np.concatenate(column) for column in zip(*parts)))
+
+
+# %% [markdown]
+# The guesser sees seven numbers: does each segment begin and end where a sentence does, how long are both, and the difference. It is
+# the smallest model there is, *logistic regression*: a weighted sum of the numbers, made a probability. Its gradient is
+# "probability minus truth" (lesson 05).
+# %%
+edge = np.zeros(len(tokens) + 1)
+edge[sentences] = 1
+
+
+def traces(s):
+    """(n, F): what can be seen without reading; also squares and products, for rules like "one but not the other"."""
+    x = np.stack([edge[s.a_start], edge[s.a_start + s.a_length], edge[s.b_start], edge[s.b_start + s.b_length]], axis=1) * 2 - 1
+    lengths = np.stack([s.a_length, s.b_length, s.a_length - s.b_length], axis=1) / 30
+    products = [x[:, i] * x[:, j] for i in range(4) for j in range(i)]
+    return np.concatenate([x, np.stack(products, axis=1), lengths, lengths**2, np.ones((len(x), 1))], axis=1)
+
+
+def guesser_accuracy(s):
+    """Trained on one half of the pairs, tested on the other."""
+    order = rng.permutation(len(s.label))
+    x, y = traces(s)[order], s.label[order]
+    half, w = len(y) // 2, np.zeros(x.shape[1])
+    for _ in range(500):
+        probability = 1 / (1 + np.exp(-x[:half] @ w))
+        w -= 0.3 * x[:half].T @ (probability - y[:half]) / half
+    return ((x[half:] @ w > 0) == y[half:]).mean()
+
+
+p = predict("Shuffled stories, the obvious way to cut. How often is the guesser right that cannot read?", guess=None)
+google = [google_pairs() for _ in range(4)]
+found = {"the obvious way": guesser_accuracy(joined(obvious_pairs() for _ in range(4))),
+         "google-research/albert": guesser_accuracy(joined(s for s, _ in google)),
+         "tinyalbert": guesser_accuracy(joined(our_pairs() for _ in range(4)))}
+p.reveal(found["the obvious way"], "{:.0%}")
+for way, accuracy in found.items():
+    print(f"   {way:24s} {accuracy:.1%}")
+assert found["the obvious way"] > found["google-research/albert"] > found["tinyalbert"] and found["tinyalbert"] < 0.54
+
+# %%
+fig, ax = plt.subplots(figsize=(6.4, 2.6))
+ax.barh(range(3), found.values(), color=["0.2", "0.5", "0.75"])
+for i, accuracy in enumerate(found.values()):
+    ax.text(accuracy + 0.01, i, f"{accuracy:.0%}", va="center")
+ax.axvline(0.5, color="0.0", ls=":", lw=1)
+ax.text(0.505, 2.52, "a coin", color="0.3", fontsize=8)
+ax.set(xlim=(0, 1), ylim=(-0.5, 2.75), xlabel="share of right guesses, without reading",
+       title="How the segments are made can give the order away, though there is none left to find")
+ax.set_yticks(range(3), list(found))
+figure(fig, "the_leak")
+
+# %% [markdown]
+# Google's code is more careful, it cuts pieces from the front and the back at random, and still leaves two traces. It fills from
+# the front of a document, so that the first sentence of a window is one that didn't fit into the window before: a long one. And
+# where a window has a single sentence, it takes *a second text from anywhere* and calls it "exchanged": the old question, by the
+# back door.
+# %%
+rows = np.concatenate([r for _, r in google])
+document_of = np.searchsorted(first, rows[:, [0, 2]], side="right")
+elsewhere = (document_of[:, 0] != document_of[:, 1])[rows[:, 4] == 1].mean()
+print(f"of Google's pairs that are labelled 'exchanged', {elsewhere:.0%} are from two different stories")
+assert elsewhere > 0
+
+# %% [markdown]
+# Ours: whole sentences, documents filled from the front or from the back by a coin, the same rule for both segments. What the
+# model learns from such pairs it has learned by reading.
+#
+# ## In the library
+# All of it together is a function of a *seed* and a step: random numbers are computed from the example's number, not drawn one
+# after another. So every machine can make its own part of a batch (lesson 22), and a run that was interrupted goes on with
+# the same examples.
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    stories.write_corpus(Path(folder) / "stories.txt", 200)
+    prepare([Path(folder) / "stories.txt"], tok, Path(folder) / "data", workers=1, progress=False)
+    data = PretrainingData(Path(folder) / "data", max_seq_length=64)
+    batch, again, tail = data.batch(7, 32), data.batch(7, 32), data.batch(7, 32, first=24)
+    many = data.batch(0, 1000)["sentence_order_label"]
+same(batch["input_ids"][24:], tail["input_ids"], "the last rows of a batch, drawn alone")
+same(batch["labels"], again["labels"], "the same step, drawn twice")
+print({name: array.shape for name, array in batch.items()})
+print(tok.decode(batch["input_ids"][0][batch["attention_mask"][0] == 1]))
+print(f"hidden: {(batch['labels'] >= 0).sum() / batch['attention_mask'].sum():.1%} of the pieces; exchanged:",
+      f"{many.mean():.0%} of {len(many)} pairs")
+show(masking.apply_masks)
+show(pairs.sentence_order_pairs)
+
+# %% [markdown]
+# **What to keep.** Hide runs of whole words; label what was hidden, -100 elsewhere. Ask for the order of two neighbouring segments,
+# and make sure that only reading can tell: test it on shuffled text. Next: 12, how the parameters move.
+# %%
+finish()
