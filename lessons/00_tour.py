@@ -57,7 +57,7 @@ for sentences in stories[:3]:
 # A program computes with numbers. So text is cut into *pieces* (words or parts of words), and each piece has a number, its
 # *id*. How the pieces are found is lesson 10. `[CLS]` stands before a text, `[SEP]` after it, `[MASK]` covers a word.
 # %%
-tokenizer = AlbertTokenizer.train([sentence for s in stories for sentence in s], 80)
+tokenizer = AlbertTokenizer.train([sentence for s in stories for sentence in s], 70)
 example = tokenizer("Anna lost a red [MASK] in the garden.")["input_ids"]
 print(example, "\n", tokenizer.convert_ids_to_tokens(example))
 
