@@ -173,7 +173,7 @@ left.set(xlabel="step", ylabel="size of the step, should be 1", ylim=(0, 7.5), t
 right.plot(steps, ours, color="0.0")
 right.plot(steps, google, color="0.6", ls="--")
 right.text(330, 0.9, "ours")
-right.text(230, 0.25, "google-research/\nalbert", color="0.5")
+right.text(330, 0.45, "Google's", color="0.4")
 right.set(xlabel="step", ylabel="learning rate / peak", title="Google's schedule jumps at the end of the warm-up")
 fig.tight_layout()
 figure(fig, "first_steps_and_schedules")

@@ -1,0 +1,38 @@
+"""Answers of lesson 22, and the mistakes that are usually made."""
+
+import numpy as np
+
+
+def part_sizes(rows, n):
+    return np.diff([rows * i // n for i in range(n + 1)])
+
+
+def combine(gradients, counts):
+    return (counts / counts.sum()) @ gradients
+
+
+def ring_seconds(n, size, bandwidth, latency):
+    return 2 * (n - 1) * (latency + size / n / bandwidth)
+
+
+def _rest_to_the_last(rows, n):
+    return np.array([rows // n] * (n - 1) + [rows - rows // n * (n - 1)])
+
+
+MISTAKES = {
+    "part_sizes": {
+        "rows are lost: the parts must add up to the batch": lambda rows, n: np.full(n, rows // n),
+        "the last part gets all that is left over; near-equal parts differ by at most one": _rest_to_the_last,
+    },
+    "combine": {
+        "a mean of means: a part with few targets counts too much": lambda gradients, counts: gradients.mean(axis=0),
+        "the parts' means are added without their shares": lambda gradients, counts: gradients.sum(axis=0),
+        "weighted by counts, but not divided by their sum": lambda gradients, counts: counts @ gradients,
+    },
+    "ring_seconds": {
+        "this sends the whole gradient in every round; it is one chunk, size / n":
+            lambda n, size, bandwidth, latency: 2 * (n - 1) * (latency + size / bandwidth),
+        "only one way round: collecting takes n - 1 rounds, handing on another n - 1":
+            lambda n, size, bandwidth, latency: (n - 1) * (latency + size / n / bandwidth),
+    },
+}
