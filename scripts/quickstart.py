@@ -18,7 +18,7 @@ import environment
 
 MASKED = ["Anna lost a red [MASK] in the garden.", "Ivan was so [MASK] that he sang all day.",
           "Marta felt sad and [MASK] sat alone in the dark."]
-TASK, LABELLED, HELD_OUT = "ending", 400, 600
+TASK, LABELLED, HELD_OUT = "order", 400, 400
 
 
 class Stages:
@@ -49,7 +49,7 @@ def show_masks(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="quickstart", help="folder to make (default: quickstart)")
-    parser.add_argument("--minutes", type=float, default=3.2, help="of pretraining (default: 3.2)")
+    parser.add_argument("--minutes", type=float, default=3.9, help="of pretraining (default: 3.9)")
     parser.add_argument("--stories", type=int, default=20000, help="how many to read (default: 20000)")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder")
     options = parser.parse_args()
@@ -106,11 +106,12 @@ def main():
         for name, random_init in (("pretrained", False), ("the same from random values", True)):
             results[name] = finetune(f"stories:{TASK}:{LABELLED}", f"stories:{TASK}:{HELD_OUT}",
                                      output / ("from-random" if random_init else "classifier"), model=str(model),
-                                     random_init=random_init, epochs=8, progress=False, say=lambda text: None)
+                                     random_init=random_init, epochs=6, progress=False, say=lambda text: None)
         return results
 
-    results = stages.run(f"fine-tuning on {LABELLED} labelled stories: does it end well?", finetuning,
+    results = stages.run(f"fine-tuning on {LABELLED} labelled pairs of passages: which comes first in the story?", finetuning,
                          f"tinyalbert finetune my_table.tsv --model {model} --output {output / 'classifier'}")
+    print("   right answers on new people and new ways of telling:")
     for name, result in results.items():
         print(f"   {name:32s}{result['metrics']['accuracy']:6.1%}")
     for name, accuracy in results["pretrained"]["baselines"].items():

@@ -25,7 +25,7 @@ from .recipes import Recipe, recipe_for
 from .shards import prepare
 
 SETTINGS = "pretrain.json"
-EVALUATION_SEQUENCES = 512
+EVALUATION_TOKENS = 1 << 16                    # held-out tokens an evaluation reads; a quarter more for n-grams
 
 
 def train_tokenizer(sources, vocab_size, output_dir, format=None, **preparation):
@@ -195,9 +195,9 @@ def _batches(folder, config, recipe, seed, ranks):
     if not meta["held_out_documents"]:
         return batch_at, None, meta
     size = max(1, min(32, 4096 // recipe.max_seq_length))
-    count = max(1, EVALUATION_SEQUENCES // size)
-    single, ngrams = (batch_at.full.evaluation_batches(count, size, ngram=n, whole_word=whole)
-                      for n, whole in ((1, False), (3, True)))
+    count = max(4, EVALUATION_TOKENS // (size * recipe.max_seq_length))
+    single = batch_at.full.evaluation_batches(count, size, ngram=1, whole_word=False)
+    ngrams = batch_at.full.evaluation_batches(count // 4, size, ngram=3, whole_word=True)
 
     def evaluate(model, replicas):
         metrics = evaluate_pretraining(model, single, replicas, ranks)

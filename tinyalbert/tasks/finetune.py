@@ -6,6 +6,7 @@
 """
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,9 @@ def _network(folder, names, random_init, dropout, seed):
         config = changed(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     if random_init:
         return AlbertForSequenceClassification(config, seed=seed)
-    return AlbertForSequenceClassification.from_pretrained(folder, config=config, seed=seed)
+    with warnings.catch_warnings():              # that the classifier starts random is the point
+        warnings.simplefilter("ignore", UserWarning)
+        return AlbertForSequenceClassification.from_pretrained(folder, config=config, seed=seed)
 
 
 def _read_settings(output):
