@@ -89,7 +89,7 @@ def main():
     def pretraining():
         from tinyalbert.pretraining.pretrain import pretrain
         return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=2e-3, max_seq_length=192,
-                        batch_size=10, early=((16, 400), (64, 600)), warmup=200, say=lambda text: print("  ", text))
+                        batch_size=10, early=((16, 250), (64, 550)), warmup=200, say=lambda text: print("  ", text))
 
     metrics = stages.run("pretraining on masked words and sentence order", pretraining,
                          f"tinyalbert pretrain {data} --preset mini --minutes 30 --output {model}")

@@ -220,7 +220,7 @@ def build_parser():
     p.add_argument("--batch-size", type=int, help="sequences a step")
     p.add_argument("--max-length", type=int, help="tokens a sequence")
     p.add_argument("--early", nargs="*", metavar="LENGTHxSTEPS", help="short sequences at first: they get a small "
-                   "model off the unigram plateau, for example 16x1400; nothing behind it: none (default: the preset's)")
+                   "model off the unigram plateau, as 16x1400; nothing behind it: none (default: the preset's)")
     p.add_argument("--optimizer", choices=("adamw", "lamb"))
     p.add_argument("--lr", type=float, help="peak learning rate")
     p.add_argument("--warmup", type=int, help="steps until the peak, at most a tenth of the run")
