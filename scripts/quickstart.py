@@ -49,7 +49,7 @@ def show_masks(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="quickstart", help="folder to make (default: quickstart)")
-    parser.add_argument("--minutes", type=float, default=3.9, help="of pretraining (default: 3.9)")
+    parser.add_argument("--minutes", type=float, default=4.2, help="of pretraining (default: 4.2)")
     parser.add_argument("--stories", type=int, default=20000, help="how many to read (default: 20000)")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder")
     options = parser.parse_args()
@@ -109,8 +109,8 @@ def main():
                                      random_init=random_init, epochs=6, progress=False, say=lambda text: None)
         return results
 
-    results = stages.run(f"fine-tuning on {LABELLED} labelled pairs of passages: which comes first in the story?", finetuning,
-                         f"tinyalbert finetune my_table.tsv --model {model} --output {output / 'classifier'}")
+    results = stages.run(f"fine-tuning on {LABELLED} labelled pairs of passages: which comes first in the story?",
+                         finetuning, f"tinyalbert finetune my_table.tsv --model {model} --output {output / 'classifier'}")
     print("   right answers on new people and new ways of telling:")
     for name, result in results.items():
         print(f"   {name:32s}{result['metrics']['accuracy']:6.1%}")

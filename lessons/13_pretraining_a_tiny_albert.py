@@ -1,0 +1,232 @@
+# %% [markdown]
+# # 13 · Pretraining a tiny ALBERT
+# **Needs** 05 (cross-entropy), 09 (the encoder), 11 (masks and order), 12 (optimisers) · **Builds** the two heads and the
+# training loop · **Paper** Lan et al. 2020, §3.1, §4.1 · **Runs in** about 40 seconds
+#
+# Everything is there: text, covered words, the encoder, the steps. What is missing are the two *heads*, the small parts that
+# turn hidden vectors into answers, and the loop. And an answer to the question that every trainer of a small ALBERT asks:
+# why does the loss stop falling at 6.6 (or 5.6, or 7.1) and stay there?
+# %%
+import tempfile
+
+import numpy as np
+from _check import exercise, figure, finish, predict, pyplot, same, show
+
+from tinyalbert import (
+    AlbertConfig,
+    AlbertForMaskedLM,
+    AlbertForPreTraining,
+    AlbertTokenizer,
+    Trainer,
+    backward,
+    heads,
+    ops,
+)
+from tinyalbert.optim import AdamW
+from tinyalbert.pretraining.batches import PretrainingData
+from tinyalbert.pretraining.shards import prepare
+from tinyalbert.pretraining.stories import documents
+from tinyalbert.training import evaluate_pretraining
+
+NEEDS = ["05", "09", "11", "12"]
+TEACHES = ["AlbertForPreTraining", "AlbertForMaskedLM", "Trainer", "heads.MaskedLMHead", "heads.SentenceOrderHead"]
+rng = np.random.default_rng(13)
+
+# %%
+folder = tempfile.TemporaryDirectory()
+tokenizer = AlbertTokenizer.train([s for d in documents(2500) for s in d], 1000)
+meta = prepare(["stories:2500"], tokenizer, f"{folder.name}/data", workers=1, progress=False)
+data = {T: PretrainingData(f"{folder.name}/data", max_seq_length=T, ngram=1, whole_word=False) for T in (16, 64)}
+print(f"{meta['documents']:,} stories, {meta['tokens']:,} pieces, {meta['held_out_documents']} stories held out")
+
+# %% [markdown]
+# ## Build it: the masked-word head
+# A hidden vector of H numbers is brought down to E numbers, bent and normalised, and then compared with *every row of the word
+# table*: the inner product is that word's score. The table is the same one that looked the words up (lesson 07), so it is
+# used twice and learns from both ends.
+# %%
+config = AlbertConfig(vocab_size=len(tokenizer), embedding_size=24, hidden_size=32, num_hidden_layers=2,
+                      num_attention_heads=2, intermediate_size=64)
+model = AlbertForPreTraining(config, seed=1).astype(np.float64)
+state = model.state_dict()
+
+
+def layer_norm(x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+
+
+def masked_word_scores(hidden, state):
+    """(M, H) -> (M, V)."""
+    z = hidden @ state["predictions.dense.weight"].T + state["predictions.dense.bias"]                  # (M, E)
+    z = layer_norm(ops.gelu.raw(z)[0])
+    return z @ state["albert.embeddings.word_embeddings.weight"].T + state["predictions.bias"]          # (M, V)
+
+
+batch = data[16].batch(0, 4)
+out = model(**batch)
+hidden = out.last_hidden_state.numpy()
+same(masked_word_scores(hidden.reshape(-1, 32), state), out.prediction_logits.numpy().reshape(-1, len(tokenizer)),
+     "scores of all words at all places")
+
+# %% [markdown]
+# Only about 15 % of the places have a question. The loss needs scores there and nowhere else, and that is the
+# largest product of the whole step: computing the rest would be work for nothing.
+# %%
+@exercise(reference=lambda labels: np.flatnonzero(labels.reshape(-1) != -100),
+          trials=[(np.where(rng.random((3, 7)) < 0.3, 5, -100),), (np.where(rng.random((2, 9)) < 0.5, 0, -100),)],
+          hint="labels are -100 where there is no question; lay the sequences one behind the other with reshape(-1)")
+def labelled_places(labels):
+    """labels (B, T) -> the numbers of the places with a question, counted through the whole batch."""
+    ...
+
+
+places = labelled_places(batch["labels"])
+targets = batch["labels"].reshape(-1)[places]
+
+
+def cross_entropy(scores, targets):
+    logp = scores - scores.max(-1, keepdims=True)
+    logp -= np.log(np.exp(logp).sum(-1, keepdims=True))
+    return -logp[np.arange(len(targets)), targets].mean()
+
+
+word_loss = cross_entropy(masked_word_scores(hidden.reshape(-1, 32)[places], state), targets)
+same(word_loss, out.losses["mlm"].numpy(), "loss on the covered words")
+
+# %% [markdown]
+# ## The sentence-order head
+# The vector of `[CLS]`, through the pooler (lesson 09), and one linear map to two scores: 0 in order, 1 swapped. The whole
+# loss is the sum of the two.
+# %%
+pooled = np.tanh(hidden[:, 0] @ state["albert.pooler.weight"].T + state["albert.pooler.bias"])
+order = pooled @ state["sop_classifier.classifier.weight"].T + state["sop_classifier.classifier.bias"]
+same(order, out.sop_logits.numpy(), "sentence-order scores")
+same(word_loss + cross_entropy(order, batch["sentence_order_label"]), out.loss.numpy(), "the whole loss")
+
+# %% [markdown]
+# The gradient of the word table has two parts: from looking up (bottom) and from scoring (top). Take the scoring away and
+# see what is left.
+# %%
+gradients = backward(model(**batch).loss)
+table = model.albert.embeddings.word_embeddings.weight
+whole = gradients[table]
+seen = np.unique(batch["input_ids"])
+unseen = np.setdiff1d(np.arange(len(tokenizer)), seen)
+print(f"words that the batch shows: {len(seen)}; gradient of all the others: {np.abs(whole[unseen]).max():.1e}, not 0: "
+      "every word is a wrong answer somewhere")
+assert np.abs(whole[unseen]).max() > 0
+
+
+# %%
+@exercise(reference=lambda losses, counts: float(np.dot(losses, counts) / np.sum(counts)),
+          trials=[(np.array([2.0, 4.0]), np.array([10, 30])), (np.array([1.0, 5.0, 3.0]), np.array([1, 1, 8]))],
+          hint="each part's mean counts as often as it has targets")
+def combined_mean(losses, counts):
+    """Means over parts of a batch, and how many targets each part has -> the mean over the whole batch."""
+    ...
+
+
+half = [{k: v[i:i + 2] for k, v in batch.items()} for i in (0, 2)]
+parts = [model(**h).losses["mlm"].item() for h in half]
+counts = [model.loss_counts(**h)["mlm"] for h in half]
+same(combined_mean(np.array(parts), np.array(counts)), word_loss, "two half batches, put together")
+
+# %% [markdown]
+# That is how the library cuts a batch over threads, machines and accumulation steps and still computes the loss of the whole.
+#
+# ## The loop
+# Draw a batch; forward; backward; clip the gradient's length; step. `Trainer.step` is these lines with threads around them.
+# %%
+def train(length, steps, beta2=0.98, first=(), seed=3):
+    """Held-out word loss during a run; `first` = (length, steps) of shorter sequences at the start."""
+    small = AlbertConfig.preset("tiny", vocab_size=len(tokenizer), embedding_size=64, initializer_range=0.03)
+    network = AlbertForPreTraining(small, seed=seed)
+    optimizer = AdamW(list(network.named_parameters()), 3e-3, betas=(0.9, beta2))
+    trainer = Trainer(network, optimizer, total_steps=steps, warmup=50, threads=2)
+    held_out = data[64].evaluation_batches(4, 32)
+    curve = []
+    for step in range(steps):
+        T = first[0] if first and step < first[1] else length
+        trainer.step(data[T].batch(step, 1024 // T))
+        if step % 50 == 49:
+            curve.append((step + 1, evaluate_pretraining(network, held_out, trainer.replicas)["mlm_loss"]))
+    return np.array(curve)
+
+
+p = predict("Three runs of 600 steps: sequences of 64 tokens; the same with beta2 = 0.999; and 16 tokens for the first 300 steps. "
+            "Which has the lowest held-out loss at 64 tokens in the end? (1, 2 or 3)", guess=None)
+runs = {"64 tokens": train(64, 600), "64 tokens, beta2 = 0.999": train(64, 600, beta2=0.999),
+        "16 tokens, then 64": train(64, 600, first=(16, 300))}
+final = {name: curve[-1, 1] for name, curve in runs.items()}
+p.reveal(1 + int(np.argmin(list(final.values()))))
+for name, value in final.items():
+    print(f"   {name:28s}{value:.2f}")
+
+# %%
+unigram = meta["unigram_entropy"]
+plt = pyplot()
+fig, ax = plt.subplots(figsize=(6.8, 3.8))
+for (name, curve), style in zip(runs.items(), (("0.5", "-"), ("0.6", ":"), ("0.0", "-"))):
+    ax.plot(curve[:, 0], curve[:, 1], style[1], color=style[0])
+    ax.text(610, curve[-1, 1], name, color=style[0], va="center", fontsize=8)
+ax.axhline(np.log(len(tokenizer)), color="0.3", lw=0.8, ls="--")
+ax.text(50, np.log(len(tokenizer)) + 0.02, "log V: all words equally likely", fontsize=8)
+ax.axhline(unigram, color="0.3", lw=0.8, ls="--")
+ax.text(50, unigram + 0.02, "unigram entropy: frequencies, no context", fontsize=8)
+ax.set(xlabel="step (1,024 tokens each)", ylabel="held-out loss on covered words", xlim=(0, 780),
+       title="The plateau is the unigram entropy; short sequences first are a way below it")
+figure(fig, "the_plateau")
+assert min(final.values()) < unigram
+
+# %% [markdown]
+# ## Why there is a plateau
+# The frequencies of words can be learned without looking at anything: the output bias alone does it, and it takes some fifty
+# steps. To go below, a word's neighbours must be found. At the start attention is an even mean over the whole
+# sequence (all scores are near 0), in which a neighbour has a share of 1/T. With T = 16 that is enough to be noticed; with T = 64 it
+# takes many times longer. What is learned on short sequences stays useful on long ones.
+#
+# The second trap is the optimiser. Without bias correction (lesson 12) and with beta2 = 0.999 the first few hundred steps are up to
+# three times longer than meant, and a layer that is used at every depth can learn to give every token the same vector. From
+# there no gradient leads back.
+# %%
+@exercise(reference=lambda beta1, beta2, step: float((1 - beta1**step) / np.sqrt(1 - beta2**step)),
+          trials=[(0.9, 0.999, 1), (0.9, 0.999, 50), (0.9, 0.98, 50)],
+          hint="without correction m is (1 - beta1^t) and v is (1 - beta2^t) of what it should be; the step is m / sqrt(v)")
+def early_step_size(beta1, beta2, step):
+    """By how much Adam's step number `step` is too long (or short) without bias correction, the gradient being constant."""
+    ...
+
+
+steps = np.arange(1, 1001)
+fig, ax = plt.subplots()
+for beta2, color in ((0.999, "0.6"), (0.98, "0.0")):
+    ax.semilogx(steps, [early_step_size(0.9, beta2, int(t)) for t in steps], color=color)
+    ax.text(120, early_step_size(0.9, beta2, 120) + 0.1, f"beta2 = {beta2}", color=color)
+ax.axhline(1, color="0.3", lw=0.8, ls=":")
+ax.set(xlabel="step", ylabel="length of the step, 1 = as meant",
+       title="Without bias correction the early steps are too long; a smaller beta2 ends that soon")
+figure(fig, "too_long_at_first")
+
+# %% [markdown]
+# ## Words alone
+# `AlbertForMaskedLM` is the same without the second task; a pretrained folder opens as either.
+# %%
+words_only = AlbertForMaskedLM(config, seed=1).astype(np.float64)
+words_only.load_state_dict({k: v for k, v in state.items() if k in words_only.state_dict()})
+same(words_only(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=batch["labels"]).loss.numpy(),
+     word_loss, "AlbertForMaskedLM, same weights")
+folder.cleanup()
+
+# %% [markdown]
+# ## In the library
+# %%
+show(heads.MaskedLMHead)
+show(Trainer.step)
+
+# %% [markdown]
+# **What to keep.** Covered words are scored against the word table, only where there is a question; order is judged from `[CLS]`; the
+# losses add. A flat loss at the unigram entropy means that the context is not used yet. Next: 14, what a pretrained model is
+# good for.
+# %%
+finish()
