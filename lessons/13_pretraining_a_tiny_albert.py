@@ -154,12 +154,12 @@ def train(length, steps, beta2=0.98, first=(), seed=3):
     return np.array(curve)
 
 
-p = predict("Three runs of 600 steps: sequences of 64 tokens; the same with beta2 = 0.999; and 16 tokens for the first 300 steps. "
-            "Which has the lowest held-out loss at 64 tokens in the end? (1, 2 or 3)", guess=None)
-runs = {"64 tokens": train(64, 600), "64 tokens, beta2 = 0.999": train(64, 600, beta2=0.999),
-        "16 tokens, then 64": train(64, 600, first=(16, 300))}
+p = predict("Three runs of 600 steps: as the library does it (beta2 = 0.98); with Adam's usual beta2 = 0.999; and with 16 tokens "
+            "a sequence for the first 300 steps. Which has the HIGHEST held-out loss in the end? (1, 2 or 3)", guess=None)
+runs = {"beta2 = 0.98": train(64, 600), "beta2 = 0.999": train(64, 600, beta2=0.999),
+        "16 tokens at first": train(64, 600, first=(16, 300))}
 final = {name: curve[-1, 1] for name, curve in runs.items()}
-p.reveal(1 + int(np.argmin(list(final.values()))))
+p.reveal(1 + int(np.argmax(list(final.values()))))
 for name, value in final.items():
     print(f"   {name:28s}{value:.2f}")
 
@@ -169,22 +169,23 @@ plt = pyplot()
 fig, ax = plt.subplots(figsize=(6.8, 3.8))
 for (name, curve), style in zip(runs.items(), (("0.5", "-"), ("0.6", ":"), ("0.0", "-"))):
     ax.plot(curve[:, 0], curve[:, 1], style[1], color=style[0])
-    ax.text(610, curve[-1, 1], name, color=style[0], va="center", fontsize=8)
+    ax.text(610, curve[-1, 1] + (0.06 if name.startswith("16") else 0), name, color=style[0], va="center", fontsize=8)
 ax.axhline(np.log(len(tokenizer)), color="0.3", lw=0.8, ls="--")
 ax.text(50, np.log(len(tokenizer)) + 0.02, "log V: all words equally likely", fontsize=8)
 ax.axhline(unigram, color="0.3", lw=0.8, ls="--")
 ax.text(50, unigram + 0.02, "unigram entropy: frequencies, no context", fontsize=8)
 ax.set(xlabel="step (1,024 tokens each)", ylabel="held-out loss on covered words", xlim=(0, 780),
-       title="The plateau is the unigram entropy; short sequences first are a way below it")
+       title="The plateau is the unigram entropy; with beta2 = 0.999 a run stays on it longer")
 figure(fig, "the_plateau")
-assert min(final.values()) < unigram
+assert final["beta2 = 0.98"] < unigram - 0.2 and final["beta2 = 0.98"] < final["beta2 = 0.999"]
 
 # %% [markdown]
 # ## Why there is a plateau
 # The frequencies of words can be learned without looking at anything: the output bias alone does it, and it takes some fifty
 # steps. To go below, a word's neighbours must be found. At the start attention is an even mean over the whole
-# sequence (all scores are near 0), in which a neighbour has a share of 1/T. With T = 16 that is enough to be noticed; with T = 64 it
-# takes many times longer. What is learned on short sequences stays useful on long ones.
+# sequence (all scores are near 0), in which a neighbour has a share of 1/T. The longer the sequence, the less a neighbour is
+# noticed. These stories are so regular that it matters little; on real text it decides, and the library's recipes begin with
+# 16 tokens (`pretraining/recipes.py`; the README shows the curves). What is learned on short sequences stays useful on long ones.
 #
 # The second trap is the optimiser. Without bias correction (lesson 12) and with beta2 = 0.999 the first few hundred steps are up to
 # three times longer than meant, and a layer that is used at every depth can learn to give every token the same vector. From
