@@ -110,7 +110,8 @@ def main():
         return results
 
     results = stages.run(f"fine-tuning on {LABELLED} labelled pairs of passages: which comes first in the story?",
-                         finetuning, f"tinyalbert finetune my_table.tsv --model {model} --output {output / 'classifier'}")
+                         finetuning,
+                         f"tinyalbert finetune my_table.tsv --model {model} --output {output / 'classifier'}")
     print("   right answers on new people and new ways of telling:")
     for name, result in results.items():
         print(f"   {name:32s}{result['metrics']['accuracy']:6.1%}")

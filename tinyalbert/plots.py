@@ -88,12 +88,7 @@ def _draw_losses(ax, lines, name, start):
     held_steps, held = _series(lines["eval"], name)
     if len(held):
         ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out")
-    levels = {"log V: every piece equally likely": math.log(start["vocab_size"]) if start.get("vocab_size") else None,
-              "unigram entropy: frequencies, no context": start.get("unigram_entropy")}
-    for (text, level), dash in zip(levels.items(), ("--", ":")):
-        if level is not None:
-            ax.axhline(level, color=MIDDLE, ls=dash, lw=1.3)
-            _label_level(ax, level, f"{text} ({level:.2f})")
+    _draw_levels(ax, start)
     low, high = ax.get_ylim()
     ax.set_ylim(low - 0.12 * (high - low), high)           # room for labels under the lowest line
     ax.set_ylabel("masked-word loss (nats)" if name == "mlm_loss" else "loss")
@@ -101,6 +96,16 @@ def _draw_losses(ax, lines, name, start):
     which = ("Held-out" if len(held) else "Training") + (" masked-word loss" if name == "mlm_loss" else " loss")
     ax.set_title(f"{which} {_from_to(curve)}{_against(curve, start.get('unigram_entropy'))}", fontsize=11)
     ax.legend(frameon=False, fontsize=8, loc="center right")
+
+
+def _draw_levels(ax, start):
+    """The two reference lines of pretraining, where the log's first line knows them."""
+    levels = {"log V: every piece equally likely": math.log(start["vocab_size"]) if start.get("vocab_size") else None,
+              "unigram entropy: frequencies, no context": start.get("unigram_entropy")}
+    for (text, level), dash in zip(levels.items(), ("--", ":")):
+        if level is not None:
+            ax.axhline(level, color=MIDDLE, ls=dash, lw=1.3)
+            _label_level(ax, level, f"{text} ({level:.2f})")
 
 
 def _label_level(ax, level, text):
@@ -153,7 +158,8 @@ def _draw_right_answers(ax, evaluations, name, words, chance):
 
 
 def plot_comparison(logs, path, metric="mlm_loss", x="step"):
-    """One line for each run of {label: log}, of a held-out metric against "step" or "minutes"."""
+    """One line for each run of {label: log}, of a held-out metric against "step" or "minutes"; a loss with log V and
+    the unigram entropy of the first run."""
     figure = _figure(7.5, 4.6)
     ax, ends = figure.subplots(), {}
     dashes = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
@@ -164,6 +170,8 @@ def plot_comparison(logs, path, metric="mlm_loss", x="step"):
         ax.plot(steps / 60 if x == "minutes" else steps, values, color=str(0.5 * (number % 2)), lw=1.8,
                 ls=dashes[number % len(dashes)], label=f"{label} ({values[-1]:.2f})")
         ends[label] = values[-1]
+    if metric == "mlm_loss":
+        _draw_levels(ax, (read_log(next(iter(logs.values())))["start"] or [{}])[0])
     best = (min if metric.endswith("loss") else max)(ends, key=ends.get)
     words = metric.replace("mlm", "masked-word").replace("sop", "sentence-order").replace("_", " ")
     ax.set_title(f"Best held-out {words} at the end: {best}, {ends[best]:.2f}", fontsize=11)
