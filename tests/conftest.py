@@ -14,6 +14,25 @@ settings.register_profile("deep", max_examples=400, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--backend", choices=("numpy", "fakecupy", "hostcupy"), default="numpy", help=(
+        "where the ops compute: NumPy; fakecupy, a strict stand-in for CuPy; hostcupy, the real CuPy on the CPU. On the "
+        "last two every op of the suite runs on the device, forward and backward, and test_devices.py trains there; "
+        "what is no computation (files, tokens, text) does not differ"))
+
+
+def pytest_configure(config):
+    backend = config.getoption("--backend")
+    if backend != "numpy":
+        if backend == "fakecupy":
+            import fakecupy as device
+        else:
+            from hostcupy import hostcupy as device
+        device.install()
+        import on_device
+        on_device.move_ops()
+
+
 @pytest.fixture
 def data_dir():
     """The folder of real data sets that TINYALBERT_DATA names; the test is skipped without it."""

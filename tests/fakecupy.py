@@ -1,0 +1,298 @@
+"""A strict stand-in for CuPy on NumPy: what would fail, or wait, on a GPU does so, or is counted, here.
+
+`install()` puts it into sys.modules as `cupy`.  Its arrays never turn into NumPy arrays by themselves and never
+mix with them; only names and keyword arguments that CuPy has exist (cupy_api.json, recorded from CuPy 14.2);
+reductions and a[0] give 0-d arrays; indices that are too large wrap; writing twice to one place is refused.
+`counts` has the calls that would launch a kernel (h2d, d2h: copies; sync: waits for the device).  Stricter than CuPy:
+np.exp(device array) and iteration raise, and what `broadcast_to` returns can't be written to.
+"""
+
+import json
+import math
+import operator
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+
+API = json.loads((Path(__file__).parent / "cupy_api.json").read_text(encoding="utf-8"))
+SCALARS = (bool, int, float, complex, np.generic)
+counts = {"launch": 0, "h2d": 0, "d2h": 0, "sync": 0, "wide": 0}       # wide: arrays of float64, scalars left out
+
+
+def reset_counts():
+    counts.update(dict.fromkeys(counts, 0))
+
+
+def _count(name, n=1):
+    counts[name] += n
+
+
+class FakeArray:
+    """A device array: a NumPy array that only this file may touch."""
+
+    __slots__ = ("_a",)
+    __module__ = "cupy"
+    __hash__ = None
+    __array_ufunc__ = None                       # NumPy scalars on the left defer to our operators, np.exp(x) raises
+
+    def __init__(self, *_, **__):
+        raise TypeError("make device arrays with cupy.asarray")
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "
+                        "array explicitly.")
+
+    def __array_function__(self, func, types, args, kwargs):
+        raise TypeError(f"numpy.{func.__name__} was called on a device array: use xp")
+
+    def get(self):
+        _count("d2h")
+        _count("sync")
+        return self._a.copy()
+
+    def item(self):
+        return self.get().item()
+
+    def tolist(self):
+        return self.get().tolist()
+
+    def __bool__(self):
+        return bool(self.get())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __len__(self):
+        return len(self._a)
+
+    def __iter__(self):
+        raise TypeError("iterating over a device array launches a kernel for each element: slice it, or .get() it once")
+
+    def __repr__(self):
+        return f"device {self.get()!r}"
+
+    def __getitem__(self, key):
+        key, gathers = _index(key, self._a.shape)
+        _count("launch", gathers)
+        _count("sync", gathers and _has_mask(key))             # the result's shape must come back to the host
+        return wrap(np.asarray(self._a[key]))
+
+    def __setitem__(self, key, value):
+        key, scatters = _index(key, self._a.shape)
+        _count("launch")
+        if scatters and not _has_mask(key) and np.ndim(unwrap(value)):
+            places = np.arange(self._a.size).reshape(self._a.shape)[key]
+            if np.unique(places).size != places.size:
+                raise ValueError("a[ids] = values with repeated ids: which value wins is undefined on a device")
+        self._a[key] = unwrap(value)
+
+
+for _name in ("shape", "dtype", "ndim", "size", "nbytes", "strides", "itemsize", "flags"):
+    setattr(FakeArray, _name, property(lambda self, name=_name: getattr(self._a, name)))
+FakeArray.T = property(lambda self: wrap(self._a.T))
+FakeArray.mT = property(lambda self: wrap(self._a.swapaxes(-1, -2)))
+
+
+def wrap(value):
+    """NumPy's arrays, also inside tuples and lists, as device arrays."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(wrap, value))
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return value
+    result = object.__new__(FakeArray)
+    result._a = np.asarray(value)
+    _count("wide", result._a.dtype == np.float64 and result._a.size > 16)
+    return result
+
+
+def unwrap(value):
+    """Device arrays as NumPy's; a NumPy array among them is the mistake this file is for."""
+    if isinstance(value, FakeArray):
+        return value._a
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array met device arrays")
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(unwrap, value))
+    return value
+
+
+def _has_mask(key):
+    return any(isinstance(k, np.ndarray) and k.dtype == bool for k in (key if isinstance(key, tuple) else (key,)))
+
+
+def _index(key, shape):
+    """(key for NumPy, whether it gathers): CuPy copies host index arrays up and wraps what is out of bounds."""
+    parts, gathers, axis = [], False, 0
+    keys = key if isinstance(key, tuple) else (key,)
+    named = sum(k is not None and k is not Ellipsis for k in keys)
+    for k in keys:
+        if isinstance(k, (list, np.ndarray)):
+            k = np.asarray(k)
+            _count("h2d", k.ndim > 0)
+        k = k._a if isinstance(k, FakeArray) else k
+        if k is Ellipsis:
+            axis += len(shape) - named
+        elif isinstance(k, np.ndarray):
+            gathers = True
+            axis += max(1, k.ndim) if k.dtype == bool else 1
+            if k.dtype != bool and shape[axis - 1]:
+                k = k % shape[axis - 1]
+        elif k is not None:
+            axis += 1
+        parts.append(k)
+    return (tuple(parts) if isinstance(key, tuple) else parts[0]), gathers
+
+
+# --- operators and methods --------------------------------------------------------------------------------
+
+def _operator(f, swapped=False):
+    def apply(self, other):
+        if not isinstance(other, (*SCALARS, FakeArray, np.ndarray)):
+            return NotImplemented
+        _count("launch")
+        a, b = self._a, unwrap(other)
+        return wrap(f(b, a) if swapped else f(a, b))
+    return apply
+
+
+def _in_place(f):
+    def apply(self, other):
+        _count("launch")
+        f(self._a, unwrap(other))
+        return self
+    return apply
+
+
+def _unary(f):
+    def apply(self):
+        _count("launch")
+        return wrap(f(self._a))
+    return apply
+
+
+for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift".split():
+    _bare = _name.strip("_")
+    setattr(FakeArray, f"__{_bare}__", _operator(getattr(operator, _name)))
+    setattr(FakeArray, f"__r{_bare}__", _operator(getattr(operator, _name), swapped=True))
+    if _name != "matmul":                        # CuPy has no a @= b
+        setattr(FakeArray, f"__i{_bare}__", _in_place(getattr(operator, f"i{_bare}")))
+for _name in "lt le gt ge eq ne".split():
+    setattr(FakeArray, f"__{_name}__", _operator(getattr(operator, _name)))
+for _name in "neg pos abs invert".split():
+    setattr(FakeArray, f"__{_name}__", _unary(getattr(operator, _name)))
+
+VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "view", "ravel", "broadcast_to", "expand_dims", "moveaxis", "split",
+         "asarray", "empty", "empty_like"}
+WAITS = {"unique", "nonzero", "flatnonzero", "argwhere", "array_equal", "bincount", "repeat"}
+
+
+def _refuse_keywords(name, given, allowed):
+    unknown = sorted(set(given) - set(allowed))
+    if unknown and "**" not in allowed:
+        raise TypeError(f"cupy.{name}() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(allowed)}")
+
+
+def _method(name, allowed):
+    def call(self, *args, **keywords):
+        _refuse_keywords(f"ndarray.{name}", keywords, allowed)
+        _count("launch", name not in VIEWS)
+        _count("sync", name in WAITS)
+        return wrap(getattr(self._a, name)(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()}))
+    return call
+
+
+for _name, _allowed in API["methods"].items():
+    setattr(FakeArray, _name, _method(_name, _allowed))
+
+
+# --- the namespace ----------------------------------------------------------------------------------------
+
+class Ufunc:
+    """An elementwise function: device arrays and scalars only, and no where=, order=, subok=."""
+
+    def __init__(self, name):
+        self.name, self.f = name, getattr(np, name)
+
+    def __call__(self, *args, **keywords):
+        _refuse_keywords(self.name, keywords, ("out", "dtype", "casting"))
+        if not any(isinstance(a, FakeArray) for a in args):
+            raise TypeError(f"Unsupported type {type(args[0])} for cupy.{self.name}: no argument is a device array")
+        _count("launch")
+        result = self.f(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()})
+        return keywords.get("out") if "out" in keywords else wrap(result)
+
+    def at(self, a, ids, values):
+        types_of = {"add": "int32 int64 uint32 uint64 float16 float32 float64", "subtract": "int32 uint32",
+                    "maximum": "int32 int64 uint32 uint64 float32 float64"}
+        if a.dtype.name not in types_of.get(self.name, types_of["maximum"] if self.name == "minimum" else "").split():
+            raise TypeError(f"cupy.{self.name}.at does not support {a.dtype}")
+        _count("launch")
+        self.f.at(a._a, _index(ids, a.shape)[0], unwrap(values))
+
+
+MAKES = {"array", "asarray", "zeros", "ones", "empty", "full", "arange", "linspace", "eye", "result_type"}   # from host values
+
+
+def _function(name):
+    def call(*args, **keywords):
+        _refuse_keywords(name, keywords, API["functions"][name])
+        keywords.pop("blocking", None)
+        if name in ("array", "asarray"):
+            value = args[0]
+            if isinstance(value, FakeArray):
+                return value if name == "asarray" and not (args[1:] or keywords) else wrap(np.array(value._a, *args[1:], **keywords))
+            if not isinstance(value, np.ndarray) and isinstance(value, (list, tuple)):
+                value = unwrap(value)
+            _count("h2d")
+            return wrap(np.array(value, *args[1:], **keywords))            # a copy: no aliasing of host memory
+        if name not in MAKES and not any(isinstance(a, (FakeArray, list, tuple)) for a in args):
+            raise TypeError(f"cupy.{name} was called on {type(args[0])}: it would silently compute with NumPy")
+        _count("launch", name not in VIEWS)
+        _count("sync", name in WAITS)
+        return wrap(getattr(np, name)(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()}))
+    return call
+
+
+def asnumpy(a):
+    return a.get() if isinstance(a, FakeArray) else np.asarray(a)
+
+
+def erf(x):
+    _count("launch")
+    return wrap(np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype(x.dtype))
+
+
+def _lookup(name):
+    """The attribute `name` of the module `cupy`: only what the recorded CuPy has."""
+    kind = API["functions"].get(name)
+    if kind is None:
+        raise AttributeError(f"module 'cupy' has no attribute {name!r}, or it is not in cupy_api.json")
+    if isinstance(getattr(np, name, None), type) or kind == "value":
+        return getattr(np, name)
+    value = Ufunc(name) if kind == "ufunc" else _function(name)
+    setattr(cupy, name, value)
+    return value
+
+
+cupy = types.ModuleType("cupy", __doc__)
+vars(cupy).update(
+    __version__="fake", __getattr__=_lookup, ndarray=FakeArray, asnumpy=asnumpy,
+    cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1)))
+
+
+def modules():
+    """{name: module}: what `import cupy` and `from cupyx.scipy.special import erf` are to find."""
+    cupyx, scipy, special = (types.ModuleType(n) for n in ("cupyx", "cupyx.scipy", "cupyx.scipy.special"))
+    cupyx.scipy, scipy.special, special.erf = scipy, special, erf
+    return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy, "cupyx.scipy.special": special}
+
+
+def install():
+    """Let the package see this as CuPy for the rest of the process."""
+    sys.modules.update(modules())
+    return cupy

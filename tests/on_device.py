@@ -1,0 +1,41 @@
+"""The suite on another device: every op moves its arrays to `cupy`, runs there, and brings the results back.
+
+So each test of an op, a module or a model computes on the device without knowing of it, gradients included.
+Models, optimisers and training that live on the device throughout are in test_devices.py.
+"""
+
+import functools
+import sys
+
+import numpy as np
+
+from tinyalbert import ops
+from tinyalbert.tensor import KERNELS, OPS, call_vjp
+
+
+def up(a):
+    return sys.modules["cupy"].asarray(a) if isinstance(a, (np.ndarray, np.generic)) else a
+
+
+def down(a):
+    return a.get() if isinstance(a, sys.modules["cupy"].ndarray) else a
+
+
+def moved(raw):
+    """The op `raw` for NumPy arrays, computed on the device; arrays that are there already stay."""
+    @functools.wraps(raw)
+    def run(*args, **static):
+        if any(isinstance(a, sys.modules["cupy"].ndarray) for a in args):
+            return raw(*args, **static)
+        out, device_vjp = raw(*map(up, args), **static)
+
+        def vjp(g, needs=None):
+            return tuple(map(down, device_vjp(up(g)) if needs is None else call_vjp(device_vjp, up(g), needs)))
+        return down(out), vjp
+    return run
+
+
+def move_ops():
+    """Run every op on the device, the plain definition as well as what stands in for NumPy's fused version."""
+    for name, raw in list(OPS.items()):
+        OPS[name] = getattr(ops, name).raw = KERNELS[name, "numpy"] = moved(raw)
