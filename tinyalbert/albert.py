@@ -10,7 +10,7 @@ import numpy as np
 
 from . import ops
 from .attention import AlbertAttention, padding_bias
-from .backend import UserError, device_of, to_device, xp_of
+from .backend import UserError, device_of, to_device_together, xp_of
 from .config import AlbertConfig
 from .nn import Dropout, Embedding, LayerNorm, Linear, Module
 
@@ -163,10 +163,17 @@ class PreTrainedModel(Module):
         """"cpu" or "gpu"."""
         return device_of(self.parameters()[0].data)
 
-    def _integers(self, array):
-        """An integer input, as an array on the model's device."""
-        return None if array is None else to_device(array if hasattr(array, "dtype") else np.asarray(array),
-                                                    self.device())
+    def _inputs(self, input_ids, attention_mask, token_type_ids, *more):
+        """The integer inputs (or None) as arrays on the model's device, sent in one copy after the ids were checked."""
+        arrays = [a if a is None or hasattr(a, "dtype") else np.asarray(a)
+                  for a in (input_ids, attention_mask, token_type_ids, *more)]
+        if input_ids is not None:
+            if arrays[0].ndim != 2:
+                raise UserError(f"input_ids of shape {arrays[0].shape}; wanted (sequences, tokens)")
+            check_ids("input_ids", arrays[0], self.config.vocab_size)
+        if token_type_ids is not None:
+            check_ids("token_type_ids", arrays[2], self.config.type_vocab_size)
+        return to_device_together(arrays, self.device())
 
 
 class AlbertModel(PreTrainedModel):
@@ -189,17 +196,11 @@ class AlbertModel(PreTrainedModel):
         token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection first.  attentions: the
         weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in training mode with dropout.
         """
-        input_ids, token_type_ids = self._integers(input_ids), self._integers(token_type_ids)
-        if input_ids is not None:
-            if input_ids.ndim != 2:
-                raise UserError(f"input_ids of shape {input_ids.shape}; wanted (sequences, tokens)")
-            check_ids("input_ids", input_ids, self.config.vocab_size)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size)
+        input_ids, attention_mask, token_type_ids = self._inputs(input_ids, attention_mask, token_type_ids)
         embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)        # (B, T, E)
         bias = None
         if attention_mask is not None:
-            bias = padding_bias(self._integers(attention_mask), embedded.dtype)
+            bias = padding_bias(attention_mask, embedded.dtype)
         states, attentions = self.encoder(embedded, bias, rng, output_attentions)
         pooler = getattr(self, "pooler", None)
         return ModelOutput(last_hidden_state=states[-1],

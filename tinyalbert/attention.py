@@ -16,7 +16,7 @@ def padding_bias(attention_mask, dtype):
     xp = xp_of(attention_mask)
     if xp.__name__ == "numpy" and attention_mask.all():        # on a GPU looking would mean waiting
         return None
-    return ((attention_mask[:, None, None, :] == 0) * -10000.0).astype(dtype)
+    return (attention_mask[:, None, None, :] == 0).astype(dtype) * -10000.0
 
 
 def split_heads(x, num_heads):

@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 DEFAULT_DTYPE = np.float32
+PROVEN = set()                                   # the CuPy that passed probe_gpu: the probe waits, once is enough
 
 
 class UserError(ValueError):
@@ -80,10 +81,11 @@ def check_device(device):
     """`device` if it can be used ("cpu" or "gpu"); otherwise a UserError that says what is missing."""
     if device not in ("cpu", "gpu"):
         raise UserError(f"device {device!r} is unknown; wanted 'cpu' or 'gpu'")
-    if device == "gpu":
+    if device == "gpu" and _cupy() not in PROVEN:
         state, seen, fix = probe_gpu()
         if state != "ok":
             raise UserError(f"device 'gpu' can't be used ({state}): {seen}; {fix}")
+        PROVEN.add(_cupy())
     return device
 
 
@@ -102,6 +104,20 @@ def to_device(array, device):
     if device_of(array) == check_device(device):
         return array
     return to_host(array) if device == "cpu" else _cupy().asarray(array)
+
+
+def to_device_together(arrays, device):
+    """Several arrays (or None) on "cpu" or "gpu"; to a GPU they go as one copy, since each copy has its price."""
+    sent = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray)] if check_device(device) == "gpu" else []
+    if not sent:
+        return [a if a is None else to_device(a, device) for a in arrays]
+    pieces = [arrays[i].tobytes() for i in sent]
+    packed = b"".join(piece + bytes(-len(piece) % 8) for piece in pieces)      # each begins at a multiple of 8
+    there, start, result = _cupy().asarray(np.frombuffer(packed, dtype=np.uint8)), 0, list(arrays)
+    for i, piece in zip(sent, pieces):
+        result[i] = there[start:start + len(piece)].view(arrays[i].dtype).reshape(arrays[i].shape)
+        start += len(piece) + -len(piece) % 8
+    return result
 
 
 def scatter_add(table, ids, rows):

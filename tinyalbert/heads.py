@@ -12,7 +12,7 @@ import numpy as np
 
 from . import ops
 from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel, check_ids
-from .backend import DEFAULT_DTYPE, UserError, to_device, to_host
+from .backend import DEFAULT_DTYPE, UserError, to_host
 from .config import AlbertConfig
 from .nn import Dropout, LayerNorm, Linear, Module, Parameter
 
@@ -66,17 +66,22 @@ class HeadModel(PreTrainedModel):
         self.albert = AlbertModel(self.config, seed=None, add_pooling_layer=self.pooled, rng=rng)
         self.build_head(rng, self.config)
 
-    def _masked_lm(self, hidden, labels):
-        """Scores at the labelled positions only, about 15 % of the rows of the largest product: the mean loss.
-
-        hidden (B, T, H), labels (B, T) -> loss ().
-        """
+    def _targets(self, labels):
+        """labels (B, T) -> flat positions (M,) of the targets and their ids (M,), on the host; None without labels."""
+        if labels is None:
+            return None, None
         positions, targets = labelled_positions(labels)
         check_ids("labels", targets, self.config.vocab_size)
-        device = self.device()
-        rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), to_device(positions, device))     # (M, H)
+        return positions, targets
+
+    def _masked_lm(self, hidden, positions, targets):
+        """Scores at the targets only, about 15 % of the rows of the largest product: the mean loss.
+
+        hidden (B, T, H), positions (M,), targets (M,) -> loss ().
+        """
+        rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), positions)                        # (M, H)
         logits = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)               # (M, V)
-        return ops.cross_entropy(logits, to_device(targets, device))
+        return ops.cross_entropy(logits, targets)
 
     def _all_logits(self, hidden):
         return self.predictions(hidden, self.albert.embeddings.word_embeddings.weight)
@@ -95,13 +100,16 @@ class AlbertForPreTraining(HeadModel):
 
         Returns loss, losses, sop_logits (B, 2) and prediction_logits (B, T, V), the last computed when read.
         """
-        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        order = sentence_order_label if self.config.sentence_task != "none" else None
+        *inputs, order, positions, targets = self._inputs(input_ids, attention_mask, token_type_ids, order,
+                                                          *self._targets(labels))
+        out = self.albert(*inputs, rng=rng, **options)
         hidden, losses = out.last_hidden_state, {}
         sop_logits = self.sop_classifier(out.pooler_output, rng)                         # (B, 2)
         if labels is not None:
-            losses["mlm"] = self._masked_lm(hidden, labels)
-        if sentence_order_label is not None and self.config.sentence_task != "none":
-            losses["sop"] = ops.cross_entropy(sop_logits, self._integers(sentence_order_label))
+            losses["mlm"] = self._masked_lm(hidden, positions, targets)
+        if order is not None:
+            losses["sop"] = ops.cross_entropy(sop_logits, order)
         loss = losses["mlm"] + losses["sop"] if len(losses) == 2 else next(iter(losses.values()), None)
         return ModelOutput({"prediction_logits": lambda: self._all_logits(hidden)}, loss=loss, losses=losses,
                            sop_logits=sop_logits, hidden_states=out.hidden_states, attentions=out.attentions,
@@ -127,9 +135,10 @@ class AlbertForMaskedLM(HeadModel):
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """labels (B, T), -100 where there is no target.  Returns loss and logits (B, T, V), computed when read."""
-        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        *inputs, positions, targets = self._inputs(input_ids, attention_mask, token_type_ids, *self._targets(labels))
+        out = self.albert(*inputs, rng=rng, **options)
         hidden = out.last_hidden_state
-        loss = None if labels is None else self._masked_lm(hidden, labels)
+        loss = None if labels is None else self._masked_lm(hidden, positions, targets)
         return ModelOutput({"logits": lambda: self._all_logits(hidden)}, loss=loss,
                            losses={} if loss is None else {"mlm": loss}, last_hidden_state=hidden,
                            hidden_states=out.hidden_states, attentions=out.attentions)
@@ -148,15 +157,16 @@ class _ClassifierModel(HeadModel):
         self.dropout = Dropout(config.classifier_dropout_prob)
         self.classifier = Linear(rng, config.hidden_size, self.outputs or config.num_labels, config.initializer_range)
 
-    def _result(self, out, logits, labels, loss_function=ops.cross_entropy):
+    def _result(self, out, logits, labels, targets, loss_function=ops.cross_entropy):
+        """labels as they were given, targets the same on the model's device."""
         loss = None
         if labels is not None:
-            labels = np.asarray(to_host(labels))
             if loss_function is ops.cross_entropy:
+                labels = np.asarray(to_host(labels))
                 check_ids("labels", labels[labels != IGNORE], logits.shape[-1])
             else:
-                labels = labels.reshape(logits.shape).astype(logits.dtype)
-            loss = loss_function(logits, to_device(labels, self.device()))
+                targets = targets.reshape(logits.shape).astype(logits.dtype)
+            loss = loss_function(logits, targets)
         return ModelOutput(loss=loss, losses={} if loss is None else {"classification": loss}, logits=logits,
                            hidden_states=out.hidden_states, attentions=out.attentions)
 
@@ -174,7 +184,8 @@ class AlbertForSequenceClassification(_ClassifierModel):
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """labels (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  Returns loss and logits (B, num_labels)."""
-        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        *inputs, targets = self._inputs(input_ids, attention_mask, token_type_ids, labels)
+        out = self.albert(*inputs, rng=rng, **options)
         logits = self.classifier(self.dropout(out.pooler_output, rng))
         kind = self.config.problem_type or ("regression" if self.config.num_labels == 1 else
                                             "single_label_classification")
@@ -182,7 +193,7 @@ class AlbertForSequenceClassification(_ClassifierModel):
                   "multi_label_classification": ops.bce_with_logits}
         if kind not in losses:
             raise UserError(f"problem_type {kind!r} is unknown; wanted one of {', '.join(losses)}")
-        return self._result(out, logits, labels, losses[kind])
+        return self._result(out, logits, labels, targets, losses[kind])
 
 
 class AlbertForTokenClassification(_ClassifierModel):
@@ -192,8 +203,9 @@ class AlbertForTokenClassification(_ClassifierModel):
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """labels (B, T).  Returns loss and logits (B, T, num_labels)."""
-        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
-        return self._result(out, self.classifier(self.dropout(out.last_hidden_state, rng)), labels)
+        *inputs, targets = self._inputs(input_ids, attention_mask, token_type_ids, labels)
+        out = self.albert(*inputs, rng=rng, **options)
+        return self._result(out, self.classifier(self.dropout(out.last_hidden_state, rng)), labels, targets)
 
 
 class AlbertForMultipleChoice(_ClassifierModel):
@@ -207,10 +219,11 @@ class AlbertForMultipleChoice(_ClassifierModel):
         if rng is not None:                      # an example is C rows of the flattened batch
             rng = copy.copy(rng)
             rng.first_row *= C
-        flat = [None if a is None else self._integers(a).reshape(B * C, T)
+        flat = [a if a is None else (a if hasattr(a, "dtype") else np.asarray(a)).reshape(B * C, T)
                 for a in (input_ids, attention_mask, token_type_ids)]                    # (B * C, T) each
-        out = self.albert(*flat, rng=rng, **options)
-        return self._result(out, self.classifier(self.dropout(out.pooler_output, rng)).reshape(B, C), labels)
+        *inputs, targets = self._inputs(*flat, labels)
+        out = self.albert(*inputs, rng=rng, **options)
+        return self._result(out, self.classifier(self.dropout(out.pooler_output, rng)).reshape(B, C), labels, targets)
 
 
 class AlbertForQuestionAnswering(HeadModel):
@@ -227,22 +240,23 @@ class AlbertForQuestionAnswering(HeadModel):
 
         Returns loss (the mean of both cross-entropies), start_logits and end_logits (B, T).
         """
-        out = self.albert(input_ids, attention_mask, token_type_ids, rng=rng, **options)
+        inside = (self._inside(p, input_ids) for p in (start_positions, end_positions))
+        *inputs, begin, finish = self._inputs(input_ids, attention_mask, token_type_ids, *inside)
+        out = self.albert(*inputs, rng=rng, **options)
         logits = self.qa_outputs(out.last_hidden_state)                                  # (B, T, 2)
         start, end = logits[:, :, 0], logits[:, :, 1]                                    # (B, T)
         loss, losses = None, {}
-        if start_positions is not None and end_positions is not None:
-            targets = [self._positions(p, start.shape[1]) for p in (start_positions, end_positions)]
-            losses = {"start": ops.cross_entropy(start, targets[0]) * 0.5,
-                      "end": ops.cross_entropy(end, targets[1]) * 0.5}
+        if begin is not None and finish is not None:
+            losses = {"start": ops.cross_entropy(start, begin) * 0.5, "end": ops.cross_entropy(end, finish) * 0.5}
             loss = losses["start"] + losses["end"]
         return ModelOutput(loss=loss, losses=losses, start_logits=start, end_logits=end,
                            hidden_states=out.hidden_states, attentions=out.attentions)
 
-    def _positions(self, positions, T):
-        """Positions on the model's device, -100 where they lie outside the T tokens of the window."""
-        positions = np.asarray(to_host(positions))
-        return to_device(np.where((positions >= 0) & (positions < T), positions, IGNORE), self.device())
+    @staticmethod
+    def _inside(positions, input_ids):
+        """Positions on the host, -100 where they lie outside the window's tokens."""
+        a = np.asarray(-1 if positions is None else to_host(positions))
+        return None if positions is None else np.where((a >= 0) & (a < np.shape(input_ids)[1]), a, IGNORE)
 
     def loss_counts(self, input_ids=None, start_positions=None, end_positions=None, **_):
         """{"start": ..., "end": ...}: positions that lie inside the window."""

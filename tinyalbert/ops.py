@@ -356,7 +356,7 @@ def dropout_mask(shape, p, key, first_row, xp):
 def dropout(x, p, key, first_row=0):
     """Zero a share p of x and scale the rest by 1 / (1 - p), so that the mean stays (Srivastava et al. 2014)."""
     xp = xp_of(x)
-    scaled = dropout_mask(x.shape, p, key, first_row, xp) * xp.asarray(1 / (1 - round(p * 65536) / 65536), x.dtype)
+    scaled = dropout_mask(x.shape, p, key, first_row, xp).astype(x.dtype) * (1 / (1 - round(p * 65536) / 65536))
     return x * scaled, lambda g: (g * scaled, None, None)
 
 

@@ -207,12 +207,21 @@ def freeze(named_parameters, pattern):
 
 
 def clip_by_global_norm(gradients, limit):
-    """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm before."""
+    """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm before.
+
+    On a GPU the norm is an array of one number that stays there: reading it would mean waiting.
+    """
     arrays = [g for g in gradients.values() if g is not None]
-    norm = math.sqrt(float(sum(xp_of(g).vdot(g, g) for g in arrays))) if arrays else 0.0
-    if limit < norm < math.inf:
-        for g in arrays:
-            g *= limit / norm
+    xp = xp_of(*arrays)
+    squares = sum(xp.vdot(g, g) for g in arrays)
+    if xp is np:
+        norm = math.sqrt(float(squares))
+        factor = limit / norm if limit < norm < math.inf else None
+    else:
+        norm = xp.sqrt(squares)
+        factor = limit / xp.maximum(norm, limit) if limit < math.inf else None
+    for g in arrays if factor is not None else ():
+        g *= factor
     return norm
 
 

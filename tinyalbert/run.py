@@ -7,15 +7,17 @@ each evaluation; `last/`, the whole state of the training, from which a run goes
 import contextlib
 import errno
 import json
+import math
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from .backend import UserError
+from .backend import UserError, to_host, xp_of
 from .checkpoint import STATE_FILE, load_state, load_training_state, save_training_state
 
 
@@ -27,11 +29,56 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, after the checkpoint was written; the message says how to resume."""
 
 
+class StepMetrics(Mapping):
+    """The metrics of one step, {"loss", "<term>_loss", "grad_norm", "lr", "tokens"}.
+
+    On a GPU the losses and the norm are fetched when one of them is first read, which waits for the device.
+    """
+
+    def __init__(self, step, terms, numbers, lr, tokens):
+        self.step, self.terms, self.numbers, self._known = step, terms, numbers, {"lr": lr, "tokens": tokens}
+        self.fetched = False
+
+    def __getitem__(self, name):
+        fetch([self])
+        return self._known[name]
+
+    def __iter__(self):
+        return iter(("loss", *(f"{term}_loss" for term in self.terms), "grad_norm", "lr", "tokens"))
+
+    def __len__(self):
+        return len(self.terms) + 4
+
+    def _take(self, numbers):
+        *losses, norm = numbers
+        bad = [f"{name} loss {x}" for name, x in zip(self.terms, losses) if not math.isfinite(x)]
+        bad += [] if math.isfinite(norm) else [f"gradient norm {norm}"]
+        if bad:
+            taken = "The step was not taken" if isinstance(self.numbers, np.ndarray) else "The parameters are lost"
+            raise TrainingDiverged(
+                f"step {self.step} gave {' and '.join(bad)} at learning rate {self._known['lr']:.3g}; wanted finite "
+                f"numbers. {taken}. Try a lower learning rate, a longer warm-up or a smaller clip")
+        self._known |= {"loss": sum(losses), "grad_norm": norm}
+        self._known |= {f"{term}_loss": x for term, x in zip(self.terms, losses)}
+        self.fetched = True
+
+
+def fetch(several):
+    """Bring the numbers of several steps' metrics to the host, in one copy; refuses those that aren't finite."""
+    waiting = [metrics for metrics in several if not metrics.fetched]
+    if waiting:
+        xp = xp_of(waiting[0].numbers)
+        numbers = to_host(xp.concatenate([metrics.numbers for metrics in waiting])).tolist()
+        for metrics in waiting:
+            metrics._take([numbers.pop(0) for _ in range(metrics.numbers.size)])
+
+
 class Run:
     """One call of `train`: its numbers so far, its log, its checkpoints, its progress bar."""
 
     def __init__(self, trainer, evaluate, output_dir, best, log_every, tokenizer, unigram_entropy, progress):
         self.trainer, self.evaluator, self.best_name, self.log_every = trainer, evaluate, best, log_every
+        self.unread = []                         # (metrics, seconds) of the steps that are not in the sums yet
         self.tokenizer, self.unigram_entropy = tokenizer, unigram_entropy
         self.keeps_best = best is not None and evaluate is not None
         self.folder = Path(output_dir) if output_dir is not None else None
@@ -94,21 +141,36 @@ class Run:
     # --- every step --------------------------------------------------------------------------------------
 
     def record(self, metrics):
-        """Add one step's metrics to the sums; every `log_every` steps their means go into the log."""
+        """Add one step's metrics to the sums; every `log_every` steps their means go into the log.
+
+        A GPU is asked for its numbers only when the log, an evaluation or a checkpoint needs them.
+        """
         state, now = self.state, time.perf_counter()
-        elapsed, self.clock = now - self.clock, now
-        for name, value in {**metrics, "elapsed": elapsed}.items():
-            state["sums"][name] = state["sums"].get(name, 0.0) + value
-        state["summed"] += 1
+        self.unread.append((metrics, now - self.clock))
+        self.clock = now
+        if self.bar is not None:
+            self.bar.update()
+        logs = self.trainer.steps_done % self.log_every == 0 or self.trainer.steps_done == self.trainer.total_steps
+        if not (logs or metrics.fetched):
+            return
+        self.read()
         rate = state["sums"]["tokens"] / state["sums"]["elapsed"]
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {state['sums']['loss'] / state['summed']:.3f}, {rate:,.0f} tokens/s", False)
-            self.bar.update()
-        if self.trainer.steps_done % self.log_every == 0 or self.trainer.steps_done == self.trainer.total_steps:
+        if logs:
             means = {k: v / state["summed"] for k, v in state["sums"].items() if k not in ("tokens", "elapsed", "lr")}
             self.log("train", **means, lr=metrics["lr"], tokens=state["sums"]["tokens"], tokens_per_second=rate)
             self.watch_plateau(means.get("mlm_loss"))
             state["sums"], state["summed"] = {}, 0
+
+    def read(self):
+        """Add what was not read yet to the sums, fetched in one copy; a run that diverged stops here."""
+        fetch([metrics for metrics, _ in self.unread])
+        for metrics, elapsed in self.unread:
+            for name, value in {**metrics, "elapsed": elapsed}.items():
+                self.state["sums"][name] = self.state["sums"].get(name, 0.0) + value
+            self.state["summed"] += 1
+        self.unread = []
 
     def watch_plateau(self, mlm_loss):
         """Say once what it means that the masked-word loss has long stood at the unigram entropy."""
@@ -132,6 +194,7 @@ class Run:
         """Evaluate, log, and keep the model if it is the best so far."""
         if self.evaluator is None or self.state["evaluated"] == self.trainer.steps_done:
             return
+        self.read()
         self.metrics, self.state["evaluated"] = self.call_evaluator(), self.trainer.steps_done
         self.log("eval", **self.metrics)
         if self.best_name is None:
@@ -165,6 +228,8 @@ class Run:
         At the end of a run without a best model, the last one is written first: a complete last/ means that
         the model is there.
         """
+        if self.last:
+            self.read()
         if not self.keeps_best and self.trainer.steps_done == self.trainer.total_steps:
             self.save_model()
         if self.last and self.leads:

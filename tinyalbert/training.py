@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from . import ops
-from .backend import UserError, keep_freed_memory, to_device, to_host
+from .backend import UserError, keep_freed_memory, to_device, to_host, xp_of
 from .heads import labelled_positions
 from .nn import DropoutRng
 from .optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay
 from .parallel import GradientSum, Single, Threads, batch_size, split
-from .run import Interrupted, Run, TrainingDiverged, stop_signals
+from .run import Interrupted, Run, StepMetrics, fetch, stop_signals
 from .tensor import backward, no_grad
 
 OPTIMIZERS = {"adamw": AdamW, "lamb": LAMB}
@@ -65,25 +65,27 @@ class Trainer:
         totals, tokens, first_row = self._totals(batch)
         losses = self._accumulate(batch, totals, first_row)
         gradients = self.gradients.reduced(self.ranks)
-        norm = float(clip_by_global_norm(gradients, self.clip))
-        lr = self.lr_at(self.steps_done)
-        self._refuse_non_finite(losses, norm, lr)
+        norm = clip_by_global_norm(gradients, self.clip)
+        lr, xp = self.lr_at(self.steps_done), xp_of(losses)
+        numbers = xp.concatenate([losses, xp.asarray(norm).reshape(1)])
+        metrics = StepMetrics(self.steps_done + 1, list(totals), numbers, lr, tokens)
+        if xp is np:
+            fetch([metrics])                     # refuses before the step; looking at a GPU would mean waiting
         self.optimizer.step(gradients, lr=lr)
         self.steps_done += 1
-        return {"loss": sum(losses.values()), **{f"{name}_loss": x for name, x in losses.items()},
-                "grad_norm": norm, "lr": lr, "tokens": tokens}
+        return metrics
 
     def _accumulate(self, batch, totals, first_row):
-        """Sum the gradients of all parts of the batch in self.gradients; returns {term: mean loss}."""
+        """Sum the gradients of all parts of the batch in self.gradients; returns the mean losses (terms,)."""
         self.gradients.clear()
-        losses = np.zeros(len(totals))
+        losses = 0.0
         for micro_batch, row in split(batch, self.accumulation, first_row):
             parts = split(micro_batch, self.replicas.n, row)
             results = self.replicas.run(functools.partial(self._forward_backward, totals), parts)
             self.gradients.add([gradients for _, gradients in results], self.replicas)
-            losses += sum(part_losses for part_losses, _ in results)
+            losses = losses + sum(part_losses for part_losses, _ in results)
         self.ranks.all_reduce(losses)
-        return dict(zip(totals, losses.tolist()))
+        return losses
 
     def _forward_backward(self, totals, part):
         """This part's share of each mean loss, and the gradients of their sum."""
@@ -93,7 +95,8 @@ class Trainer:
         losses = self.model(**batch, rng=DropoutRng((self.seed, self.steps_done), first_row)).losses
         terms = [losses[name] * share for name, share in shares.items() if share]
         gradients = backward(functools.reduce(ops.add, terms)) if terms else {}
-        return np.array([losses[name].item() * share if share else 0.0 for name, share in shares.items()]), gradients
+        values = [losses[name].data.astype(np.float64) * share for name, share in shares.items()]
+        return xp_of(*values).stack(values), gradients
 
     def _totals(self, batch):
         """({loss term: targets}, tokens) of the global batch, and the global number of this process's first row."""
@@ -108,14 +111,6 @@ class Trainer:
         *totals, tokens = sums[:len(counts) + 1].astype(int).tolist()
         rows = sums[len(counts) + 1:]
         return dict(zip(counts, totals)), tokens, int(rows[:ranks.rank].sum())
-
-    def _refuse_non_finite(self, losses, norm, lr):
-        bad = [f"{name} loss {x}" for name, x in losses.items() if not math.isfinite(x)]
-        bad += [] if math.isfinite(norm) else [f"gradient norm {norm}"]
-        if bad:
-            raise TrainingDiverged(
-                f"step {self.steps_done + 1} gave {' and '.join(bad)} at learning rate {lr:.3g}; wanted finite "
-                "numbers. The step was not taken. Try a lower learning rate, a longer warm-up or a smaller clip")
 
     def lr_at(self, step):
         """The learning rate of step `step`, counted from 0."""
@@ -192,7 +187,7 @@ def plan_steps(trainer, batch_at, seconds, evaluation_seconds, eval_every):
     for step in range(21):
         batch, start = batch_at(step), time.perf_counter()
         totals, _, first_row = trainer._totals(batch)
-        trainer._accumulate(batch, totals, first_row)
+        to_host(trainer._accumulate(batch, totals, first_row))             # waits for a GPU
         times.append(time.perf_counter() - start)
         enough = np.array([float(trainer.ranks.rank == 0 and step >= 3 and sum(times) > 0.03 * seconds)])
         trainer.ranks.all_reduce(enough)         # all processes stop together

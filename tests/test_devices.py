@@ -1,0 +1,310 @@
+"""Training on a device equals training on NumPy, waits for nothing, copies once; mistakes that a GPU punishes are caught.
+
+Runs on the stand-in for CuPy (fakecupy.py), or on what `pytest --backend` chose.
+"""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import fakecupy
+import numpy as np
+import on_device
+import pytest
+from test_training import T, V, batch_at, tiny_config
+
+import tinyalbert
+from tinyalbert import (
+    AlbertForMaskedLM,
+    AlbertForMultipleChoice,
+    AlbertForPreTraining,
+    AlbertForQuestionAnswering,
+    AlbertForSequenceClassification,
+    AlbertForTokenClassification,
+    Trainer,
+    UserError,
+    ops,
+)
+from tinyalbert.backend import scatter_add, to_device, to_device_together, to_host
+from tinyalbert.doctor import gpu_step_difference, report
+from tinyalbert.nn import DropoutRng
+from tinyalbert.run import TrainingDiverged
+from tinyalbert.tensor import Tensor, backward, no_grad
+from tinyalbert.training import evaluate_pretraining, train
+
+PACKAGE = Path(tinyalbert.__file__).parent
+LAUNCHES = {"adamw": 1200, "lamb": 1440}          # ceiling for a step of two layers with dropout; falls with fused kernels
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch, request):
+    """The library that stands for the GPU: (module `cupy`, its counts).  What is on the CPU stays there."""
+    monkeypatch.setattr(on_device, "ACTIVE", False)
+    if request.config.getoption("--backend") == "hostcupy":
+        from hostcupy import hostcupy
+        return sys.modules["cupy"], hostcupy.counts
+    for name, module in fakecupy.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return fakecupy.cupy, fakecupy.counts
+
+
+def counted(counts, work, *args, **keywords):
+    """(what `work` returns, what it launches, copies and waits for)."""
+    before = dict(counts)
+    result = work(*args, **keywords)
+    return result, {name: counts[name] - before[name] for name in before}
+
+
+def close(on_device, on_host, rtol=2e-4, atol=2e-6):
+    assert on_device.dtype == on_host.dtype
+    np.testing.assert_allclose(to_host(on_device), on_host, rtol=rtol, atol=atol)
+
+
+def trainers(**options):
+    """The same run on the device and on NumPy; the clipping bites."""
+    return [Trainer(AlbertForPreTraining(tiny_config(), seed=1).to(name), lr=3e-3, total_steps=9, threads=1, clip=0.5,
+                    **options) for name in ("gpu", "cpu")]
+
+
+# --- the same numbers -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_three_steps_of_pretraining_are_numpys(optimizer, accumulation):
+    gpu, cpu = trainers(optimizer=optimizer, accumulation=accumulation)
+    for step in range(3):
+        got, want = gpu.step(batch_at(step)), cpu.step(batch_at(step))
+        assert got["grad_norm"] > 0.5            # so it was clipped
+        np.testing.assert_allclose([got[name] for name in want], list(want.values()), rtol=2e-5)
+    for (name, a), b in zip(gpu.model.named_parameters(), cpu.model.parameters()):
+        close(a.data, b.data, atol=2e-5), name
+    for name, a in gpu.optimizer.state_dict().items():
+        close(a, cpu.optimizer.state_dict()[name], atol=2e-5)
+
+
+def head_cases():
+    rng, few = np.random.default_rng(0), {"num_labels": 3}
+    ids = rng.integers(5, V, (4, T)).astype(np.int32)
+    labels = np.where(rng.random((4, T)) < 0.4, rng.integers(0, 3, (4, T)), -100)
+    pretraining = batch_at(0)
+    words = {name: pretraining[name] for name in ("input_ids", "attention_mask", "labels")}
+    return {
+        "pretraining": (AlbertForPreTraining, pretraining, {}), "words": (AlbertForMaskedLM, words, {}),
+        "classes": (AlbertForSequenceClassification, {"input_ids": ids, "labels": np.array([0, 2, 1, 1])}, few),
+        "numbers": (AlbertForSequenceClassification, {"input_ids": ids, "labels": np.array([0.5, 2, -1, 1])},
+                    {"num_labels": 1}),
+        "tokens": (AlbertForTokenClassification, {"input_ids": ids, "labels": labels}, few),
+        "answers": (AlbertForQuestionAnswering, {"input_ids": ids, "start_positions": np.array([0, 3, 5, 99]),
+                                                 "end_positions": np.array([1, 4, 5, 99])}, {}),
+        "choices": (AlbertForMultipleChoice, {"input_ids": ids.reshape(2, 2, T), "labels": np.array([0, 1])}, {})}
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu", "relu"])
+@pytest.mark.parametrize("head", head_cases())
+def test_loss_and_gradients_of_every_head_are_numpys_and_the_batch_travels_once(head, activation, device):
+    kind, batch, more = head_cases()[head]
+    sides = []
+    for name in ("gpu", "cpu"):
+        model = kind(tiny_config(hidden_act=activation, **more), seed=3).to(name).train()
+        out, cost = counted(device[1], model, **batch, rng=DropoutRng(5))
+        assert cost["h2d"] == (name == "gpu") and cost["sync"] == cost["d2h"] == 0
+        gradients = backward(out.loss)
+        sides.append((out.loss, {n: gradients.get(p) for n, p in model.named_parameters()}))
+    (got, gradients), (want, expected) = sides
+    close(got.data, want.data)
+    for name, g in expected.items():
+        assert (g is None) == (gradients[name] is None), name
+        if g is not None:
+            close(gradients[name], g)
+
+
+def test_a_run_on_the_device_logs_saves_resumes_and_evaluates(tmp_path):
+    def run(name, folder, steps, **more):
+        t = Trainer(AlbertForPreTraining(tiny_config(), seed=1).to(name), lr=3e-3, threads=1)
+        metrics = train(t, batch_at, steps, lambda model, replicas: evaluate_pretraining(model, [batch_at(99)], replicas),
+                        tmp_path / folder, log_every=2, eval_every=3, progress=False, **more)
+        return t.model, metrics
+
+    def log(folder):
+        lines = [json.loads(line) for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if "second" not in k and k != "kind"} for line in lines[1:]]
+
+    metrics, wanted = run("gpu", "gpu", 6)[1], run("cpu", "cpu", 6)[1]
+    assert metrics == pytest.approx(wanted, rel=1e-4)
+    assert len(log("gpu")) == len(log("cpu"))
+    for got, want in zip(log("gpu"), log("cpu")):
+        assert got == pytest.approx(want, rel=1e-4)
+    run("gpu", "half", 3)
+    resumed, _ = run("gpu", "half", 6, resume=True)
+    straight = Trainer(AlbertForPreTraining(tiny_config(), seed=1).to("gpu"), lr=3e-3, threads=1, total_steps=3)
+    for step in range(6):
+        straight.total_steps = 3 if step < 3 else 6
+        straight.step(batch_at(step))
+    for a, b in zip(resumed.parameters(), straight.model.parameters()):
+        np.testing.assert_array_equal(to_host(a.data), to_host(b.data))
+
+
+def test_a_run_that_diverges_stops_before_it_saves(tmp_path):
+    t = Trainer(AlbertForPreTraining(tiny_config(), seed=1).to("gpu"), lr=3e-3, threads=1)
+
+    def poisoned(batch, step=t.step):
+        if t.steps_done == 4:
+            t.model.predictions.bias.data[...] = float("nan")
+        return step(batch)
+    t.step = poisoned
+    with pytest.raises(TrainingDiverged, match="step 5 gave mlm loss nan.*parameters are lost.*checkpoint, of step 4"):
+        train(t, batch_at, 8, output_dir=tmp_path, save_every=2, log_every=100, eval_every=100, progress=False)
+    saved = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
+    assert saved["kind"] == "start"
+
+
+def test_the_doctor_compares_a_step_with_numpys():
+    assert 0 <= gpu_step_difference() < 1e-5
+    text, fine = report("gpu")
+    assert fine and "GPU step" in text
+
+
+# --- what a step costs ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_a_step_waits_for_nothing_and_copies_once(optimizer, device):
+    gpu, _ = trainers(optimizer=optimizer)
+    gpu.step(batch_at(0))
+    metrics, cost = counted(device[1], gpu.step, batch_at(1))
+    assert (cost["sync"], cost["d2h"], cost["h2d"]) == (0, 0, 1)
+    assert cost["launch"] <= LAUNCHES[optimizer]
+    assert not cost.get("wide"), "float64 arrays in a float32 model"
+    _, cost = counted(device[1], dict, metrics)
+    assert cost["d2h"] == 1 and cost["sync"] <= 1 and cost["h2d"] == 0
+    assert counted(device[1], dict, metrics)[1]["d2h"] == 0    # and never again
+
+
+def test_a_run_waits_once_for_each_line_of_its_log(device):
+    gpu, _ = trainers()
+    _, cost = counted(device[1], train, gpu, batch_at, 9, log_every=3, progress=False)
+    assert cost["d2h"] == 3 and cost["h2d"] == 9
+
+
+def test_together_is_one_by_one(device):
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 99, (3, 5)).astype(np.int32), None, rng.random(7), np.zeros((0, 2), np.int64),
+              rng.random((3, 3)) < 0.5, rng.random((2, 3)).astype(np.float32).T, np.array([7], np.int64)]
+    there, cost = counted(device[1], to_device_together, arrays, "gpu")
+    assert cost["h2d"] == 1
+    for got, want in zip(there, arrays):
+        if want is None:
+            assert got is None
+        else:
+            assert got.shape == want.shape
+            close(got, want, 0, 0)
+    assert all(a is b for a, b in zip(to_device_together(there, "gpu"), there))
+    np.testing.assert_array_equal(to_device_together(there, "cpu")[0], arrays[0])
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------
+
+def test_ids_outside_the_vocabulary_are_found_before_they_are_sent():
+    model = AlbertForPreTraining(tiny_config(), seed=1).to("gpu")
+    batch = batch_at(0)
+    with pytest.raises(UserError, match="input_ids from"):             # a GPU would read another row
+        model(**{**batch, "input_ids": batch["input_ids"] + V})
+
+
+def test_a_mixture_says_what_is_where(device):
+    cp, _ = device
+    with pytest.raises(UserError, match=r"both the CPU and the GPU.*cupy \(2,\), numpy \(2,\)"):
+        ops.add(Tensor(cp.asarray(np.ones(2))), Tensor(np.ones(2)))
+    with pytest.raises(TypeError):
+        cp.asarray(np.ones(2)) + np.ones(2)
+    with pytest.raises(TypeError):
+        cp.concatenate([cp.asarray(np.ones(2)), np.ones(2)])
+    with pytest.raises(TypeError):
+        np.asarray(cp.asarray(np.ones(2)))
+
+
+def test_keywords_and_names_that_cupy_lacks_are_refused(device):
+    a = device[0].asarray(np.ones(3))
+    with pytest.raises(TypeError):
+        device[0].exp(a, where=a > 0)
+    with pytest.raises(TypeError):
+        device[0].sum(a, initial=0)
+    with pytest.raises(TypeError):
+        a.max(where=a > 0)
+    with pytest.raises(AttributeError):
+        device[0].errstate  # noqa: B018
+
+
+def test_hidden_waits_are_counted(device):
+    a = device[0].asarray(np.ones(3)).sum()
+    for peek in (float, bool, int, lambda x: x.item(), lambda x: x.tolist(), lambda x: 1 if x > 2 else 0):
+        assert counted(device[1], peek, a)[1]["d2h"] == 1
+
+
+fake_only = pytest.mark.skipif("config.getoption('--backend') == 'hostcupy'", reason="stricter than CuPy on purpose")
+
+
+@fake_only
+def test_the_stand_in_is_stricter_than_cupy():
+    a = fakecupy.cupy.asarray(np.ones(3))
+    for mistake in (lambda: np.exp(a), lambda: np.sum(a), lambda: np.concatenate([a, a]), lambda: list(a),
+                    lambda: fakecupy.cupy.exp(np.ones(3)), lambda: fakecupy.cupy.sum(np.ones(3))):
+        with pytest.raises(TypeError):
+            mistake()
+    with pytest.raises(ValueError, match="repeated"):
+        a[fakecupy.cupy.asarray([0, 0])] = fakecupy.cupy.asarray([1.0, 2.0])
+    with pytest.raises(ValueError, match="read-only"):
+        fakecupy.cupy.broadcast_to(a, (2, 3))[0] = 1.0
+    assert a[fakecupy.cupy.asarray([5])].tolist() == [1.0]     # wraps, as CuPy does: ids are checked on the host
+
+
+@fake_only
+@pytest.mark.parametrize("mistake", [lambda y: float(y.sum()) * y, lambda y: np.tanh(y), lambda y: y + np.ones(y.shape)])
+def test_a_mistake_planted_in_the_model_is_found(mistake, monkeypatch, device):
+    real = ops.linear
+    monkeypatch.setattr(ops, "linear", lambda x, *rest: Tensor(mistake(real(x, *rest).data)))
+    ops.linear.raw = real.raw
+    model = AlbertForPreTraining(tiny_config(), seed=1).to("gpu")
+    try:
+        with no_grad():
+            _, cost = counted(device[1], model, np.full((2, T), 5))
+    except TypeError:
+        return
+    assert cost["sync"] > 0
+
+
+def test_scatter_add_repeats(device):
+    table = device[0].zeros((3, 2), dtype="float32")
+    scatter_add(table, to_device(np.array([1, 1, 2]), "gpu"), to_device(np.ones((3, 2), np.float32), "gpu"))
+    np.testing.assert_array_equal(to_host(table)[:, 0], [0, 2, 1])
+
+
+# --- the library uses what CuPy has -----------------------------------------------------------------------
+
+def uses_of_xp(tree):
+    """(name, keywords, line) of every xp.name and xp_of(...).name in a file, called or not."""
+    calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            if (isinstance(owner, ast.Name) and owner.id == "xp") or (
+                    isinstance(owner, ast.Call) and getattr(owner.func, "id", "") == "xp_of"):
+                call = calls.get(id(node))
+                yield node.attr, [k.arg for k in call.keywords] if call else [], node.lineno
+
+
+@pytest.mark.parametrize("path", [p for p in sorted(PACKAGE.rglob("*.py")) if not p.name.startswith("numpy_")],
+                         ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_function_and_keyword_is_one_that_cupy_has(path):
+    for name, keywords, line in uses_of_xp(ast.parse(path.read_text(encoding="utf-8"))):
+        if name == "__name__":
+            continue
+        allowed = fakecupy.API["functions"].get(name)
+        assert allowed, f"{path.name}, line {line}: CuPy has no {name}, or cupy_api.json lacks it"
+        allowed = ("out", "dtype", "casting") if allowed == "ufunc" else allowed
+        assert set(keywords) <= set(allowed), f"{path.name}, line {line}: {name}({', '.join(keywords)})"
+
+
+def test_the_walk_over_the_source_finds_names_and_keywords():
+    tree = ast.parse("y = xp.sum(x, where=m)\nz = xp_of(x).exp(x)\nf = xp.tanh\n")
+    assert sorted(uses_of_xp(tree)) == [("exp", [], 2), ("sum", ["where"], 1), ("tanh", [], 3)]
