@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import fakecupy
 import numpy as np
+import on_device
 import pytest
 
 from tinyalbert.cli import build_parser, main
@@ -152,6 +155,53 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(command, words, inside, wor
     assert message.startswith("tinyalbert: ") and "Traceback" not in err
     for word in words:
         assert word in message, message
+
+
+ON_GPU = ["pretrain stories:60 --steps 3 --output OUT", "finetune stories:topic:60 --model runs/stories --output OUT",
+          "evaluate runs/topic stories:topic:40", "predict runs/topic stories:topic:40 --output OUT.tsv",
+          "fill-mask runs/stories '[MASK] was old.'"]
+
+
+def cupy_without(what):
+    """A module `cupy` as it is without CuPy, without a device, or with missing CUDA libraries."""
+    def fails(*_, **__):
+        raise {"no-device": RuntimeError("cudaErrorNoDevice"), "broken": ImportError("libcublas.so")}[what]
+    cupy = type(sys)("cupy")
+    cupy.__version__, cupy.ndarray, cupy.ones = "14", type("ndarray", (), {}), fails
+    cupy.cuda = SimpleNamespace(is_available=lambda: what == "broken", runtime=SimpleNamespace(getDeviceCount=fails))
+    return None if what == "missing" else cupy           # None: importing it raises
+
+
+@pytest.mark.parametrize("state, words", [("missing", "pip install"), ("no-device", "nvidia-smi"), ("broken", "libcublas")])
+@pytest.mark.parametrize("command", ON_GPU)
+def test_without_a_gpu_each_command_says_what_is_missing(command, state, words, inside, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", cupy_without(state))
+    assert main([*shlex.split(command.replace("OUT", str(tmp_path / "x"))), "--device", "gpu"]) == 2
+    lines = inside.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and f"'gpu' can't be used ({state})" in lines[0] and words in lines[0]
+    assert not list(tmp_path.iterdir())
+    assert main(["doctor", "--device", "gpu"]) == 2
+    assert f"{state}: " in inside.readouterr().out
+
+
+def test_every_command_computes_where_it_is_told_to(inside, tmp_path, monkeypatch):
+    """The same figures and predictions on the stand-in for CuPy, and it did compute."""
+    for name, module in fakecupy.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(on_device, "ACTIVE", False)
+    said = {}
+    for device in ("cpu", "gpu"):
+        for command in ON_GPU:
+            fakecupy.reset_counts()
+            output = tmp_path / f"{command.split()[0]}-{device}"
+            assert main([*shlex.split(command.replace("OUT", str(output))), "--device", device]) == 0
+            assert (fakecupy.counts["launch"] > 50) == (device == "gpu"), command
+            text = inside.readouterr().out + (output.with_suffix(".tsv").read_text() if "predict" in command else "")
+            said.setdefault(command, []).append([word.strip("(),%") for word in text.split() if str(tmp_path) not in word])
+    for command, (on_cpu, on_gpu) in said.items():
+        assert len(on_cpu) == len(on_gpu), command
+        for a, b in zip(on_cpu, on_gpu):
+            assert a == b or float(a) == pytest.approx(float(b), abs=0.02), (command, a, b)
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):

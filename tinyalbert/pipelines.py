@@ -1,6 +1,6 @@
 """`pipeline("fill-mask", folder)`: from text to answers in one call, in transformers' forms."""
 
-from .backend import UserError
+from .backend import UserError, check_device
 from .heads import AlbertForMaskedLM, AlbertForSequenceClassification
 from .tasks.classification import Features, predict_logits, softmax
 from .tasks.fill_mask import fill_mask
@@ -53,6 +53,7 @@ def pipeline(task, model, tokenizer=None, device="cpu"):
     if task not in PIPELINES:
         raise UserError(f"pipeline {task!r} is unknown; wanted one of {', '.join(PIPELINES)}")
     kind = PIPELINES[task]
+    check_device(device)
     if not hasattr(model, "state_dict"):
         tokenizer = tokenizer or AlbertTokenizer.from_pretrained(model)
         model = kind.model_class.from_pretrained(model)

@@ -118,7 +118,8 @@ def predict_logits(model, features, batch_size=64, replicas=None):
         with no_grad():
             return model(**batch).logits.numpy()
 
-    results = replicas.run(run, parts) if replicas else [run(p) for p in parts]
+    aside = replicas and model.device() == "cpu"               # threads are no help to a GPU
+    results = replicas.run(run, parts) if aside else [run(p) for p in parts]
     logits = np.empty((len(features), results[0].shape[1]), dtype=results[0].dtype)
     for indices, values in zip(parts, results):
         logits[indices] = values

@@ -175,6 +175,7 @@ def baselines(rows, held_out, names):
 
 def load_classifier(folder, device="cpu"):
     """(model, tokenizer, label names or None for regression) of a fine-tuned folder."""
+    check_device(device)
     model = AlbertForSequenceClassification.from_pretrained(folder)
     if model.restore_report.missing:
         raise UserError(f"{folder} holds no classifier (it lacks {', '.join(model.restore_report.missing)}); "
