@@ -1,5 +1,6 @@
 """What every test shares: hypothesis profiles, and the array backend that the suite runs on."""
 
+import importlib
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")       # tests run side by side: one BLAS thread each
@@ -24,10 +25,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     backend = config.getoption("--backend")
     if backend != "numpy":
-        if backend == "fakecupy":
-            import fakecupy as device
-        else:
-            from hostcupy import hostcupy as device
+        device = importlib.import_module(backend)
+        if backend == "hostcupy" and device.missing():
+            raise pytest.UsageError(f"--backend hostcupy {device.missing()}")
         device.install()
         import on_device
         on_device.move_ops()

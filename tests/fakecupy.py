@@ -264,7 +264,7 @@ def asnumpy(a):
 
 def erf(x):
     _count("launch")
-    return wrap(np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype(x.dtype))
+    return wrap(np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype("f" if x.dtype == "f" else "d"))
 
 
 def _lookup(name):

@@ -42,7 +42,7 @@ def device(monkeypatch, request):
     """The library that stands for the GPU: (module `cupy`, its counts).  What is on the CPU stays there."""
     monkeypatch.setattr(on_device, "ACTIVE", False)
     if request.config.getoption("--backend") == "hostcupy":
-        from hostcupy import hostcupy
+        import hostcupy
         return sys.modules["cupy"], hostcupy.counts
     for name, module in fakecupy.modules().items():
         monkeypatch.setitem(sys.modules, name, module)

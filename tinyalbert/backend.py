@@ -144,7 +144,7 @@ def erf(x):
     if xp is np:                                 # NumPy has none; the exact GELU is rare enough for a loop
         return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
     from cupyx.scipy.special import erf as device_erf
-    return device_erf(x)
+    return device_erf(x).astype(x.dtype, copy=False)           # of float16 it would be float64
 
 
 def keep_freed_memory():

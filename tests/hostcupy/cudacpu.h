@@ -1,0 +1,127 @@
+// Runs the body of a CUDA kernel on the CPU: each thread of a block is a fiber, so __syncthreads() works; blocks
+// run one after another.  Warp shuffles do not exist here: a kernel with one does not compile.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <tuple>
+#include <ucontext.h>
+#include <utility>
+#include <vector>
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__ __restrict
+#define __shared__ static                          // one block at a time: a static belongs to the block
+
+namespace cudacpu {
+struct D3 { unsigned x = 0, y = 0, z = 0; };
+}
+static cudacpu::D3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace cudacpu {
+enum { READY, WARP, BLOCK, DONE };                 // why a fiber is not running
+static std::vector<ucontext_t> fibers;
+static std::vector<char> state;
+static std::vector<char *> stacks;
+static std::function<void()> body;
+static ucontext_t scheduler;
+static int current;
+
+static void run_body() { body(); state[current] = DONE; swapcontext(&fibers[current], &scheduler); }
+
+static void wait(char why) {
+    unsigned thread = threadIdx.x;
+    state[current] = why;
+    swapcontext(&fibers[current], &scheduler);
+    threadIdx.x = thread;
+}
+
+template <class F> void launch(unsigned grid, unsigned block, F f) {
+    const size_t stack_size = 64 * 1024;
+    gridDim.x = grid; blockDim.x = block; body = f;
+    while (stacks.size() < block) stacks.push_back((char *)malloc(stack_size));
+    for (unsigned b = 0; b < grid; ++b) {
+        blockIdx.x = b;
+        fibers.assign(block, ucontext_t{});
+        state.assign(block, READY);
+        for (unsigned t = 0; t < block; ++t) {
+            getcontext(&fibers[t]);
+            fibers[t].uc_stack.ss_sp = stacks[t];
+            fibers[t].uc_stack.ss_size = stack_size;
+            fibers[t].uc_link = 0;
+            makecontext(&fibers[t], run_body, 0);
+        }
+        for (;;) {
+            for (unsigned i = 0; i < block; ++i) {
+#ifdef CUDACPU_REVERSED                            // the order of threads must not matter
+                unsigned t = block - 1 - i;
+#else
+                unsigned t = i;
+#endif
+                if (state[t] == READY) { current = t; threadIdx.x = t; swapcontext(&scheduler, &fibers[t]); }
+            }
+            auto number = [](char what) { return (unsigned)std::count(state.begin(), state.end(), what); };
+            unsigned done = number(DONE), in_warps = number(WARP);
+            if (done == block) break;
+#ifdef CUDACPU_STRICT
+            if (!in_warps && done) {
+                fprintf(stderr, "cudacpu: %u threads are at __syncthreads, %u have ended\n", number(BLOCK), done);
+                abort();
+            }
+#endif
+            for (char &s : state) if (s == (in_warps ? WARP : BLOCK)) s = READY;
+        }
+    }
+}
+}
+
+inline void __syncwarp(unsigned = ~0u) { cudacpu::wait(cudacpu::WARP); }
+inline void __syncthreads() { cudacpu::wait(cudacpu::BLOCK); }
+inline void __threadfence() {}
+inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
+inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
+inline float __expf(float x) { return expf(x); }
+inline float __fdividef(float a, float b) { return a / b; }
+template <class T, class U> inline T atomicAdd(T *p, U v) { T old = *p; *p = (T)(*p + (T)v); return old; }
+template <class T, class U> inline T atomicSub(T *p, U v) { T old = *p; *p -= (T)v; return old; }
+template <class T, class U> inline T atomicMax(T *p, U v) { T old = *p; if ((T)v > old) *p = (T)v; return old; }
+template <class T, class U> inline T atomicMin(T *p, U v) { T old = *p; if ((T)v < old) *p = (T)v; return old; }
+
+namespace cudacpu {                                // call a kernel with CUDA's void** of pointers to its arguments
+template <class... A, size_t... I> void unpack(void (*f)(A...), void **p, std::index_sequence<I...>) {
+    f(*(std::remove_reference_t<A> *)p[I]...);
+}
+template <class... A> void entry(void (*f)(A...), void **p, unsigned grid, unsigned block) {
+#ifdef CUDACPU_NOSYNC                              // nobody waits: plain loops
+    gridDim.x = grid; blockDim.x = block;
+    for (unsigned b = 0; b < grid; ++b)
+        for (unsigned t = 0; t < block; ++t) {
+            blockIdx.x = b; threadIdx.x = t;
+            unpack(f, p, std::index_sequence_for<A...>{});
+        }
+#else
+    launch(grid, block, [=] { unpack(f, p, std::index_sequence_for<A...>{}); });
+#endif
+}
+}
+
+#ifdef CUDACPU_CUPY                                // what CuPy's own sources need besides
+#include <complex>
+#include <limits>
+using std::isnan; using std::isinf; using std::isfinite; using std::signbit; using std::min; using std::max;
+using std::complex; using std::norm; using std::real; using std::imag; using std::conj; using std::arg;
+#define __CUDACC_VER_MAJOR__ 13
+#define __launch_bounds__(...)
+inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
+inline float __int_as_float(int i) { float f; memcpy(&f, &i, 4); return f; }
+static const unsigned warpSize = 32;
+#endif
