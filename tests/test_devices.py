@@ -16,6 +16,7 @@ from test_training import T, V, batch_at, tiny_config
 
 import tinyalbert
 from tinyalbert import (
+    AlbertConfig,
     AlbertForMaskedLM,
     AlbertForMultipleChoice,
     AlbertForPreTraining,
@@ -27,9 +28,12 @@ from tinyalbert import (
     ops,
 )
 from tinyalbert.backend import scatter_add, to_device, to_device_together, to_host
+from tinyalbert.checkpoint import load_state
 from tinyalbert.doctor import gpu_step_difference, report
 from tinyalbert.nn import DropoutRng
+from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.run import TrainingDiverged
+from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tensor import Tensor, backward, no_grad
 from tinyalbert.training import evaluate_pretraining, train
 
@@ -157,6 +161,25 @@ def test_a_run_that_diverges_stops_before_it_saves(tmp_path):
         train(t, batch_at, 8, output_dir=tmp_path, save_every=2, log_every=100, eval_every=100, progress=False)
     saved = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
     assert saved["kind"] == "start"
+
+
+def test_a_short_pretraining_and_a_fine_tuning_are_numpys(tmp_path):
+    """From text to a classifier: the same weights and metrics, whichever device they were made on."""
+    config = AlbertConfig(vocab_size=300, embedding_size=16, hidden_size=24, num_attention_heads=2, intermediate_size=48,
+                          num_hidden_layers=2, max_position_embeddings=32)
+    quiet, metrics = dict(threads=1, progress=False, say=lambda text: None), []
+    for name in ("gpu", "cpu"):
+        model, classifier = tmp_path / name, tmp_path / f"{name}-classes"
+        metrics.append(pretrain("stories:60", model, config=config, vocab_size=300, steps=4, eval_every=2, batch_size=4,
+                                max_seq_length=32, early=(), workers=1, device=name, **quiet))
+        metrics[-1] |= finetune("stories:topic:24", "stories:topic:12", classifier, model=model, steps=4, batch_size=8,
+                                max_length=32, device=name, **quiet)["metrics"]
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)
+    for kind in ("", "-classes"):
+        got, want = (load_state(tmp_path / f"{name}{kind}") for name in ("gpu", "cpu"))
+        assert got.keys() == want.keys()
+        for name, value in got.items():
+            close(np.asarray(value), np.asarray(want[name]), atol=2e-5)
 
 
 def test_the_doctor_compares_a_step_with_numpys():
