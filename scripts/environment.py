@@ -24,11 +24,10 @@ def _run(*command):
                  "Is the package index reachable, and is there room on the disk?")
 
 
-def enter(extras):
-    """Return inside `.venv` with tinyalbert[extras] installed; the first call re-runs the script there."""
+def make(folder, extras):
+    """The Python of a virtual environment in `folder` with tinyalbert[extras], made and installed if need be."""
     if sys.version_info < OLDEST:
         sys.exit(f"this is Python {sys.version.split()[0]}; tinyalbert needs {'.'.join(map(str, OLDEST))} or newer")
-    folder = ROOT / ".venv"
     python = _python(folder)
     if not python.exists():
         print(f"Making a virtual environment in {folder.name} ...", flush=True)
@@ -43,6 +42,13 @@ def enter(extras):
             print(f"Installing tinyalbert[{extra}] into {folder.name} ...", flush=True)
             _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", f"{ROOT}[{extra}]")
             stamp.write_text(wanted)
+    return python
+
+
+def enter(extras):
+    """Return inside `.venv` with tinyalbert[extras] installed; the first call re-runs the script there."""
+    folder = ROOT / ".venv"
+    python = make(folder, extras)
     if Path(sys.prefix).resolve() != folder.resolve():
         os.chdir(ROOT if Path.cwd() == ROOT / "scripts" else Path.cwd())
         if os.name == "nt":

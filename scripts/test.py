@@ -10,11 +10,16 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
 
 import environment
+
+# the tests of what computes; the real CuPy runs the first five
+NUMERIC = [f"tests/test_{name}.py" for name in (
+    "devices", "attention", "nn", "heads", "ops", "albert", "gradcheck", "tensor", "optim", "training")]
 
 
 def main():
@@ -27,10 +32,10 @@ def main():
     root = environment.ROOT
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")     # test workers run side by side
 
-    def run(name, *command, **more):
+    def run(name, *command, python=sys.executable, **more):
         start = time.perf_counter()
         print(f"\n=== {name}", flush=True)
-        code = subprocess.run([sys.executable, "-m", *command], cwd=root, env={**os.environ, **more}).returncode
+        code = subprocess.run([str(python), "-m", *command], cwd=root, env={**os.environ, **more}).returncode
         stages.append((name, code, time.perf_counter() - start))
 
     stages = []
@@ -44,6 +49,12 @@ def main():
         run("tests", *pytest, "tests", HYPOTHESIS_PROFILE="ci")
     if options.all:
         run("gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep")
+        run("tests on the fake device", *pytest, "--backend", "fakecupy", *NUMERIC)
+        if sys.platform.startswith("linux") and shutil.which("g++") and shutil.which("gcc"):
+            python = environment.make(root / ".venv-hostcupy", ["hostcupy"])       # apart: CuPy changes what is found
+            run("the real CuPy on the CPU", *pytest, "--backend", "hostcupy", *NUMERIC[:5], python=python)
+        else:
+            print("\n=== the real CuPy on the CPU: skipped, it needs Linux and g++ (Debian, Ubuntu: apt install g++)")
     print()
     for name, code, seconds in stages:
         print(f"{'passed' if code == 0 else 'FAILED':8s}{name:42s}{seconds:7.0f} s")

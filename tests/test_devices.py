@@ -4,6 +4,8 @@ Runs on the stand-in for CuPy (fakecupy.py), or on what `pytest --backend` chose
 """
 
 import ast
+import functools
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -300,6 +302,24 @@ def test_scatter_add_repeats(device):
     table = device[0].zeros((3, 2), dtype="float32")
     scatter_add(table, to_device(np.array([1, 1, 2]), "gpu"), to_device(np.ones((3, 2), np.float32), "gpu"))
     np.testing.assert_array_equal(to_host(table)[:, 0], [0, 2, 1])
+
+
+@pytest.mark.skipif("config.getoption('--backend') != 'hostcupy'", reason="needs the real CuPy: --backend hostcupy")
+def test_what_is_recorded_of_cupy_is_so(device):
+    cupy = device[0]
+    assert cupy.__version__ == fakecupy.API["version"]
+    for name, recorded in fakecupy.API["functions"].items():
+        real = functools.reduce(getattr, name.split("."), cupy) if not name.startswith("random.") else None
+        if recorded == "ufunc":
+            assert isinstance(real, cupy.ufunc), name
+        elif real is not None and recorded != "value":
+            kinds = inspect.signature(real).parameters.values()
+            named = [p.name for p in kinds if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+            assert named + ["**"] * any(p.kind == p.VAR_KEYWORD for p in kinds) == recorded, name
+    for name in fakecupy.API["methods"]:
+        assert callable(getattr(cupy.ndarray, name)), name
+    with pytest.raises(NotImplementedError, match="draw on the host"):
+        cupy.random.default_rng(0)
 
 
 # --- the library uses what CuPy has -----------------------------------------------------------------------

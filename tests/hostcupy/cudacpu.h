@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <tuple>
 #include <ucontext.h>
 #include <utility>
@@ -100,17 +101,16 @@ namespace cudacpu {                                // call a kernel with CUDA's 
 template <class... A, size_t... I> void unpack(void (*f)(A...), void **p, std::index_sequence<I...>) {
     f(*(std::remove_reference_t<A> *)p[I]...);
 }
-template <class... A> void entry(void (*f)(A...), void **p, unsigned grid, unsigned block) {
-#ifdef CUDACPU_NOSYNC                              // nobody waits: plain loops
+template <class... A> void entry_with_barriers(void (*f)(A...), void **p, unsigned grid, unsigned block) {
+    launch(grid, block, [=] { unpack(f, p, std::index_sequence_for<A...>{}); });
+}
+template <class... A> void entry(void (*f)(A...), void **p, unsigned grid, unsigned block) {   // nobody waits: plain loops
     gridDim.x = grid; blockDim.x = block;
     for (unsigned b = 0; b < grid; ++b)
         for (unsigned t = 0; t < block; ++t) {
             blockIdx.x = b; threadIdx.x = t;
             unpack(f, p, std::index_sequence_for<A...>{});
         }
-#else
-    launch(grid, block, [=] { unpack(f, p, std::index_sequence_for<A...>{}); });
-#endif
 }
 }
 
