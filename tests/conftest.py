@@ -19,7 +19,7 @@ def pytest_addoption(parser):
     parser.addoption("--backend", choices=("numpy", "fakecupy", "hostcupy"), default="numpy", help=(
         "where the ops compute: NumPy; fakecupy, a strict stand-in for CuPy; hostcupy, the real CuPy on the CPU. On the "
         "last two every op of the suite runs on the device, forward and backward, and test_devices.py trains there; "
-        "what is no computation (files, tokens, text) does not differ"))
+        "what is no computation (files, tokens, text) does not differ, and lessons are processes of their own"))
 
 
 def pytest_configure(config):
