@@ -65,8 +65,8 @@ class Trainer:
         totals, tokens, first_row = self._totals(batch)
         losses = self._accumulate(batch, totals, first_row)
         gradients = self.gradients.reduced(self.ranks)
-        norm = clip_by_global_norm(gradients, self.clip)
         lr, xp = self.lr_at(self.steps_done), xp_of(losses)
+        norm = clip_by_global_norm(gradients if xp is np else {"all": self.gradients.flat}, self.clip)   # one launch
         numbers = xp.concatenate([losses, xp.asarray(norm).reshape(1)])
         metrics = StepMetrics(self.steps_done + 1, list(totals), numbers, lr, tokens)
         if xp is np:
