@@ -3,11 +3,12 @@
 # **Needs** 13 (pretraining) · **Builds** a classifier on a pretrained encoder, its scores and its baselines · **Paper** Devlin
 # et al. 2019, §4.1; Lan et al. 2020, §4 · **Runs in** about 50 seconds
 #
-# Labels are expensive, text is not. Pretraining needs text only; what the encoder learned from it (which words belong together,
-# what happens before what) is then used for a task with few labels: take the encoder, put one new linear map on the
+# Labels are expensive, text is not. Pretraining needs text only; what the encoder learned from it (which words behave alike,
+# which go together) is then used for a task with few labels: take the encoder, put one new linear map on the
 # `[CLS]` vector, and train a little further. That is *fine-tuning*.
 # %%
 import tempfile
+from pathlib import Path
 
 import numpy as np
 from _check import exercise, figure, finish, predict, pyplot, same, show
@@ -24,61 +25,79 @@ from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
 from tinyalbert.pretraining.stories import documents
+from tinyalbert.pretraining.story_words import MEN, WOMEN
 from tinyalbert.tasks import classification
 from tinyalbert.tasks.classification import Features, encode_labels, predict_logits
 from tinyalbert.tasks.metrics import bag_of_words_baseline, classification_metrics, majority_baseline
 from tinyalbert.tasks.tables import Row
 
 NEEDS = ["13"]
-TEACHES = ["AlbertForSequenceClassification", "AlbertTokenizer", "use_kernels"]
+TEACHES = ["AlbertForSequenceClassification", "AlbertTokenizer"]
 rng = np.random.default_rng(14)
 
 # %% [markdown]
+# ## Text without labels
+# Short sentences about eighty people. Nobody says who is a man and who is a woman; there are only sentences such as the ones
+# printed here. (The names are ones that the vocabulary has as single pieces, so that a name is one vector.)
+# %%
+tokenizer = AlbertTokenizer.train([sentence for story in documents(2500) for sentence in story], 1200)
+women, men = ([name for name in names if len(tokenizer.tokenize(name)) == 1][:40] for names in (WOMEN, MEN))
+DEEDS = ("washed {} hands|lost {} keys|called {} dog|found {} red hat|sold {} old boat|fed {} horse|painted {} door|packed {} "
+         "bag|read {} book|missed {} train|cut {} hair|ate {} soup|wrote to {} friend|visited {} uncle|locked {} house").split("|")
+
+
+def sentence():
+    woman = rng.random() < 0.5
+    return f"{rng.choice(women if woman else men)} {rng.choice(DEEDS).format('her' if woman else 'his')}."
+
+
+text = [sentence() for _ in range(10000)]
+print("   ", "  ".join(text[:5]))
+
+# %% [markdown]
 # ## A pretrained encoder
-# As in lesson 13, on stories, for some seconds.
+# As in lesson 13, for some seconds, on covered words alone. One word of the sentence can be told only from the name: *her* or
+# *his*. Whoever wants to fill it must find the name and know something about it.
 # %%
 folder = tempfile.TemporaryDirectory()
-stories = list(documents(2500))
-tokenizer = AlbertTokenizer.train([s for d in stories for s in d], 1000)
-prepare(["stories:2500"], tokenizer, f"{folder.name}/data", workers=1, progress=False)
-data = PretrainingData(f"{folder.name}/data", max_seq_length=16, ngram=1, whole_word=False, fill="cut")
-config = AlbertConfig.preset("tiny", vocab_size=len(tokenizer), initializer_range=0.03)
+Path(folder.name, "text.txt").write_text("\n\n".join(text), encoding="utf-8")
+prepare([f"{folder.name}/text.txt"], tokenizer, f"{folder.name}/data", workers=1, progress=False)
+data = PretrainingData(f"{folder.name}/data", max_seq_length=16, ngram=1, whole_word=False, sentence_task="none")
+config = AlbertConfig.preset("tiny", vocab_size=len(tokenizer), initializer_range=0.03, sentence_task="none")
 pretrained = AlbertForPreTraining(config)
-trainer = Trainer(pretrained, AdamW(list(pretrained.named_parameters()), 3e-3, betas=(0.9, 0.98)), total_steps=900, threads=2)
+trainer = Trainer(pretrained, AdamW(list(pretrained.named_parameters()), 3e-3, betas=(0.9, 0.98)), total_steps=900, warmup=50,
+                  threads=2)
 losses = [trainer.step(data.batch(step, 64))["mlm_loss"] for step in range(900)]
 print(f"word loss {np.mean(losses[:20]):.2f} at first, {np.mean(losses[-50:]):.2f} at the end; "
       f"unigram entropy {data.meta['unigram_entropy']:.2f}")
 
 # %% [markdown]
 # ## A task
-# Two neighbouring sentences of a story, or the same two with one of them taken from another story: do they belong together?
-# The labels come from how the pairs were made.
+# Is the sentence about a man or a woman? The labelled sentences have no *her* and no *his*, and they are about a few of the people
+# only. The test is about twenty men and twenty women *of whom no label ever spoke*.
 # %%
-def pairs(n, source, seed):
-    """Rows of two sentences with the label "together" or "apart"."""
+names = ["man", "woman"]
+PLAIN = "came home|fell asleep|went to the house|sold the boat|read the book|ate the soup|missed the train".split("|")
+labelled_people, test_people = np.split(np.random.default_rng(3).permutation(40), 2)
+
+
+def table(people, n, seed):
+    """n labelled sentences about the men and women with these numbers."""
     draw = np.random.default_rng(seed)
-    rows = []
-    for i in range(n):
-        story = source[draw.integers(len(source))]
-        k = draw.integers(len(story) - 1)
-        other = source[draw.integers(len(source))]
-        together = i % 2 == 0
-        second = story[k + 1] if together else other[draw.integers(len(other))]
-        rows.append(Row(story[k], second, "together" if together else "apart", f"row {i}"))
-    return rows
+    return [Row(f"{(men, women)[i % 2][draw.choice(people)]} {draw.choice(PLAIN)}.", None, names[i % 2], f"row {i}")
+            for i in range(n)]
 
 
-train_rows, test_rows = pairs(600, stories[:1200], 1), pairs(400, list(documents(2900))[2500:], 2)
+test_rows = table(test_people, 300, 2)
 for row in test_rows[:4]:
-    print(f"   {row.label:10s}{row.text}  |  {row.pair}")
+    print(f"   {row.label:10s}{row.text}")
 
 # %% [markdown]
 # ## Build it: the head
 # One linear map on the pooled `[CLS]` vector, as many scores as there are labels, and the cross-entropy of lesson 05.
 # %%
-names = ["apart", "together"]
 model = AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64)
-features = Features(test_rows[:6], tokenizer, 48, encode_labels(test_rows[:6], names))
+features = Features(test_rows[:6], tokenizer, 16, encode_labels(test_rows[:6], names))
 batch = features.take(np.arange(6))
 out = model(**batch)
 pooled = model.albert(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).pooler_output.numpy()
@@ -97,15 +116,11 @@ def padding_share(lengths):
     ...
 
 
-mixed = Features(train_rows, tokenizer, 48)
-order = rng.permutation(len(mixed))
-at_random = np.mean([padding_share(mixed.lengths[order[i:i + 32]]) for i in range(0, len(mixed), 32)])
-sorted_first = np.mean([padding_share(mixed.lengths[np.sort(mixed.lengths).argsort()][i:i + 32])
-                        for i in range(0, len(mixed), 32)])
-by_length = np.argsort(mixed.lengths, kind="stable")
-sorted_first = np.mean([padding_share(mixed.lengths[by_length[i:i + 32]]) for i in range(0, len(mixed), 32)])
-print(f"padding: {at_random:.0%} in batches at random, {sorted_first:.0%} where rows of like length meet")
-assert sorted_first < at_random
+lengths = Features(table(labelled_people, 500, 5), tokenizer, 16).lengths
+at_random, by_length = (np.mean([padding_share(order[i:i + 32]) for i in range(0, 500, 32)])
+                        for order in (rng.permutation(lengths), np.sort(lengths)))
+print(f"padding: {at_random:.0%} in batches at random, {by_length:.0%} where rows of like length meet")
+assert by_length < at_random
 
 
 # %% [markdown]
@@ -126,53 +141,58 @@ same(f1_score(np.array([1, 0, 1]), np.array([1, 1, 1])), 0.8, "F1 of one wrong y
 
 # %% [markdown]
 # ## From both starts
-# The same classifier twice, once with the pretrained encoder, once with random numbers, for several numbers of labels.
+# The same classifier twice, once with the pretrained encoder, once with random numbers. The number of labelled sentences stays
+# the same; what grows is the number of different people they are about.
 # %%
-p = predict("With 100 labels: how many percentage points is the pretrained start ahead?", guess=None)
-test = Features(test_rows, tokenizer, 48)
+p = predict("Labels about 8 men and 8 women; the test is about others. How many of 100 does the classifier from RANDOM numbers get "
+            "right?", guess=None)
+test = Features(test_rows, tokenizer, 16)
 gold = encode_labels(test_rows, names)
 
 
-def fine_tune(n, from_pretrained, seed=0):
-    """Accuracy on the test pairs after training on n labels."""
+def fine_tune(rows, from_pretrained, seed):
+    """Accuracy on the test sentences after training on the rows."""
     network = AlbertForSequenceClassification(config.with_labels(names), seed=seed)
     if from_pretrained:
         own = network.state_dict()
         network.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in own}, strict=False)
-    rows = Features(train_rows[:n], tokenizer, 48, encode_labels(train_rows[:n], names))
-    steps = 120
+    features = Features(rows, tokenizer, 16, encode_labels(rows, names))
+    steps = 60
     tuner = Trainer(network, AdamW(list(network.named_parameters()), 1e-3, betas=(0.9, 0.98)), total_steps=steps, warmup=0.1,
                     threads=2)
     for step in range(steps):
-        tuner.step(rows.batch(step, 32, seed))
+        tuner.step(features.batch(step, 32, seed))
     return classification_metrics(gold, predict_logits(network, test).argmax(1), 2)["accuracy"]
 
 
-sizes = [100, 250, 600]
-curves = {start: [fine_tune(n, start == "pretrained") for n in sizes] for start in ("pretrained", "random")}
-words = [bag_of_words_baseline([f"{r.text} {r.pair}" for r in train_rows[:n]], encode_labels(train_rows[:n], names),
-                               [f"{r.text} {r.pair}" for r in test_rows], 2) for n in sizes]
+sizes = [2, 4, 8, 20]
+tables = [table(labelled_people[:n], 100, 1) for n in sizes]
+curves = {start: [np.mean([fine_tune(rows, start == "pretrained", seed) for seed in range(3)]) for rows in tables]
+          for start in ("pretrained", "random")}
+words = [bag_of_words_baseline([r.text for r in rows], encode_labels(rows, names), [r.text for r in test_rows], 2)
+         for rows in tables]
 curves["bag of words"] = [classification_metrics(gold, w, 2)["accuracy"] for w in words]
-p.reveal(100 * (curves["pretrained"][0] - curves["random"][0]), "{:.0f}")
+p.reveal(100 * curves["random"][2], "{:.0f}")
 for name, values in curves.items():
-    print(f"   {name:16s}" + "".join(f"{v:8.1%}" for v in values) + f"   with {sizes} labels")
-print(f"   {'majority':16s}{majority_baseline(encode_labels(train_rows, names), gold):8.1%}")
+    print(f"   {name:16s}" + "".join(f"{v:8.1%}" for v in values) + f"   with {sizes} men and as many women")
+print(f"   {'majority':16s}{majority_baseline(encode_labels(tables[-1], names), gold):8.1%}")
 
 # %%
 plt = pyplot()
 fig, ax = plt.subplots()
-for (name, values), color in zip(curves.items(), ("0.0", "0.5", "0.75")):
+for (name, values), color, lift in zip(curves.items(), ("0.0", "0.5", "0.75"), (0, 0.02, -0.03)):
     ax.plot(sizes, values, "o-", color=color)
-    ax.text(sizes[-1] * 1.02, values[-1], name, color=color, va="center")
+    ax.text(sizes[-1] + 0.5, values[-1] + lift, name, color=color, va="center")
 ax.axhline(0.5, color="0.3", ls=":", lw=0.8)
-ax.set(xlabel="labelled pairs", ylabel="right answers", xlim=(60, 780), ylim=(0.4, 1),
-       title="With few labels the pretrained start is worth more than many labels from a random one")
-figure(fig, "labels_needed")
-assert np.mean(curves["pretrained"]) > np.mean(curves["random"])
+ax.set(xlabel="men, and as many women, among the 100 labelled sentences", ylabel="right about people without a label",
+       xlim=(1, 25.5), ylim=(0.3, 1.03), title="Pretraining knows the people that the labels never named")
+figure(fig, "people_without_a_label")
+assert np.mean(curves["pretrained"][1:]) > 0.8 and np.mean(curves["random"]) < 0.7
 
 # %% [markdown]
-# A bag of words is at chance here: each word occurs in pairs of both kinds. Only a look at *both* sentences helps, and that is
-# what pretraining has practised.
+# From random numbers a classifier can learn the labelled names by heart, and that says nothing about any other name; a bag of
+# words can do no more. In the pretrained encoder the women already lie together, because the same word was to be found beside
+# them. A few labels are enough to say what that group is called.
 #
 # ## A label list
 # %%
