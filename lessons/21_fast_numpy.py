@@ -1,0 +1,274 @@
+# %% [markdown]
+# # 21 · Making NumPy fast
+# **Needs** 06 (GELU), 09 (the layer), 13 (a training step) · **Builds** a GELU that stays in the cache, in pieces and with its
+# gradient · **Source** measured here · **Runs in** about 15 seconds
+#
+# The products of matrices in a training step run as fast as the machine can: NumPy hands them to a BLAS library. Most of what is
+# left to win lies in the other half, the *elementwise* work: GELU, layer norm, softmax, dropout. Its arithmetic is cheap. What
+# costs is carrying numbers between memory and processor.
+#
+# All times below are of this machine, now. Run the lesson twice: they change, the order rarely does.
+# %%
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from _check import exercise, figure, finish, predict, pyplot, same, show
+
+from tinyalbert import AlbertConfig, AlbertForPreTraining, Tensor, Trainer, backward, ops, use_kernels
+from tinyalbert.kernels import numpy_blocks, numpy_elementwise
+from tinyalbert.optim import AdamW
+from tinyalbert.tensor import KERNELS
+
+NEEDS = ["06", "09", "13"]
+TEACHES = ["use_kernels"]
+rng = np.random.default_rng(21)
+C, A = float(np.sqrt(2 / np.pi)), 0.044715        # Python's floats leave float32 as it is
+
+
+def seconds(function, rounds=5):
+    """The median time of a call, after one that is not counted."""
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
+# %% [markdown]
+# ## Temporaries
+# Here is GELU as lesson 06 wrote it. NumPy knows nothing of the line as a whole: it computes `x * x` into a new array, multiplies that into
+# another new array, and so on. Such an array that nobody asked for is a *temporary*.
+# %%
+def gelu_as_written(x):
+    return 0.5 * x * (1 + np.tanh(C * (x + A * x * x * x)))
+
+
+def peak_bytes(function, *arguments):
+    """The most memory that was asked for at any moment of the call."""
+    tracemalloc.start()
+    function(*arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+x = rng.standard_normal((2048, 1024)).astype(np.float32)
+p = predict("GELU of an array of 8 MiB, result 8 MiB: how many MiB are in use at most, beside the input?", guess=None)
+p.reveal(peak_bytes(gelu_as_written, x) / 2**20, "{:.0f}")
+
+
+# %% [markdown]
+# NumPy functions take `out=`: where to put the result. With two arrays that are used again and again, no other is made.
+# %%
+def gelu_into(x, y, u):
+    """gelu(x) into y; u is scratch of the same shape."""
+    np.multiply(x, x, out=u)
+    u *= A * C
+    u += C
+    u *= x                                       # C (x + A x³)
+    np.tanh(u, out=u)
+    u += 1
+    u *= 0.5
+    np.multiply(x, u, out=y)
+
+
+y, u = np.empty_like(x), np.empty_like(x)
+print(f"   with out=: {peak_bytes(gelu_into, x, y, u) / 2**20:.2f} MiB asked for during the call")
+assert peak_bytes(gelu_into, x, y, u) < x.nbytes / 100
+np.testing.assert_allclose(y, gelu_as_written(x), rtol=1e-5, atol=1e-6)
+
+
+# %%
+@exercise(reference=lambda passes, elements: float(passes * elements * 4 / 2**20),
+          trials=[(3, 1024 * 1024), (17, 2048 * 1024), (1, 256)],
+          hint="a float32 has 4 bytes, a MiB has 2**20")
+def mebibytes_moved(passes, elements):
+    """How many MiB a chain moves that reads or writes a float32 array of so many elements `passes` times."""
+    ...
+
+
+reads_and_writes = 2 + 1 + 2 + 2 + 3 + 2 + 2 + 2 + 3          # of the lines of gelu_into, in order; roughly
+print(f"   gelu_into moves about {mebibytes_moved(reads_and_writes, x.size)} MiB; reading x and writing y once would be "
+      f"{mebibytes_moved(2, x.size)} MiB")
+
+# %% [markdown]
+# ## Blocks
+# A processor has a small, fast memory of its own, the *cache*. An array of 8 MiB does not fit into it, so that each line of `gelu_into`
+# fetches all of it from main memory and sends it back. Cut the rows into blocks and do *all* lines on one block before the
+# next: after the first line the block is in the cache.
+# %%
+@exercise(reference=lambda rows, step: [(i, min(i + step, rows)) for i in range(0, rows, step)],
+          trials=[(10, 4), (8, 4), (3, 5), (1, 1)],
+          hint="the last block is shorter if the step does not divide the rows: min()")
+def blocks(rows, step):
+    """[(first row, row after the last), ...]: blocks of `step` rows that cover all."""
+    ...
+
+
+def gelu_in_blocks(x, step):
+    y, u = np.empty_like(x), np.empty_like(x[:step])
+    for first, last in blocks(len(x), step):
+        gelu_into(x[first:last], y[first:last], u[:last - first])
+    return y
+
+
+steps = [1, 4, 16, 64, 256, 1024, 2048]
+p = predict("Blocks of 1, 4, 16, 64, 256, 1024 or 2048 (all) rows of 4 KiB: which is quickest?", guess=None)
+by_step = [seconds(lambda step=step: gelu_in_blocks(x, step)) for step in steps]
+best = steps[int(np.argmin(by_step))]
+p.reveal(best)
+written, into = seconds(lambda: gelu_as_written(x)), seconds(lambda: gelu_into(x, y, u))
+print(f"   as written {written * 1e3:.1f} ms, with out= {into * 1e3:.1f} ms, in blocks of {best} rows {min(by_step) * 1e3:.1f} ms")
+np.testing.assert_array_equal(gelu_in_blocks(x, 64), gelu_in_blocks(x, 2048))
+
+plt = pyplot()
+fig, ax = plt.subplots()
+ax.loglog(steps, np.array(by_step) * 1e3, "o-", color="0.0")
+ax.axhline(written * 1e3, color="0.5", ls="--", lw=1)
+ax.text(steps[0], written * 1e3 * 1.03, "as written, with temporaries", color="0.4", fontsize=8)
+ax.set(xlabel="rows in a block (4 KiB each)", ylabel="time of one GELU, ms", xticks=steps, xticklabels=steps,
+       title=f"The best block here has {best} rows: small enough for the cache, large enough for few calls")
+ax.minorticks_off()
+figure(fig, "rows_in_a_block")
+
+# %% [markdown]
+# Small blocks lose to the cost of a call from Python, large ones to main memory.
+#
+# ## Build it: the op with its gradient
+# The backward pass needs the derivative at every x. Written with s = (1 + tanh u) / 2 it is s + x s', and all of it is at hand during
+# the forward pass, in the cache. So the forward pass stores the *slope*, one array, in place of x and tanh(u), two. The backward pass
+# is one product.
+# %%
+@exercise(reference=lambda x: 0.5 * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x**3)))
+          + 0.5 * x * (1 - np.tanh(0.7978845608028654 * (x + 0.044715 * x**3))**2) * 0.7978845608028654 * (1 + 3 * 0.044715 * x**2),
+          trials=[(np.array([0.0, 1.0, -2.0]),), (rng.standard_normal(50),)],
+          hint="the derivative of s x is s + x s'; that of (1 + tanh u)/2 is (1 - tanh² u)/2 · u'; u = c (x + 0.044715 x³), "
+               "c = sqrt(2/π)")
+def gelu_slope(x):
+    """The derivative of tanh-GELU."""
+    ...
+
+
+def gelu(x, step=64):
+    """(y, vjp) as in ops.py, in blocks."""
+    y, slope = np.empty_like(x), np.empty_like(x)
+    for first, last in blocks(len(x), step):
+        gelu_into(x[first:last], y[first:last], slope[first:last])     # slope as scratch: not yet needed
+        slope[first:last] = gelu_slope(x[first:last])
+
+    def vjp(g):
+        return (g * slope,)
+    return y, vjp
+
+
+small = rng.standard_normal((300, 40))
+mine, vjp = gelu(small)
+with use_kernels(True):
+    leaf = Tensor(small, requires_grad=True)
+    library = ops.gelu(leaf)
+    g = rng.standard_normal(small.shape)
+    theirs = backward(library, g)[leaf]
+same(mine, library.numpy(), "GELU in blocks")
+same(vjp(g)[0], theirs, "its gradient")
+with use_kernels(False):
+    same(mine, ops.gelu(Tensor(small)).numpy(), "GELU with the kernels switched off")
+
+# %% [markdown]
+# `use_kernels(False)` switches to the plain definitions of `ops.py`, here for the lines under `with`. Both sides agree, that is the one
+# condition for a kernel to be in the library. (You can also delete the folder `kernels/`.)
+#
+# ## Break it
+# In place is dangerous. Suppose that GELU overwrites its input to save one more array, and only then computes the slope.
+# %%
+overwritten = small.copy()
+gelu_into(overwritten, overwritten, np.empty_like(small))
+wrong = g * gelu_slope(overwritten)
+print(f"   the slope from what GELU left behind: off by up to {np.abs(wrong - theirs).max():.2f}")
+assert np.abs(wrong - theirs).max() > 0.05
+
+# %% [markdown]
+# Nothing crashes, the loss even falls for a while. Only a gradient check (lesson 04) sees it: every kernel of the library passes the
+# same one as its plain op.
+#
+# ## Threads
+# Python runs one line at a time, but NumPy lets other threads run while it is inside a large call. Two threads, each with half of
+# the rows:
+# %%
+halves = [x[:1024], x[1024:]]
+with ThreadPoolExecutor(2) as pool:
+    two = seconds(lambda: list(pool.map(lambda half: gelu_in_blocks(half, 64), halves)))
+one = seconds(lambda: [gelu_in_blocks(half, 64) for half in halves])
+print(f"   one thread {one * 1e3:.1f} ms, two threads {two * 1e3:.1f} ms: {one / two:.2f} times as fast")
+
+
+# %%
+@exercise(reference=lambda share, threads: 1 / (1 - share + share / threads),
+          trials=[(0.9, 2), (0.5, 8), (1.0, 4), (0.0, 16)],
+          hint="the time is 1: the share that can be dealt out becomes share / threads, the rest stays")
+def speed_up(share, threads):
+    """How many times as fast a program is whose `share` of the time is dealt out to threads (Amdahl's law)."""
+    ...
+
+
+print(f"   if nine tenths of a step can be dealt out: {speed_up(0.9, 2):.2f} times as fast on 2 threads, {speed_up(0.9, 64):.1f} on 64")
+
+# %% [markdown]
+# So as much as possible has to be inside the threads. The library gives each thread *whole sequences*: forward, loss, backward, and only
+# the sum of the gradients at the end is common (lesson 22 does the same with machines).
+#
+# ## What each kernel earns
+# One training step of a small ALBERT, with all kernels, with one of them missing, with none.
+# %%
+config = AlbertConfig(vocab_size=2000, embedding_size=64, hidden_size=128, num_hidden_layers=4, num_attention_heads=4,
+                      intermediate_size=512, hidden_dropout_prob=0.1)
+ids = rng.integers(5, 2000, (16, 64)).astype(np.int32)
+batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids),
+         "labels": np.where(rng.random(ids.shape) < 0.15, ids, -100).astype(np.int32),
+         "sentence_order_label": rng.integers(0, 2, 16).astype(np.int32)}
+network = AlbertForPreTraining(config)
+trainer = Trainer(network, AdamW(list(network.named_parameters()), 1e-4), total_steps=10_000, threads=1)
+every = dict(KERNELS)
+
+
+def step_without(names):
+    """Seconds of one training step without these kernels."""
+    for name in names:
+        KERNELS.pop((name, "numpy"))
+    start = time.perf_counter()
+    trainer.step(batch)
+    KERNELS.update(every)
+    return time.perf_counter() - start
+
+
+sides = {"nothing": [], **{name: [name] for name, _ in every}, "all of them": [name for name, _ in every]}
+rounds = [[step_without(names) for names in sides.values()] for _ in range(10)]     # in turns: a machine's speed drifts
+times = dict(zip(sides, np.median(rounds[1:], axis=0)))
+slower = {name: seconds / times["nothing"] for name, seconds in times.items()}
+for name, factor in slower.items():
+    print(f"   without {name:18s}{factor:5.2f} times the time")
+assert KERNELS == every
+
+# %%
+fig, ax = plt.subplots()
+order = sorted(slower, key=slower.get)
+ax.barh(order, [slower[name] for name in order], color=["0.2" if name == "all of them" else "0.6" for name in order])
+ax.axvline(1, color="0.0", lw=0.8)
+ax.set(xlabel="time of a step, 1 = with all kernels", ylabel="missing",
+       title=f"Without its kernels a step takes {slower['all of them']:.1f} times as long here")
+figure(fig, "what_kernels_earn")
+
+# %% [markdown]
+# ## In the library
+# %%
+show(numpy_blocks.row_blocks)
+show(numpy_elementwise.gelu)
+
+# %% [markdown]
+# **What to keep.** Count the passes over memory, not the operations. `out=` instead of temporaries, blocks instead of whole arrays, one
+# array kept for the gradient instead of two, and threads around all of it. Then measure whether it was worth its lines.
+# Next: 22, many machines.
+# %%
+finish()

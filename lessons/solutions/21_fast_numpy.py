@@ -1,0 +1,46 @@
+"""Answers of lesson 21, and the mistakes that are usually made."""
+
+import numpy as np
+
+C = np.sqrt(2 / np.pi)
+
+
+def mebibytes_moved(passes, elements):
+    return float(passes * elements * 4 / 2**20)
+
+
+def blocks(rows, step):
+    return [(i, min(i + step, rows)) for i in range(0, rows, step)]
+
+
+def gelu_slope(x):
+    t = np.tanh(C * (x + 0.044715 * x**3))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * C * (1 + 3 * 0.044715 * x**2)
+
+
+def speed_up(share, threads):
+    return 1 / (1 - share + share / threads)
+
+
+def _without_the_inner_derivative(x):
+    t = np.tanh(C * (x + 0.044715 * x**3))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t**2)
+
+
+MISTAKES = {
+    "mebibytes_moved": {
+        "8 bytes an element are float64": lambda passes, elements: float(passes * elements * 8 / 2**20),
+    },
+    "blocks": {
+        "the last block goes past the end": lambda rows, step: [(i, i + step) for i in range(0, rows, step)],
+        "the last, shorter block is missing": lambda rows, step: [(i, i + step) for i in range(0, rows - step + 1, step)],
+    },
+    "gelu_slope": {
+        "the derivative of u is missing": _without_the_inner_derivative,
+        "the cubic term's derivative is missing":
+            lambda x: (lambda t: 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * C)(np.tanh(C * (x + 0.044715 * x**3))),
+    },
+    "speed_up": {
+        "this is the time, not the speed-up": lambda share, threads: 1 - share + share / threads,
+    },
+}
