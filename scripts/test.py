@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Run the tests: makes .venv, installs what they need, and runs them.
 
-    python3 scripts/test.py           the whole suite on NumPy (minutes)
-    python3 scripts/test.py --all     also on the fake device, every lesson three ways, the real CuPy on the
-                                      CPU, and the deep profile of the gradient checks
+    python3 scripts/test.py           the whole suite on NumPy, every lesson with its solutions (minutes)
+    python3 scripts/test.py --all     also every lesson untouched and with wrong answers, the suite on the fake
+                                      device, the real CuPy on the CPU, the deep profile of the gradient checks
     python3 scripts/test.py --parity  comparisons with PyTorch and transformers (installs both: large)
     python3 scripts/test.py tests/test_ops.py -k gelu      one file or one test, as pytest takes them
 """
@@ -44,7 +44,8 @@ def main():
         run("parity with PyTorch and transformers", *pytest, "tests", "-k", "parity")
     else:
         run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
-        run("tests", *pytest, "tests", HYPOTHESIS_PROFILE="ci")
+        once = [] if options.all else ["-k", "not test_untouched and not test_typical_mistakes"]
+        run("tests", *pytest, "tests", *once, HYPOTHESIS_PROFILE="ci")
     if options.all:
         run("gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep")
         run("tests on the fake device", *pytest, "tests", "--backend", "fakecupy", "--ignore",
