@@ -198,10 +198,17 @@ assert np.abs(wrong - theirs).max() > 0.05
 # the rows:
 # %%
 halves = [x[:1024], x[1024:]]
-with ThreadPoolExecutor(2) as pool:
-    two = seconds(lambda: list(pool.map(lambda half: gelu_in_blocks(half, 64), halves)))
-one = seconds(lambda: [gelu_in_blocks(half, 64) for half in halves])
-print(f"   one thread {one * 1e3:.1f} ms, two threads {two * 1e3:.1f} ms: {one / two:.2f} times as fast")
+for step in (16, 256):
+    def work(half, step=step):
+        return gelu_in_blocks(half, step)
+
+    with ThreadPoolExecutor(2) as pool:
+        two = seconds(lambda: list(pool.map(work, halves)), 15)
+    one = seconds(lambda: [work(half) for half in halves], 15)
+    print(f"   blocks of {step} rows: one thread {one * 1e3:.1f} ms, two {two * 1e3:.1f} ms: {one / two:.2f} times as fast")
+
+# %% [markdown]
+# Between two NumPy calls a thread needs Python's lock, of which there is one. Short calls stand in line for it, long ones overlap.
 
 
 # %%

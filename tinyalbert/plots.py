@@ -95,7 +95,7 @@ def _draw_losses(ax, lines, name, start):
     curve = held if len(held) else losses
     which = ("Held-out" if len(held) else "Training") + (" masked-word loss" if name == "mlm_loss" else " loss")
     ax.set_title(f"{which} {_from_to(curve)}{_against(curve, start.get('unigram_entropy'))}", fontsize=11)
-    ax.legend(frameon=False, fontsize=8, loc="center right")
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
 
 
 def _draw_levels(ax, start):
