@@ -37,7 +37,8 @@ def main():
         stages.append((name, code, time.perf_counter() - start))
 
     stages = []
-    pytest = ("pytest", "-n", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    pytest = ("pytest", "-n", str(cores), "--dist", "worksteal")           # the lessons are long and stand together
     if rest:
         run("pytest", "pytest", *rest)
     elif options.parity:
