@@ -1,0 +1,279 @@
+# %% [markdown]
+# # 20 · The same code on a GPU
+# **Needs** 05 (softmax), 07 (embeddings), 12 (clipping), 13 (a training step) · **Builds** `xp_of`, a device that counts, the packed copy,
+# `scatter_add` · **Source** CuPy's user guide, "Performance best practices" · **Runs in** a few seconds
+#
+# A *GPU* is a second computer with its own memory, very good at doing the same to many numbers. CuPy is NumPy for it: the same names,
+# the arrays lie over there. So one code can serve both, and the library's does. What differs is not what is written, but what it
+# *costs*, and that can be counted without a GPU. This lesson runs anywhere; with CuPy and a device,
+# `python lessons/20_gpu.py --device gpu` also computes the library's side of each comparison over there.
+# %%
+import numpy as np
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
+
+from tinyalbert import AlbertConfig, AlbertModel, Tensor, backend, backward, ops
+
+NEEDS = ["05", "07", "12", "13"]
+TEACHES = ["backend.xp_of", "backend.scatter_add", "backend.to_device_together"]
+rng = np.random.default_rng(20)
+
+
+# %% [markdown]
+# ## Who owns the array?
+# A function that is to work on both asks its argument: which *array module* do you belong to, `numpy` or `cupy`? By custom the
+# answer is called `xp`. There is no setting "we are on the GPU now" that could be wrong: the arrays decide.
+# %%
+def xp_of(x):
+    """The module that x comes from, if it has exp, sum and the like under NumPy's names."""
+    return far if isinstance(x, FarArray) else np
+
+
+def softmax(x):
+    """(..., n) -> (..., n), and its vjp, on whatever device x lies."""
+    xp = xp_of(x)
+    y = xp.exp(x - x.max(axis=-1, keepdims=True))
+    y = y / y.sum(axis=-1, keepdims=True)
+
+    def vjp(g):
+        return y * (g - (g * y).sum(axis=-1, keepdims=True))
+    return y, vjp
+
+
+# %% [markdown]
+# ## A device that counts
+# To see what a GPU would have to do, here is one of paper: it computes with NumPy, but it writes down three things. A *launch*: the processor
+# hands the GPU one operation, and does not wait for it. A *copy*: numbers go over, or come back. A *wait*: the processor stands still until
+# the GPU has finished everything it was given, because somebody wants to *know* a number.
+# %%
+count = {"launches": 0, "copies": 0, "waits": 0}
+
+
+class FarArray:
+    """An array on the paper device; only what this lesson needs."""
+
+    def __init__(self, near):
+        self.near = np.asarray(near)
+
+    def get(self):
+        """Bring it back: one wait, one copy."""
+        count["waits"] += 1
+        count["copies"] += 1
+        return self.near
+
+    def __float__(self):
+        return float(self.get())
+
+    def __bool__(self):
+        return bool(self.get())
+
+
+def launched(function):
+    """The same function on the device: one launch, result stays there."""
+    def run(*arrays, **options):
+        if any(isinstance(a, np.ndarray) for a in arrays):
+            raise TypeError("an array of this side met one of the other side; send it over first")
+        count["launches"] += 1
+        return FarArray(function(*(a.near if isinstance(a, FarArray) else a for a in arrays), **options))
+    return run
+
+
+for method, function in {"__add__": np.add, "__sub__": np.subtract, "__mul__": np.multiply, "__truediv__": np.divide,
+                         "__rtruediv__": lambda a, b: b / a, "__gt__": np.greater, "max": np.max, "sum": np.sum,
+                         "__rmul__": np.multiply, "__radd__": np.add}.items():
+    setattr(FarArray, method, launched(function))
+
+
+class far:
+    """The paper device's module."""
+    exp, tanh, sqrt, maximum = (launched(f) for f in (np.exp, np.tanh, np.sqrt, np.maximum))
+
+    @staticmethod
+    def asarray(near):
+        count["copies"] += 1
+        return FarArray(np.array(near))
+
+
+def counted(function, *arguments):
+    """The result, and what it cost."""
+    count.update(launches=0, copies=0, waits=0)
+    result = function(*arguments)
+    return result, dict(count)
+
+
+x, g = rng.standard_normal((4, 7)), rng.standard_normal((4, 7))
+p = predict("softmax on the device, as written above: how many launches?", guess=None)
+(y, vjp), cost = counted(softmax, far.asarray(x))
+p.reveal(cost["launches"])
+leaf = Tensor(put(x), requires_grad=True)
+library = ops.softmax(leaf)
+same(y.get(), library.data, "softmax on the paper device")
+same(vjp(far.asarray(g)).get(), backward(library, put(g))[leaf], "its gradient")
+
+# %% [markdown]
+# Two sides never meet by accident:
+# %%
+try:
+    far.asarray(x) * x
+except TypeError as error:
+    print(f"   refused: {error}")
+else:
+    raise AssertionError("a mixture went through")
+
+
+# %% [markdown]
+# ## Break it: the hidden wait
+# Clipping (lesson 12) scales a gradient down if it is longer than a limit. Written as one thinks it, there is an `if`. To decide an `if`, the processor
+# must know the number, so it waits until every launch before is done; and while it waits it launches nothing.
+# %%
+def clip_with_an_if(g, limit):
+    xp = xp_of(g)
+    norm = xp.sqrt((g * g).sum())
+    if norm > limit:                             # here
+        g = g * (limit / norm)
+    return g
+
+
+gradient = rng.standard_normal(50)
+clipped, cost = counted(clip_with_an_if, far.asarray(gradient), 1.0)
+print(f"   with an if: {cost['waits']} wait")
+assert cost["waits"] == 1
+
+
+# %%
+@exercise(reference=lambda norm, limit: limit / np.maximum(norm, limit),
+          trials=[(np.array(0.5), 1.0), (np.array(3.0), 1.0), (np.array([0.1, 1.0, 7.0]), 2.0)],
+          hint="1 where norm is below the limit, limit / norm above: a division by the larger of two numbers")
+def clip_factor(norm, limit):
+    """What to multiply a gradient with; norm may be an array, and no `if` may look at it."""
+    ...
+
+
+def clip(g, limit):
+    xp = xp_of(g)
+    norm = xp.sqrt((g * g).sum())
+    return g * (limit / xp.maximum(norm, limit))
+
+
+same(clip(gradient, 1.0), clipped.near, "the same without an if")
+_, cost = counted(clip, far.asarray(gradient), 1.0)
+print(f"   without: {cost['waits']} waits, {cost['launches']} launches")
+assert cost["waits"] == 0
+
+# %% [markdown]
+# That is why `Trainer.step` returns metrics that are fetched only when somebody reads them: a step waits 0 times, a step that
+# is logged once. A test counts.
+#
+# ## One copy for a batch
+# A batch is several arrays of whole numbers: ids, mask, types, labels. Each copy has a fixed price, however small it is. So lay them one
+# behind the other, send once, and cut over there, which costs nothing: a piece of an array is only another way to look at it.
+# %%
+@exercise(reference=lambda arrays: np.concatenate([np.asarray(a).reshape(-1) for a in arrays]),
+          trials=[([np.arange(6).reshape(2, 3), np.arange(2)],), ([np.ones((1, 2), int), np.zeros((3, 1), int), np.arange(4)],)],
+          hint="reshape(-1) lays an array out in one row; np.concatenate puts rows behind each other")
+def pack(arrays):
+    """[(2, 3), (4,), ...] -> one array with all numbers, in order."""
+    ...
+
+
+def unpack(packed, shapes):
+    parts, start = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        parts.append(packed[start:start + size].reshape(shape))
+        start += size
+    return parts
+
+
+batch = [rng.integers(0, 100, (8, 16)), np.ones((8, 16), int), rng.integers(0, 2, 8)]
+_, apart = counted(lambda: [far.asarray(a) for a in batch])
+sent, together = counted(lambda: far.asarray(pack(batch)))
+for mine, theirs in zip(unpack(sent.near, [a.shape for a in batch]), batch):
+    np.testing.assert_array_equal(mine, theirs)
+print(f"   one by one {apart['copies']} copies, packed {together['copies']}")
+assert together["copies"] == 1
+
+# %% [markdown]
+# ## Many writers, one row
+# The gradient of a word's vector is the sum over all places where the word stands (lesson 07). On a GPU thousands of them are added at once,
+# and two that add to the same row at the same moment must not lose one. Plain indexing does lose them, on both sides:
+# %%
+table, ids, rows = np.zeros((5, 3)), np.array([1, 1, 4]), np.ones((3, 3))
+lost = table.copy()
+lost[ids] += rows
+print(f"   row 1 after table[ids] += rows: {lost[1]}, wanted {rows[0] + rows[1]}")
+assert lost[1, 0] == 1
+
+
+# %%
+@exercise(reference=lambda V, ids, rows: (np.arange(V)[:, None] == ids).astype(rows.dtype) @ rows,
+          trials=[(5, ids, rows), (3, np.array([0, 2, 0, 0]), rng.standard_normal((4, 2))), (4, np.array([3]), np.ones((1, 2)))],
+          hint="np.add.at(table, ids, rows), or a matrix of 0 and 1 times rows")
+def scatter_add(V, ids, rows):
+    """(V, E): row v is the sum of rows[i] over all i with ids[i] == v."""
+    ...
+
+
+words, weight = rng.integers(0, 5, 12), Tensor(put(rng.standard_normal((5, 3))), requires_grad=True)
+g = rng.standard_normal((12, 3))
+same(scatter_add(5, words, g), backward(ops.embedding(weight, put(words)), put(g))[weight], "the gradient of an embedding")
+filled = put(np.zeros((5, 3)))
+backend.scatter_add(filled, put(words), put(g))
+same(scatter_add(5, words, g), filled, "backend.scatter_add")
+
+# %% [markdown]
+# A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, so two runs on a GPU differ in the last
+# digits; on the CPU the library adds in a fixed order, and runs are equal bit for bit.
+#
+# ## When is it worth it?
+# A launch costs the processor about ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations a second, if
+# the arrays are large. So a step takes the longer of two times. The figure is **computed from these two numbers, not measured**.
+# %%
+LAUNCH, RATE = 10e-6, 1e13                       # seconds a launch; operations a second: round figures
+LAUNCHES_A_LAYER = 100                           # forward and backward, one op after the other
+
+
+@exercise(reference=lambda launches, operations: max(launches * 10e-6, operations / 1e13),
+          trials=[(1000, 1e12), (1000, 1e9), (10, 1e8)],
+          hint="launching and computing happen at the same time: max, not sum")
+def step_seconds(launches, operations):
+    """Seconds of a step on a GPU: 10 µs a launch, 10¹³ operations a second, both at once."""
+    ...
+
+
+def operations(H, L=12, tokens=32 * 128):
+    """Forward and backward of L layers of width H: six operations a weight and token."""
+    model = AlbertModel(AlbertConfig(hidden_size=H, num_attention_heads=max(1, H // 64), intermediate_size=4 * H), seed=None)
+    layer = sum(q.data.size for n, q in model.named_parameters() if "albert_layers" in n)
+    return 6 * layer * L * tokens
+
+
+widths = np.array([64, 128, 256, 512, 768, 1024, 2048])
+work = np.array([operations(int(H)) for H in widths])
+plain = [1e3 * step_seconds(12 * LAUNCHES_A_LAYER, w) for w in work]
+fused = [1e3 * step_seconds(12 * LAUNCHES_A_LAYER / 5, w) for w in work]
+turn = widths[np.argmax(work / RATE > 12 * LAUNCHES_A_LAYER * LAUNCH)]
+plt = pyplot()
+fig, ax = plt.subplots()
+ax.loglog(widths, plain, "o-", color="0.0")
+ax.loglog(widths, fused, "s--", color="0.55")
+ax.text(widths[0], plain[0] * 1.1, "one op, one launch", fontsize=8)
+ax.text(widths[0], fused[0] * 1.1, "five ops fused into one launch", fontsize=8, color="0.4")
+ax.set(xlabel="hidden size H (12 layers, 32 x 128 tokens)", ylabel="computed time of a step, ms", xticks=widths, xticklabels=widths,
+       title=f"An estimate: up to H = {widths[np.argmax(widths == turn) - 1]} a GPU waits for launches, from H = {turn} on for arithmetic")
+ax.minorticks_off()
+figure(fig, "launches_or_arithmetic")
+
+# %% [markdown]
+# Below the bend a wider model is free, and fewer launches are all that helps: *fusing* ops, several operations in one launch.
+#
+# ## In the library
+# %%
+show(backend.xp_of)
+show(backend.scatter_add)
+
+# %% [markdown]
+# **What to keep.** The arrays decide where to compute. Do not ask a GPU for numbers unless a person wants to read them; send a batch in
+# one piece; count launches. `tests/fakecupy.py` is a stricter paper device: the library's whole suite runs on it.
+# Next: 21, making NumPy fast.
+# %%
+finish()
