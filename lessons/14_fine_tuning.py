@@ -215,6 +215,6 @@ show(classification.predict_logits)
 
 # %% [markdown]
 # **What to keep.** Fine-tuning is the same training with a new head and a good start. Keep baselines beside every number.
-# `tinyalbert finetune my_table.tsv --model folder` does all of this for your own rows. Next: 21, making NumPy fast.
+# `tinyalbert finetune my_table.tsv --model folder` does all of this for your own rows. Next: 20, the same code on a GPU.
 # %%
 finish()

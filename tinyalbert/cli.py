@@ -18,7 +18,7 @@ To understand it, start with the lessons (lessons/README.md has the map):
     python lessons/00_tour.py
   an afternoon     00 01 04 05 08 09 13
   a weekend        00 to 14
-  the whole        00 to 14, then 21 22
+  the whole        00 to 14, then 20 21 22
 
 To train one:      tinyalbert pretrain stories --preset tiny --minutes 2 --output runs/stories
 To look around:    tinyalbert info base_v2        tinyalbert doctor
