@@ -1,13 +1,18 @@
 """Every head: its loss differentiates through the whole model, and adds up when a batch is cut."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from strategies import seeds
 from test_albert import batch, shaken, tiny
 
 from tinyalbert import heads
-from tinyalbert.tensor import backward
+from tinyalbert.nn import DropoutRng
+from tinyalbert.tensor import backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},
@@ -64,3 +69,53 @@ def test_a_cut_batch_has_the_loss_of_the_whole(kind, seed):
         counts, losses = model.loss_counts(**part), model(**part).losses
         loss += sum(losses[k].item() * counts[k] / total[k] for k in total if total[k])
     assert loss == pytest.approx(model(**b).loss.item(), rel=1e-11)
+
+
+@ALL
+@given(seed=seeds, groups=st.sampled_from([1, 2]), inner=st.sampled_from([1, 2]))
+def test_what_nobody_reads_of_the_last_layer_changes_nothing(kind, seed, groups, inner):
+    """Whoever asks for all hidden states gets every token computed; the loss and all gradients are the same."""
+    model, b = make(kind, seed, num_hidden_groups=groups, inner_group_num=inner)
+    some, whole = model(**b), model(**b, output_hidden_states=True)
+    np.testing.assert_allclose(some.loss.data, whole.loss.data, rtol=1e-12)
+    got, want = backward(some.loss), backward(whole.loss)
+    for name, p in model.named_parameters():
+        assert (p in got) == (p in want), name
+        if p in want:
+            np.testing.assert_allclose(got[p], want[p], rtol=1e-10, atol=1e-12 * max(abs(want[p]).max(), 1e-3), err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["AlbertForPreTraining", "AlbertForMaskedLM"])
+@given(seed=seeds)
+def test_what_is_read_after_the_loss_is_what_there_is_without_labels(kind, seed):
+    model, b = make(kind, seed)
+    scores = "prediction_logits" if kind == "AlbertForPreTraining" else "logits"
+    out, bare = model(**b), model(**{k: v for k, v in b.items() if "label" not in k})
+    for name in (scores, "last_hidden_state"):
+        np.testing.assert_allclose(out[name].data, bare[name].data, rtol=1e-12)
+    if kind == "AlbertForPreTraining":
+        np.testing.assert_allclose(out.target_logits.data, bare[scores].data[b["labels"] != heads.IGNORE], rtol=1e-12)
+
+
+@given(labels=arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(1, 9)), elements=st.sampled_from([-100, 0, 3])))
+def test_rows_read(labels):
+    """Token 0 first, every target once, in the order of the batch, and nothing else but token 0 again."""
+    B, T = labels.shape
+    rows, places, targets = heads.rows_read(labels)
+    assert rows[:, 0].tolist() == [b * T for b in range(B)]
+    assert rows.reshape(-1)[places].tolist() == np.flatnonzero(labels != -100).tolist()
+    assert targets.tolist() == labels[labels != -100].tolist()
+    rest = np.delete(rows.reshape(-1), places)
+    assert (rest % T == 0).all() and rows.shape[1] == 1 + (labels != -100).sum(1).max()
+    assert (rows // T == np.arange(B)[:, None]).all()
+
+
+def test_only_the_read_tokens_are_computed_and_with_dropout_all():
+    """The last layer's feed-forward sees as many rows as the loss reads; dropout draws for every token, as ever."""
+    for dropout, rows in ((0.0, 4 * 3), (0.1, 4 * 6)):
+        model = heads.AlbertForMaskedLM(tiny(hidden_dropout_prob=dropout)).train()
+        labels = np.full((4, 6), heads.IGNORE)
+        labels[:, 2:4] = 5
+        last = model(input_ids=np.ones((4, 6), int), labels=labels, rng=DropoutRng(0)).loss
+        widths = [t.shape for t in topological_order(last) if t.ndim == 3 and t.shape[-1] == model.config.intermediate_size]
+        assert math.prod(widths[-1][:-1]) == rows and math.prod(widths[0][:-1]) == 4 * 6

@@ -20,9 +20,9 @@ from tinyalbert.tensor import backward, use_kernels
 PACKAGE = Path(tinyalbert.__file__).parent
 FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py"))
 COMMENT = re.compile(r"^\s+([\w.]+(?:, \w+)*) = .*#\s\(([^)]*)\)(?: each)?(?:\s.*)?$")
-# M: labelled positions, known only in the pass; R: rows of a flattened product, different in every call
+# K: targets, M: rows of a sequence that the loss reads, S: M or T, known only in the pass; R: rows of a flattened product, different in every call
 DIMS = dict(B=3, T=11, H=14, N=7, D=2, E=5, F=17, V=23, L=2)
-FREE = {"M", "R", "I", "O", "S", "..."}
+FREE = {"K", "M", "R", "I", "O", "S", "..."}
 
 
 def parts(text):

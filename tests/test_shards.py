@@ -55,7 +55,7 @@ def test_what_is_read_is_what_was_written(tmp_path, tokenizer, stories):
     assert (folder.counts == np.bincount(flat, minlength=tokenizer.vocab_size)).all()
     assert (meta["tokens"], meta["documents"]) == (len(flat), len(stories))
     assert meta["sentences"] == sum(map(len, stories))
-    assert folder.word_start.tolist() == [tokenizer.is_word_start(i) for i in range(tokenizer.vocab_size)]
+    assert folder.word_start.tolist() == tokenizer.word_starts.tolist()
     train = np.array([i for n in folder.split("train") for s in ids[n] for i in s])
     p = np.bincount(train) / len(train)
     assert np.isclose(meta["unigram_entropy"], -(p[p > 0] * np.log(p[p > 0])).sum())

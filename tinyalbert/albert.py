@@ -80,13 +80,14 @@ class AlbertLayer(Module):
         self.dropout = Dropout(config.hidden_dropout_prob if config.ffn_dropout else 0.0)
         self.activation = ACTIVATIONS[config.hidden_act]
 
-    def forward(self, hidden, bias=None, rng=None, output_attentions=False):
-        attended, weights = self.attention(hidden, bias, rng, output_attentions)  # attended (B, T, H)
+    def forward(self, hidden, bias=None, rng=None, output_attentions=False, rows=None):
+        """(B, T, H) -> (B, T, H), or (B, M, H) for the tokens at `rows` alone, and the attention weights."""
+        attended, weights = self.attention(hidden, bias, rng, output_attentions, rows)
         if self.activation is ops.gelu:
-            inner = ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)            # (B, T, F)
+            inner = ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)            # (B, M, F)
         else:
             inner = self.activation(self.ffn(attended))
-        projected = self.dropout(self.ffn_output(inner), rng)                            # (B, T, H)
+        projected = self.dropout(self.ffn_output(inner), rng)                            # (B, M, H)
         return self.full_layer_layer_norm(projected, attended), weights
 
 
@@ -121,16 +122,23 @@ class AlbertEncoder(Module):
             for group in self.albert_layer_groups[1:]:
                 group.share_with(self.albert_layer_groups[0], config.shared_parameters)
 
-    def forward(self, embedded, bias=None, rng=None, output_attentions=False):
-        """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention weights."""
+    def layers(self):
+        """The layers in the order of their use, the same ones again and again where they are shared."""
+        return [layer for i in range(self.num_layers)
+                for layer in self.albert_layer_groups[i * self.num_groups // self.num_layers].albert_layers]
+
+    def forward(self, embedded, bias=None, rng=None, output_attentions=False, rows=None):
+        """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention weights.
+
+        rows (B, M): the last layer computes these tokens only, (B, M, H); no later layer asks for the others.
+        """
         projection = getattr(self, "embedding_hidden_mapping_in", None)
-        hidden = projection(embedded) if projection else embedded                        # (B, T, H)
+        hidden, layers = projection(embedded) if projection else embedded, self.layers()
         states, attentions = [hidden], []
-        for i in range(self.num_layers):
-            for layer in self.albert_layer_groups[i * self.num_groups // self.num_layers].albert_layers:
-                hidden, weights = layer(hidden, bias, rng, output_attentions)
-                states.append(hidden)
-                attentions.append(weights)
+        for n, layer in enumerate(layers, start=1):
+            hidden, weights = layer(hidden, bias, rng, output_attentions, rows if n == len(layers) else None)
+            states.append(hidden)
+            attentions.append(weights)
         return states, attentions
 
 
@@ -189,21 +197,22 @@ class AlbertModel(PreTrainedModel):
             self.pooler = Linear(rng, config.hidden_size, config.hidden_size, config.initializer_range)
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None,
-                output_hidden_states=False, output_attentions=False, rng=None):
+                output_hidden_states=False, output_attentions=False, rng=None, rows=None):
         """input_ids (B, T) -> last_hidden_state (B, T, H), pooler_output (B, H) or None.
 
         attention_mask (B, T): 1 = token, 0 = padding (all 1 if None).  token_type_ids (B, T): segment of each
         token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection first.  attentions: the
         weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in training mode with dropout.
+        rows (B, M): the tokens, as rows of (B * T), whose last states are wanted, token 0 of each sequence first:
+        `states_at_rows` (B, M, H) has them, and last_hidden_state is computed only if it is read.
         """
         input_ids, attention_mask, token_type_ids = self._inputs(input_ids, attention_mask, token_type_ids)
         embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)        # (B, T, E)
-        bias = None
-        if attention_mask is not None:
-            bias = padding_bias(attention_mask, embedded.dtype)
-        states, attentions = self.encoder(embedded, bias, rng, output_attentions)
-        pooler = getattr(self, "pooler", None)
-        return ModelOutput(last_hidden_state=states[-1],
+        bias = None if attention_mask is None else padding_bias(attention_mask, embedded.dtype)
+        states, attentions = self.encoder(embedded, bias, rng, output_attentions, rows)
+        pooler, last = getattr(self, "pooler", None), self.encoder.layers()[-1]
+        lazy = {"last_hidden_state": lambda: states[-1] if rows is None else last(states[-2], bias, rng)[0]}
+        return ModelOutput(lazy, states_at_rows=states[-1],
                            pooler_output=ops.tanh(pooler(states[-1][:, 0])) if pooler else None,
                            hidden_states=tuple(states) if output_hidden_states else None,
                            attentions=tuple(attentions) if output_attentions else None)

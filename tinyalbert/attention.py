@@ -5,6 +5,7 @@ import math
 from . import ops
 from .backend import xp_of
 from .nn import Dropout, LayerNorm, Linear, Module
+from .ops import merge_heads, split_heads
 
 
 def padding_bias(attention_mask, dtype):
@@ -17,21 +18,6 @@ def padding_bias(attention_mask, dtype):
     if xp.__name__ == "numpy" and attention_mask.all():        # on a GPU looking would mean waiting
         return None
     return (attention_mask[:, None, None, :] == 0).astype(dtype) * -10000.0
-
-
-def split_heads(x, num_heads):
-    """(B, T, H) -> (B, N, T, D) of Tensors.
-
-    A plain reshape to (B, N, T, D) would deal out tokens, not features, to the heads: the transpose matters.
-    """
-    B, T, H = x.shape
-    return x.reshape(B, T, num_heads, H // num_heads).transpose(0, 2, 1, 3)
-
-
-def merge_heads(x):
-    """(B, N, T, D) -> (B, T, H) of Tensors."""
-    B, N, T, D = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(B, T, N * D)
 
 
 def attend(q, k, v, bias, num_heads, dropout=None):
@@ -64,13 +50,16 @@ class AlbertAttention(Module):
         self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
         self.output_dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden, bias=None, rng=None, output_attentions=False):
-        """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or None)."""
-        q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)       # (B, T, H)
+    def forward(self, hidden, bias=None, rng=None, output_attentions=False, rows=None):
+        """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or None).
+
+        rows (B, M), numbers of rows of hidden as (B * T, H): only these tokens ask, of all; the result is (B, M, H).
+        """
+        asking = hidden if rows is None else ops.embedding(hidden.reshape(-1, hidden.shape[-1]), rows)
+        q, k, v = self.query(asking), self.key(hidden), self.value(hidden)
         dropout = self.attention_dropout.key(rng)
         if output_attentions:
             context, weights = attend(q, k, v, bias, self.num_heads, dropout)
         else:
             context, weights = ops.attention(q, k, v, bias, num_heads=self.num_heads, **(dropout or {})), None
-        projected = self.output_dropout(self.dense(context), rng)                # (B, T, H)
-        return self.LayerNorm(projected, hidden), weights
+        return self.LayerNorm(self.output_dropout(self.dense(context), rng), asking), weights

@@ -167,7 +167,3 @@ class AlbertConfig:
         if not isinstance(values, dict):
             raise UserError(f"{path} holds {type(values).__name__}; wanted one JSON object")
         return cls.from_dict(values)
-
-    def to_json_file(self, path):
-        """Write config.json with sorted keys."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -19,11 +19,24 @@ from .nn import Dropout, LayerNorm, Linear, Module, Parameter
 IGNORE = -100
 
 
-def labelled_positions(labels):
-    """Where the targets are: labels (B, T) -> flat positions (M,) and their labels (M,), on the host."""
-    flat = to_host(labels).reshape(-1)
-    positions = np.flatnonzero(flat != IGNORE)
-    return positions, flat[positions]
+def rows_read(labels):
+    """What the loss reads of the last layer: labels (B, T) -> rows (B, M), places (K,), targets (K,), on the host.
+
+    rows: token 0 of each sequence, which the pooler reads, then its targets, filled up with token 0; they are
+    rows of the hidden states as (B * T, H).  places: where the targets stand in rows as (B * M).
+    """
+    labels = to_host(labels)
+    (B, T), counts = labels.shape, labels != IGNORE
+    columns = counts.cumsum(axis=1)              # the n-th target of a sequence comes to column n
+    b, t = np.nonzero(counts)
+    rows = np.repeat(np.arange(B)[:, None] * T, columns.max(initial=0) + 1, axis=1)
+    rows[b, columns[b, t]] += t
+    return rows, b * rows.shape[1] + columns[b, t], labels[b, t]
+
+
+def _count(name, labels):
+    """{name: labels that count}, {} without labels."""
+    return {} if labels is None else {name: int((to_host(labels) != IGNORE).sum())}
 
 
 class MaskedLMHead(Module):
@@ -66,25 +79,33 @@ class HeadModel(PreTrainedModel):
         self.albert = AlbertModel(self.config, seed=None, add_pooling_layer=self.pooled, rng=rng)
         self.build_head(rng, self.config)
 
-    def _targets(self, labels):
-        """labels (B, T) -> flat positions (M,) of the targets and their ids (M,), on the host; None without labels."""
+    def _reads_some(self, output_hidden_states=False, output_attentions=False, **_):
+        """Whether the last layer may leave out the tokens that nobody reads: nothing is shown, no dropout is drawn."""
+        dropout = self.config.hidden_dropout_prob or self.config.attention_probs_dropout_prob
+        return not (output_hidden_states or output_attentions or self.training and dropout)
+
+    def _targets(self, labels, options):
+        """rows_read(labels), with rows None if all are to be computed; three None without labels."""
         if labels is None:
-            return None, None
-        positions, targets = labelled_positions(labels)
+            return None, None, None
+        rows, places, targets = rows_read(labels)
         check_ids("labels", targets, self.config.vocab_size)
-        return positions, targets
+        return (rows, places, targets) if self._reads_some(**options) else (None, rows.reshape(-1)[places], targets)
 
-    def _masked_lm(self, hidden, positions, targets):
-        """Scores at the targets only, about 15 % of the rows of the largest product: the mean loss.
+    def _masked_lm(self, hidden, places, targets):
+        """Scores at the targets only, about 15 % of the rows of the largest product, and their mean loss.
 
-        hidden (B, T, H), positions (M,), targets (M,) -> loss ().
+        hidden (B, M, H), places (K,) among its B * M rows, targets (K,) -> loss (), logits (K, V).
         """
-        rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), positions)                        # (M, H)
-        logits = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)               # (M, V)
-        return ops.cross_entropy(logits, targets)
+        rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), places)                           # (K, H)
+        logits = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)               # (K, V)
+        return ops.cross_entropy(logits, targets), logits
 
-    def _all_logits(self, hidden):
-        return self.predictions(hidden, self.albert.embeddings.word_embeddings.weight)
+    def _when_read(self, out, name):
+        """What only some callers read: the scores of every token (B, T, V), called `name`, and last_hidden_state."""
+        table = self.albert.embeddings.word_embeddings.weight
+        return {name: lambda: self.predictions(out.last_hidden_state, table),
+                "last_hidden_state": lambda: out.last_hidden_state}
 
 
 class AlbertForPreTraining(HeadModel):
@@ -98,28 +119,25 @@ class AlbertForPreTraining(HeadModel):
                 sentence_order_label=None, rng=None, **options):
         """labels (B, T): original ids of masked tokens, else -100.  sentence_order_label (B,): 0 or 1.
 
-        Returns loss, losses, sop_logits (B, 2) and prediction_logits (B, T, V), the last computed when read.
+        Returns loss, losses, sop_logits (B, 2), target_logits (K, V) of the K masked tokens, and prediction_logits
+        (B, T, V) of all, computed when read.
         """
         order = sentence_order_label if self.config.sentence_task != "none" else None
-        *inputs, order, positions, targets = self._inputs(input_ids, attention_mask, token_type_ids, order,
-                                                          *self._targets(labels))
-        out = self.albert(*inputs, rng=rng, **options)
-        hidden, losses = out.last_hidden_state, {}
+        *inputs, order, rows, places, targets = self._inputs(input_ids, attention_mask, token_type_ids, order,
+                                                             *self._targets(labels, options))
+        out, losses, target_logits = self.albert(*inputs, rng=rng, rows=rows, **options), {}, None
         sop_logits = self.sop_classifier(out.pooler_output, rng)                         # (B, 2)
         if labels is not None:
-            losses["mlm"] = self._masked_lm(hidden, positions, targets)
+            losses["mlm"], target_logits = self._masked_lm(out.states_at_rows, places, targets)
         if order is not None:
             losses["sop"] = ops.cross_entropy(sop_logits, order)
         loss = losses["mlm"] + losses["sop"] if len(losses) == 2 else next(iter(losses.values()), None)
-        return ModelOutput({"prediction_logits": lambda: self._all_logits(hidden)}, loss=loss, losses=losses,
-                           sop_logits=sop_logits, hidden_states=out.hidden_states, attentions=out.attentions,
-                           last_hidden_state=hidden)
+        return ModelOutput(self._when_read(out, "prediction_logits"), loss=loss, losses=losses, sop_logits=sop_logits,
+                           target_logits=target_logits, hidden_states=out.hidden_states, attentions=out.attentions)
 
     def loss_counts(self, labels=None, sentence_order_label=None, **_):
         """Targets of each term: {"mlm": masked tokens, "sop": sequences}."""
-        counts = {}
-        if labels is not None:
-            counts["mlm"] = int((to_host(labels) != IGNORE).sum())
+        counts = _count("mlm", labels)
         if sentence_order_label is not None and self.config.sentence_task != "none":
             counts["sop"] = len(sentence_order_label)
         return counts
@@ -135,17 +153,16 @@ class AlbertForMaskedLM(HeadModel):
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """labels (B, T), -100 where there is no target.  Returns loss and logits (B, T, V), computed when read."""
-        *inputs, positions, targets = self._inputs(input_ids, attention_mask, token_type_ids, *self._targets(labels))
-        out = self.albert(*inputs, rng=rng, **options)
-        hidden = out.last_hidden_state
-        loss = None if labels is None else self._masked_lm(hidden, positions, targets)
-        return ModelOutput({"logits": lambda: self._all_logits(hidden)}, loss=loss,
-                           losses={} if loss is None else {"mlm": loss}, last_hidden_state=hidden,
+        *inputs, rows, places, targets = self._inputs(input_ids, attention_mask, token_type_ids,
+                                                      *self._targets(labels, options))
+        out = self.albert(*inputs, rng=rng, rows=rows, **options)
+        loss = None if labels is None else self._masked_lm(out.states_at_rows, places, targets)[0]
+        return ModelOutput(self._when_read(out, "logits"), loss=loss, losses={} if loss is None else {"mlm": loss},
                            hidden_states=out.hidden_states, attentions=out.attentions)
 
     def loss_counts(self, labels=None, **_):
         """{"mlm": masked tokens}."""
-        return {} if labels is None else {"mlm": int((to_host(labels) != IGNORE).sum())}
+        return _count("mlm", labels)
 
 
 class _ClassifierModel(HeadModel):
@@ -156,6 +173,13 @@ class _ClassifierModel(HeadModel):
     def build_head(self, rng, config):
         self.dropout = Dropout(config.classifier_dropout_prob)
         self.classifier = Linear(rng, config.hidden_size, self.outputs or config.num_labels, config.initializer_range)
+
+    def _first_tokens(self, input_ids, options):
+        """Rows (B, 1) of the tokens that the pooler reads, or None if all are to be computed."""
+        if input_ids is None or not self._reads_some(**options):
+            return None
+        B, T = np.shape(input_ids)
+        return np.arange(B)[:, None] * T
 
     def _result(self, out, logits, labels, targets, loss_function=ops.cross_entropy):
         """labels as they were given, targets the same on the model's device."""
@@ -172,7 +196,7 @@ class _ClassifierModel(HeadModel):
 
     def loss_counts(self, labels=None, **_):
         """{"classification": labels that count}."""
-        return {} if labels is None else {"classification": int((to_host(labels) != IGNORE).sum())}
+        return _count("classification", labels)
 
 
 class AlbertForSequenceClassification(_ClassifierModel):
@@ -184,8 +208,9 @@ class AlbertForSequenceClassification(_ClassifierModel):
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options):
         """labels (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  Returns loss and logits (B, num_labels)."""
-        *inputs, targets = self._inputs(input_ids, attention_mask, token_type_ids, labels)
-        out = self.albert(*inputs, rng=rng, **options)
+        *inputs, rows, targets = self._inputs(input_ids, attention_mask, token_type_ids,
+                                              self._first_tokens(input_ids, options), labels)
+        out = self.albert(*inputs, rng=rng, rows=rows, **options)
         logits = self.classifier(self.dropout(out.pooler_output, rng))
         kind = self.config.problem_type or ("regression" if self.config.num_labels == 1 else
                                             "single_label_classification")
@@ -221,8 +246,8 @@ class AlbertForMultipleChoice(_ClassifierModel):
             rng.first_row *= C
         flat = [a if a is None else (a if hasattr(a, "dtype") else np.asarray(a)).reshape(B * C, T)
                 for a in (input_ids, attention_mask, token_type_ids)]                    # (B * C, T) each
-        *inputs, targets = self._inputs(*flat, labels)
-        out = self.albert(*inputs, rng=rng, **options)
+        *inputs, rows, targets = self._inputs(*flat, self._first_tokens(flat[0], options), labels)
+        out = self.albert(*inputs, rng=rng, rows=rows, **options)
         return self._result(out, self.classifier(self.dropout(out.pooler_output, rng)).reshape(B, C), labels, targets)
 
 
@@ -262,6 +287,5 @@ class AlbertForQuestionAnswering(HeadModel):
         """{"start": ..., "end": ...}: positions that lie inside the window."""
         if start_positions is None or end_positions is None:
             return {}
-        T = np.shape(input_ids)[1]
-        return {name: int(((to_host(p) >= 0) & (to_host(p) < T)).sum())
-                for name, p in (("start", start_positions), ("end", end_positions))}
+        start, end = (self._inside(p, input_ids) for p in (start_positions, end_positions))
+        return {**_count("start", start), **_count("end", end)}

@@ -363,7 +363,7 @@ def dropout(x, p, key, first_row=0):
 # --- attention --------------------------------------------------------------------------------------------
 
 def split_heads(x, num_heads):
-    """(B, T, H) -> (B, N, T, D): each head sees its own D of the H features."""
+    """(B, T, H) -> (B, N, T, D), arrays or Tensors: D features a head; a reshape alone would deal out tokens."""
     return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(0, 2, 1, 3)
 
 
@@ -379,11 +379,11 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
 
     bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on the
     weights.  The same as attention.py spells out with single ops; here the weights are the one (B, N, T, T)
-    array that is kept.
+    array that is kept.  q may have fewer rows, (B, M, H), and so has the result.
     """
-    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, T, D)
+    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, S, D), S = M or T
     scale = 1 / math.sqrt(q.shape[-1])
-    scores = q @ k.swapaxes(-1, -2) * scale                    # (B, N, T, T)
+    scores = q @ k.swapaxes(-1, -2) * scale                    # (B, N, M, T)
     weights, softmax_vjp = softmax.raw(scores if bias is None else scores + bias)
     dropped, dropout_vjp = dropout.raw(weights, p, key, first_row) if p else (weights, lambda g: (g,))
 

@@ -328,11 +328,6 @@ class AlbertTokenizer:
         """(V,) bool: this piece starts a word, for whole-word masking; special tokens do."""
         return np.array([piece in SPECIAL or starts_word(piece) for piece in self._vocabulary])
 
-    def is_word_start(self, token_id):
-        """Does this id start a word?  See vocabulary.starts_word."""
-        self.convert_ids_to_tokens(token_id)
-        return bool(self.word_starts[token_id])
-
     def convert_tokens_to_ids(self, tokens):
         """Ids of pieces (or the id of one); a piece that isn't in the vocabulary has the id of <unk>."""
         return self._sp.piece_to_id(tokens) if isinstance(tokens, str) else [self._sp.piece_to_id(t) for t in tokens]

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from . import ops
-from .backend import UserError, keep_freed_memory, to_device, to_host, xp_of
-from .heads import labelled_positions
+from .backend import UserError, keep_freed_memory, to_host, xp_of
+from .heads import IGNORE
 from .nn import DropoutRng
 from .optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay
 from .parallel import GradientSum, Single, Threads, batch_size, split
@@ -233,22 +233,14 @@ def evaluate_pretraining(model, batches, replicas=None, ranks=None, rows=32):
 
 def _pretraining_sums(model, batch):
     """Sums over one batch: word loss, words right, order loss, orders right, words, orders."""
-    labels, order = batch.get("labels"), batch.get("sentence_order_label")
-    sums = np.zeros(6)
     with no_grad():
-        out = model(**{k: v for k, v in batch.items() if k not in ("labels", "sentence_order_label")})
-        if labels is not None:
-            positions, targets = labelled_positions(labels)
-            hidden = out.last_hidden_state
-            rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), to_device(positions, model.device()))   # (M, H)
-            logits = model.predictions(rows, model.albert.embeddings.word_embeddings.weight)                   # (M, V)
-            sums[0], sums[1], sums[4] = _loss_and_hits(logits, targets)
-        if order is not None and model.config.sentence_task != "none":
-            sums[2], sums[3], sums[5] = _loss_and_hits(out.sop_logits, to_host(order))
+        out = model(**batch)
+    words, orders = (to_host(batch.get(name, np.zeros(0))) for name in ("labels", "sentence_order_label"))
+    answers = {"mlm": (out.target_logits, words[words != IGNORE]), "sop": (out.sop_logits, orders)}
+    sums = np.zeros(6)
+    for i, name in enumerate(answers):
+        if name in out.losses:
+            logits, targets = answers[name]
+            hits = (to_host(logits.data.argmax(-1)) == targets).sum()
+            sums[[2 * i, 2 * i + 1, 4 + i]] = out.losses[name].item() * len(targets), hits, len(targets)
     return sums
-
-
-def _loss_and_hits(logits, targets):
-    """Summed cross-entropy, number of right answers, number of targets: logits (M, V), targets (M,)."""
-    loss = ops.cross_entropy(logits, to_device(targets, "cpu" if isinstance(logits.data, np.ndarray) else "gpu"))
-    return loss.item() * len(targets), int((to_host(logits.data.argmax(-1)) == targets).sum()), len(targets)
