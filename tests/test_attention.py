@@ -76,6 +76,7 @@ def test_showing_the_weights_changes_nothing(training, seed):
         leaf = Tensor(x, True)
         out, weights = layer(leaf, None, DropoutRng(seed), show)
         assert (weights is not None) == show
+        assert layer(leaf, None, DropoutRng(seed))[1] is None      # only when asked for
         gradients = backward(out, g)
         results.append([out.data, gradients[leaf], *(gradients[p] for p in layer.parameters())])
     for a, b in zip(*results):

@@ -42,6 +42,14 @@ def test_ngram_probabilities():
     assert masking.ngram_probabilities(1) == [1]
 
 
+@pytest.mark.parametrize("ngram", [2, 3, 5])
+def test_each_size_has_the_interval_up_to_the_next(ngram):
+    """[0, p1) is 1, [p1, p1 + p2) is 2 and so on: the limits themselves belong to the longer span."""
+    limits = np.cumsum(masking.ngram_probabilities(ngram))[:-1]
+    assert masking.span_sizes(limits, ngram).tolist() == list(range(2, ngram + 1))
+    assert masking.span_sizes(np.nextafter(limits, 0), ngram).tolist() == list(range(1, ngram))
+
+
 @pytest.mark.parametrize("ngram", [1, 2, 3, 5])
 def test_span_sizes_have_these_probabilities(ngram):
     sizes = masking.span_sizes(uniforms(0, 0, np.arange(400), 100), ngram)
@@ -121,6 +129,16 @@ def test_eighty_ten_ten_is_drawn_for_each_piece():
     assert random.min() >= 5 and random.max() < V and len(np.unique(random)) > 0.7 * V
     both = (hidden[:, 10:39] == 4) & (hidden[:, 11:40] == 4)           # neighbours independent of each other
     assert within(both.sum(), both.size, 0.64, sigmas=8)
+
+
+def test_the_limits_of_eighty_ten_ten():
+    """One number decides for each piece: hidden below 0.8, kept below 0.9, else replaced; what is not covered stays."""
+    decides = [0.0, np.nextafter(0.8, 0), 0.8, np.nextafter(0.9, 0), 0.9, 0.9999]
+    u = np.array([[*decides, 0.0, *[0.5] * 7]])
+    ids, covered = np.arange(10, 17, dtype=np.int32)[None], np.array([[True] * 6 + [False]])
+    hidden, labels = masking.apply_masks(u, ids, covered, 4, (100, 200))
+    assert hidden.tolist() == [[4, 4, 12, 13, 150, 150, 16]]
+    assert labels.tolist() == [[10, 11, 12, 13, 14, 15, -100]]            # what ops.cross_entropy passes over
 
 
 # --- google-research/albert's edges -----------------------------------------------------------------------
