@@ -88,6 +88,74 @@ def test_groups_of_documents_change_no_rule(monkeypatch):
     assert set(document) == set(np.flatnonzero(last - first >= 2))
 
 
+def plain_windows(sentences, first, last, max_tokens, rng, short_seq_prob=0.1, least=2, fill="whole"):
+    """pack_windows in loops, sentence by sentence, with the same random numbers."""
+    groups, total, windows = {}, 0, []
+    for a, b in zip(first.tolist(), last.tolist()):
+        if b - a >= least:
+            total += b - a
+            groups.setdefault(total // pairs.GROUP_SENTENCES, []).append((a, b))
+    for documents in groups.values():
+        n = sum(b - a for a, b in documents)
+        backward, short, short_budget = rng.random(len(documents)), rng.random(n), rng.integers(2, max_tokens + 1, n)
+        packed, done = [], 0
+        for (a, b), coin in zip(documents, backward):
+            text = list(range(a, b))[::-1 if coin < 0.5 else 1]
+            at = 0
+            while at < len(text):
+                budget = short_budget[done + at] if short[done + at] < short_seq_prob else max_tokens
+                stop, pieces = at, 0
+                while stop < len(text):
+                    size = sentences[text[stop] + 1] - sentences[text[stop]]
+                    if pieces + size > budget if fill == "whole" else pieces >= budget:
+                        break
+                    stop, pieces = stop + 1, pieces + size
+                stop = min(max(stop, at + least), len(text))
+                window = text[min(at, stop - least):stop]
+                packed.append((min(window), max(window) + 1))
+                at = stop
+            done += len(text)
+        for (low, high), u in zip(packed, rng.random(len(packed))):
+            windows += [(low, high)] * max(1, int((sentences[high] - sentences[low]) / max_tokens + u))
+    return rng.permutation(np.array(windows).reshape(-1, 2))
+
+
+@given(seed=seeds, max_tokens=st.integers(3, 60), short=st.sampled_from([0.0, 0.1, 1.0]),
+       fill=st.sampled_from(["whole", "cut"]), least=st.integers(1, 3))
+def test_windows_against_plain_loops(seed, max_tokens, short, fill, least):
+    text = corpus(np.random.default_rng(seed))
+    options = max_tokens, np.random.default_rng(seed), short, least, fill
+    again = max_tokens, np.random.default_rng(seed), short, least, fill
+    np.testing.assert_array_equal(pairs.pack_windows(*text, *options), plain_windows(*text, *again))
+
+
+@pytest.mark.parametrize("group", [1 << 20, 7])
+def test_many_windows_against_plain_loops(monkeypatch, group):
+    """With what is not given left to the defaults; and in groups, however small."""
+    assert pairs.GROUP_SENTENCES == 1 << 20                # what a seed means depends on it
+    monkeypatch.setattr(pairs, "GROUP_SENTENCES", group)
+    text = corpus(np.random.default_rng(0), documents=3000)
+    found, wanted = (pack(*text, 40, np.random.default_rng(1)) for pack in (pairs.pack_windows, plain_windows))
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_corpus_of_documents_that_are_too_short_has_no_windows():
+    windows = pairs.pack_windows(np.array([0, 5, 9]), np.array([0, 1]), np.array([1, 2]), 20, np.random.default_rng(0))
+    assert windows.shape == (0, 2)
+    segments = pairs.sentence_order_pairs(np.zeros((0, 5)), np.array([0, 5, 9]), windows, 20)
+    assert all(len(a) == 0 for a in segments)
+
+
+@pytest.mark.parametrize("last, dtype", [(2**31 - 1, np.int32), (2**31, np.int64)])
+def test_numbers_of_sentences_may_exceed_32_bits(last, dtype):
+    class Threes:                                # sentences of three pieces, without an array of two thousand million
+        def __getitem__(self, numbers):
+            return numbers * 3
+    windows = pairs.pack_windows(Threes(), np.array([last - 5]), np.array([last]), 100, np.random.default_rng(0), 0.0)
+    assert windows.tolist() == [[last - 5, last]] and windows.dtype == dtype
+
+
 @pytest.mark.parametrize("fill", ["whole", "cut"])
 def test_an_epoch_draws_about_as_many_pieces_as_the_corpus_has(fill):
     """Also where most sentences are longer than a sequence, so that only a part of each is used at a time."""
@@ -251,6 +319,71 @@ def test_single_segments_fit(seed, max_tokens):
     assert (s.a_length == np.minimum(np.diff(sentences[windows])[:, 0], max_tokens)).all() and not s.b_length.any()
     assert (s.a_start >= sentences[windows[:, 0]]).all()
     assert (s.a_start + s.a_length <= sentences[windows[:, 1]]).all()
+
+
+# --- all three kinds of segments, once more in loops ------------------------------------------------------
+
+def plain_slide(u, start, length, keep):
+    return start + min(max(int(1 - keep + u * (length - (1 - keep))), 0), length - keep)
+
+
+def plain_fit(u, a_start, a_length, b_start, b_length, max_tokens):
+    half_a = max_tokens // 2 + (max_tokens % 2 if u[0] < 0.5 else 0)
+    if a_length + b_length <= max_tokens:
+        keep_a, keep_b = a_length, b_length
+    elif b_length <= max_tokens - half_a:
+        keep_a, keep_b = max_tokens - b_length, b_length
+    elif a_length <= half_a:
+        keep_a, keep_b = a_length, max_tokens - a_length
+    else:
+        keep_a, keep_b = half_a, max_tokens - half_a
+    return plain_slide(u[1], a_start, a_length, keep_a), keep_a, plain_slide(u[2], b_start, b_length, keep_b), keep_b
+
+
+def plain_split(u, sentences, start, stop):
+    middle = sentences[start + 1 + int(u * (stop - start - 1))]
+    return sentences[start], middle - sentences[start], middle, sentences[stop] - middle
+
+
+def plain_order(u, sentences, window, max_tokens, first, last):
+    a_start, a_length, b_start, b_length = plain_fit(u[2:], *plain_split(u[0], sentences, *window), max_tokens)
+    return (b_start, b_length, a_start, a_length, 1) if u[1] < 0.5 else (a_start, a_length, b_start, b_length, 0)
+
+
+def plain_next(u, sentences, window, max_tokens, first, last):
+    a_start, a_length, b_start, b_length = plain_split(u[0], sentences, *window)
+    if u[1] >= 0.5:
+        return *plain_fit(u[4:], a_start, a_length, b_start, b_length, max_tokens), 0
+    others = [d for d in range(len(first)) if not first[d] <= window[0] < last[d]]
+    other = others[int(u[2] * len(others))]
+    begin = first[other] + int(u[3] * (last[other] - first[other]))
+    stop = begin + 1
+    while stop < last[other] and sentences[stop + 1] - sentences[begin] <= max_tokens - a_length:
+        stop += 1
+    b_start, b_length = sentences[begin], sentences[stop] - sentences[begin]
+    return *plain_fit(u[4:], a_start, a_length, b_start, b_length, max_tokens), 1
+
+
+def plain_single(u, sentences, window, max_tokens, first, last):
+    start, length = sentences[window[0]], sentences[window[1]] - sentences[window[0]]
+    keep = min(length, max_tokens)
+    return plain_slide(u[0], start, length, keep), keep, 0, 0, 0
+
+
+@pytest.mark.parametrize("draw, plain, columns", [
+    (lambda *a: pairs.sentence_order_pairs(*a[:4]), plain_order, 5), (pairs.next_sentence_pairs, plain_next, 7),
+    (lambda *a: pairs.single_segments(*a[:4]), plain_single, 1)])
+@given(seed=seeds, max_tokens=st.integers(4, 60), fill=st.sampled_from(["whole", "cut"]), most=st.integers(2, 40))
+def test_segments_against_plain_loops(draw, plain, columns, seed, max_tokens, fill, most):
+    rng = np.random.default_rng(seed)
+    sentences, first, last = corpus(rng, most_pieces=most)
+    first, last = first[last - first > 1], last[last - first > 1]
+    windows = pairs.pack_windows(sentences, first, last, max_tokens, rng, fill=fill)
+    u = rng.integers(0, 64, (len(windows), columns)) / 64  # exact, and every limit is met
+    s = draw(u, sentences, windows, max_tokens, first, last)
+    wanted = [plain(row, sentences, window, max_tokens, first, last) for row, window in zip(u, windows.tolist())]
+    np.testing.assert_array_equal(np.stack(s, 1), wanted)
+    assert s.label.dtype == np.int32 and all(a.dtype == np.int64 for a in s[:4])
 
 
 # --- google-research/albert, case by case -----------------------------------------------------------------

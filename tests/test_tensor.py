@@ -13,7 +13,7 @@ from strategies import seeds
 
 from tinyalbert import ops
 from tinyalbert.backend import UserError
-from tinyalbert.tensor import KERNELS, Tensor, backward, no_grad, unbroadcast, use_kernels
+from tinyalbert.tensor import KERNELS, OPS, Tensor, backward, call_vjp, no_grad, unbroadcast, use_kernels
 
 
 def leaf(*shape):
@@ -120,8 +120,51 @@ def test_precision_of_data():
     assert Tensor(np.ones(2)).dtype == Tensor(np.float64(1)).dtype == np.float64
 
 
+def test_tensors_are_equal_only_to_themselves_so_they_can_be_keys():
+    a, b = leaf(2), leaf(2)
+    assert a == a and not a == b and {a: 1, b: 2}[a] == 1
+    assert np.asarray(a).dtype == np.float64 and a.__array__(np.float32).dtype == np.float32
+
+
 def test_gradients_are_never_shared_with_what_was_passed_in():
     a, b = leaf(2), leaf(2)
     grads = backward((a + b + a).sum())
     np.testing.assert_array_equal(grads[a], 2)
     np.testing.assert_array_equal(grads[b], 1)
+
+
+def test_no_gradient_is_computed_that_nobody_needs():
+    x = np.ones((2, 2))
+    for name in ("mul", "matmul"):
+        _, vjp = OPS[name](x, x)
+        assert [g is None for g in call_vjp(vjp, x, (True, False))] == [False, True]
+        assert [g is None for g in call_vjp(vjp, x, (False, True))] == [True, False]
+    _, vjp = OPS["add"](x, x)                    # one that doesn't ask
+    assert all(g is x for g in call_vjp(vjp, x, (True, False)))
+
+
+def test_what_an_op_has_no_gradient_for_is_left_out():
+    """Numbers of rows are no variables, though somebody declared them so; nor is what they were made from."""
+    table, ids = leaf(3, 2), Tensor(np.array([0, 2]), True)
+    assert set(backward(ops.embedding(table, ids).sum())) == {table}
+    assert set(backward(ops.embedding(table, ids.reshape(1, 2)).sum())) == {table}
+
+
+def test_only_the_first_sum_of_gradients_makes_an_array():
+    """The first may belong to somebody else; the rest are added to the sum in place."""
+    calls = []
+
+    class Counted(np.ndarray):
+        def __add__(self, other):
+            calls.append("+")
+            return np.ndarray.__add__(self, other)
+
+        def __iadd__(self, other):
+            calls.append("+=")
+            return np.ndarray.__iadd__(self, other)
+    a = leaf(2)
+    same = np.ones(2).view(Counted)
+    y = Tensor(np.ones(2), True, ((a, a, a, a), lambda g: [same] * 4))
+    np.testing.assert_array_equal(backward(y, np.ones(2))[a], [4, 4])
+    np.testing.assert_array_equal(same, [1, 1])
+    assert calls == ["+", "+=", "+="]
