@@ -4,6 +4,7 @@
     python scripts/benchmark.py                       every row (minutes)
     python scripts/benchmark.py --rows step small     some rows; --list names them
     python scripts/benchmark.py --quick               three rounds in place of seven
+    python scripts/benchmark.py --device gpu          the training steps on a GPU
 
 Both sides of a row run in turns in one process, so a machine whose speed drifts slows both; each figure is the
 median of the rounds, each claim a ratio.  Without torch and transformers (extra `parity`) only our side runs.
@@ -12,6 +13,7 @@ median of the rounds, each claim a ratio.  Without torch and transformers (extra
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -21,9 +23,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")        # our replicas bring t
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import torch_side
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, no_grad
-from tinyalbert.backend import keep_freed_memory
+from tinyalbert.backend import UserError, check_device, keep_freed_memory
+from tinyalbert.heads import rows_read
 from tinyalbert.parallel import physical_cores
 from tinyalbert.tensor import KERNELS
 from tinyalbert.training import Trainer
@@ -32,7 +36,9 @@ MEDIUM = dict(vocab_size=8192, embedding_size=128, hidden_size=256, num_hidden_l
               intermediate_size=1024)
 SMALL = dict(vocab_size=8000, embedding_size=128, hidden_size=128, num_hidden_layers=4, num_attention_heads=4,
              intermediate_size=512)
+DROPOUT = dict(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
 THREADS = physical_cores()
+DEVICE, PICTURE = "cpu", None                    # what --device and --picture say
 
 
 def pretraining_batch(B, T, vocab_size, seed=0):
@@ -56,123 +62,42 @@ def rounds(sides, n):
     return {name: float(np.median(t[1:])) for name, t in times.items()}
 
 
-# --- the other side ------------------------------------------------------------------------------------------
+# --- our side and the floor ------------------------------------------------------------------------------------
 
-def torch_or_none():
-    """torch and transformers with this machine's threads, or None."""
-    try:
-        import torch
-        import transformers
-    except ImportError:
-        return None
-    torch.set_num_threads(THREADS)
-    transformers.logging.set_verbosity_error()
-    return torch, transformers
+def our_step(config, batch, threads=None, device="cpu"):
+    """A function that does one step of `Trainer` and reads the loss, which on a GPU waits for the step's end."""
+    trainer = Trainer(AlbertForPreTraining(config).to(device), lr=1e-4, threads=threads)
+    return lambda: trainer.step(batch)["loss"]
 
 
-def transformers_model(kind, config):
-    """transformers' model of the same size with random weights."""
-    torch, transformers = torch_or_none()
-    names = transformers.AlbertConfig().to_dict()
-    theirs = transformers.AlbertConfig(**{k: v for k, v in config.to_dict().items() if k in names})
-    return getattr(transformers, kind)(theirs)
+def products(config, B, T, masked, read):
+    """(rows, inner, columns, times) of the step's matrix products, forward and backward, attention apart.
 
-
-def transformers_step(config, batch, kind="AlbertForPreTraining"):
-    """A function that does one AdamW step of transformers' model."""
-    torch, _ = torch_or_none()
-    model = transformers_model(kind, config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    tensors = {k: torch.tensor(v).long() for k, v in batch.items()}
-
-    def step():
-        optimizer.zero_grad()
-        model(**tensors).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    return step
-
-
-def lean_torch_step(config, batch, compiled=False):
-    """One step of an ALBERT written for PyTorch's speed: logits at masked places only, fused GELU and attention."""
-    torch, _ = torch_or_none()
-    nn, F = torch.nn, torch.nn.functional
-
-    class Lean(nn.Module):
-        def __init__(self, c):
-            super().__init__()
-            E, H, I = c.embedding_size, c.hidden_size, c.intermediate_size
-            self.heads, self.layers, self.p = c.num_attention_heads, c.num_hidden_layers, c.hidden_dropout_prob
-            self.words, self.types = nn.Embedding(c.vocab_size, E), nn.Embedding(2, E)
-            self.places = nn.Embedding(c.max_position_embeddings, E)
-            self.norm0, self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(n, 1e-12) for n in (E, H, H, E))
-            self.widen, self.qkv, self.out = nn.Linear(E, H), nn.Linear(H, 3 * H), nn.Linear(H, H)
-            self.up, self.down, self.pool, self.order = (nn.Linear(*s) for s in ((H, I), (I, H), (H, H), (H, 2)))
-            self.narrow, self.bias = nn.Linear(H, E), nn.Parameter(torch.zeros(c.vocab_size))
-            for module in self.modules():
-                if isinstance(module, (nn.Linear, nn.Embedding)):
-                    nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
-
-        def forward(self, ids, types, positions, labels, order):
-            B, T = ids.shape
-            h = self.widen(F.dropout(self.norm0(self.words(ids) + self.types(types) + self.places.weight[:T]), self.p))
-            for _ in range(self.layers):
-                q, k, v = (x.view(B, T, self.heads, -1).transpose(1, 2) for x in self.qkv(h).chunk(3, -1))
-                a = F.scaled_dot_product_attention(q, k, v, dropout_p=self.p).transpose(1, 2).reshape(B, T, -1)
-                h = self.norm1(F.dropout(self.out(a), self.p) + h)
-                f = self.down(F.gelu(self.up(h), approximate="tanh"))
-                h = self.norm2(F.dropout(f, self.p) + h)
-            masked = self.norm3(F.gelu(self.narrow(h.view(B * T, -1)[positions]), approximate="tanh"))
-            return (F.cross_entropy(F.linear(masked, self.words.weight, self.bias), labels)
-                    + F.cross_entropy(self.order(torch.tanh(self.pool(h[:, 0]))), order))
-
-    model = Lean(config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    run = torch.compile(model) if compiled else model
-    flat = torch.tensor(batch["labels"]).long().view(-1)
-    positions = torch.nonzero(flat != -100)[:, 0]
-    arguments = (*(torch.tensor(batch[k]).long() for k in ("input_ids", "token_type_ids")), positions, flat[positions],
-                 torch.tensor(batch["sentence_order_label"]).long())
-
-    def step():
-        optimizer.zero_grad()
-        run(*arguments).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    return step
-
-
-def our_step(config, batch, threads=None):
-    """A function that does one step of `Trainer`."""
-    trainer = Trainer(AlbertForPreTraining(config), lr=1e-4, threads=threads)
-    return lambda: trainer.step(batch)
-
-
-# --- the floor -------------------------------------------------------------------------------------------------
-
-def products(config, B, T, masked):
-    """(rows, inner, columns, times) of the step's matrix products, forward and backward, attention apart."""
+    masked: tokens whose words are guessed; read: tokens that the last layer computes, all its keys and values apart.
+    """
     E, H, I, V = config.embedding_size, config.hidden_size, config.intermediate_size, config.vocab_size
-    L, R = config.num_hidden_layers, B * T
-    layers = [(R, E, H, 1), (R, H, H, 4 * L), (R, H, I, L), (R, I, H, L), (masked, H, E, 1), (masked, E, V, 1)]
+    L, R = config.num_hidden_layers - 1, B * T
+    layers = [(R, E, H, 1), (R, H, H, 4 * L + 2), (R, H, I, L), (R, I, H, L),
+              (read, H, H, 2), (read, H, I, 1), (read, I, H, 1), (masked, H, E, 1), (masked, E, V, 1)]
     return [shape for m, k, n, times in layers for shape in ((m, k, n, times), (m, n, k, times), (n, m, k, times))]
 
 
-def floor_step(config, batch):
-    """A function that does only the step's matrix products, half the batch in each of THREADS threads."""
+def floor_step(config, batch, threads=THREADS):
+    """A function that does only the step's matrix products, a share of the batch in each thread."""
     from concurrent.futures import ThreadPoolExecutor
     B, T = batch["input_ids"].shape
-    part, masked = B // THREADS, int((batch["labels"] != -100).sum()) // THREADS
+    part, masked = B // threads, int((batch["labels"] != -100).sum()) // threads
+    read = rows_read(batch["labels"])[0].size // threads
     N, D = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     rng = np.random.default_rng(0)
-    pool = ThreadPoolExecutor(THREADS)
+    pool = ThreadPoolExecutor(threads)
 
     def draw(*shape):
         return rng.standard_normal(shape, dtype=np.float32)
 
     def arrays():
         dense = [(draw(m, k), draw(k, n), np.empty((m, n), np.float32), times)
-                 for m, k, n, times in products(config, part, T, masked)]
+                 for m, k, n, times in products(config, part, T, masked, read)]
         q, s = draw(part, N, T, D), np.empty((part, N, T, T), np.float32)
         return dense, q, s, np.empty_like(q)
 
@@ -181,12 +106,12 @@ def floor_step(config, batch):
         for a, b, out, times in dense:
             for _ in range(times):
                 np.matmul(a, b, out=out)
-        for _ in range(2 * config.num_hidden_layers):          # forward 2 products, backward 4
+        for _ in range(2 * (config.num_hidden_layers - 1)):    # forward 2 products, backward 4; the last layer has few
             np.matmul(q, q.swapaxes(-1, -2), out=s)
             np.matmul(s, q, out=o)
             np.matmul(s.swapaxes(-1, -2), q, out=o)
 
-    held = [arrays() for _ in range(THREADS)]
+    held = [arrays() for _ in range(threads)]
     return lambda: list(pool.map(work, held))
 
 
@@ -205,14 +130,15 @@ def pretraining_row(name, size, B, T, target, n, lean=None, floor=False):
     """Tokens per second of one pretraining step, all sides in turns."""
     config = AlbertConfig(**size)
     batch = pretraining_batch(B, T, config.vocab_size)
-    sides = {"ours": our_step(config, batch)}
-    if floor:
+    sides = {"ours": our_step(config, batch, device=DEVICE)}
+    if floor and DEVICE == "cpu":
         sides["the step's products alone"] = floor_step(config, batch)
-    if torch_or_none():
-        sides["transformers"] = transformers_step(config, batch)
+    if torch_side.available(THREADS):
+        torch_device = {"cpu": "cpu", "gpu": "cuda"}[DEVICE]
+        sides["transformers"] = torch_side.transformers_steps(config, [batch], device=torch_device)
         if lean:
-            sides["lean PyTorch"] = lean_torch_step(config, batch)
-            sides["lean PyTorch, compiled"] = lean_torch_step(config, batch, compiled=True)
+            sides["lean PyTorch"] = torch_side.lean_step(config, batch, device=torch_device)
+            sides["lean PyTorch, compiled"] = torch_side.lean_step(config, batch, compiled=True, device=torch_device)
     rate = {side: B * T / seconds for side, seconds in rounds(sides, n).items()}
     targets = {"transformers": target, "lean PyTorch": lean, "lean PyTorch, compiled": lean,
                "the step's products alone": 0.85}
@@ -230,13 +156,7 @@ def row_step(n):
 
 def row_dropout(n):
     """the same with dropout 0.1"""
-    size = dict(MEDIUM, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
-    config, batch = AlbertConfig(**size), pretraining_batch(32, 128, 8192)
-    sides = {"ours": our_step(config, batch)}
-    if torch_or_none():
-        sides["transformers"] = transformers_step(config, batch)
-    rate = {side: 4096 / seconds for side, seconds in rounds(sides, n).items()}
-    line("dropout 0.1: H 256 L 6, 32 x 128", rate["ours"], rate.get("transformers"), "transformers", 2.0)
+    pretraining_row("dropout 0.1: H 256 L 6, 32 x 128", dict(MEDIUM, **DROPOUT), 32, 128, 2.0, n)
 
 
 def row_small(n):
@@ -267,17 +187,8 @@ def row_finetune(n):
     mixed = [batch(rows) for rows in lengths[:512].reshape(-1, 32)]
     trainer = Trainer(AlbertForSequenceClassification(config), lr=1e-4)
     sides = {"ours": lambda: [trainer.step(b) for b in bucketed]}
-    if torch_or_none():
-        torch, _ = torch_or_none()
-        model = transformers_model("AlbertForSequenceClassification", config).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-
-        def theirs():
-            for b in mixed:
-                optimizer.zero_grad()
-                model(**{k: torch.tensor(v).long() for k, v in b.items()}).loss.backward()
-                optimizer.step()
-        sides["transformers"] = theirs
+    if torch_side.available(THREADS):
+        sides["transformers"] = torch_side.transformers_steps(config, mixed, "AlbertForSequenceClassification")
     rate = {side: 512 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
     line("fine-tuning, lengths like SST-2's", rate["ours"], rate.get("transformers"), "transformers", 2.5,
          "sentences/s")
@@ -294,14 +205,8 @@ def row_latency(n):
         with no_grad(), threadpool_limits(THREADS, "blas"):
             ours(ids)
     sides = {"ours": run}
-    if torch_or_none():
-        torch, _ = torch_or_none()
-        theirs = transformers_model("AlbertForSequenceClassification", preset).eval()
-
-        def other():
-            with torch.no_grad():
-                theirs(torch.tensor(ids).long())
-        sides["transformers"] = other
+    if torch_side.available(THREADS):
+        sides["transformers"] = torch_side.transformers_predict(preset, [{"input_ids": ids}])
     rate = {side: 1 / seconds for side, seconds in rounds(sides, n).items()}
     line("inference: base-v2, 1 x 128", rate["ours"], rate.get("transformers"), "transformers", 1.0, "sequences/s")
 
@@ -325,15 +230,8 @@ def row_sentences(n):
         with no_grad():
             return ours(**batch).logits
     sides = {"ours": lambda: replicas.run(one, bucketed)}
-    if torch_or_none():
-        torch, _ = torch_or_none()
-        theirs = transformers_model("AlbertForSequenceClassification", config).eval()
-
-        def other():
-            with torch.no_grad():
-                for batch in mixed:
-                    theirs(**{k: torch.tensor(v).long() for k, v in batch.items()})
-        sides["transformers"] = other
+    if torch_side.available(THREADS):
+        sides["transformers"] = torch_side.transformers_predict(config, mixed)
     rate = {side: 1024 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
     line("inference: small, batches of 64, mixed lengths", rate["ours"], rate.get("transformers"), "transformers", 2,
          "sentences/s")
@@ -345,19 +243,24 @@ def row_memory(n):
         print("peak memory: this row needs Linux")
         return
     peak = {}
-    for side in ("ours", "transformers") if torch_or_none() else ("ours",):
-        done = subprocess.run([sys.executable, __file__, "--peak", side], capture_output=True, text=True)
-        if done.returncode:
-            print(f"memory of {side}: {done.stderr[-300:]}")
-            return
-        peak[side] = float(done.stdout)
+    for side in ("ours", "transformers") if torch_side.available(THREADS) else ("ours",):
+        peak[side] = peak_megabytes(side)
     line("peak memory of the step (whole process)", peak["ours"], peak.get("transformers"), "transformers", 0.35, "MB")
 
 
-def print_peak(side):
-    """For row_memory: do a few steps and print the peak resident memory."""
-    config, batch = AlbertConfig(**MEDIUM), pretraining_batch(32, 128, 8192)
-    step = our_step(config, batch) if side == "ours" else transformers_step(config, batch)
+def peak_megabytes(side, L=6, T=128, B=32, V=8192, threads=THREADS):
+    """Peak resident memory of a process that does three steps (H 256)."""
+    done = subprocess.run([sys.executable, __file__, "--peak", json.dumps([side, L, T, B, V, threads])],
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"measuring the memory of {side} failed: {done.stderr[-500:]}")
+    return float(done.stdout)
+
+
+def print_peak(side, L, T, B, V, threads):
+    """For peak_megabytes: do the steps and print."""
+    config, batch = AlbertConfig(**dict(MEDIUM, num_hidden_layers=L, vocab_size=V)), pretraining_batch(B, T, V)
+    step = our_step(config, batch, threads) if side == "ours" else torch_side.transformers_steps(config, [batch])
     for _ in range(3):
         step()
     with open("/proc/self/status") as status:    # not ru_maxrss: a process inherits that of the one that started it
@@ -366,8 +269,7 @@ def print_peak(side):
 
 def row_kernels(n):
     """what each fused kernel earns: the step without it, against the step with all"""
-    config, batch = AlbertConfig(**dict(MEDIUM, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)), \
-        pretraining_batch(32, 128, 8192)
+    config, batch = AlbertConfig(**MEDIUM, **DROPOUT), pretraining_batch(32, 128, 8192)
     step, kernels = our_step(config, batch), dict(KERNELS)
 
     def without(names):
@@ -385,21 +287,49 @@ def row_kernels(n):
 
 
 def row_growth(n):
-    """how the step's time grows with layers, length, batch, vocabulary and threads"""
-    base = dict(L=6, T=128, B=32, V=8192, threads=THREADS)
-    print("growth of a step (H 256), and its share of the floor:")
-    for key, values in {"L": (3, 6, 12), "T": (64, 128, 256), "B": (16, 32, 64), "V": (8192, 16384, 32768),
-                        "threads": tuple(range(1, THREADS + 1))}.items():
+    """how a step's time and memory grow with layers, length, batch, vocabulary and threads; --picture draws it"""
+    base, measured = dict(L=6, T=128, B=32, V=8192, threads=THREADS), {}
+    print("growth of a step (H 256), and the share of the floor (the matrix products alone, as many threads):")
+    for key, values in {"L": (3, 6, 12, 24), "T": (32, 64, 128, 256, 512), "B": (8, 16, 32, 64),
+                        "V": (4096, 8192, 16384, 32768), "threads": tuple(range(1, THREADS + 1))}.items():
         for value in values:
             at = {**base, key: value}
             config = AlbertConfig(**dict(MEDIUM, num_hidden_layers=at["L"], vocab_size=at["V"]))
             batch = pretraining_batch(at["B"], at["T"], at["V"])
-            sides = {"ours": our_step(config, batch, at["threads"])}
-            if key != "threads":
-                sides["floor"] = floor_step(config, batch)
-            seconds = rounds(sides, 2)
-            share = f"   {seconds['floor'] / seconds['ours']:5.0%} of the floor" if "floor" in seconds else ""
-            print(f"    {key} = {value:<8d}{seconds['ours'] * 1e3:8.0f} ms{share}", flush=True)
+            seconds = rounds({"ours": our_step(config, batch, at["threads"]),
+                              "floor": floor_step(config, batch, at["threads"])}, max(2, n // 2))
+            point = (value, seconds["ours"], peak_megabytes("ours", **at), seconds["floor"] / seconds["ours"])
+            measured.setdefault(key, []).append(point)
+            print(f"    {key:8s}{value:6d}{point[1] * 1e3:8.0f} ms{point[2]:8.0f} MB{point[3]:8.0%} of the floor",
+                  flush=True)
+    if PICTURE:
+        draw_growth(measured, PICTURE)
+
+
+def draw_growth(measured, path):
+    """measured {what grows: [(value, seconds, MB, share of the floor), ...]}: a panel for each, both axes doubling."""
+    from tinyalbert.plots import _figure, _save
+    names = {"L": "layers", "T": "tokens a sequence", "B": "sequences a batch", "V": "pieces in the vocabulary",
+             "threads": "threads"}
+    figure = _figure(3 * len(measured), 3.4)
+    axes = figure.subplots(1, len(measured), sharey=True)
+    for ax, (key, points) in zip(axes, measured.items()):
+        x, seconds, memory, share = zip(*points)
+        for y, style, name, fill in ((seconds, "k-o", "time", "black"), (memory, "k--s", "memory", "white")):
+            ax.plot(x, [v / y[0] for v in y], style, markersize=4, markerfacecolor=fill)
+            ax.annotate(name, (x[-1], y[-1] / y[0]), xytext=(4, 0), textcoords="offset points", va="center")
+        proportional = [v / x[0] for v in x] if key != "threads" else [x[0] / v for v in x]
+        ax.plot(x, proportional, color="0.7", linewidth=1, zorder=0)
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log", base=2)
+        ax.set_xticks(x, [f"{v:,}" for v in x])
+        ax.margins(x=0.25)
+        ax.set_xlabel(f"{names[key]}\n{share[0]:.0%} to {share[-1]:.0%} of the floor")
+    axes[0].set_ylabel("times the first value")
+    (first, quick, *_), *_, (last, slow, *_) = measured["T"]
+    figure.suptitle(f"{last / first:.0f} times longer sequences take {slow / quick:.0f} times as long; "
+                    "grey: in proportion")
+    _save(figure, path)
 
 
 def row_batches(n):
@@ -421,6 +351,70 @@ def row_batches(n):
                   f"{seconds['draw'] / seconds['step']:10.1%} of its step (target 3 %)")
 
 
+def line_by_line(lines, model_file, max_seq_length=128):
+    """Pretraining instances the usual way (google-research/albert, create_pretraining_data.py, in our own words).
+
+    One process, SentencePiece called for each line, documents and instances in lists of pieces, masks of single
+    pieces; each document once, where that program goes over it 40 times.  Returns the number of pieces.
+    """
+    import unicodedata
+
+    from sentencepiece import SentencePieceProcessor
+    processor, documents, instances, rng = SentencePieceProcessor(model_file=model_file), [[]], [], random.Random(0)
+    for text in lines:
+        text = unicodedata.normalize("NFKD", " ".join(text.strip().split()).replace("``", '"').replace("''", '"'))
+        text = "".join(c for c in text if not unicodedata.combining(c)).lower()
+        if text:
+            pieces = processor.encode(text, out_type=str)
+            if any(len(p) > 1 and p[-1] == "," and p[-2].isdigit() for p in pieces):     # "9," is cut in two
+                pieces = [q for p in pieces for q in (processor.encode(p[:-1], out_type=str) + [","]
+                                                      if p[-1] == "," and p[-2:-1].isdigit() else [p])]
+            documents[-1].append(pieces)
+        else:
+            documents.append([])
+    for document in documents:
+        chunk, length = [], 0
+        for i, sentence in enumerate(document):
+            chunk.append(sentence)
+            length += len(sentence)
+            if len(chunk) > 1 and (length >= max_seq_length - 3 or i == len(document) - 1):
+                cut = rng.randint(1, len(chunk) - 1)
+                a, b = ([piece for part in half for piece in part] for half in (chunk[:cut], chunk[cut:]))
+                while len(a) + len(b) > max_seq_length - 3:
+                    (a if len(a) > len(b) else b).pop()
+                if swapped := rng.random() < 0.5:
+                    a, b = b, a
+                pieces = ["[CLS]", *a, "[SEP]", *b, "[SEP]"]
+                places = [i for i, piece in enumerate(pieces) if piece not in ("[CLS]", "[SEP]")]
+                rng.shuffle(places)
+                places = sorted(places[:max(1, round(0.15 * len(pieces)))])
+                labels = [processor.piece_to_id(pieces[i]) for i in places]
+                for i in places:
+                    pieces[i] = "[MASK]" if rng.random() < 0.8 else pieces[i]
+                ids = [processor.piece_to_id(piece) for piece in pieces]
+                instances.append((ids, [0] * (len(a) + 2) + [1] * (len(b) + 1), places, labels, swapped))
+                chunk, length = [], 0
+    return sum(len(sentence) for document in documents for sentence in document)
+
+
+def row_prepare(n):
+    """preparing a corpus on all cores, against SentencePiece line by line in one process, instances in lists"""
+    import tempfile
+
+    from tinyalbert.pretraining.corpus import documents
+    from tinyalbert.pretraining.pretrain import train_tokenizer
+    from tinyalbert.pretraining.shards import prepare
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer, text = train_tokenizer(["stories:1000"], 1000, f"{folder}/t"), Path(folder, "corpus.txt")
+        text.write_text("".join("\n".join(d) + "\n\n" for d in documents(["stories:40000"])), encoding="utf-8")
+        pieces = line_by_line(text.read_text(encoding="utf-8").split("\n"), f"{folder}/t/spiece.model")
+        seconds = rounds({
+            "ours": lambda: prepare([text], tokenizer, f"{folder}/d", overwrite=True, progress=False),
+            "theirs": lambda: line_by_line(open(text, encoding="utf-8"), f"{folder}/t/spiece.model")}, max(2, n // 3))
+        print(f"preparing {text.stat().st_size / 1e6:.0f} MB:")
+        line("prepare", pieces / seconds["ours"], pieces / seconds["theirs"], "line by line, in lists", 5)
+
+
 def row_import(n):
     """time of `import tinyalbert` against `import torch, transformers`, the interpreter's start left out"""
     def timed(code):
@@ -428,7 +422,7 @@ def row_import(n):
             subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
         return run
     sides = {"nothing": timed("pass"), "ours": timed("import tinyalbert")}
-    if torch_or_none():
+    if torch_side.available(THREADS):
         sides["theirs"] = timed("import torch, transformers; transformers.AlbertForPreTraining")
     seconds = rounds(sides, max(3, n // 2))
     ours = seconds["ours"] - seconds["nothing"]
@@ -438,12 +432,16 @@ def row_import(n):
     print(text)
 
 
+GPU_ROWS = ("step", "small", "dropout", "base")
 ROWS = {name.removeprefix("row_"): f for name, f in list(globals().items()) if name.startswith("row_")}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help="which rows")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), metavar="ROW", help="which rows; all, if left out")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
+                        help="gpu: the rows " + ", ".join(GPU_ROWS) + " on CuPy, against PyTorch on the same GPU")
+    parser.add_argument("--picture", type=Path, help="where row `growth` draws its picture, such as growth.png")
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("--quick", action="store_true", help="three rounds in place of seven")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
@@ -453,14 +451,21 @@ def main():
         return
     keep_freed_memory()
     if options.peak:
-        print_peak(options.peak)
+        print_peak(*json.loads(options.peak))
         return
+    global DEVICE, PICTURE
+    try:
+        DEVICE, PICTURE = check_device(options.device), options.picture
+    except UserError as error:
+        parser.error(str(error))
+    if DEVICE == "gpu" and not set(options.rows or ()) <= set(GPU_ROWS):
+        parser.error(f"with --device gpu there are the rows {', '.join(GPU_ROWS)}")
     n = 3 if options.quick else 7
-    both = torch_or_none()
+    both = torch_side.available(THREADS)
     versions = {"numpy": np.__version__, **({} if not both else {m.__name__: m.__version__ for m in both})}
     print(f"{THREADS} threads, float32, medians of {n} rounds in turns; {json.dumps(versions)}"
           + ("" if both else "; torch and transformers are not installed: our side alone"))
-    for name in options.rows:
+    for name in options.rows or (GPU_ROWS if DEVICE == "gpu" else ROWS):
         ROWS[name](n)
 
 
