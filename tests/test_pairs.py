@@ -487,3 +487,52 @@ def test_google_pairs_fit_and_are_not_empty(seed, max_tokens, nsp):
     assert (s.a_length > 0).all() and (s.b_length > 0).all() and (s.a_length + s.b_length <= max_tokens).all()
     for start, length, low, high in ((s.a_start, s.a_length, 0, 1), (s.b_start, s.b_length, 2, 3)):
         assert (start >= sentences[rows[:, low]]).all() and (start + length <= sentences[rows[:, high]]).all()
+
+
+def plain_google(sentences, first, last, max_tokens, rng, short_seq_prob=0.1, random_next_sentence=False):
+    """google_instances with lists of sentence numbers, with the same random numbers."""
+    def pieces(numbers):
+        return sentences[numbers[-1] + 1] - sentences[numbers[0]] if numbers else 0
+    rows = []
+    for number in range(len(first)):
+        short = rng.random() < short_seq_prob
+        target = rng.integers(2, max_tokens + 1) if short else max_tokens
+        waiting = list(range(first[number], last[number]))
+        while waiting:
+            chunk = []
+            while waiting and pieces(chunk) < target:
+                chunk.append(waiting.pop(0))
+            split = rng.integers(1, len(chunk)) if len(chunk) > 1 else 1
+            a, rest = chunk[:split], chunk[split:]
+            if not rest or (random_next_sentence and rng.random() < 0.5):
+                for _ in range(10):
+                    other = rng.integers(len(first))
+                    if other != number:
+                        break
+                b, label = [rng.integers(first[other], last[other])], 1
+                while b[-1] + 1 < last[other] and pieces(b) < target - pieces(a):
+                    b.append(b[-1] + 1)
+                waiting = rest + waiting
+            elif not random_next_sentence and rng.random() < 0.5:
+                a, b, label = rest, a, 1
+            else:
+                b, label = rest, 0
+            rows.append((a[0], a[-1] + 1, b[0], b[-1] + 1, label))
+    return rng.permutation(np.array(rows))
+
+
+@given(seed=seeds, documents=st.integers(1, 6), max_tokens=st.integers(3, 60), short=st.sampled_from([0.0, 0.1, 1.0]),
+       nsp=st.booleans())
+def test_googles_instances_against_plain_loops(seed, documents, max_tokens, short, nsp):
+    text = corpus(np.random.default_rng(seed), documents)
+    found, wanted = (make(*text, max_tokens, np.random.default_rng(seed), short, nsp)
+                     for make in (pairs.google_instances, plain_google))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_googles_instances_of_many_documents_and_of_none():
+    text = corpus(np.random.default_rng(0), 5000, most_sentences=3)
+    found, wanted = (make(*text, 30, np.random.default_rng(1)) for make in (pairs.google_instances, plain_google))
+    np.testing.assert_array_equal(found, wanted)
+    none = np.zeros(0, int)
+    assert pairs.google_instances(np.zeros(1, int), none, none, 30, np.random.default_rng(0)).shape == (0, 5)
