@@ -323,12 +323,14 @@ def draw_growth(measured, path):
         ax.set_xscale("log", base=2)
         ax.set_yscale("log", base=2)
         ax.set_xticks(x, [f"{v:,}" for v in x])
-        ax.margins(x=0.25)
+        ax.set_xlim(x[0] * (x[0] / x[-1]) ** 0.1, x[-1] * (x[-1] / x[0]) ** 0.4)
         ax.set_xlabel(f"{names[key]}\n{share[0]:.0%} to {share[-1]:.0%} of the floor")
     axes[0].set_ylabel("times the first value")
-    (first, quick, *_), *_, (last, slow, *_) = measured["T"]
-    figure.suptitle(f"{last / first:.0f} times longer sequences take {slow / quick:.0f} times as long; "
-                    "grey: in proportion")
+    axes[0].yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+    times = {key: (points[-1][0] / points[0][0], points[-1][1] / points[0][1]) for key, points in measured.items()}
+    figure.suptitle("Time of a step: " + ", ".join(
+        f"{times[key][1]:.1f} times for {times[key][0]:.0f} times the {name}"
+        for key, name in (("T", "length"), ("L", "layers"), ("V", "vocabulary"))) + " (grey: in proportion)")
     _save(figure, path)
 
 
