@@ -536,3 +536,23 @@ def test_googles_instances_of_many_documents_and_of_none():
     np.testing.assert_array_equal(found, wanted)
     none = np.zeros(0, int)
     assert pairs.google_instances(np.zeros(1, int), none, none, 30, np.random.default_rng(0)).shape == (0, 5)
+
+
+@given(seed=seeds, max_tokens=st.integers(3, 60), nsp=st.booleans())
+def test_googles_truncation_against_plain_loops(seed, max_tokens, nsp):
+    """Piece by piece, as truncate_seq_pair; how many of the lost ones were at the front is drawn in one go."""
+    rng = np.random.default_rng(seed)
+    sentences, first, last = corpus(rng, most_pieces=40)
+    rows = pairs.google_instances(sentences, first, last, max_tokens, rng, 0.1, nsp)
+    u = rng.random((len(rows), 1))
+    s = pairs.google_pairs(u, sentences, rows, max_tokens)
+    for i, (a, a_stop, b, b_stop, label) in enumerate(rows):
+        length = [sentences[a_stop] - sentences[a], sentences[b_stop] - sentences[b]]
+        lost = [0, 0]
+        while length[0] + length[1] > max_tokens:
+            longer = 0 if length[0] > length[1] else 1
+            length[longer] -= 1
+            lost[longer] += 1
+        front = np.random.default_rng(int(u[i, 0] * 2**53)).binomial(lost, 0.5)
+        assert [column[i] for column in s] == [sentences[a] + front[0], length[0], sentences[b] + front[1], length[1], label]
+    assert s.label.dtype == np.int32
