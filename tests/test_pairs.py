@@ -530,9 +530,11 @@ def test_googles_instances_against_plain_loops(seed, documents, max_tokens, shor
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_googles_instances_of_many_documents_and_of_none():
+@pytest.mark.parametrize("options", [{}, {"random_next_sentence": True}])
+def test_googles_instances_of_many_documents_and_of_none(options):
     text = corpus(np.random.default_rng(0), 5000, most_sentences=3)
-    found, wanted = (make(*text, 30, np.random.default_rng(1)) for make in (pairs.google_instances, plain_google))
+    found, wanted = (make(*text, 30, np.random.default_rng(1), **options)
+                     for make in (pairs.google_instances, plain_google))
     np.testing.assert_array_equal(found, wanted)
     none = np.zeros(0, int)
     assert pairs.google_instances(np.zeros(1, int), none, none, 30, np.random.default_rng(0)).shape == (0, 5)
