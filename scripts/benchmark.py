@@ -6,17 +6,23 @@
     python scripts/benchmark.py --quick               three rounds in place of seven
     python scripts/benchmark.py --device gpu          the training steps on a GPU
 
-Both sides of a row run in turns in one process, so a machine whose speed drifts slows both; each figure is the
-median of the rounds, each claim a ratio.  Without torch and transformers (extra `parity`) only our side runs.
+The sides of a row work in turns, so a machine whose speed drifts slows both, each in a process of its own, with
+the settings that its users have (ours tells the C library to keep freed memory; PyTorch gains by that too, and
+does not do it).  Each figure is the median of the rounds, each claim a ratio.  Without torch and transformers
+(extra `parity`) only our side runs.
 """
 
 import argparse
+import contextlib
+import functools
 import json
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import time
+import timeit
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")        # our replicas bring the parallelism
@@ -52,14 +58,61 @@ def pretraining_batch(B, T, vocab_size, seed=0):
 
 
 def rounds(sides, n):
-    """{name: median seconds} of functions run in turns, after one round that is not counted."""
-    times = {name: [] for name in sides}
-    for _ in range(n + 1):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+    """{name: median seconds}: sides {name: build}, where build() returns what is timed, in turns.
+
+    One round is not counted.  Between two turns there is a pause: threads of OpenMP spin for a while when they
+    have nothing more to do.
+    """
+    with contextlib.ExitStack() as stack:
+        runs = {name: stack.enter_context(apart(build)) for name, build in sides.items()}
+        times = {name: [] for name in sides}
+        for _ in range(n + 1):
+            for name, run in runs.items():
+                time.sleep(0.25)
+                times[name].append(run())
     return {name: float(np.median(t[1:])) for name, t in times.items()}
+
+
+@contextlib.contextmanager
+def apart(build):
+    """A function that runs build()'s function in a process of its own and returns its seconds.
+
+    In this process instead with a GPU, whose memory can't be shared out by forking, and on systems without fork.
+    """
+    if DEVICE == "gpu" or not hasattr(os, "fork"):
+        run = build()
+        yield lambda: timeit.timeit(run, number=1)
+        return
+    ours, theirs = multiprocessing.Pipe()
+    worker = multiprocessing.get_context("fork").Process(target=_serve, args=(build, theirs))
+    worker.start()
+    theirs.close()
+
+    def run():
+        ours.send("go")
+        try:
+            answer = ours.recv()
+        except EOFError:
+            answer = "the process ended"
+        if isinstance(answer, str):
+            raise SystemExit(f"a side of the benchmark failed: {answer}")
+        return answer
+    try:
+        yield run
+    finally:
+        worker.kill()
+        worker.join()
+
+
+def _serve(build, pipe):
+    try:
+        run = build()
+        while pipe.recv():
+            pipe.send(timeit.timeit(run, number=1))
+    except EOFError:                             # the benchmark has gone
+        pass
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
 
 
 # --- our side and the floor ------------------------------------------------------------------------------------
@@ -130,15 +183,15 @@ def pretraining_row(name, size, B, T, target, n, lean=None, floor=False):
     """Tokens per second of one pretraining step, all sides in turns."""
     config = AlbertConfig(**size)
     batch = pretraining_batch(B, T, config.vocab_size)
-    sides = {"ours": our_step(config, batch, device=DEVICE)}
+    sides = {"ours": lambda: our_step(config, batch, device=DEVICE)}
     if floor and DEVICE == "cpu":
-        sides["the step's products alone"] = floor_step(config, batch)
-    if torch_side.available(THREADS):
-        torch_device = {"cpu": "cpu", "gpu": "cuda"}[DEVICE]
-        sides["transformers"] = torch_side.transformers_steps(config, [batch], device=torch_device)
+        sides["the step's products alone"] = lambda: floor_step(config, batch)
+    if torch_side.versions():
+        on = {"cpu": "cpu", "gpu": "cuda"}[DEVICE]
+        sides["transformers"] = lambda: torch_side.transformers_steps(config, [batch], device=on)
         if lean:
-            sides["lean PyTorch"] = torch_side.lean_step(config, batch, device=torch_device)
-            sides["lean PyTorch, compiled"] = torch_side.lean_step(config, batch, compiled=True, device=torch_device)
+            sides["lean PyTorch"] = lambda: torch_side.lean_step(config, batch, device=on)
+            sides["lean PyTorch, compiled"] = lambda: torch_side.lean_step(config, batch, compiled=True, device=on)
     rate = {side: B * T / seconds for side, seconds in rounds(sides, n).items()}
     targets = {"transformers": target, "lean PyTorch": lean, "lean PyTorch, compiled": lean,
                "the step's products alone": 0.85}
@@ -185,10 +238,12 @@ def row_finetune(n):
 
     bucketed = [batch(rows) for rows in np.sort(lengths[:512]).reshape(-1, 32)]
     mixed = [batch(rows) for rows in lengths[:512].reshape(-1, 32)]
-    trainer = Trainer(AlbertForSequenceClassification(config), lr=1e-4)
-    sides = {"ours": lambda: [trainer.step(b) for b in bucketed]}
-    if torch_side.available(THREADS):
-        sides["transformers"] = torch_side.transformers_steps(config, mixed, "AlbertForSequenceClassification")
+    def ours():
+        trainer = Trainer(AlbertForSequenceClassification(config), lr=1e-4)
+        return lambda: [trainer.step(b) for b in bucketed]
+    sides = {"ours": ours}
+    if torch_side.versions():
+        sides["transformers"] = lambda: torch_side.transformers_steps(config, mixed, "AlbertForSequenceClassification")
     rate = {side: 512 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
     line("fine-tuning, lengths like SST-2's", rate["ours"], rate.get("transformers"), "transformers", 2.5,
          "sentences/s")
@@ -199,14 +254,18 @@ def row_latency(n):
     preset = AlbertConfig.preset("base_v2")
     from threadpoolctl import threadpool_limits
     ids = np.random.default_rng(0).integers(5, 30000, (1, 128)).astype(np.int32)
-    ours = AlbertForSequenceClassification(preset)
 
-    def run():
-        with no_grad(), threadpool_limits(THREADS, "blas"):
-            ours(ids)
-    sides = {"ours": run}
-    if torch_side.available(THREADS):
-        sides["transformers"] = torch_side.transformers_predict(preset, [{"input_ids": ids}])
+    def ours():
+        model = AlbertForSequenceClassification(preset)
+        keep_freed_memory()
+
+        def run():
+            with no_grad(), threadpool_limits(THREADS, "blas"):
+                model(ids)
+        return run
+    sides = {"ours": ours}
+    if torch_side.versions():
+        sides["transformers"] = lambda: torch_side.transformers_predict(preset, [{"input_ids": ids}])
     rate = {side: 1 / seconds for side, seconds in rounds(sides, n).items()}
     line("inference: base-v2, 1 x 128", rate["ours"], rate.get("transformers"), "transformers", 1.0, "sequences/s")
 
@@ -224,14 +283,18 @@ def row_sentences(n):
         return {"input_ids": rng.integers(5, 8000, (len(rows), T)).astype(np.int32) * mask, "attention_mask": mask}
 
     bucketed, mixed = ([padded(r) for r in x.reshape(-1, 64)] for x in (np.sort(lengths), lengths))
-    ours, replicas = AlbertForSequenceClassification(config), Threads()
 
-    def one(batch):
-        with no_grad():
-            return ours(**batch).logits
-    sides = {"ours": lambda: replicas.run(one, bucketed)}
-    if torch_side.available(THREADS):
-        sides["transformers"] = torch_side.transformers_predict(config, mixed)
+    def ours():
+        model, replicas = AlbertForSequenceClassification(config), Threads()
+        keep_freed_memory()
+
+        def one(batch):
+            with no_grad():
+                return model(**batch).logits
+        return lambda: replicas.run(one, bucketed)
+    sides = {"ours": ours}
+    if torch_side.versions():
+        sides["transformers"] = lambda: torch_side.transformers_predict(config, mixed)
     rate = {side: 1024 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
     line("inference: small, batches of 64, mixed lengths", rate["ours"], rate.get("transformers"), "transformers", 2,
          "sentences/s")
@@ -243,7 +306,7 @@ def row_memory(n):
         print("peak memory: this row needs Linux")
         return
     peak = {}
-    for side in ("ours", "transformers") if torch_side.available(THREADS) else ("ours",):
+    for side in ("ours", "transformers") if torch_side.versions() else ("ours",):
         peak[side] = peak_megabytes(side)
     line("peak memory of the step (whole process)", peak["ours"], peak.get("transformers"), "transformers", 0.35, "MB")
 
@@ -270,16 +333,15 @@ def print_peak(side, L, T, B, V, threads):
 def row_kernels(n):
     """what each fused kernel earns: the step without it, against the step with all"""
     config, batch = AlbertConfig(**MEDIUM, **DROPOUT), pretraining_batch(32, 128, 8192)
-    step, kernels = our_step(config, batch), dict(KERNELS)
+    kernels = [name for name in KERNELS if name[1] == "numpy"]
 
     def without(names):
-        def run():
+        def build():
             for name in names:
                 KERNELS.pop(name)
-            step()
-            KERNELS.update(kernels)
-        return run
-    sides = {"all": step, **{name[0]: without([name]) for name in kernels}, "none of them": without(list(kernels))}
+            return our_step(config, batch)
+        return build
+    sides = {"all": without([]), **{name[0]: without([name]) for name in kernels}, "none of them": without(kernels)}
     seconds = rounds(sides, max(2, n // 2))
     print(f"kernels, with dropout 0.1: all {seconds['all'] * 1e3:.0f} ms a step")
     for name in list(sides)[1:]:
@@ -296,8 +358,8 @@ def row_growth(n):
             at = {**base, key: value}
             config = AlbertConfig(**dict(MEDIUM, num_hidden_layers=at["L"], vocab_size=at["V"]))
             batch = pretraining_batch(at["B"], at["T"], at["V"])
-            seconds = rounds({"ours": our_step(config, batch, at["threads"]),
-                              "floor": floor_step(config, batch, at["threads"])}, max(2, n // 2))
+            seconds = rounds({"ours": functools.partial(our_step, config, batch, at["threads"]),
+                              "floor": functools.partial(floor_step, config, batch, at["threads"])}, max(2, n // 2))
             point = (value, seconds["ours"], peak_megabytes("ours", **at), seconds["floor"] / seconds["ours"])
             measured.setdefault(key, []).append(point)
             print(f"    {key:8s}{value:6d}{point[1] * 1e3:8.0f} ms{point[2]:8.0f} MB{point[3]:8.0%} of the floor",
@@ -347,8 +409,9 @@ def row_batches(n):
         for B, T, size in ((32, 128, MEDIUM), (64, 64, SMALL)):
             data = PretrainingData(f"{folder}/d", max_seq_length=T)
             numbers = iter(range(10**6))
-            seconds = rounds({"draw": lambda data=data, B=B, numbers=numbers: data.batch(next(numbers), B),
-                              "step": our_step(AlbertConfig(**size), pretraining_batch(B, T, 8000))}, n)
+            seconds = rounds({
+                "draw": lambda data=data, B=B, numbers=numbers: lambda: data.batch(next(numbers), B),
+                "step": functools.partial(our_step, AlbertConfig(**size), pretraining_batch(B, T, 8000))}, n)
             print(f"drawing a batch of {B} x {T:<20d}{seconds['draw'] * 1e3:10.2f} ms        "
                   f"{seconds['draw'] / seconds['step']:10.1%} of its step (target 3 %)")
 
@@ -411,8 +474,9 @@ def row_prepare(n):
         text.write_text("".join("\n".join(d) + "\n\n" for d in documents(["stories:40000"])), encoding="utf-8")
         pieces = line_by_line(text.read_text(encoding="utf-8").split("\n"), f"{folder}/t/spiece.model")
         seconds = rounds({
-            "ours": lambda: prepare([text], tokenizer, f"{folder}/d", overwrite=True, progress=False),
-            "theirs": lambda: line_by_line(open(text, encoding="utf-8"), f"{folder}/t/spiece.model")}, max(2, n // 3))
+            "ours": lambda: lambda: prepare([text], tokenizer, f"{folder}/d", overwrite=True, progress=False),
+            "theirs": lambda: lambda: line_by_line(open(text, encoding="utf-8"), f"{folder}/t/spiece.model")},
+            max(2, n // 3))
         print(f"preparing {text.stat().st_size / 1e6:.0f} MB:")
         line("prepare", pieces / seconds["ours"], pieces / seconds["theirs"], "line by line, in lists", 5)
 
@@ -420,11 +484,9 @@ def row_prepare(n):
 def row_import(n):
     """time of `import tinyalbert` against `import torch, transformers`, the interpreter's start left out"""
     def timed(code):
-        def run():
-            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-        return run
+        return lambda: lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     sides = {"nothing": timed("pass"), "ours": timed("import tinyalbert")}
-    if torch_side.available(THREADS):
+    if torch_side.versions():
         sides["theirs"] = timed("import torch, transformers; transformers.AlbertForPreTraining")
     seconds = rounds(sides, max(3, n // 2))
     ours = seconds["ours"] - seconds["nothing"]
@@ -451,7 +513,6 @@ def main():
     if options.list:
         print("\n".join(f"{name:12s}{f.__doc__}" for name, f in ROWS.items()))
         return
-    keep_freed_memory()
     if options.peak:
         print_peak(*json.loads(options.peak))
         return
@@ -463,10 +524,9 @@ def main():
     if DEVICE == "gpu" and not set(options.rows or ()) <= set(GPU_ROWS):
         parser.error(f"with --device gpu there are the rows {', '.join(GPU_ROWS)}")
     n = 3 if options.quick else 7
-    both = torch_side.available(THREADS)
-    versions = {"numpy": np.__version__, **({} if not both else {m.__name__: m.__version__ for m in both})}
+    versions = {"numpy": np.__version__, **torch_side.versions()}
     print(f"{THREADS} threads, float32, medians of {n} rounds in turns; {json.dumps(versions)}"
-          + ("" if both else "; torch and transformers are not installed: our side alone"))
+          + ("" if torch_side.versions() else "; torch and transformers are not installed: our side alone"))
     for name in options.rows or (GPU_ROWS if DEVICE == "gpu" else ROWS):
         ROWS[name](n)
 

@@ -113,9 +113,9 @@ def mutants(source):
     """
     tree = ast.parse(ast.unparse(ast.parse(source)))           # its line numbers are those of the unparsed text
     plain, where = ast.unparse(tree).splitlines(), scopes(tree)
-    skip = {id(m) for n in ast.walk(tree) for part in
-            ([n] if isinstance(n, (ast.JoinedStr, ast.Raise)) else [getattr(n, "annotation", None), getattr(n, "returns", None)])
-            if part for m in ast.walk(part)}
+    texts = [part for n in ast.walk(tree) for part in ([n] if isinstance(n, (ast.JoinedStr, ast.Raise)) else [
+        getattr(n, "annotation", None), getattr(n, "returns", None)]) if part]
+    skip = {id(m) for part in texts for m in ast.walk(part)}
     found = {}
     for number, node in enumerate(ast.walk(tree)):
         for which, _ in enumerate(changes_at(node) if id(node) not in skip else ()):

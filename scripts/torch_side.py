@@ -1,16 +1,19 @@
-"""PyTorch's side of the benchmark: transformers' ALBERT, and one written for PyTorch's speed."""
+"""PyTorch's side of the benchmark: transformers' ALBERT, and one written for PyTorch's speed.
+
+Each function that returns a function builds a model first; torch is imported there, in the process that needs it.
+"""
+
+from importlib import metadata
+
+from tinyalbert.parallel import physical_cores
 
 
-def available(threads):
-    """torch and transformers, with so many threads; None where they are not installed."""
+def versions():
+    """{"torch": ..., "transformers": ...}, {} unless both are installed; imports neither."""
     try:
-        import torch
-        import transformers
-    except ImportError:
-        return None
-    torch.set_num_threads(threads)
-    transformers.logging.set_verbosity_error()
-    return torch, transformers
+        return {name: metadata.version(name) for name in ("torch", "transformers")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def _waiting(step, device):
@@ -30,7 +33,10 @@ def _tensors(batch, device):
 
 def transformers_model(kind, config):
     """transformers' model of the same size with random weights."""
+    import torch
     import transformers
+    torch.set_num_threads(physical_cores())
+    transformers.logging.set_verbosity_error()
     names = transformers.AlbertConfig().to_dict()
     theirs = transformers.AlbertConfig(**{k: v for k, v in config.to_dict().items() if k in names})
     return getattr(transformers, kind)(theirs)
@@ -66,6 +72,7 @@ def transformers_predict(config, batches):
 def lean_step(config, batch, compiled=False, device="cpu"):
     """One step of an ALBERT written for PyTorch's speed: logits at masked places only, fused GELU and attention."""
     import torch
+    torch.set_num_threads(physical_cores())
     nn, F = torch.nn, torch.nn.functional
 
     class Lean(nn.Module):
