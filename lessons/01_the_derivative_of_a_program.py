@@ -5,7 +5,8 @@
 #
 # Training means: change each of a million numbers a little, so that the model makes a smaller mistake. To
 # know which way to change a number we need its *derivative*: by how much the mistake grows if the number grows
-# by a tiny amount. This lesson computes derivatives of ordinary Python programs, first by trying, then exactly.
+# by a tiny amount. The number that says how large the mistake is, a program's last result, is called the *loss*.
+# This lesson computes derivatives of ordinary Python programs, first by trying, then exactly.
 # %%
 import math
 
@@ -35,15 +36,16 @@ for h in (1.0, 0.1, 0.001):
 #
 # ## The chain rule, on a piece of paper
 # Cut the program into steps so small that each one's derivative is known. For y = a·b: if a grows by 1, y grows
-# by b; if b grows by 1, y grows by a. For y = a + b: y grows by 1 either way. The *chain rule* says: if y
-# depends on u and u depends on x, multiply: dy/dx = dy/du · du/dx. If x reaches y along several ways, add.
+# by b; if b grows by 1, y grows by a. For y = a + b: y grows by 1 either way. Write dy/da for "how much y grows,
+# per nudge of a". The *chain rule* says: if y depends on u and u depends on x, multiply: dy/dx = dy/du · du/dx.
+# If x reaches y along several ways, add.
 # %%
 x, w, b = 2.0, -3.0, 10.0
 u = x * w                                        # u = -6
 y = u + b                                        # y = 4
 loss = y * y                                     # loss = 16
 
-dy = 2 * y                                       # d loss / d y
+dy = y + y                                       # d loss / d y: in loss = y * y, y is used twice
 du, db = dy * 1, dy * 1                          # y = u + b passes the derivative on to both
 dx, dw = du * w, du * x                          # u = x * w: each gets the other one as its factor
 print(f"d loss / d x = {dx}, d loss / d w = {dw}, d loss / d b = {db}")
@@ -58,8 +60,9 @@ same(((x * (w + h) + b) ** 2 - (x * (w - h) + b) ** 2) / (2 * h), dw, "the deriv
 # %% [markdown]
 # ## Build it: numbers that remember
 # A program should do that paper work itself. A `Value` holds a number, the Values it was made from, and a
-# function that knows the step's own derivatives: given d loss / d (this), it returns d loss / d (each input).
-# That function is called a *vjp* from here on; lesson 04 says what the letters mean.
+# function that knows the step's own derivatives: given g = d loss / d (this), it returns d loss / d (each input).
+# That function is called a *vjp* from here on; lesson 04 says what the letters mean. `grad` is the place for
+# d loss / d (this), the Value's *gradient*.
 # %%
 class Value:
     def __init__(self, number, inputs=(), vjp=None):
@@ -103,8 +106,8 @@ assert wrong != 4.0
 # then it enters b again, now with 2, and goes down once more. So a hears 1+1 the first time and 2+2 the second.
 #
 # The rule that is missing: **pass a gradient on only when it is complete**, that is after everything that uses the
-# value has reported. An order with that property is called *topological*: every value after all it is made from,
-# walked in reverse.
+# value has reported. So put the values in a row, each after all that it is made from (a *topological* order), and
+# walk along that row backwards.
 # %%
 def topological_order(root):
     """Values, each after everything that it is made from."""
@@ -139,8 +142,8 @@ assert a.grad == 4.0
 plt = pyplot()
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.0), sharey=True)
 places = {"a": (0, 0), "b": (1, 0), "c": (2, 0)}
-for ax, title, grads in ((axes[0], "told too early", {"a": wrong, "b": 2.0, "c": 1.0}),
-                         (axes[1], "told when complete", {"a": 4.0, "b": 2.0, "c": 1.0})):
+for ax, title, grads in ((axes[0], f"passed on too early: a gets {wrong:g}", {"a": wrong, "b": 2.0, "c": 1.0}),
+                         (axes[1], f"passed on when complete: a gets {a.grad:g}", {"a": a.grad, "b": b.grad, "c": c.grad})):
     for left, right in (("a", "b"), ("b", "c")):
         for bend in (0.25, -0.25):
             ax.annotate("", places[right], places[left], arrowprops={
@@ -177,19 +180,22 @@ print("the library's order of the same chain has", len(tensor.topological_order(
 
 # %% [markdown]
 # ## Exercise: more steps
-# With +, ×, and a few functions of one number you have a neural network's whole vocabulary. Each function here
-# gets its input x and the gradient g of its output, and returns the gradient of x.
+# With +, ×, and a few functions of one number (tanh, which squeezes any number between -1 and 1, and the logarithm)
+# you have a neural network's whole vocabulary. Each exercise gets the input x and the gradient g of the output, and
+# returns the gradient of x.
 # %%
 @exercise(reference=lambda x, g: float(ops.tanh.raw(Tensor(x).numpy().astype(float))[1](g)[0]),
           trials=[(0.3, 1.0), (-1.2, 2.5), (2.0, -0.7)],
           hint="the derivative of tanh is 1 - tanh²; multiply it by g")
 def tanh_backward(x, g):
+    """Gradient of x in tanh(x)."""
     ...
 
 
 @exercise(reference=lambda x, g: g / x, trials=[(0.5, 1.0), (3.0, -2.0), (7.0, 0.1)],
           hint="the derivative of log x is 1/x")
 def log_backward(x, g):
+    """Gradient of x in log(x)."""
     ...
 
 
@@ -210,12 +216,12 @@ for _ in range(40):
     loss = error * error
     backward(loss)
     losses.append(loss.number)
-    w.number -= 0.1 * w.grad
-    b.number -= 0.1 * b.grad
+    w.number -= 0.02 * w.grad
+    b.number -= 0.02 * b.grad
 
 fig, ax = plt.subplots()
 ax.plot(losses, color="black")
-ax.set(xlabel="round", ylabel="loss", title="Forty small steps against the gradient teach one neuron one answer")
+ax.set(xlabel="round", ylabel="loss", title="Small steps against the gradient teach one neuron one answer")
 figure(fig, "one_neuron")
 assert losses[-1] < 0.01 * losses[0]
 
@@ -235,7 +241,7 @@ show(tensor.topological_order)
 
 # %% [markdown]
 # **What to keep.** Each step knows only its own derivative. The sweep multiplies along a way, adds where ways
-# meet, and passes a gradient on only when it is complete. One forward run and one sweep cost about three
-# forward runs, however many inputs there are. Next: 02, the same with arrays.
+# meet, and passes a gradient on only when it is complete. A sweep does for each step at most a few times the work
+# of the step itself, however many inputs the program has. Next: 02, the same with arrays.
 # %%
 finish()

@@ -3,10 +3,11 @@
 # **Needs** 01 (order, sweep) · **Builds** `Tensor`, `@op`, `backward`, `no_grad` · **Paper** Griewank & Walther
 # 2008, ch. 3 · **Runs in** a few seconds
 #
-# One Python object for each number is far too slow: a small ALBERT step handles a hundred million numbers. So
-# the thing that remembers holds a whole *array*, a box of numbers with a shape, and one entry in the record
+# One Python object for each number is far too slow: one step of even a small ALBERT makes many millions of numbers.
+# So the thing that remembers holds a whole *array*, a box of numbers with a shape, and one entry in the record
 # covers all of them. We call it a *Tensor*.
 # %%
+import contextlib
 import tracemalloc
 import weakref
 
@@ -75,7 +76,8 @@ def total(x):
 # As in lesson 01, in an order in which a gradient is complete before it is passed on. Two things are new.
 # The order is found with a list of our own instead of recursion. And gradients of things *in between* live in a
 # dictionary of the sweep, `pending`, and are thrown away when used; only the *leaves*, the Tensors nobody
-# computed, get a result.
+# computed, get a result. `requires_grad` marks the leaves whose gradient is wanted; where nothing is wanted, nothing is
+# recorded.
 # %%
 def order_of(root):
     order, seen, stack = [], set(), [(root, False)]
@@ -108,7 +110,7 @@ w, x = Tensor(rng.standard_normal((4, 3)), requires_grad=True), Tensor(rng.stand
 loss = total(mul(mul(w, x), w))                  # sum of w² x
 mine = backward(loss)[w]
 
-lw = tensor.Tensor(put(w.data), requires_grad=True)
+lw = tensor.Tensor(put(w.data), requires_grad=True)      # put: onto the GPU if this runs with --device gpu
 library = tensor.backward((lw * put(x.data) * lw).sum())
 same(loss.data, (lw * put(x.data) * lw).sum().data, "the loss")
 same(mine, library[lw], "the gradient of a Tensor that is used twice")
@@ -124,10 +126,11 @@ p = predict("Sweep the same loss twice, adding into .grad everywhere. Is the lea
 def backward_keeping(loss, grads):
     grads[loss] = grads.get(loss, 0) + np.ones_like(loss.data)
     for t in reversed(order_of(loss)):
-        for i, gi in zip(*((t.node[0], t.node[1](grads[t])) if t.node else ((), ()))):
-            if i.requires_grad:
-                grads[i] = grads.get(i, 0) + gi
-    return grads
+        if t.node is not None:
+            inputs, vjp = t.node
+            for i, gi in zip(inputs, vjp(grads[t])):
+                if i.requires_grad:
+                    grads[i] = grads.get(i, 0) + gi
 
 
 grads = {}
@@ -187,7 +190,7 @@ fig, ax = plt.subplots()
 ax.plot(kept, color="0.6")
 ax.plot(freed, color="0.0")
 ax.text(len(kept) - 1, kept[-1] * 1.02, "record kept", ha="right", va="bottom", color="0.4")
-ax.text(len(freed) / 2, freed[len(freed) // 2] - 0.03 * max(kept), "record let go  ", ha="right", va="top")
+ax.text(len(freed) / 2, freed[len(freed) // 2] + 0.02 * max(kept), "record let go", va="bottom")
 ax.set(xlabel="steps of the reverse sweep", ylabel="memory in use (MB)", ylim=(0, max(kept) * 1.15),
        title="A sweep that lets go of what it has used needs less and less memory")
 figure(fig, "memory_over_the_sweep")
@@ -199,7 +202,7 @@ assert freed[-1] < 0.5 * freed[0]
 # between disappear as soon as the next one is there.
 # %%
 def survives(record):
-    with tensor._switched("recording", record):
+    with contextlib.nullcontext() if record else tensor.no_grad():
         middle = lw * 2.0
         alive = weakref.ref(middle)
         end = middle * 3.0
@@ -219,7 +222,7 @@ except backend.UserError as refusal:
 
 # %% [markdown]
 # ## Exercises
-# Write the ways back of three operations, in the form of this lesson: result and vjp.
+# Write the ways back of three operations: from the inputs and the gradient g of the result to the inputs' gradients.
 # %%
 @exercise(reference=lambda a, b, g: np.stack(ops.div.raw(a, b)[1](g)),
           trials=[tuple(rng.uniform(1, 2, (3, 2)) for _ in range(3)) for _ in range(3)],

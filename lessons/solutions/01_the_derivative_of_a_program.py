@@ -20,6 +20,12 @@ MISTAKES = {
         "g is missing: the chain rule multiplies by what comes in": lambda x, g: 1 - math.tanh(x) ** 2,
         "this uses x where tanh(x) belongs": lambda x, g: g * (1 - x ** 2),
     },
-    "log_backward": {"this is log's own value, not its derivative": lambda x, g: g * math.log(x)},
-    "gradient_along_a_path": {"along one way derivatives multiply; they add where ways meet": lambda path: sum(path)},
+    "log_backward": {
+        "this is log's own value, not its derivative": lambda x, g: g * math.log(x),
+        "g is missing: the chain rule multiplies by what comes in": lambda x, g: 1 / x,
+    },
+    "gradient_along_a_path": {
+        "along one way derivatives multiply; they add where ways meet": lambda path: sum(path),
+        "this is the last step's derivative alone": lambda path: path[-1],
+    },
 }

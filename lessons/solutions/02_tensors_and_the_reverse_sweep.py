@@ -31,6 +31,7 @@ MISTAKES = {
     },
     "transpose_backward": {
         "reshaped, not transposed: the numbers are in the wrong places": lambda x, g: g.reshape(x.shape),
+        "the gradient must have the shape of x": lambda x, g: g,
     },
     "slice_backward": {
         "what was cut away must get 0": _everywhere,
