@@ -33,7 +33,7 @@ def pytest_configure(config):
         on_device.move_ops()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data_dir():
     """The folder of real data sets that TINYALBERT_DATA names; the test is skipped without it."""
     folder = os.environ.get("TINYALBERT_DATA")

@@ -45,7 +45,7 @@ def fast(folder):
     return transformers.AlbertTokenizerFast.from_pretrained(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def released(data_dir):
     return AlbertTokenizer(data_dir / "spiece.model"), transformers.AlbertTokenizer(str(data_dir / "spiece.model"))
 

@@ -51,7 +51,7 @@ def tokenizer():
     return AlbertTokenizer.train(CORPUS, vocab_size=200, num_threads=2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def released(data_dir):
     return AlbertTokenizer(data_dir / "spiece.model")
 
@@ -238,7 +238,10 @@ def test_special_tokens_in_a_text_are_recognised(tokenizer):
     assert tokenizer.tokenize("a  [MASK]b") == [*tokenizer.tokenize("a"), "[MASK]", *tokenizer.tokenize("b")]
 
 
-@given(texts)
+KNOWN = sorted(set("".join(CORPUS)) - set("<[")) + ["É", "ü", "ﬁ", "Ａ", "''", "``", "  ", "\t"]      # no unknown pieces
+
+
+@given(st.lists(st.sampled_from(KNOWN), max_size=30).map("".join))
 def test_decoding_gives_the_normalised_text_back(tokenizer, text):
     ids = tokenizer.encode(text)
     assume(not {0, 1, 2, 3, 4} & set(ids[1:-1]))
