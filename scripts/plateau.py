@@ -15,12 +15,11 @@ from pathlib import Path
 
 import environment
 
-NOTHING_SHORT = dict(early=())
 VARIANTS = {
     "recipe": {},
-    "64 tokens from the start": NOTHING_SHORT,
+    "64 tokens from the start": dict(early=()),
     "beta2 0.999": dict(betas=(0.9, 0.999)),
-    "beta2 0.999, 64 tokens from the start": dict(betas=(0.9, 0.999), **NOTHING_SHORT),
+    "beta2 0.999, 64 tokens from the start": dict(betas=(0.9, 0.999), early=()),
     "LAMB, learning rate 0.005": dict(optimizer="lamb", lr=5e-3),
     "runs of up to 3 words masked": dict(ngram=3, whole_word=True),
 }
