@@ -2,10 +2,10 @@
 # # 00 · A tour of the finished thing
 # **Needs** nothing · **Builds** nothing yet · **Paper** Lan et al. 2020 · **Runs in** about 20 seconds
 #
-# Read "The cat sat on the ___" and you know roughly which words fit. ALBERT is a program that learns this from text alone:
-# words are covered, and it guesses them. To guess well it must find out who is meant by *she*, what usually happens in a
-# kitchen, and which sentence comes first. This lesson trains a very small one and looks at it from outside. The others
-# build every part of it.
+# Read "The cat sat on the ___" and you know roughly which words fit. ALBERT is a program that learns this from text
+# alone: words are covered, and it guesses them. To guess well it must find out who is meant by *she*, what usually
+# happens in a kitchen, and which sentence comes first. This lesson trains a very small one and looks at it from
+# outside. The others build every part of it.
 # %%
 import tempfile
 from pathlib import Path
@@ -26,9 +26,9 @@ TEACHES = ["pipeline", "AlbertForPreTraining"]
 
 # %% [markdown]
 # ## Text
-# A model needs text. For twenty seconds of training a very small world will do: somebody loses a thing and is sad, or finds
-# one and is happy, and a woman is *she* in the next sentence. (The library's own story world, `pretraining/stories.py`, has
-# many more words; the other lessons use that one.) One sentence at a time is enough here.
+# A model needs text. For twenty seconds of training a very small world will do: somebody loses a thing and is sad, or
+# finds one and is happy, and a woman is *she* in the next sentence. (The library's own story world,
+# `pretraining/stories.py`, has many more words; the other lessons use that one.) One sentence at a time is enough here.
 # %%
 rng = np.random.default_rng(0)
 WOMEN, MEN = "Anna Mara Ines Ruth Julia Edith".split(), "Bob Otto Felix Hans Peter Oscar".split()
@@ -54,8 +54,9 @@ for sentences in stories[:3]:
     print(" ".join(sentences))
 
 # %% [markdown]
-# A program computes with numbers. So text is cut into *pieces* (words or parts of words), and each piece has a number, its
-# *id*. How the pieces are found is lesson 10. `[CLS]` stands before a text, `[SEP]` after it, `[MASK]` covers a word.
+# A program computes with numbers. So text is cut into *pieces* (words or parts of words), and each piece has a number,
+# its *id*. How the pieces are found is lesson 10. This vocabulary is so small that most words are cut into several
+# pieces; '▁' marks where a word starts. `[CLS]` stands before a text, `[SEP]` after it, `[MASK]` covers a piece.
 # %%
 tokenizer = AlbertTokenizer.train([sentence for s in stories for sentence in s], 70)
 example = tokenizer("Anna lost a red [MASK] in the garden.")["input_ids"]
@@ -72,6 +73,7 @@ def ids_to_text(ids):
 
 # %% [markdown]
 # ## A model that knows nothing
+# The table printed here is the list of parts; the names in it are explained one lesson at a time.
 # %%
 config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size, initializer_range=0.04, sentence_task="none")
 model = AlbertForPreTraining(config)
@@ -93,9 +95,12 @@ for text in QUESTIONS:
 
 # %% [markdown]
 # ## Training
-# A batch of texts with covered words goes in, the model guesses, the *loss* says how bad the guesses were, and every
-# number of the model is moved a little so that the loss falls. Nine hundred times.
+# Some texts with covered pieces (a *batch*) go in, the model gives each piece of the vocabulary a probability, and the
+# *loss* says how bad that was: minus the logarithm of the probability of the right piece, 0 if that was certain. Then
+# every number of the model is moved a little so that the loss falls. That is one *step*, and there are many. (The
+# settings below are lessons 12 and 13.)
 # %%
+STEPS = 900
 folder = tempfile.TemporaryDirectory()
 text_file = Path(folder.name, "stories.txt")                     # one sentence a line, an empty line between stories
 text_file.write_text("\n\n".join("\n".join(s) for s in stories), encoding="utf-8")
@@ -103,8 +108,8 @@ prepare([text_file], tokenizer, f"{folder.name}/data", workers=1, progress=False
 data = PretrainingData(f"{folder.name}/data", max_seq_length=24, ngram=1, whole_word=False, sentence_task="none")
 batch = data.batch(0, 1)
 print("what the model sees:   ", tokenizer.decode(batch["input_ids"][0].tolist())[:90])
-trainer = Trainer(model, AdamW(list(model.named_parameters()), 4e-3, betas=(0.9, 0.98)), total_steps=900, threads=2)
-losses = [trainer.step(data.batch(step, 24))["mlm_loss"] for step in range(900)]
+trainer = Trainer(model, AdamW(list(model.named_parameters()), 4e-3, betas=(0.9, 0.98)), total_steps=STEPS, threads=2)
+losses = [trainer.step(data.batch(step, 24))["mlm_loss"] for step in range(STEPS)]
 for text in QUESTIONS:
     print(f"   {text:42s}{best_words(text)}")
 
@@ -115,41 +120,45 @@ fig, ax = plt.subplots()
 ax.plot(losses, color="0.8", lw=0.7)
 smooth = np.convolve(losses, np.ones(20) / 20, mode="valid")
 ax.plot(np.arange(len(smooth)) + 10, smooth, color="0.0")
-for height, text in ((level, "all words equally likely"), (unigram, "only how frequent each word is")):
+for height, text in ((level, "all pieces equally likely"), (unigram, "only how frequent each piece is")):
     ax.axhline(height, color="0.4", ls=":", lw=1)
     ax.text(len(losses), height + 0.05, text, ha="right", fontsize=8)
-ax.set(xlabel="step", ylabel="loss on covered words", title="In a few hundred steps a tiny model learns to use the words around a gap")
+ax.set(xlabel="step", ylabel="loss on covered pieces", title="In a few hundred steps a tiny model learns to use what stands around a gap")
 figure(fig, "loss")
 assert smooth[-1] < unigram - 0.3
 
 # %% [markdown]
 # The two dotted lines return in every plot of this project. Above the upper one a model is worse than knowing nothing;
-# on the lower one it knows which words are frequent and looks at nothing. Below it, it uses the context.
+# on the lower one it knows which pieces are frequent and looks at nothing. Below it, it uses the context.
 #
 # ## What it looks at
-# Inside, every word looks at the other words, more at some than at others (*attention*, lesson 08).
+# Inside, every piece looks at all pieces, more at some than at others (*attention*, lesson 08). In each row of the
+# picture the shares sum to 1.
 # %%
-text = "Anna lost a red kite in the tower. She was sad and stayed at home."
+text = "Anna lost a red kite. She was sad and stayed at home."
 ids = np.array([tokenizer(text)["input_ids"]])
 out = model.eval()(ids, output_attentions=True)
 pieces = [t.replace("▁", "") or "_" for t in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
 weights = out.attentions[-1].numpy()[0].mean(axis=0)             # (T, T), the mean of the heads
-same(weights.sum(axis=-1), np.ones(len(pieces)), "each word's attention sums to 1", rtol=1e-5)
-fig, ax = plt.subplots(figsize=(5, 4.4))
+same(weights.sum(axis=-1), np.ones(len(pieces)), "each piece's attention sums to 1", rtol=1e-5)
+fig, ax = plt.subplots(figsize=(6.4, 5.6))
 ax.imshow(weights, vmin=0)
 ax.set_xticks(range(len(pieces)), pieces, rotation=90)
 ax.set_yticks(range(len(pieces)), pieces)
-ax.set(xlabel="is looked at", ylabel="looks", title="Words do not look at all others evenly: the last layer's attention")
+ax.set(xlabel="is looked at", ylabel="looks", title="Pieces do not look at all others evenly: the last layer's attention")
 figure(fig, "attention")
 
 # %% [markdown]
-# ## Two predictions to carry along
+# ## Where ALBERT saves
+# Each piece has a row of numbers, its *vector*, in a table: V rows for a vocabulary of V pieces. Inside, the model
+# works with vectors of `hidden` numbers. ALBERT keeps shorter rows, of `embedding` numbers, and one matrix of embedding
+# × hidden numbers that widens a row to `hidden` numbers (lesson 07).
 # %%
 @exercise(reference=lambda vocab, hidden, embedding: (vocab * hidden, vocab * embedding + embedding * hidden),
           trials=[(30000, 768, 128), (8000, 128, 64)],
           hint="one table with a row of `hidden` numbers for each piece; or short rows and one matrix that widens them")
 def table_sizes(vocab, hidden, embedding):
-    """Numbers in a full table of words, and in ALBERT's short table with its widening matrix: a pair."""
+    """Numbers in a table of full rows; in a table of short rows and the widening matrix together: a pair."""
     ...
 
 
@@ -165,7 +174,7 @@ show(AlbertForPreTraining.forward)
 
 # %% [markdown]
 # **What must be built**: derivatives of programs (01 to 04), a few functions and their derivatives (05, 06), words as
-# vectors (07), attention (08), the layer (09), pieces (10), covered words (11), the steps (12), and then this lesson again,
-# with everything understood (13, 14). Next: 01.
+# vectors (07), attention (08), the layer (09), pieces (10), covered words (11), the steps (12), and then this lesson
+# again, with everything understood (13, 14). Next: 01.
 # %%
 finish()

@@ -4,8 +4,8 @@
 # · **Runs in** a few seconds
 #
 # "The trophy did not fit into the case because *it* was too big." To know what *it* is one must look at other words. In
-# attention each token asks a question, each token offers a key, and each gets an average of what the tokens with the
-# fitting keys have to say. It is the only place in the model where tokens meet.
+# attention each *token* (a piece at its place in the text) asks a question, each token offers a key, and each gets an
+# average of what the tokens with the fitting keys have to say. It is the only place in the model where tokens meet.
 # %%
 import math
 
@@ -22,9 +22,10 @@ rng = np.random.default_rng(8)
 
 # %% [markdown]
 # ## Build it: one head, by loops
-# Three vectors for each token, each made from its hidden vector by a linear map of its own: the *query* (what I look
-# for), the *key* (what I can be found by), the *value* (what I say). A *score* is the inner product of a query and a
-# key. Softmax turns one token's scores into *weights* that sum to 1. The answer is the weighted mean of the values.
+# Inside the model a token is a vector of H numbers, its *hidden vector*. Three linear maps (lesson 04) make three
+# vectors of D numbers from it: the *query* (what I look for), the *key* (what I can be found by), the *value* (what I
+# say). A *score* is the inner product of a query and a key. Softmax turns one token's scores into *weights* that sum to
+# 1. The answer, the token's *context*, is the weighted mean of the values.
 # %%
 T, D = 5, 4
 q, k, v = (rng.standard_normal((T, D)) for _ in range(3))
@@ -57,7 +58,7 @@ same(one_head(q, k, v), library[0], "one head, with products")
 p = predict("Queries and keys of D random numbers. How does the typical size of a score grow with D, without the division? "
             "(as a power of D)", guess=None)
 sizes = np.array([4, 16, 64, 256, 1024])
-spread = [np.std((rng.standard_normal((500, d)) * rng.standard_normal((500, d))).sum(1)) for d in sizes]
+spread = [np.std((rng.standard_normal((4000, d)) * rng.standard_normal((4000, d))).sum(1)) for d in sizes]
 p.reveal(np.polyfit(np.log(sizes), np.log(spread), 1)[0], "{:.2f}")
 
 
@@ -81,8 +82,9 @@ ax.set(xlabel="D, numbers in a query", ylabel="entropy of the weights", ylim=(0,
 figure(fig, "why_the_root")
 
 # %% [markdown]
-# *Entropy* measures how spread out the weights are: log n if n tokens share them evenly, 0 if one has all. Where one has
-# all, softmax is flat and passes almost no gradient (lesson 05): the head could not learn.
+# *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share them evenly, 0 if one has
+# all. Where one has all, softmax is flat and passes almost no gradient: in lesson 05's y (g - Σ g y) either y or the
+# bracket is 0. Such a head could not learn.
 #
 # ## Many heads
 # One average can look at one thing. So the H numbers of a token are cut into N *heads* of D = H/N numbers, each head
@@ -98,9 +100,9 @@ print("reshape, then transpose, head 0, place 0 to 2:", [sorted(set(row)) for ro
 assert all(len(set(row)) == 1 and f"token {t}" in row[0] for t, row in enumerate(right[0, 0].tolist()))
 
 # %% [markdown]
-# This is the question that is asked about every transformer on the internet. The first line deals out *tokens*: the
-# second place of head 0 holds another part of token 0. It has the right shape and no error is raised. The second
-# line keeps each token's features together: reshape to (B, T, N, D), *then* exchange the axes.
+# Why not reshape to (B, N, T, D) at once? The shape is right and no error is raised. But the first line deals out
+# *tokens*: the second place of head 0 holds another part of token 0. The second line keeps the tokens apart: reshape to
+# (B, T, N, D), *then* exchange the axes.
 # %%
 @exercise(reference=lambda x, n: ops.split_heads(x, n),
           trials=[(rng.standard_normal((2, 3, 8)), 2), (rng.standard_normal((1, 4, 6)), 3)],
@@ -195,8 +197,9 @@ same(multi_head(q[:, order], k[:, order], v[:, order], N)[0], multi_head(q, k, v
 
 # %% [markdown]
 # ## The whole module
-# Query, key and value maps before, one more map after, *dropout* while training (a random tenth of the weights set to 0,
-# so that no head relies on one single word), and the post-LN sum of lesson 06.
+# Query, key and value maps before, one more map after, and the post-LN sum of lesson 06. Where the config asks for it,
+# training adds *dropout*: a random tenth, say, of the weights is set to 0, so that no head relies on one single word,
+# and the others are enlarged by 1 / 0.9, so that their mean stays.
 # %%
 config = AlbertConfig(hidden_size=H, num_attention_heads=N, embedding_size=4, intermediate_size=8)
 module = attention.AlbertAttention(np.random.default_rng(1), config).astype(np.float64)
@@ -206,7 +209,7 @@ x = rng.standard_normal((B, T, H))
 def albert_attention(x, bias):
     linear = {n: (m.weight.data, m.bias.data) for n, m in
               (("q", module.query), ("k", module.key), ("v", module.value), ("o", module.dense))}
-    q, k, v = (x @ linear[n][0].T + linear[n][1] for n in "qkv")                 # (B, T, H)
+    q, k, v = (x @ linear[n][0].T + linear[n][1] for n in "qkv")                 # (B, T, H): all heads' D numbers in a row
     context = multi_head(q, k, v, N, bias)[0]                                    # (B, T, H)
     summed = context @ linear["o"][0].T + linear["o"][1] + x
     centred = summed - summed.mean(-1, keepdims=True)

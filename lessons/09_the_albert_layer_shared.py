@@ -19,7 +19,7 @@ NEEDS = ["06", "07", "08"]
 TEACHES = ["AlbertModel", "albert.AlbertLayer", "albert.AlbertEncoder", "albert.ModelOutput", "ops.concat"]
 rng = np.random.default_rng(9)
 SIZE = dict(vocab_size=50, embedding_size=6, hidden_size=8, num_attention_heads=2, intermediate_size=16,
-            max_position_embeddings=12)
+            max_position_embeddings=12, initializer_range=0.5)       # large numbers, so that each layer changes much
 
 # %% [markdown]
 # ## Build it: one layer
@@ -81,8 +81,9 @@ same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
 
 # %% [markdown]
 # ## What sharing does to the gradient
-# A matrix that is used four times gets, by lesson 01, the sum of four gradients. We can see the four terms: give each layer a copy
-# of its own with the same numbers, and look at the gradient of each copy.
+# A matrix that is used four times gets, by lesson 01, the sum of four gradients. We can see the four terms: give each
+# layer a copy of its own with the same numbers (that is what `shared_parameters="none"` makes), and look at the
+# gradient of each copy.
 # %%
 p = predict("Copies for every layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
 untied = AlbertModel(AlbertConfig(**SIZE, num_hidden_layers=4, shared_parameters="none"), seed=None)
@@ -98,7 +99,8 @@ tied = {name: one[p] for name, p in model.named_parameters() if p in one}
 copies = {name: many[p] for name, p in untied.named_parameters() if p in many}
 FFN = "encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
 terms = [copies[FFN.format(i)] for i in range(4)]
-p.reveal([round(float(np.linalg.norm(t)), 3) for t in terms], "no, their sizes are {}")
+p.reveal(", ".join(f"{np.linalg.norm(t):.2f}" for t in terms), "no, their sizes (square root of the sum of squares) are {}")
+assert not any(np.allclose(terms[i], terms[j], rtol=0.01) for i in range(4) for j in range(i))
 same(sum(terms), tied[FFN.format(0)], "gradient of the shared matrix = sum over the four layers")
 
 # %%
@@ -107,18 +109,20 @@ plt = pyplot()
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.9))
 left.bar(range(5), [*(np.linalg.norm(t) for t in terms), np.linalg.norm(sum(terms))], color=["0.7"] * 4 + ["0.2"])
 left.set_xticks(range(5), ["layer 0", "1", "2", "3", "shared"])
-left.set(ylabel="size of the gradient", title="The shared gradient is the sum of four")
+left.set(ylabel="size of the gradient", title="In the sum of the four, what disagrees cancels")
 right.imshow(cosine, vmin=-1, vmax=1)
 for i in range(4):
     for j in range(4):
         right.text(j, i, f"{cosine[i, j]:.2f}", ha="center", va="center", fontsize=8,
                    color="white" if cosine[i, j] > 0.4 else "black")
-right.set(xlabel="layer", ylabel="layer", title="Layers agree in part on the direction (cosine)", xticks=range(4), yticks=range(4))
+right.set(xlabel="layer", ylabel="layer", title="The four point in different directions (cosines)", xticks=range(4), yticks=range(4))
 fig.tight_layout()
 figure(fig, "sum_of_layers")
 
 # %% [markdown]
-# No line of code was needed for it: the sweep adds up the uses of a parameter, and sharing *is* several uses.
+# A cosine is 1 for gradients of one direction, 0 for unrelated and -1 for opposite ones: what one layer asks of the
+# matrix another may not want. No line of code was needed for the sum: the sweep adds up the uses of a parameter, and
+# sharing *is* several uses.
 #
 # ## What sharing saves, and what it does not
 # %%
@@ -127,16 +131,17 @@ depths = [1, 2, 4, 8, 12, 24]
 counts = {share: [sum(n for _, n, _ in parameter_rows(AlbertConfig.preset("base_v2", num_hidden_layers=d, shared_parameters=share)))
                   for d in depths] for share in ("all", "attention", "ffn", "none")}
 fig, ax = plt.subplots()
-for (share, n), color in zip(counts.items(), ("0.0", "0.35", "0.55", "0.75")):
+for (share, n), color in zip(counts.items(), ("0.0", "0.2", "0.4", "0.6")):
     ax.plot(depths, np.array(n) / 1e6, "o-", color=color, ms=3)
     ax.text(24.4, n[-1] / 1e6, f"shared: {share}", color=color, va="center")
-ax.set(xlabel="layers", ylabel="million parameters", xlim=(0, 32), title="With everything shared, depth costs no parameters; with nothing shared it is all the cost")
+ax.set(xlabel="layers", ylabel="million parameters", xlim=(0, 32), title="With everything shared, more layers cost no parameters")
 figure(fig, "what_sharing_saves")
 assert len(set(counts["all"])) == 1
 
 # %% [markdown]
-# Memory for parameters, gradients and optimiser: a ninth. The number of multiplications: the same, since every layer is still
-# computed. Whoever hopes that ALBERT is twelve times quicker than BERT will be disappointed; it is a smaller *file*.
+# Memory for parameters, gradients and the optimiser's notes shrinks by the factor in the last line of the table. The
+# number of multiplications stays, since every layer is still computed. Whoever hopes that ALBERT is twelve times
+# quicker than BERT will be disappointed; it is a smaller *file*.
 
 
 # %%
@@ -157,9 +162,15 @@ def group_of(layer, layers, groups):
 
 
 # %% [markdown]
-# Something in between is possible: the paper also tries several sets, each used by a few layers. Floating-point arithmetic gets
-# the rule wrong in places, and both released implementations use it; ours is in integers.
-#
+# Something in between is possible: the paper also tries several sets (*groups*), each used by a few layers in a row
+# (§4.5). The obvious code, int(layer / (layers / groups)), is rounded on the way and wrong for some sizes; whole
+# numbers are not:
+# %%
+off = [(L, G) for L in range(1, 25) for G in range(1, L + 1)
+       if any(int(i / (L / G)) != i * G // L for i in range(L))]
+print("layers and groups for which the division of fractions picks a wrong group:", off)
+
+# %% [markdown]
 # ## Break it: no normalisation
 # What does the norm do in a stack of equal layers? Leave it out, and the same map is applied again and again to its own
 # output: numbers that are multiplied by the same matrix grow or die out like compound interest.
@@ -181,7 +192,7 @@ for t in range(1, 25):
 fig, ax = plt.subplots()
 ax.semilogy(range(1, 25), sizes[0], color="0.6")
 ax.semilogy(range(1, 25), sizes[1], color="0.0")
-ax.text(14, sizes[0][12], "without norm", color="0.5", ha="right", va="bottom")
+ax.text(13, sizes[0][13] * 3, "without norm", color="0.4", ha="right", va="bottom")
 ax.text(14, sizes[1][12] * 1.6, "with norm")
 ax.set(xlabel="times the same layer was applied", ylabel="size of the vector",
        title="Without a norm the same layer, applied again, explodes")
@@ -194,7 +205,7 @@ show(albert.AlbertLayer)
 show(albert.AlbertEncoder)
 
 # %% [markdown]
-# **What to keep.** A layer is attention and feed-forward, each with "add and normalise". ALBERT applies one layer L times; the
-# gradient is the sum over the uses; parameters shrink, work does not. Next: 10, where the pieces come from.
+# **What to keep.** A layer is attention and feed-forward, each with "add and normalise". ALBERT applies one layer L
+# times; the gradient is the sum over the uses; parameters shrink, work does not. Next: 10, where the pieces come from.
 # %%
 finish()

@@ -22,5 +22,8 @@ MISTAKES = {
         "the pieces are joined with spaces; the spaces are in the pieces":
             lambda ids: " ".join(_tokenizer().convert_ids_to_tokens(ids)[1:-1]).replace("▁", ""),
     },
-    "table_sizes": {"the matrix that widens is missing": lambda v, h, e: (v * h, v * e)},
+    "table_sizes": {
+        "the matrix that widens is missing": lambda v, h, e: (v * h, v * e),
+        "the matrix has a row for each number of the short row, not for each piece": lambda v, h, e: (v * h, v * e + v * h),
+    },
 }

@@ -36,6 +36,10 @@ MISTAKES = {
     "split_heads": {
         "reshaped without exchanging the axes: this deals out tokens, not features":
             lambda x, n: x.reshape(x.shape[0], n, x.shape[1], x.shape[2] // n),
+        "cut, but the axes are not exchanged: heads come before tokens":
+            lambda x, n: x.reshape(x.shape[0], x.shape[1], n, x.shape[2] // n),
+        "neighbouring numbers went to different heads: cut the last axis into (n, H // n), not (H // n, n)":
+            lambda x, n: x.reshape(*x.shape[:2], -1, n).transpose(0, 3, 1, 2),
     },
     "masked_weights": {
         "you forgot the mask, or masked the queries, which is no mask: a row that goes down as a whole has the same softmax":

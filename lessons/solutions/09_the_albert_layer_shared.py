@@ -22,6 +22,12 @@ MISTAKES = {
         "the attention's output map is missing: there are four H×H maps":
             lambda H, F: layer_parameters(H, F) - (H * H + H),
     },
-    "group_of": {"this deals the sets out in turn; layers that follow each other share": lambda i, L, G: i % G},
-    "apply_again": {"multiplied from the wrong side": lambda x, matrix, times: apply_again(x, matrix.T, times)},
+    "group_of": {
+        "this deals the sets out in turn; layers that follow each other share": lambda i, L, G: i % G,
+        "i // L is 0 for every layer: multiply before dividing": lambda i, L, G: i // L * G,
+    },
+    "apply_again": {
+        "multiplied from the wrong side": lambda x, matrix, times: apply_again(x, matrix.T, times),
+        "applied once, whatever `times` says": lambda x, matrix, times: matrix @ x,
+    },
 }
