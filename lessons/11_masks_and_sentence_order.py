@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 11 · Masks and sentence order
-# **Needs** 05 (cross-entropy), 10 (pieces) · **Builds** `pretraining/masking.py`, `pretraining/pairs.py` · **Paper** Lan et al. 2020,
-# §3.1; Joshi et al. 2020 (spans) · **Runs in** a few seconds
+# **Needs** 05 (cross-entropy), 10 (pieces) · **Builds** `pretraining/masking.py`, `pretraining/pairs.py` · **Paper** Lan et al.
+# 2020, §3.1 (order), §4.1 (masks); Joshi et al. 2020 (spans) · **Runs in** a few seconds
 #
-# *Pretraining* needs questions with known answers, millions of them, and nobody to write them. So the text asks itself. Hide
-# some words: which were they? Take two stretches of text, perhaps exchanged: which came first? This lesson makes both
-# questions, and shows how easily the second one gives its own answer away.
+# Before it is used for anything, a model is trained on plain text: *pretraining*. That takes millions of questions with
+# known answers, and nobody is there to write them. So the text asks itself. Hide some words: which were they? Take two
+# stretches of text, perhaps exchanged: which came first? This lesson makes both questions, and shows how easily the
+# second one gives its own answer away.
 # %%
 import tempfile
 from collections import Counter
@@ -38,9 +39,9 @@ print(tok.convert_ids_to_tokens(ids))
 print(starts.astype(int).tolist())
 
 # %% [markdown]
-# If single pieces are hidden, most can be guessed from the rest of their own word: "inn" says "keeper". So a word is hidden
-# whole. ALBERT goes further and hides runs of up to three words, *n-grams*, short ones more often: a run of n words with
-# probability proportional to 1/n.
+# If single pieces are hidden, many can be guessed from the rest of their own word: "inn" says "keeper". So a word is
+# hidden whole. (A word starts at a '▁', and so does each punctuation mark.) ALBERT goes further and hides runs of up to
+# three words, *n-grams*, short ones more often: a run of n words with probability proportional to 1/n.
 # %%
 @exercise(reference=masking.ngram_probabilities, trials=[(1,), (2,), (3,), (5,)],
           hint="1/n for n = 1, 2, ..., then divide by the sum")
@@ -54,11 +55,15 @@ p.reveal(ngram_probabilities(3) @ np.arange(1, 4), "{:.3f}")
 
 # %% [markdown]
 # ## Build it: lay runs until 15 % is covered
-# Try the words in random order. Each wants to start a run of some length; if the run would cover more than is still wanted, it
-# is made shorter; if it meets something covered already, it is dropped. `first[w]` is the first piece of word w.
+# Try the words in random order. Each wants to start a run of some length; if the run would cover more than is still
+# wanted, it is made shorter; if it meets something covered already, it is dropped.
 # %%
 def cover(first, limit, order, sizes, wanted):
-    """Which pieces are covered, and the runs (in words) that were laid."""
+    """Which pieces are covered, and the runs (in words) that were laid.
+
+    first[w]: the first piece of word w; limit[w]: the word before which a run from w must end; order: the words as they
+    are tried; sizes[w]: the length that w wants; wanted: how many pieces to cover at most.
+    """
     covered, runs = np.zeros(first[-1], dtype=bool), []
     for w in order:
         for n in range(sizes[w], 0, -1):                         # the whole run, or a shorter one
@@ -119,13 +124,14 @@ figure(fig, "runs_of_words")
 assert short[0] > long[0] > ngram_probabilities(3)[0]
 
 # %% [markdown]
-# That is not a fault of our code: 15 % of a short text is a few pieces, and the last run is cut to what is left. In long texts
-# there are more runs for each last one. And a long run more often meets something covered.
+# That is no fault of our code: 15 % of a short text is a few pieces, and the last run is cut to what is left. In a long
+# text the last run is one of many. And a long run more often meets something covered.
 #
 # ## What to put in place of a hidden piece
-# `[MASK]`, mostly. But in use a model meets no `[MASK]`. So of the hidden pieces, each on its own, 80 % become `[MASK]`, 10 %
-# become a random piece and 10 % stay as they are: then the model has to have an opinion about every piece it sees. The
-# *label* is the right answer: the piece that stood there, and -100 (lesson 05) where nothing was hidden.
+# `[MASK]`, mostly. But in use a model meets no `[MASK]`. So of the hidden pieces, each on its own, 80 % become
+# `[MASK]`, 10 % become a random piece and 10 % stay as they are: then the model has to have an opinion about every
+# piece it sees. The *label* is the right answer: the piece that stood there, and -100 (lesson 05) where nothing was
+# hidden.
 # %%
 def some_rows(n, T):
     return rng.random((n, 2 * T)), rng.integers(5, 50, (n, T)).astype(np.int32), rng.random((n, T)) < 0.5, 4, (5, 50)
@@ -151,11 +157,13 @@ print("wanted:", " ".join(tok.convert_ids_to_tokens(labels[0][labels[0] >= 0])))
 # %% [markdown]
 # ## Which came first?
 # The second question. BERT asked: does the second text follow the first, or is it from somewhere else (*next sentence
-# prediction*, NSP)? That can be told by the topic alone. ALBERT asks for the *order* (*sentence order prediction*, SOP): both texts
-# are from one story, next to each other, and exchanged in half of the cases. Only who understands what happens can tell.
+# prediction*, NSP)? That can be told by the topic alone. ALBERT asks for the *order* (*sentence order prediction*,
+# SOP): both texts are from one story, next to each other, and exchanged in half of the cases. Only who understands what
+# happens can tell.
 #
-# Take a *window* of consecutive sentences, cut it in two at a random sentence, perhaps exchange the two *segments*. Sentence i of the
-# corpus has the pieces sentences[i] to sentences[i + 1] - 1.
+# Take a *window* of consecutive sentences, cut it in two between two sentences, perhaps exchange the two *segments*. In
+# the code below all pieces of all texts lie in one long row, and sentence i has the pieces sentences[i] to sentences[i
+# + 1] - 1.
 # %%
 def split(u, sentences, windows):
     """Windows (n, 2) of sentence numbers -> where both segments begin, and their lengths."""
@@ -184,12 +192,13 @@ same(sentence_order_pairs(u, sentences, windows), np.stack(pairs.sentence_order_
 
 # %% [markdown]
 # ## Break it: cutting leaves traces
-# A model has only so many positions, so somewhere text must be cut. The obvious way: take sentences until there are enough, cut
-# off what is too much, split, exchange. Now the text that comes *second in the story* ends in the middle of a sentence. A
-# model needn't read: it looks for the full stop.
+# A model has only so many positions, so somewhere text must be cut. The obvious way: take sentences until there are
+# enough, cut off what is too much, split, exchange. Now the text that comes *second in the story* ends in the middle of
+# a sentence. A model needn't read: it looks for the full stop.
 #
-# How much can be told without reading? Here is a fair test. *Shuffle the sentences of every story*: then there is no order left
-# to understand, and who guesses right more often than half of the time has found a trace of how the segments were made.
+# How much can be told without reading? Here is a fair test. *Shuffle the sentences of every story*: then there is no
+# order left to understand, and who guesses right more often than half of the time has found a trace of how the segments
+# were made.
 # %%
 MOST = 61                                        # pieces of both segments together
 
@@ -235,16 +244,17 @@ def joined(parts):
 
 
 # %% [markdown]
-# The guesser sees seven numbers: does each segment begin and end where a sentence does, how long are both, and the difference. It is
-# the smallest model there is, *logistic regression*: a weighted sum of the numbers, made a probability. Its gradient is
-# "probability minus truth" (lesson 05).
+# The guesser sees seven numbers: for each segment, does it begin and does it end where a sentence does; how long are
+# both; and the difference. It is the smallest model there is, *logistic regression*: a weighted sum s of the numbers,
+# made a probability by 1 / (1 + e^-s), which is the softmax of s and 0. Its gradient is "probability minus truth"
+# (lesson 05).
 # %%
 edge = np.zeros(len(tokens) + 1)
 edge[sentences] = 1
 
 
 def traces(s):
-    """(n, F): what can be seen without reading; also squares and products, for rules like "one but not the other"."""
+    """What can be seen without reading, a row for each pair; also squares and products, for "one but not the other"."""
     x = np.stack([edge[s.a_start], edge[s.a_start + s.a_length], edge[s.b_start], edge[s.b_start + s.b_length]], axis=1) * 2 - 1
     lengths = np.stack([s.a_length, s.b_length, s.a_length - s.b_length], axis=1) / 30
     products = [x[:, i] * x[:, j] for i in range(4) for j in range(i)]
@@ -280,15 +290,15 @@ for i, accuracy in enumerate(found.values()):
 ax.axvline(0.5, color="0.0", ls=":", lw=1)
 ax.text(0.505, 2.52, "a coin", color="0.3", fontsize=8)
 ax.set(xlim=(0, 1), ylim=(-0.5, 2.75), xlabel="share of right guesses, without reading",
-       title="How the segments are made can give the order away, though there is none left to find")
+       title="The way segments are cut can give the label away, even where sentences have no order")
 ax.set_yticks(range(3), list(found))
 figure(fig, "the_leak")
 
 # %% [markdown]
-# Google's code is more careful, it cuts pieces from the front and the back at random, and still leaves two traces. It fills from
-# the front of a document, so that the first sentence of a window is one that didn't fit into the window before: a long one. And
-# where a window has a single sentence, it takes *a second text from anywhere* and calls it "exchanged": the old question, by the
-# back door.
+# Google's code is more careful, it cuts pieces from the front and the back at random, and still leaves two traces. It
+# fills from the front of a document, so that the first sentence of a window is one that didn't fit into the window
+# before: a long one. And where a window has a single sentence, it takes *a second text from anywhere* and calls it
+# "exchanged": the old question, by the back door.
 # %%
 rows = np.concatenate([r for _, r in google])
 document_of = np.searchsorted(first, rows[:, [0, 2]], side="right")
@@ -297,13 +307,13 @@ print(f"of Google's pairs that are labelled 'exchanged', {elsewhere:.0%} are fro
 assert elsewhere > 0
 
 # %% [markdown]
-# Ours: whole sentences, documents filled from the front or from the back by a coin, the same rule for both segments. What the
-# model learns from such pairs it has learned by reading.
+# Ours: whole sentences, documents filled from the front or from the back by a coin, the same rule for both segments.
+# What the model learns from such pairs it has learned by reading.
 #
 # ## In the library
-# All of it together is a function of a *seed* and a step: random numbers are computed from the example's number, not drawn one
-# after another. So every machine can make its own part of a batch (lesson 22), and a run that was interrupted goes on with
-# the same examples.
+# All of it together is a function of a *seed* (a number to start from) and a step: random numbers are computed from the
+# example's number, not drawn one after another. So every machine can make its own part of a batch (lesson 22), and a
+# run that was interrupted goes on with the same examples.
 # %%
 with tempfile.TemporaryDirectory() as folder:
     stories.write_corpus(Path(folder) / "stories.txt", 200)
@@ -321,7 +331,8 @@ show(masking.apply_masks)
 show(pairs.sentence_order_pairs)
 
 # %% [markdown]
-# **What to keep.** Hide runs of whole words; label what was hidden, -100 elsewhere. Ask for the order of two neighbouring segments,
-# and make sure that only reading can tell: test it on shuffled text. Next: 12, how the parameters move.
+# **What to keep.** Hide runs of whole words; label what was hidden, -100 elsewhere. Ask for the order of two
+# neighbouring segments, and make sure that only reading can tell: test it on shuffled text. Next: 12, how the
+# parameters move.
 # %%
 finish()

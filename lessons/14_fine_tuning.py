@@ -3,9 +3,10 @@
 # **Needs** 13 (pretraining) · **Builds** a classifier on a pretrained encoder, its scores and its baselines · **Paper** Devlin
 # et al. 2019, §4.1; Lan et al. 2020, §4 · **Runs in** about 50 seconds
 #
-# Labels are expensive, text is not. Pretraining needs text only; what the encoder learned from it (which words behave alike,
-# which go together) is then used for a task with few labels: take the encoder, put one new linear map on the
-# `[CLS]` vector, and train a little further. That is *fine-tuning*.
+# A *label* is an answer that a person gave to one text: labels are expensive, text is not. Pretraining needs text only;
+# what the encoder learned from it (which words behave alike, which go together) is then used for a task with few
+# labels: take the encoder, put one new linear map on the `[CLS]` vector, and train a little further. That is
+# *fine-tuning*.
 # %%
 import tempfile
 from pathlib import Path
@@ -37,8 +38,8 @@ rng = np.random.default_rng(14)
 
 # %% [markdown]
 # ## Text without labels
-# Short sentences about eighty people. Nobody says who is a man and who is a woman; there are only sentences such as the ones
-# printed here. (The names are ones that the vocabulary has as single pieces, so that a name is one vector.)
+# Short sentences about eighty people. Nobody says who is a man and who is a woman; there are only sentences such as the
+# ones printed here. (The names are ones that the vocabulary has as single pieces, so that a name is one vector.)
 # %%
 tokenizer = AlbertTokenizer.train([sentence for story in documents(2500) for sentence in story], 1200)
 women, men = ([name for name in names if len(tokenizer.tokenize(name)) == 1][:40] for names in (WOMEN, MEN))
@@ -56,8 +57,8 @@ print("   ", "  ".join(text[:5]))
 
 # %% [markdown]
 # ## A pretrained encoder
-# As in lesson 13, for some seconds, on covered words alone. One word of the sentence can be told only from the name: *her* or
-# *his*. Whoever wants to fill it must find the name and know something about it.
+# As in lesson 13, for some seconds, on covered words alone. One word of the sentence can be told only from the name:
+# *her* or *his*. Whoever wants to fill it must find the name and know something about it.
 # %%
 folder = tempfile.TemporaryDirectory()
 Path(folder.name, "text.txt").write_text("\n\n".join(text), encoding="utf-8")
@@ -73,8 +74,8 @@ print(f"word loss {np.mean(losses[:20]):.2f} at first, {np.mean(losses[-50:]):.2
 
 # %% [markdown]
 # ## A task
-# Is the sentence about a man or a woman? The labelled sentences have no *her* and no *his*, and they are about a few of the people
-# only. The test is about twenty men and twenty women *of whom no label ever spoke*.
+# Is the sentence about a man or a woman? The labelled sentences have no *her* and no *his*, and they are about a few of
+# the people only. The test is about twenty men and twenty women *of whom no label ever spoke*.
 # %%
 names = ["man", "woman"]
 PLAIN = "came home|fell asleep|went to the house|sold the boat|read the book|ate the soup|missed the train".split("|")
@@ -125,8 +126,9 @@ assert by_length < at_random
 
 # %% [markdown]
 # ## What a number means
-# An accuracy alone says nothing. Two *baselines* stand beside it: always the commonest label, and a *bag of words*, which counts
-# words and sees no order. Besides accuracy there is F1, which a model can't get by always saying yes.
+# An accuracy alone says nothing. Two *baselines* stand beside it: always the commonest label, and a *bag of words*,
+# which counts words and sees no order. Besides accuracy there is F1, for labels that are rare: whoever never says a
+# label that one text in a hundred has is right 99 times in 100, and has an F1 of 0.
 # %%
 @exercise(reference=lambda gold, said: classification_metrics(gold, said, 2)["f1"],
           trials=[(np.array([1, 1, 0, 0, 1]), np.array([1, 0, 0, 1, 1])), (np.array([0, 1, 0, 0]), np.array([0, 1, 1, 1]))],
@@ -137,12 +139,13 @@ def f1_score(gold, said):
     ...
 
 
-same(f1_score(np.array([1, 0, 1]), np.array([1, 1, 1])), 0.8, "F1 of one wrong yes in three")
+rare = (np.arange(100) == 7).astype(int)
+same(f1_score(rare, (np.arange(100) < 10).astype(int)), 2 / 11, "F1 of ten yes, one of them right and none missed")
 
 # %% [markdown]
 # ## From both starts
-# The same classifier twice, once with the pretrained encoder, once with random numbers. The number of labelled sentences stays
-# the same; what grows is the number of different people they are about.
+# The same classifier twice, once with the pretrained encoder, once with random numbers. The number of labelled
+# sentences stays the same; what grows is the number of different people they are about.
 # %%
 p = predict("Labels about 8 men and 8 women; the test is about others. How many of 100 does the classifier from RANDOM numbers get "
             "right?", guess=None)
@@ -180,21 +183,24 @@ print(f"   {'majority':16s}{majority_baseline(encode_labels(tables[-1], names), 
 # %%
 plt = pyplot()
 fig, ax = plt.subplots()
-for (name, values), color, lift in zip(curves.items(), ("0.0", "0.5", "0.75"), (0, 0.02, -0.03)):
-    ax.plot(sizes, values, "o-", color=color)
+for (name, values), color, marker, lift in zip(curves.items(), ("0.0", "0.3", "0.55"), ("o-", "s-", "^-"), (0, 0.02, -0.03)):
+    ax.plot(sizes, values, marker, color=color)
     ax.text(sizes[-1] + 0.5, values[-1] + lift, name, color=color, va="center")
 ax.axhline(0.5, color="0.3", ls=":", lw=0.8)
+ax.text(25.4, 0.505, "a coin", color="0.3", fontsize=8, va="bottom", ha="right")
 ax.set(xlabel="men, and as many women, among the 100 labelled sentences", ylabel="right about people without a label",
-       xlim=(1, 25.5), ylim=(0.3, 1.03), title="Pretraining knows the people that the labels never named")
+       xlim=(1, 25.5), ylim=(0.3, 1.03), title="A pretrained encoder is right about people that no label named")
 figure(fig, "people_without_a_label")
 assert np.mean(curves["pretrained"][1:]) > 0.8 and np.mean(curves["random"]) < 0.7
 
 # %% [markdown]
-# From random numbers a classifier can learn the labelled names by heart, and that says nothing about any other name; a bag of
-# words can do no more. In the pretrained encoder the women already lie together, because the same word was to be found beside
-# them. A few labels are enough to say what that group is called.
+# From random numbers a classifier can learn the labelled names by heart, and that says nothing about any other name; a
+# bag of words can do no more. In the pretrained encoder the women already lie together, because the same word was to be
+# found beside them. A few labels are enough to say what that group is called.
 #
 # ## A label list
+# The model's scores have places 0, 1, 2, ..., the labels have names. A list says which place has which name, and it is
+# kept with the model.
 # %%
 @exercise(reference=lambda labels: sorted(set(labels)), trials=[(["no", "yes", "no"],), (["b", "c", "a", "c"],)],
           hint="every label once, in an order that does not depend on the order of the rows")
@@ -214,7 +220,8 @@ show(AlbertForSequenceClassification)
 show(classification.predict_logits)
 
 # %% [markdown]
-# **What to keep.** Fine-tuning is the same training with a new head and a good start. Keep baselines beside every number.
-# `tinyalbert finetune my_table.tsv --model folder` does all of this for your own rows. Next: 20, the same code on a GPU.
+# **What to keep.** Fine-tuning is the same training with a new head and a good start. Keep baselines beside every
+# number. `tinyalbert finetune my_table.tsv --model folder` does all of this for your own rows. Next: 20, the same code
+# on a GPU.
 # %%
 finish()

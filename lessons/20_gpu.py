@@ -3,13 +3,17 @@
 # **Needs** 05 (softmax), 07 (embeddings), 12 (clipping), 13 (a training step) · **Builds** `xp_of`, a device that counts, the packed copy,
 # `scatter_add` · **Source** CuPy's user guide, "Performance best practices" · **Runs in** a few seconds
 #
-# A *GPU* is a second computer with its own memory, very good at doing the same to many numbers. CuPy is NumPy for it: the same names,
-# the arrays lie over there. So one code can serve both, and the library's does. What differs is not what is written, but what it
-# *costs*, and that can be counted without a GPU. This lesson runs anywhere; with CuPy and a device,
-# `python lessons/20_gpu.py --device gpu` also computes the library's side of each comparison over there.
+# A *GPU* is a second computer with its own memory, very good at doing the same to many numbers. CuPy is NumPy for it:
+# the same names, the arrays lie over there. So one code can serve both, and the library's does. What differs is not
+# what is written, but what it *costs*, and that can be counted without a GPU. This lesson runs anywhere; with CuPy and
+# a device, `python lessons/20_gpu.py --device gpu` also computes the library's side of each comparison over there.
 # %%
+import os
+import subprocess
+import sys
+
 import numpy as np
-from _check import DEVICE, exercise, figure, finish, predict, put, pyplot, same, show
+from _check import DEVICE, HERE, exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import AlbertConfig, AlbertModel, Tensor, backend, backward, ops
 
@@ -20,8 +24,8 @@ rng = np.random.default_rng(20)
 
 # %% [markdown]
 # ## Who owns the array?
-# A function that is to work on both asks its argument: which *array module* do you belong to, `numpy` or `cupy`? By custom the
-# answer is called `xp`. There is no setting "we are on the GPU now" that could be wrong: the arrays decide.
+# A function that is to work on both asks its argument: which *array module* do you belong to, `numpy` or `cupy`? By
+# custom the answer is called `xp`. There is no setting "we are on the GPU now" that could be wrong: the arrays decide.
 # %%
 def xp_of(x):
     """The module that x comes from, if it has exp, sum and the like under NumPy's names."""
@@ -41,9 +45,10 @@ def softmax(x):
 
 # %% [markdown]
 # ## A device that counts
-# To see what a GPU would have to do, here is one of paper: it computes with NumPy, but it writes down three things. A *launch*: the processor
-# hands the GPU one operation, and does not wait for it. A *copy*: numbers go over, or come back. A *wait*: the processor stands still until
-# the GPU has finished everything it was given, because somebody wants to *know* a number.
+# To see what a GPU would have to do, here is one of paper: it computes with NumPy, but it writes down three things. A
+# *launch*: the computer's own processor, the *CPU*, hands the GPU one operation, and does not wait for it. A *copy*:
+# numbers go over, or come back. A *wait*: the CPU stands still until the GPU has finished everything it was given,
+# because somebody wants to *know* a number.
 # %%
 count = {"launches": 0, "copies": 0, "waits": 0}
 
@@ -122,8 +127,9 @@ else:
 
 # %% [markdown]
 # ## Break it: the hidden wait
-# Clipping (lesson 12) scales a gradient down if it is longer than a limit. Written as one thinks it, there is an `if`. To decide an `if`, the processor
-# must know the number, so it waits until every launch before is done; and while it waits it launches nothing.
+# Clipping (lesson 12) scales a gradient down if it is longer than a limit. Written as one thinks it, there is an `if`.
+# To decide an `if`, the CPU must know the number, so it waits until every launch before is done; and while it waits it
+# launches nothing.
 # %%
 def clip_with_an_if(g, limit):
     xp = xp_of(g)
@@ -160,13 +166,13 @@ print(f"   without: {cost['waits']} waits, {cost['launches']} launches")
 assert cost["waits"] == 0
 
 # %% [markdown]
-# That is why `Trainer.step` returns metrics that are fetched only when somebody reads them: a step waits 0 times, a step that
-# is logged once. A test counts.
+# That is why what `Trainer.step` returns (the loss and the like) stays on the GPU until somebody reads it: the
+# library's tests count that a step waits 0 times, and a step whose loss is printed once.
 #
 # ## One copy for a batch
-# A batch is several arrays of whole numbers: ids, mask, types, labels. Each copy has a fixed price, however small it is. So lay them one
-# behind the other, send once, and cut over there, which costs nothing: a piece of an array is only another way to look at it.
-# In the library this is `backend.to_device_together`.
+# A batch is several arrays of whole numbers: ids, mask, segments, labels. Each copy has a fixed price, however small it
+# is. So lay them one behind the other, send once, and cut over there, which costs nothing: a piece of an array is only
+# another way to look at it. In the library this is `backend.to_device_together`.
 # %%
 @exercise(reference=lambda arrays: np.concatenate([np.asarray(a).reshape(-1) for a in arrays]),
           trials=[([np.arange(6).reshape(2, 3), np.arange(2)],), ([np.ones((1, 2), int), np.zeros((3, 1), int), np.arange(4)],)],
@@ -196,8 +202,9 @@ assert together["copies"] == 1
 
 # %% [markdown]
 # ## Many writers, one row
-# The gradient of a word's vector is the sum over all places where the word stands (lesson 07). On a GPU thousands of them are added at once,
-# and two that add to the same row at the same moment must not lose one. Plain indexing does lose them, on both sides:
+# The gradient of a word's vector is the sum over all places where the word stands (lesson 07). On a GPU thousands of
+# them are added at once, and two that add to the same row at the same moment must not lose one. Plain indexing does
+# lose them, in NumPy and in CuPy:
 # %%
 table, ids, rows = np.zeros((5, 3)), np.array([1, 1, 4]), np.ones((3, 3))
 lost = table.copy()
@@ -223,15 +230,34 @@ backend.scatter_add(filled, put(words), put(g))
 same(scatter_add(5, words, g), filled, "backend.scatter_add")
 
 # %% [markdown]
-# A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, so two runs on a GPU differ in the last
-# digits; on the CPU the library adds in a fixed order, and runs are equal bit for bit.
+# A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, so two runs on a GPU
+# differ in the last digits; on the CPU the library adds in a fixed order, and runs are equal bit for bit.
 #
 # ## When is it worth it?
-# A launch costs the processor about ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations a second, if
-# the arrays are large. So a step takes the longer of two times. The figure is **computed from these two numbers, not measured**.
+# A launch costs the CPU some ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations a
+# second, if the arrays are large. So a step takes the longer of two times. The figure below is **computed from these
+# two round numbers, not measured**. How many launches a layer costs can be counted: `tests/fakecupy.py` is a stricter
+# paper device than ours, on which the whole library runs. One training step with one layer, one with two; the
+# difference is a layer's forward and backward.
 # %%
-LAUNCH, RATE = 10e-6, 1e13                       # seconds a launch; operations a second: round figures
-LAUNCHES_A_LAYER = 180                           # of a training step of the library, counted on CuPy: one op after the other
+LAUNCH, RATE = 10e-6, 1e13                       # seconds a launch; operations a second
+COUNT = """
+import fakecupy
+fakecupy.install()                               # from here on `import cupy` gives the paper device
+import numpy as np
+from tinyalbert import AlbertConfig, AlbertModel, backward
+for layers in (1, 2):
+    model = AlbertModel(AlbertConfig.preset("tiny", num_hidden_layers=layers)).to("gpu")
+    fakecupy.reset_counts()
+    out = model(fakecupy.cupy.asarray(np.ones((2, 8), np.int64))).last_hidden_state
+    backward(out, out.data)
+    print(fakecupy.counts["launch"])
+"""
+done = subprocess.run([sys.executable, "-c", COUNT], cwd=HERE.parent / "tests", capture_output=True, text=True, check=True,
+                      env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+one_layer, two_layers = map(int, done.stdout.split())
+LAUNCHES_A_LAYER = two_layers - one_layer
+print(f"   launches a layer, one op after the other: {LAUNCHES_A_LAYER}")
 
 
 @exercise(reference=lambda launches, operations: max(launches * 10e-6, operations / 1e13),
@@ -243,7 +269,10 @@ def step_seconds(launches, operations):
 
 
 def operations(H, L=12, tokens=32 * 128):
-    """Forward and backward of L layers of width H: six operations a weight and token."""
+    """Forward and backward of L layers of width H.
+
+    Each weight of a layer meets each token in three products (lesson 04: y, gx and gw), with a multiplication and an addition.
+    """
     model = AlbertModel(AlbertConfig(hidden_size=H, num_attention_heads=max(1, H // 64), intermediate_size=4 * H), seed=None)
     layer = sum(q.data.size for n, q in model.named_parameters() if "albert_layers" in n)
     return 6 * layer * L * tokens
@@ -259,14 +288,15 @@ fig, ax = plt.subplots()
 ax.loglog(widths, plain, "o-", color="0.0")
 ax.loglog(widths, fused, "s--", color="0.55")
 ax.text(widths[0], plain[0] * 1.25, "one op, one launch", fontsize=8)
-ax.text(widths[0] * 1.15, fused[0] * 0.85, "five ops fused into one launch", fontsize=8, color="0.4")
+ax.text(widths[1] * 1.1, fused[1] * 0.8, "if five ops were fused into one launch", fontsize=8, color="0.3")
 ax.set(xlabel="hidden size H (12 layers, 32 x 128 tokens)", ylabel="computed time of a step, ms", xticks=widths, xticklabels=widths,
        title=f"An estimate: up to H = {widths[np.argmax(widths == turn) - 1]} a GPU waits for launches, from H = {turn} on for arithmetic")
 ax.minorticks_off()
 figure(fig, "launches_or_arithmetic")
 
 # %% [markdown]
-# Below the bend a wider model is free, and fewer launches are all that helps: *fusing* ops, several operations in one launch.
+# Below the bend a wider model is free, and fewer launches are all that helps: *fusing* ops, several operations in one
+# launch.
 #
 # ## In the library
 # %%
@@ -274,8 +304,7 @@ show(backend.xp_of)
 show(backend.scatter_add)
 
 # %% [markdown]
-# **What to keep.** The arrays decide where to compute. Do not ask a GPU for numbers unless a person wants to read them; send a batch in
-# one piece; count launches. `tests/fakecupy.py` is a stricter paper device: the library's whole suite runs on it.
-# Next: 21, making NumPy fast.
+# **What to keep.** The arrays decide where to compute. Do not ask a GPU for numbers unless a person wants to read them;
+# send a batch in one piece; count launches. Next: 21, making NumPy fast.
 # %%
 finish()

@@ -22,11 +22,14 @@ def _precision(gold, said):
 MISTAKES = {
     "padding_share": {
         "this is the share that is filled": lambda lengths: float(lengths.sum() / (lengths.max() * len(lengths))),
+        "this is the number of padded places, not their share": lambda lengths: float((lengths.max() - lengths).sum()),
     },
     "f1_score": {
         "this is the accuracy": lambda gold, said: float((gold == said).mean()),
         "this is the precision alone": _precision,
     },
-    "label_list": {"in the order of the rows: another table would number them differently":
-                   lambda labels: list(dict.fromkeys(labels))},
+    "label_list": {
+        "in the order of the rows: another table would number them differently": lambda labels: list(dict.fromkeys(labels)),
+        "every label should be there once": lambda labels: sorted(labels),
+    },
 }

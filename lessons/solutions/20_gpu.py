@@ -21,6 +21,10 @@ def step_seconds(launches, operations):
     return max(launches * 10e-6, operations / 1e13)
 
 
+def _mean(V, ids, rows):
+    return scatter_add(V, ids, rows) / np.maximum(np.bincount(ids, minlength=V), 1)[:, None]
+
+
 def _lost(V, ids, rows):
     table = np.zeros((V, rows.shape[1]))
     table[ids] += rows
@@ -30,15 +34,25 @@ def _lost(V, ids, rows):
 MISTAKES = {
     "clip_factor": {
         "short gradients are made longer": lambda norm, limit: limit / norm,
+        "upside down: long gradients are made longer": lambda norm, limit: np.maximum(norm, limit) / limit,
+        "this is the length after clipping, not what to multiply with": lambda norm, limit: np.minimum(norm, limit),
     },
     "pack": {
         "in reverse order": lambda arrays: np.concatenate([np.asarray(a).reshape(-1) for a in arrays[::-1]]),
+        "column by column; over there they are cut and reshaped row by row":
+            lambda arrays: np.concatenate([np.asarray(a).ravel(order="F") for a in arrays]),
     },
     "scatter_add": {
         "a row that is written twice keeps the last one only": _lost,
+        "a mean where a sum belongs: every place counts fully": _mean,
+        "this counts the words; what is added are the rows":
+            lambda V, ids, rows: np.bincount(ids, minlength=V)[:, None] * np.ones(rows.shape[1]),
     },
     "step_seconds": {
         "launching and computing overlap: the longer of the two, not their sum":
             lambda launches, operations: launches * 10e-6 + operations / 1e13,
+        "the slower of the two decides, not the quicker": lambda launches, operations: min(launches * 10e-6, operations / 1e13),
+        "10 µs are 10 millionths of a second, not thousandths":
+            lambda launches, operations: max(launches * 10e-3, operations / 1e13),
     },
 }
