@@ -1,7 +1,9 @@
 """Optimisers against their definitions, against Google's numbers and against independent implementations."""
 
 import math
+import sys
 
+import fakecupy
 import numpy as np
 import pytest
 from hypothesis import given
@@ -315,6 +317,29 @@ def test_gradients_that_are_not_finite_are_left_for_the_caller_to_see(bad):
     assert g["b"] == 3.0
     assert clip_by_global_norm({}, 1.0) == 0.0
     assert clip_by_global_norm({"a": np.full(4, 2.0)}, math.inf) == 4.0
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """What `pytest --backend` chose, or the stand-in."""
+    for name, module in fakecupy.modules().items() if "cupy" not in sys.modules else ():
+        monkeypatch.setitem(sys.modules, name, module)
+    return sys.modules["cupy"]
+
+
+@pytest.mark.parametrize("limit", [1.0, 5.0, 100.0, math.inf])
+def test_clipping_on_a_device(cupy, limit):
+    """Without asking for the norm: what is short enough is multiplied by 1."""
+    g = {"a": cupy.asarray(np.full(4, 2.0)), "b": cupy.asarray(np.array([3.0])), "none": None}
+    assert clip_by_global_norm(g, limit).item() == 5.0
+    np.testing.assert_allclose(g["a"].get(), 2.0 * min(1, limit / 5), rtol=1e-15)
+    np.testing.assert_allclose(g["b"].get(), 3.0 * min(1, limit / 5), rtol=1e-15)
+
+
+def test_a_device_takes_an_array_in_one_block(cupy):
+    for size in (1, 3, 3 * optim.BLOCK):
+        assert optim.blocks(cupy.asarray(np.zeros(size))) == [slice(0, size)]
+    assert optim.blocks(cupy.asarray(np.zeros(0))) == []
 
 
 # --- schedules ----------------------------------------------------------------------------------------------
