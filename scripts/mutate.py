@@ -38,7 +38,49 @@ TESTS = {                                        # the files that are to notice,
 NAMED = {"ops.py"}                               # whose tests bear the function's name: those are run first
 
 # {file: {mutant as printed: why no test can tell it from the original}}
+ONE_IN_2_53 = "differs if a random number is exactly the limit: one in 2**53"
 EQUIVALENT = {
+    "tensor.py": {
+        ": __slots__ = ('__weakref__', 'node', 'grad', 'requires_grad', 'data')": "slots have no order",
+        "unbroadcast: g = g.sum(axis=tuple(range(g.ndim - len(shape)))) if g.ndim >= len(shape) else g":
+            "with as many axes as wanted this is a sum over none",
+        "backward: drop owned.discard(id(tensor))": "nobody looks for a Tensor again that the sweep has passed",
+    },
+    "ops.py": {
+        "embedding: def vjp(g, needs=(False, False)):": "needs is there to be passed, and not looked at",
+        "embedding: def vjp(g, needs=(True, True)):": "needs is there to be passed, and not looked at",
+    },
+    "optim.py": {
+        ": BLOCK = 1 << 16": "blocks of another size: only the speed differs",
+        ": BLOCK = 2 << 15": "blocks of another size: only the speed differs",
+        "_add_to_moments: xp, t, (beta1, beta2) = (xp_of(g), self._temporary(1, g), self.betas)":
+            "t is done with before u is written into the same scratch",
+        "_direction: xp, u = (xp_of(w), self._temporary(2, w))": "scratch memory under another number",
+        "_temporary: key = (device_of(like), like.dtype, i)": "the same key in another order",
+        "state_dict: return {**state, 'global_step': np.array(self.steps)}": "int64 is NumPy's integer",
+        "_update: ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 1.01)), 1.0)":
+            "what is divided by where the quotient is not used",
+        "_update: ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 2.0)), 1.0)":
+            "what is divided by where the quotient is not used",
+        "clip_by_global_norm: factor = limit / norm if limit <= norm < math.inf else None": "times 1 if they are equal",
+    },
+    "pretraining/masking.py": {
+        "ngram_probabilities: p = 2 / np.arange(1, ngram + 1)": "divided by its sum in the next line",
+        "cover: drop break": "a little slower: with nothing wanted no span is short enough",
+    },
+    "pretraining/pairs.py": {
+        "_pack_group: backward = rng.random(len(first)) <= 0.5": ONE_IN_2_53,
+        "_pack_group: budget = np.where(rng.random(len(sentence)) <= short_seq_prob, "
+        "rng.integers(2, max_tokens + 1, len(sentence)), max_tokens)": ONE_IN_2_53,
+        "fit: keep_a = np.where(a_length + b_length < max_tokens, a_length, "
+        "np.minimum(a_length, np.maximum(max_tokens - b_length, half)))": "where they just fit both give a_length",
+        "google_instances: target = int(rng.integers(2, max_tokens + 1)) if rng.random() <= short_seq_prob "
+        "else max_tokens": ONE_IN_2_53,
+        "google_pairs: off_a = np.where(a_length >= b_length, longer, 0) + even // 2":
+            "longer is 0 where they are equal",
+        "google_pairs: off_b = np.where(a_length >= b_length, 0, longer) + (even + 1) // 2":
+            "longer is 0 where they are equal",
+    },
 }
 
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
@@ -113,9 +155,11 @@ def mutants(source):
     """
     tree = ast.parse(ast.unparse(ast.parse(source)))           # its line numbers are those of the unparsed text
     plain, where = ast.unparse(tree).splitlines(), scopes(tree)
-    texts = [part for n in ast.walk(tree) for part in ([n] if isinstance(n, (ast.JoinedStr, ast.Raise)) else [
+    leave = [part for n in ast.walk(tree) for part in ([n] if isinstance(n, (ast.JoinedStr, ast.Raise)) else [
         getattr(n, "annotation", None), getattr(n, "returns", None)]) if part]
-    skip = {id(m) for part in texts for m in ast.walk(part)}
+    leave += [size.operand for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "attr", "") == "reshape"
+              for size in n.args if isinstance(size, ast.UnaryOp)]         # of reshape(-1): any negative number will do
+    skip = {id(m) for part in leave for m in ast.walk(part)}
     found = {}
     for number, node in enumerate(ast.walk(tree)):
         for which, _ in enumerate(changes_at(node) if id(node) not in skip else ()):
