@@ -137,6 +137,15 @@ def changes_at(node):
                 yield lambda n, part=part, i=i: getattr(n, part).__setitem__(i, ast.Pass())
 
 
+def left_alone(node):
+    """The parts of `node` that are not changed: messages, annotations, and the -1 of reshape (any negative will do)."""
+    if isinstance(node, (ast.JoinedStr, ast.Raise)):
+        yield node
+    yield from (part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part)
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape":
+        yield from (size.operand for size in node.args if isinstance(size, ast.UnaryOp))
+
+
 def scopes(tree):
     """{line of the text: the function that it stands in}, inner functions under the name of the outer."""
     names = {}
@@ -148,18 +157,14 @@ def scopes(tree):
 
 
 def mutants(source):
-    """[(label, text of the changed module)], one for each place and change; annotations and messages left alone.
+    """[(label, text of the changed module)], one for each place and change; all but what is left_alone.
 
     label: the function, and the changed line as ast.unparse writes it, or the line that was dropped,
     numbered where a function has several alike.
     """
     tree = ast.parse(ast.unparse(ast.parse(source)))           # its line numbers are those of the unparsed text
     plain, where = ast.unparse(tree).splitlines(), scopes(tree)
-    leave = [part for n in ast.walk(tree) for part in ([n] if isinstance(n, (ast.JoinedStr, ast.Raise)) else [
-        getattr(n, "annotation", None), getattr(n, "returns", None)]) if part]
-    leave += [size.operand for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "attr", "") == "reshape"
-              for size in n.args if isinstance(size, ast.UnaryOp)]         # of reshape(-1): any negative number will do
-    skip = {id(m) for part in leave for m in ast.walk(part)}
+    skip = {id(m) for n in ast.walk(tree) for part in left_alone(n) for m in ast.walk(part)}
     found = {}
     for number, node in enumerate(ast.walk(tree)):
         for which, _ in enumerate(changes_at(node) if id(node) not in skip else ()):
