@@ -80,10 +80,10 @@ same(copy.T @ v, unbroadcast(v.reshape(3, 2), (2,)), "the transpose of copying i
 
 # %%
 plt = pyplot()
-fig, axes = plt.subplots(1, 3, figsize=(6.6, 2.4))
+fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.2))
 grid = np.arange(12).reshape(3, 4) % 5 / 8
-for ax, shape, title in zip(axes, [(3, 4), (4,), (3, 1)], ["shape (3, 4): nothing to sum", "shape (4,): sum each column",
-                                                           "shape (3, 1): sum each row"]):
+for ax, shape, title in zip(axes, [(3, 4), (4,), (3, 1)], ["from (3, 4): no sum", "from (4,): sum columns",
+                                                           "from (3, 1): sum rows"]):
     ax.imshow(grid, vmin=0, vmax=1)
     if shape == (4,):
         for c in range(4):
@@ -91,15 +91,17 @@ for ax, shape, title in zip(axes, [(3, 4), (4,), (3, 1)], ["shape (3, 4): nothin
     if shape == (3, 1):
         for r in range(3):
             ax.annotate("", (3.9, r), (-0.4, r), arrowprops={"arrowstyle": "->"})
-    ax.set(title=title, xticks=[], yticks=[], xlabel="gradient of the result, (3, 4)", xlim=(-0.6, 4), ylim=(3, -0.6))
+    ax.set(title=title, xticks=[], yticks=[], xlim=(-0.6, 4), ylim=(3, -0.6))
     ax.title.set_fontsize(9)
+axes[1].set_xlabel("each grid: the gradient of the result, (3, 4); arrows: what is added up")
+fig.suptitle("What was stretched to (3, 4) on the way forward is summed on the way back", fontsize=11, y=1.08)
 figure(fig, "which_axes_are_summed")
 
 # %% [markdown]
 # ## Break it
-# A program that forgets the sum often still runs. Here the gradient of a (1, 4) gain comes back as (3, 4), and the
-# update `gain -= step * gradient` would not even complain if it were written as `gain = gain - step * gradient`: the
-# gain would quietly become a (3, 4) array.
+# A program that forgets the sum often still runs. Here the gradient of a *gain*, a (1, 4) array that multiplies rows of
+# 4, comes back as (3, 4). An update written `gain = gain - step * gradient` does not complain: it broadcasts, and the
+# gain has quietly become a (3, 4) array.
 # %%
 gain, x = rng.standard_normal((1, 4)), rng.standard_normal((3, 4))
 forgotten = np.ones((3, 4)) * x                  # d(gain * x)/d gain, without the sum
@@ -109,9 +111,8 @@ assert (gain - 0.1 * forgotten).shape != gain.shape
 
 # %% [markdown]
 # ## One place for all operations
-# Should `add`, `mul`, `where` and all others each repair their gradients? DeZero does it so, in four copies. Here
-# an operation returns gradients in whatever shape they come, and the sweep sums them down once. That is why `add`
-# is a single line:
+# Should `add`, `mul`, `where` and all others each repair their gradients? Here an operation returns gradients in
+# whatever shape they come, and the sweep sums them down, in one place. That is why `add` is a single line:
 # %%
 show(ops.add)
 

@@ -19,9 +19,9 @@ rng = np.random.default_rng(4)
 # %% [markdown]
 # ## What the three letters mean
 # A function of n numbers with m results has n·m derivatives, dy_i/dx_j: the *Jacobian*, a table J with m rows and n
-# columns. For one matrix product in a small model that table would have 10^12 entries. Nobody needs it. The sweep
-# needs only *vector times Jacobian*, gᵀJ: given the loss's gradient by the results, the one by the inputs. That
-# is the **v**ector-**J**acobian **p**roduct, vjp.
+# columns. One matrix product can have a million numbers on either side, and its table a million times a million. Nobody
+# needs it. The sweep needs only *vector times Jacobian*, gᵀJ: given the loss's gradient by the results, the one by the
+# inputs. That is the **v**ector-**J**acobian **p**roduct, vjp.
 # %%
 def matmul(a, b):                                # (..., n, k) @ (..., k, m) -> (..., n, m)
     def vjp(g):
@@ -38,7 +38,7 @@ def matmul(a, b):                                # (..., n, k) @ (..., k, m) -> 
 # %%
 def check_by_sum(f, x, h=1e-5):
     y, vjp = f(x)
-    analytic = vjp(np.ones_like(y))[0]
+    analytic = vjp(np.ones_like(y))[0]           # the gradient of y.sum()
     numeric = np.zeros_like(x)
     for i in np.ndindex(*x.shape):
         e = np.zeros_like(x)
@@ -57,9 +57,9 @@ p.reveal(check_by_sum(softmax_with_wrong_vjp, x))
 assert check_by_sum(softmax_with_wrong_vjp, x)
 
 # %% [markdown]
-# It does: softmax sums to 1 whatever the input, so the derivative of the *sum* is 0, and zeros are right. Seven times
-# too large would pass as well. Starting the sweep with ones asks one single question, and softmax answers it the
-# same way always.
+# It does: softmax (lesson 05) makes positive numbers that sum to 1, whatever the input. So the derivative of the *sum*
+# is 0, and zeros are right; a gradient seven times too large would pass as well. Starting the sweep with ones asks one
+# single question, and softmax answers it the same way always.
 #
 # ## Build it: two random directions, one number
 # Draw a random g, as if some loss had asked for it, and a random direction v in which all inputs move at once. Then
@@ -92,7 +92,7 @@ print("matmul passes both checks, with stretched axes too")
 def caught(f, *arrays):
     try:
         gradcheck(f, *arrays, rng=rng)
-        return "missed"
+        return "passes"
     except AssertionError as error:
         return f"caught ({error})"
 
@@ -142,14 +142,14 @@ for name, dtype in (("float64", np.float64), ("float32", np.float32)):
         errors[name].append(abs(terms.sum() - (gradient * v).sum()) / abs(gradient * v).sum())
 plt = pyplot()
 fig, ax = plt.subplots()
-for (name, e), color, place in zip(errors.items(), ("0.0", "0.6"), (9, 4)):
+for (name, e), color, place, lift in zip(errors.items(), ("0.0", "0.5"), (14, 19), (0.05, 4)):
     ax.loglog(hs, e, color=color)
-    ax.text(hs[place], e[place] * 3, name, color=color)
+    ax.text(hs[place], e[place] * lift, name, color=color, ha="right")
 ax.axhline(1e-7, color="0.3", lw=0.8, ls=":")
-ax.text(hs[-1], 1.3e-7, "tolerance of the library", va="bottom")
+ax.text(0.5, 0.7e-7, "tolerance of\nthe library", va="top", ha="right")
 best = hs[int(np.argmin(errors["float64"]))]
 ax.set(xlabel="size of the nudge h", ylabel="relative error of the estimate",
-       title=f"In double precision a nudge near {best:.0e} is right to many digits; single precision never gets there")
+       title=f"In float64 a nudge near {best:.0e} is right to many digits; float32 never gets there")
 figure(fig, "how_small_a_nudge")
 assert min(errors["float64"]) < 1e-9 < 1e-7 < min(errors["float32"])
 

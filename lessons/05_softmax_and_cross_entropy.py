@@ -5,8 +5,8 @@
 #
 # A model ends in *scores*, one number for every word of the vocabulary: any number, the larger the better.
 # Training needs *probabilities*: positive numbers that sum to 1. Softmax turns the first into the second,
-# and cross-entropy says how badly the probabilities did. Every masked word, every sentence pair and every
-# label that ALBERT learns from passes through these two functions.
+# and cross-entropy says how badly the probabilities did. Every covered (*masked*) word, every sentence pair and
+# every label that ALBERT learns from passes through these two functions.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -57,8 +57,8 @@ p.reveal(after / before, "{:.6f}")
 # cancels. Only *differences* of scores matter.
 #
 # ## Break it: large scores
-# The definition is right and the code is not yet good. `exp` grows fast: in float32 everything above about
-# 88 is infinite, and infinity divided by infinity is no number at all.
+# The definition is right and the code is not yet good. `exp` grows fast: in float32 it is infinite for scores
+# below a hundred already, and infinity divided by infinity is no number at all.
 # %%
 with np.errstate(over="ignore", invalid="ignore"):
     broken = softmax_overflowing(np.array([[10.0, 50.0, 100.0]], dtype=np.float32))
@@ -109,7 +109,7 @@ p = predict("A loss that is the sum of all probabilities: what is its gradient w
 x, g = rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
 y, vjp = ops.softmax.raw(put(x))
 jacobian = np.array([np.diag(row) - np.outer(row, row) for row in softmax(x)])   # (4, 6, 6)
-by_table = np.einsum("bi,bij->bj", g, jacobian)                                 # (4, 6)
+by_table = np.einsum("bi,bij->bj", g, jacobian)                                 # (4, 6): in each row b, sum over i
 same(by_table, vjp(put(g))[0], "softmax gradient, by its whole Jacobian")
 p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (largest entry here: {:.1e})")
 
@@ -117,10 +117,11 @@ p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (lar
 # The sum of probabilities is always 1, so nothing changes it. A test that differentiates `softmax(x).sum()`
 # therefore accepts any backward pass that returns zeros. That is why lesson 04 checks with a random g.
 # %%
-@exercise(reference=lambda g, y: ops.softmax.raw(np.log(y))[1](g)[0],
+@exercise(reference=lambda g, y: ops.softmax.raw(np.log(y))[1](g)[0],            # softmax(log y) is y again
           trials=[(rng.standard_normal(s), softmax(rng.standard_normal(s))) for s in [(2, 3), (4, 5), (2, 3, 4)]],
           hint="y * (g - something that is one number for each row)")
 def softmax_backward(g, y):
+    """Gradient of the scores, from g, the gradient of y = softmax(scores)."""
     ...
 
 
@@ -142,7 +143,7 @@ def log_softmax(x, axis=-1):
 same(log_softmax(huge), ops.log_softmax.raw(put(huge))[0], "log_softmax of huge scores")
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits, labels):                               # logits: another word for scores
     logp = log_softmax(logits)                                   # (R, V)
     return -logp[np.arange(len(labels)), labels].mean()          # ()
 
@@ -157,8 +158,8 @@ p = predict("Before training a model knows nothing: all 8,000 words are equally 
 p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}")
 
 # %% [markdown]
-# That number, log V, is the upper of the two lines in every loss plot of this project. A model that starts
-# far above it has a fault in its initialisation.
+# That number, the logarithm of the vocabulary's size V, is the upper of the two lines in every loss plot of this
+# project. A model that starts far above it was given bad numbers to start from.
 #
 # ## The most famous gradient of all
 # Put softmax and the logarithm together and nearly everything cancels. What is left is *probability minus
@@ -168,6 +169,7 @@ p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}
           trials=[(rng.standard_normal((r, v)), rng.integers(0, v, r)) for r, v in [(1, 3), (4, 5), (7, 2)]],
           hint="softmax(logits), minus 1 at the right word, and the loss is a mean over the rows")
 def cross_entropy_backward(logits, labels):
+    """Gradient of the loss by the scores, (R, V); labels (R,)."""
     ...
 
 
@@ -196,6 +198,7 @@ assert gradient[1] < 0 and (np.delete(gradient, 1) > 0).all()
           trials=[(rng.standard_normal((5, 4)), np.array(l)) for l in ([0, -100, 3, -100, 1], [-100, 2, 2, 2, 2])],
           hint="drop the rows labelled -100 before taking the mean")
 def cross_entropy_ignoring(logits, labels):
+    """The mean loss of the rows whose label is not -100."""
     ...
 
 

@@ -71,6 +71,7 @@ p.reveal(norms[1] / norms[0], "{:.2e}: what was scaled up is scaled down again, 
           trials=[tuple(rng.standard_normal(s) for s in [(2, 4), (2, 4), (2, 1)]) for _ in range(3)],
           hint="two directions carry no gradient: the mean direction and xhat itself")
 def layer_norm_backward(g, xhat, rstd):
+    """Gradient of x, with gamma = 1 (so gy = g)."""
     ...
 
 
@@ -99,7 +100,7 @@ ax.bar(places + 0.2, [v[1] for v in leak.values()], width=0.4, color="0.2")
 ax.set_xticks(places, leak.keys())
 ax.plot([], [], "s", color="0.75", label="along (1, ..., 1)")
 ax.plot([], [], "s", color="0.2", label="along xhat")
-ax.legend(frameon=False, loc="upper left")
+ax.legend(frameon=False, loc="center left")
 ax.set(ylabel="share of the gradient that lies there",
        title="Only the full formula has nothing along the two directions that cannot matter")
 figure(fig, "two_forbidden_directions")
@@ -117,7 +118,8 @@ except AssertionError as error:
 
 # %% [markdown]
 # In the model the norm is always taken of a *sum*: what a sublayer computed, plus what it was given. This order, sum
-# first and norm after it, is called *post-LN*; it is what the released ALBERT has. The library has one operation for it.
+# first and norm after it, is called *post-LN*; it is what the released ALBERT has. The library has one operation for
+# it.
 # %%
 residual = rng.standard_normal((B, T, H))
 same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(residual), put(gamma), put(beta))[0],
@@ -125,9 +127,9 @@ same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(r
 
 # %% [markdown]
 # ## GELU
-# A bend: large numbers pass, very negative ones become 0. ReLU does it with a corner, max(x, 0). GELU weighs x with the
-# probability Φ(x) that a normal random number is smaller than x, so the bend is round. Google's ALBERT uses a
-# formula with tanh that is nearly the same:
+# A bend: large numbers pass, very negative ones become 0. ReLU does it with a corner, max(x, 0). GELU multiplies x by
+# the probability Φ(x) that a random number (normal: mean 0, variance 1) is smaller than x, so the bend is round.
+# Google's ALBERT uses a formula with tanh that is nearly the same:
 #
 #     gelu(x) = x/2 (1 + tanh u)      u = sqrt(2/π) (x + 0.044715 x³)
 # %%
@@ -155,7 +157,7 @@ ax.plot(line, 1000 * difference, color="0.4", ls=":")
 ax.text(-3.4, -0.35, "gelu", va="top")
 ax.text(1.2, 2.2, "relu", color="0.5")
 ax.text(-4.9, 0.55, "1000 x (tanh form - exact form)", color="0.4")
-ax.set(xlabel="x", ylim=(-0.8, 3), title="GELU is a ReLU with a round corner; its two forms differ in the fourth digit")
+ax.set(xlabel="x", ylabel="result", ylim=(-0.8, 3), title="GELU is a ReLU with a round corner; its two forms differ in the fourth digit")
 figure(fig, "gelu")
 
 
@@ -166,6 +168,7 @@ figure(fig, "gelu")
           trials=[(rng.standard_normal(9) * 2, rng.standard_normal(9)) for _ in range(3)],
           hint="g * ( (1 + t)/2 + x/2 (1 - t²) du/dx ), and du/dx = sqrt(2/π) (1 + 3 · 0.044715 x²)")
 def gelu_backward(x, g):
+    """Gradient of x in gelu(x), tanh form."""
     ...
 
 
@@ -173,6 +176,7 @@ def gelu_backward(x, g):
           trials=[(np.array([-2.0, -0.5, 0.5, 2.0]), np.array([1.0, 2.0, 3.0, 4.0]))],
           hint="the slope is 1 where x is positive and 0 elsewhere")
 def relu_backward(x, g):
+    """Gradient of x in max(x, 0)."""
     ...
 
 

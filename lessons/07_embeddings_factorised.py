@@ -3,9 +3,9 @@
 # **Needs** 02 (Tensor), 04 (linear), 06 (layer norm) · **Builds** `ops.embedding`, `AlbertEmbeddings` · **Paper** Lan
 # et al. 2020, §3.1 "Factorized embedding parameterization" · **Runs in** a few seconds
 #
-# A model computes with vectors, a text is a list of piece numbers. The *embedding table* has one row of numbers for each
-# piece of the vocabulary, and looking up is picking rows. In BERT that table is a fifth of the model. ALBERT's first idea
-# is to make the rows short and stretch them afterwards.
+# A model computes with *vectors* (rows of numbers), a text is a list of piece numbers. The *embedding table* has one
+# row of numbers for each piece of the vocabulary, and looking up is picking rows. In BERT that table is a fifth of the
+# model. ALBERT's first idea is to make the rows short and stretch them afterwards.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -55,8 +55,8 @@ same(embedding_backward(table, ids.reshape(-1), g.reshape(-1, 3)), vjp(put(g))[0
 
 # %% [markdown]
 # ## Break it: `gradient[ids] += g`
-# The obvious line is wrong. NumPy first reads all rows, then adds, then writes all back: a piece that occurs three times
-# is written three times, and the last one wins.
+# The obvious line is wrong. NumPy first reads all rows, then adds, then writes all back: a piece that occurs three
+# times is written three times, and the last one wins.
 # %%
 careless = np.zeros_like(table)
 careless[ids.reshape(-1)] += g.reshape(-1, 3)
@@ -111,7 +111,8 @@ same(position_gradient(g), backward(Tensor(np.zeros((2, 4, 5))) + table[:4], g)[
 # Short rows of E numbers, then one matrix E→H for all pieces. As one table that would be the product of a (V, E) and an
 # (E, H) matrix: a big table in which only E directions are free. That is what "factorised" means, and why it is
 # cheap. The bet is that piece vectors need few directions because they know nothing of their context; the context
-# gets the wide vectors.
+# gets the wide vectors. (The *singular values* of a table, which `svd` computes, say how large it is along each of its
+# directions; 0 is a direction that it does not have.)
 # %%
 wide = (rng.standard_normal((300, 16)) @ rng.standard_normal((16, 64)))          # a table (300, 64) through E = 16
 spectrum = np.linalg.svd(wide, compute_uv=False)
@@ -120,17 +121,17 @@ plt = pyplot()
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
 left.semilogy(free / free[0], color="0.6")
 left.semilogy(np.maximum(spectrum / spectrum[0], 1e-17), color="0.0")
-left.text(34, 0.55, "full table", color="0.5", va="top")
+left.text(34, 0.2, "full table", color="0.5", va="top")
 left.text(18, 1e-9, "through E = 16")
-left.set(xlabel="direction", ylabel="its size, relative", title="A factorised table lives in E directions")
+left.set(xlabel="direction", ylabel="singular value, largest = 1", title="A factorised table lives in E directions")
 sizes = [16, 32, 64, 128, 256, 512, 768]
-for hidden, color in ((768, "0.6"), (4096, "0.0")):
+for hidden, color in ((768, "0.5"), (4096, "0.0")):
     right.loglog(sizes, [30_000 * e + e * hidden for e in sizes], color=color)
     right.axhline(30_000 * hidden, color=color, ls=":", lw=1)
     right.text(16, 30_000 * hidden * 1.1, f"full table, H = {hidden}", color=color)
 right.set(xlabel="E", ylabel="parameters", ylim=(3e5, 4e8), title="Cost grows with E, hardly with H")
-right.set_xticks([16, 64, 256, 768], [16, 64, 256, 768], minor=False)
-right.set_xticks([], minor=True)
+right.set_xticks([16, 64, 256, 768], [16, 64, 256, 768])
+right.minorticks_off()
 fig.tight_layout()
 figure(fig, "factorised")
 
@@ -164,7 +165,7 @@ show(ops.embedding)
 show(AlbertEmbeddings)
 
 # %% [markdown]
-# **What to keep.** A lookup is a product with one-hot rows; its gradient adds up the rows that were used more than once.
-# ALBERT's tables are E wide, and one matrix widens them. Next: 08, how words look at each other.
+# **What to keep.** A lookup is a product with one-hot rows; its gradient adds up the rows that were used more than
+# once. ALBERT's tables are E wide, and one matrix widens them. Next: 08, how words look at each other.
 # %%
 finish()

@@ -237,8 +237,8 @@ same(scatter_add(5, words, g), filled, "backend.scatter_add")
 # A launch costs the CPU some ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations a
 # second, if the arrays are large. So a step takes the longer of two times. The figure below is **computed from these
 # two round numbers, not measured**. How many launches a layer costs can be counted: `tests/fakecupy.py` is a stricter
-# paper device than ours, on which the whole library runs. One training step with one layer, one with two; the
-# difference is a layer's forward and backward.
+# paper device than ours, on which the whole library runs. Forward and backward through one layer, then through two: the
+# difference is what a layer costs.
 # %%
 LAUNCH, RATE = 10e-6, 1e13                       # seconds a launch; operations a second
 COUNT = """

@@ -31,5 +31,9 @@ MISTAKES = {
         "a mean where a sum belongs: every use counts fully":
             lambda gain, x, g: gain_backward(gain, x, g) / (g.size / gain.size),
     },
-    "summed_axes": {"axes of size 1 count as well": lambda shape, full: tuple(range(len(full) - len(shape)))},
+    "summed_axes": {
+        "axes of size 1 count as well": lambda shape, full: tuple(range(len(full) - len(shape))),
+        "axes that were missing on the left count as well": lambda shape, full: tuple(
+            i for i in summed_axes(shape, full) if i >= len(full) - len(shape)),
+    },
 }

@@ -45,5 +45,7 @@ MISTAKES = {
     },
     "cross_entropy_ignoring": {
         "the mean goes over all rows, also those that don't count": _mean_over_all_rows,
+        "a sum where a mean belongs":
+            lambda logits, labels: cross_entropy_ignoring(logits, labels) * (labels != -100).sum(),
     },
 }

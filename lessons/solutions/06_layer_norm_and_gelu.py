@@ -40,5 +40,8 @@ MISTAKES = {
         "the inner derivative du/dx is missing": _no_inner_slope,
         "half of the product rule is missing: x itself also depends on x": lambda x, g: g * 0.5 * (1 + np.tanh(_u(x))),
     },
-    "relu_backward": {"g is missing": lambda x, g: (x > 0) * 1.0},
+    "relu_backward": {
+        "g is missing": lambda x, g: (x > 0) * 1.0,
+        "x where the slope belongs: the slope is 1 or 0": lambda x, g: g * np.maximum(x, 0),
+    },
 }

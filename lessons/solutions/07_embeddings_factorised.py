@@ -24,7 +24,11 @@ def _last_wins(table, ids, g):
 
 
 MISTAKES = {
-    "embedding_backward": {"rows that occur twice are counted once: gradient[ids] += g writes only the last": _last_wins},
+    "embedding_backward": {
+        "rows that occur twice are counted once: gradient[ids] += g writes only the last": _last_wins,
+        "a mean where a sum belongs: each use counts fully": lambda table, ids, g: embedding_backward(table, ids, g)
+        / np.maximum(np.bincount(ids, minlength=len(table)), 1)[:, None],
+    },
     "position_gradient": {
         "a mean where a sum belongs: each sequence used the position fully": lambda g: g.mean(axis=0),
         "summed over the tokens; each token has a position of its own": lambda g: g.sum(axis=1),
