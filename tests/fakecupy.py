@@ -5,15 +5,21 @@ mix with them; only names and keyword arguments that CuPy has exist (cupy_api.js
 reductions and a[0] give 0-d arrays; indices that are too large wrap; writing twice to one place is refused.
 `counts` has the calls that would launch a kernel (h2d, d2h: copies; sync: waits for the device).  Stricter than CuPy:
 np.exp(device array) and iteration raise, and what `broadcast_to` returns can't be written to.
+
+A kernel of CUDA C (RawModule) is a launch, does what kernel_references.py has under its name, and takes only what its
+parameters take: contiguous arrays of the right type for pointers, int for long long, float for double.
 """
 
+import inspect
 import json
 import math
 import operator
+import re
 import sys
 import types
 from pathlib import Path
 
+import kernel_references
 import numpy as np
 
 API = json.loads((Path(__file__).parent / "cupy_api.json").read_text(encoding="utf-8"))
@@ -95,6 +101,7 @@ class FakeArray:
 for _name in ("shape", "dtype", "ndim", "size", "nbytes", "strides", "itemsize", "flags"):
     setattr(FakeArray, _name, property(lambda self, name=_name: getattr(self._a, name)))
 FakeArray.T = property(lambda self: wrap(self._a.T))
+FakeArray.data = property(lambda self: types.SimpleNamespace(ptr=self._a.ctypes.data))    # its address, for kernels
 FakeArray.mT = property(lambda self: wrap(self._a.swapaxes(-1, -2)))
 
 
@@ -267,6 +274,47 @@ def erf(x):
     return wrap(np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype("f" if x.dtype == "f" else "d"))
 
 
+# --- kernels in CUDA C ------------------------------------------------------------------------------------
+
+class RawModule:
+    """CUDA C whose kernels run as kernel_references.py has them."""
+
+    def __init__(self, *, code):
+        self.real = np.dtype({"float": "float32", "double": "float64"}[re.search(r"#define REAL (\w+)", code)[1]])
+        self.signatures = {name: [tuple(p.replace("const ", "").rsplit(" ", 1)) for p in re.split(r",\s+", parameters)]
+                           for name, parameters in re.findall(r"__global__ void (\w+)\(([^)]*)\)", code)}
+
+    def get_function(self, name):
+        signature = self.signatures[name]
+
+        def run(grid, block, args):
+            threads = math.prod(block)
+            assert math.prod(grid) > 0 and 32 <= threads <= 1024 and threads & (threads - 1) == 0, (grid, block)
+            assert len(args) == len(signature), f"{name} was given {len(args)} arguments; it takes {len(signature)}"
+            for kind, a in zip(signature, args):
+                self.check(name, *kind, a)
+            _count("launch")
+            self.compute(name, grid, block, [a._a if isinstance(a, FakeArray) else a for a in args])
+        return run
+
+    def check(self, kernel, kind, parameter, a):
+        """CuPy passes an int as long long and a float as double, whatever the kernel's parameter is."""
+        where = f"{kernel}: {parameter} ({kind}) was given"
+        if not kind.endswith("*"):
+            assert type(a) is {"long long": int, "double": float}[kind], f"{where} {a!r}"
+        elif not (type(a) is int and a == 0):    # a null pointer
+            wanted = {"Real*": self.real, "int*": np.dtype("int32")}.get(kind, np.dtype("int64"))
+            assert isinstance(a, FakeArray) and a.dtype == wanted, f"{where} {type(a)} of {getattr(a, 'dtype', None)}"
+            assert a.flags.c_contiguous and a.flags.writeable, f"{where} an array with gaps, or a view that repeats"
+
+    def compute(self, name, grid, block, args):
+        """What the kernel does; test_gpu_kernels.py puts the compiled kernel in its place."""
+        reference = getattr(kernel_references, name)
+        more = {"real": self.real} if "real" in inspect.signature(reference).parameters else {}
+        pointers = [kind.endswith("*") for kind, _ in self.signatures[name]]
+        reference(*(None if pointer and isinstance(a, int) else a for pointer, a in zip(pointers, args)), **more)
+
+
 def _lookup(name):
     """The attribute `name` of the module `cupy`: only what the recorded CuPy has."""
     kind = API["functions"].get(name)
@@ -281,6 +329,7 @@ def _lookup(name):
 
 cupy = types.ModuleType("cupy", __doc__)
 vars(cupy).update(
+    RawModule=RawModule,
     __version__="fake", __getattr__=_lookup, ndarray=FakeArray, asnumpy=asnumpy,
     cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1)))
 

@@ -40,7 +40,7 @@ from tinyalbert.tensor import Tensor, backward, no_grad
 from tinyalbert.training import evaluate_pretraining, train
 
 PACKAGE = Path(tinyalbert.__file__).parent
-LAUNCHES = {"adamw": 1100, "lamb": 1340}          # ceiling for a step of two layers with dropout; falls with fused kernels
+LAUNCHES = {"adamw": 255, "lamb": 257}           # ceiling for a step of two layers with dropout, products included
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +208,7 @@ def test_a_step_waits_for_nothing_and_copies_once(optimizer, device):
 def test_a_run_waits_once_for_each_line_of_its_log(device):
     gpu, _ = trainers()
     _, cost = counted(device[1], train, gpu, batch_at, 9, log_every=3, progress=False)
-    assert cost["d2h"] == 3 and cost["h2d"] == 9
+    assert cost["d2h"] == 3 and cost["h2d"] == 9 + 1           # the optimiser's table of addresses goes up once
 
 
 def test_together_is_one_by_one(device):

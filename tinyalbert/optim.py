@@ -12,6 +12,7 @@ import re
 import numpy as np
 
 from .backend import UserError, device_of, to_device, xp_of
+from .tensor import KERNELS, _mode
 
 EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"         # parameters without weight decay and trust ratio
 BLOCK = 1 << 15                # floats in one block on the CPU: six arrays of that size stay in the L2 cache
@@ -73,15 +74,21 @@ class AdamW:
         """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides self.lr."""
         gradients = self._by_name(gradients)
         self.steps += 1
-        for name, g in gradients.items():
-            p = self.parameters[name]
-            xp = xp_of(p.data, g)
-            if not p.data.flags.c_contiguous:
-                p.data = p.data.copy()                         # so that the flat view below is a view
-            if name not in self.moments:
-                self.moments[name] = xp.zeros_like(p.data), xp.zeros_like(p.data)
-            self._update(name, p.data.reshape(-1), g.reshape(-1), *(a.reshape(-1) for a in self.moments[name]),
-                         self.lr if lr is None else float(lr))
+        arrays = {name: self._flat(name, g) for name, g in gradients.items()}
+        update = KERNELS.get((type(self).__name__, xp_of(*gradients.values()).__name__)) if _mode.kernels else None
+        (update or type(self)._update_each)(self, arrays, self.lr if lr is None else float(lr))
+
+    def _flat(self, name, g):
+        """(parameter, gradient, m, v) as flat arrays; new moments are 0."""
+        p = self.parameters[name]
+        p.data = p.data if p.data.flags.c_contiguous else p.data.copy()    # so that the flat view below is a view
+        if name not in self.moments:
+            self.moments[name] = tuple(xp_of(p.data, g).zeros_like(p.data) for _ in "mv")
+        return tuple(a.reshape(-1) for a in (p.data, g, *self.moments[name]))
+
+    def _update_each(self, arrays, lr):
+        for name, group in arrays.items():
+            self._update(name, *group, lr)
 
     def _by_name(self, gradients):
         """{name: gradient}; refuses names and shapes that don't belong, before anything is changed."""
@@ -150,11 +157,9 @@ class AdamW:
             raise UserError("this is not the optimiser's state for these parameters: " + ", ".join(
                 (wrong or half or ["global_step is missing"])[:5]))
         self.steps = int(state["global_step"])
-        self.moments = {}
-        for name, p in self.parameters.items():
-            if f"{name}/adam_m" in state:
-                self.moments[name] = tuple(to_device(np.array(state[f"{name}/adam_{slot}"], dtype=p.dtype),
-                                                     device_of(p.data)) for slot in "mv")
+        self.moments = {name: tuple(to_device(np.array(state[f"{name}/adam_{slot}"], dtype=p.dtype), device_of(p.data))
+                                    for slot in "mv")
+                        for name, p in self.parameters.items() if f"{name}/adam_m" in state}
 
 
 class LAMB(AdamW):
@@ -183,11 +188,7 @@ class LAMB(AdamW):
 
 
 def blocks(flat):
-    """Slices that cover a flat array.
-
-    On the CPU a block goes through the whole chain of operations while it is in cache; on a GPU, where every
-    operation has a fixed price, one slice is all.
-    """
+    """Slices that cover a flat array: blocks that stay in a CPU's cache; on a GPU, which pays by the operation, one."""
     size = BLOCK if xp_of(flat) is np else max(1, flat.size)
     return [slice(i, i + size) for i in range(0, flat.size, size)]
 

@@ -8,10 +8,16 @@ attention                                         scores never leave the cache, 
 cross_entropy                                     no second array of the size of the logits
 dropout                                           hashes in cache; the mask is kept in one byte for each element
 
+On a GPU (gpu_*.py, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
+
+all but linear                                    1 to 3 launches for what takes 10 to 40 one after the other
+AdamW, LAMB                                       all parameters in 1 launch, and in 3
+
 What each earns: `python scripts/benchmark.py --rows kernels`.
 """
 
 from ..tensor import KERNELS
+from . import gpu_attention, gpu_elementwise, gpu_loss, gpu_norm, gpu_optimizer
 from .numpy_attention import attention
 from .numpy_dropout import dropout
 from .numpy_elementwise import gelu, linear_gelu
@@ -21,3 +27,7 @@ from .numpy_norm import add_layer_norm, layer_norm
 
 for _kernel in (linear, gelu, linear_gelu, layer_norm, add_layer_norm, attention, cross_entropy, dropout):
     KERNELS[_kernel.__name__, "numpy"] = _kernel
+for _kernel in (gpu_elementwise.gelu, gpu_elementwise.linear_gelu, gpu_elementwise.dropout, gpu_norm.layer_norm,
+                gpu_norm.add_layer_norm, gpu_attention.attention, gpu_loss.cross_entropy):
+    KERNELS[_kernel.__name__, "cupy"] = _kernel
+KERNELS["AdamW", "cupy"], KERNELS["LAMB", "cupy"] = gpu_optimizer.adamw, gpu_optimizer.lamb

@@ -1,0 +1,182 @@
+"""What each CUDA kernel of the library computes, in NumPy; the stand-in for CuPy (fakecupy.py) runs these in its place.
+
+One function for each __global__ function of tinyalbert/kernels/*.cu: its name, its parameters in its order, pointers
+as arrays (None for a null pointer).  The kernels themselves are run on the CPU by test_gpu_kernels.py.
+"""
+
+import ctypes
+import math
+
+import numpy as np
+
+
+def rows_of(a, width):
+    return a.reshape(-1, width) if a is not None else 0
+
+
+# --- norm.cu, sums.cu, gelu.cu ----------------------------------------------------------------------------
+
+def layer_norm_forward(x, residual, gamma, beta, y, xhat, rstd, width, eps):
+    x = rows_of(x, width) + rows_of(residual, width)
+    centred = x - x.mean(axis=1, keepdims=True)
+    scale = 1 / np.sqrt((centred * centred).mean(axis=1) + eps)
+    normal = centred * scale[:, None]
+    rows_of(y, width)[:] = normal * gamma + beta
+    if xhat is not None:
+        rows_of(xhat, width)[:] = normal
+        rstd[:] = scale
+
+
+def layer_norm_backward(g, xhat, rstd, gamma, gx, partial, rows, width):
+    g, xhat = rows_of(g, width), rows_of(xhat, width)
+    gain, strip = g * gamma, -(-rows // len(partial))
+    along = (gain * xhat).mean(axis=1, keepdims=True)
+    rows_of(gx, width)[:] = rstd[:, None] * (gain - gain.mean(axis=1, keepdims=True) - xhat * along)
+    for i, sums in enumerate(partial):
+        part = slice(strip * i, strip * (i + 1))
+        sums[:width], sums[width:] = (g * xhat)[part].sum(axis=0), g[part].sum(axis=0)
+
+
+def strip_sums(partial, sums, strips, width):
+    sums[:] = partial.reshape(strips, width).sum(axis=0)
+
+
+def gelu_forward(x, bias, y, slope, size, width):
+    z = rows_of(x, width) + (0 if bias is None else bias)
+    u = math.sqrt(2 / math.pi) * z * (1 + 0.044715 * z * z)
+    s = 0.5 * (1 + np.tanh(u))
+    rows_of(y, width)[:] = z * s
+    if slope is not None:
+        rows_of(slope, width)[:] = s * (1 + (1 - s) * (6 * u - 4 * math.sqrt(2 / math.pi) * z))
+
+
+def gelu_backward(g, slope, gz, partial, rows, width):
+    gz = rows_of(gz, width)
+    gz[:] = rows_of(g, width) * rows_of(slope, width)
+    strip = -(-rows // len(partial))
+    for i, sums in enumerate(partial):
+        sums[:] = gz[strip * i:strip * (i + 1)].sum(axis=0)
+
+
+# --- dropout.cu, heads.cu, softmax.cu ---------------------------------------------------------------------
+
+def _mix(x):
+    x = (x ^ x >> np.uint32(16)) * np.uint32(0x7FEB352D)
+    x = (x ^ x >> np.uint32(15)) * np.uint32(0x846CA68B)
+    return x ^ x >> np.uint32(16)
+
+
+def _kept(examples, size, threshold, key, first_row):
+    """(examples, size) booleans."""
+    row = (first_row + np.arange(examples)).astype(np.uint32) * np.uint32(0x9E3779B9) + np.uint32(key)
+    element = np.arange(size, dtype=np.uint32)
+    bits = _mix(_mix(row)[:, None] + element // 2)
+    return np.where(element % 2, bits >> 16, bits & 0xFFFF) >= threshold
+
+
+def dropout(x, y, size, row_size, gain, threshold, key, first_row):
+    y, x = rows_of(y, row_size), rows_of(x, row_size)
+    y[:] = _kept(len(x), row_size, threshold, key, first_row) * x.dtype.type(gain) * x
+
+
+def _split(x, T, N, D):
+    """(B, T, H) -> (B, N, T, D)."""
+    return x.reshape(-1, T, N, D).transpose(0, 2, 1, 3)
+
+
+def split_forward(q, k, v, Q, KT, V, asked, size, M, T, N, D, scale):
+    Q[:], KT[:], V[:] = _split(q, M, N, D) * scale, _split(k, T, N, D).swapaxes(2, 3), _split(v, T, N, D)
+
+
+def split_backward(q, k, v, g, QT, K, VT, G, GT, asked, size, M, T, N, D, scale):
+    QT[:], K[:] = _split(q, M, N, D).swapaxes(2, 3) * scale, _split(k, T, N, D) * scale
+    VT[:], G[:], GT[:] = _split(v, T, N, D).swapaxes(2, 3), _split(g, M, N, D), _split(g, M, N, D).swapaxes(2, 3)
+
+
+def merge_backward(GQ, GKT, GVT, gq, gk, gv, asked, size, M, T, N, D):
+    _split(gq, M, N, D)[:] = GQ
+    _split(gk, T, N, D)[:] = GKT.swapaxes(2, 3)
+    _split(gv, T, N, D)[:] = GVT.swapaxes(2, 3)
+
+
+def softmax_forward(scores, dropped, bias, stride, width, rows, gain, threshold, key, first_row):
+    scores = scores.reshape(-1, rows, width)
+    if bias is not None:
+        scores += bias.reshape(-1, 1, width)     # one example's, or one for all
+    np.exp(scores - scores.max(axis=-1, keepdims=True), out=scores)
+    scores /= scores.sum(axis=-1, keepdims=True)
+    if dropped is not None:
+        dropout(scores, dropped, scores.size, rows * width, gain, threshold, key, first_row)
+
+
+def softmax_backward(weights, g, dropped, width, rows, gain, threshold, key, first_row):
+    if dropped is not None:
+        dropout(weights, dropped, weights.size, rows * width, gain, threshold, key, first_row)
+        dropout(g.copy(), g, g.size, rows * width, gain, threshold, key, first_row)
+    g -= (g * weights).sum(axis=-1, keepdims=True)
+    g *= weights
+
+
+# --- loss.cu, optimizer.cu --------------------------------------------------------------------------------
+
+def row_losses(x, labels, log_sums, losses, width, ignore):
+    x, top = rows_of(x, width), rows_of(x, width).max(axis=1)
+    log_sums[:] = np.log(np.exp(x - top[:, None]).sum(axis=1)) + top
+    labels = labels.reshape(-1)
+    inside = (labels >= 0) & (labels < width)
+    found = x[np.arange(len(x)), np.where(inside, labels, 0)]
+    losses[:] = np.where(labels == ignore, 0, np.where(inside, log_sums - found, np.nan))
+
+
+def mean_loss(losses, labels, mean, rows, ignore):
+    mean[1] = 1 / max((labels != ignore).sum(), 1)
+    mean[0] = losses.sum() * mean[1]
+
+
+def loss_backward(x, labels, log_sums, mean, g, gx, width, ignore):
+    labels, weight = labels.reshape(-1, 1), np.where(labels.reshape(-1, 1) == ignore, 0, g.reshape(()) * mean[1])
+    rows_of(gx, width)[:] = (np.exp(rows_of(x, width) - log_sums[:, None]) - (np.arange(width) == labels)) * weight
+
+
+def _parameters(table, real):
+    """The rows of the table as ((w, g, m, v), excluded, first block, blocks): arrays at the addresses written there."""
+    kind = ctypes.c_float if real == np.float32 else ctypes.c_double
+    for *pointers, size, excluded, first, blocks in table.tolist():
+        yield [np.ctypeslib.as_array((kind * size).from_address(p)) for p in pointers], excluded, first, blocks
+
+
+def _add_to_moments(g, m, v, beta1, beta2):
+    m[:] = beta1 * m + (1 - beta1) * g
+    v[:] = beta2 * v + (1 - beta2) * g * g
+
+
+def _direction(w, m, v, excluded, eps, decay, c1, c2):
+    return m / (np.sqrt(v) * c2 + eps) * c1 + (0 if excluded else decay) * w
+
+
+def adamw(parameters, pieces, beta1, beta2, eps, decay, c1, c2, lr, real):
+    for (w, g, m, v), excluded, *_ in _parameters(parameters, real):
+        _add_to_moments(g, m, v, beta1, beta2)
+        w -= lr * _direction(w, m, v, excluded, eps, decay, c1, c2)
+
+
+def lamb_squares(parameters, pieces, squares, beta1, beta2, eps, decay, c1, c2, real):
+    everything = list(_parameters(parameters, real))
+    for (_, g, m, v), *_ in everything:
+        _add_to_moments(g, m, v, beta1, beta2)
+    for block, (i, begin, end) in enumerate(pieces.tolist()):
+        (w, _, m, v), excluded, *_ = everything[i]
+        w, m, v = w[begin:end], m[begin:end], v[begin:end]
+        u = _direction(w, m, v, excluded, eps, decay, c1, c2)
+        squares[2 * block:2 * block + 2] = w @ w, u @ u
+
+
+def lamb_ratios(parameters, squares, ratios, real):
+    for i, (_, excluded, first, blocks) in enumerate(_parameters(parameters, real)):
+        of_w, of_u = squares.reshape(-1, 2)[first:first + blocks].sum(axis=0)
+        ratios[i] = 1 if excluded or not of_w or not of_u else np.sqrt(of_w) / np.sqrt(of_u)
+
+
+def lamb(parameters, pieces, ratios, eps, decay, c1, c2, lr, real):
+    for ratio, ((w, _, m, v), excluded, *_) in zip(ratios, _parameters(parameters, real)):
+        w -= lr * ratio * _direction(w, m, v, excluded, eps, decay, c1, c2)
