@@ -3,10 +3,10 @@
 # **Needs** 01 (the sweep), 05 (logarithms of probabilities) · **Builds** what `AlbertTokenizer` does · **Paper** Kudo 2018 (the
 # unigram model); Lan et al. 2020, §4.1 · **Runs in** a few seconds
 #
-# A model reads numbers. Where do they come from? One number for each word would need a row of the embedding table for every
-# word there is, and would have none for a new one. One for each letter always works, but makes sequences long and tells little.
-# ALBERT takes *pieces*: frequent words whole, rare ones in parts. This lesson finds the best parts, and then learns which
-# pieces to have.
+# A model reads numbers. Where do they come from? One number for each word would need a row of the embedding table for
+# every word there is, and would have none for a new one. One for each letter always works, but makes sequences long and
+# tells little. ALBERT takes *pieces*: frequent words whole, rare ones in parts. This lesson finds the best parts, and
+# then learns which pieces to have.
 # %%
 import math
 from collections import Counter
@@ -24,8 +24,10 @@ TEACHES = ["AlbertTokenizer", "tokenizer.TextPreparation", "vocabulary.train_voc
 
 # %% [markdown]
 # ## The text, and a vocabulary to look at
-# tinyalbert writes its own stories. A *vocabulary* is a list of pieces, each with a *log-probability*: the logarithm of how
-# likely it is to meet this piece next. We let the library learn one, look at it, and learn one ourselves further down.
+# tinyalbert writes its own stories. A *vocabulary* is a list of pieces, each with a *log-probability*: the logarithm of
+# how likely it is to meet this piece next. We let the library learn one, look at it, and learn one ourselves further
+# down. The library leaves the learning to *SentencePiece*, the program with which the released ALBERTs' vocabulary was
+# made.
 # %%
 sentences = [s for story in stories.documents(300) for s in story]
 trained = AlbertTokenizer.train(sentences, vocab_size=600, num_threads=1)
@@ -36,8 +38,8 @@ print("its pieces:", trained.tokenize(sentences[0]))
 print("the likeliest:", sorted(logp, key=logp.get, reverse=True)[8:24])
 
 # %% [markdown]
-# "▁" is how SentencePiece writes a space. So a piece knows whether it starts a word, and text can be put together again without
-# loss. Before the cutting the text is made plain: lower case, no accents, one space where there are several.
+# "▁" is how SentencePiece writes a space. So a piece knows whether it starts a word, and text can be put together again
+# without loss. Before the cutting the text is made plain: lower case, no accents, one space where there are several.
 # %%
 prepare = tokenizer.TextPreparation()
 print(prepare("  A  CAFÉ in   ``Zürich''  "))
@@ -73,14 +75,15 @@ for pieces in ways[:4]:
 assert ways[0] == spm.encode("innkeeper", out_type=str)
 
 # %% [markdown]
-# The *unigram model* says: a text is made by drawing pieces one after the other, each without a look at the others. Then
-# probabilities multiply and their logarithms add up. The best way to cut is the one with the largest sum. With few, long,
-# frequent pieces the sum has few, small terms: that is why pieces come out long.
+# The *unigram model* says: a text is made by drawing pieces one after the other, each without a look at the others.
+# Then probabilities multiply and their logarithms add up. The best way to cut is the one with the largest sum. With
+# few, long, frequent pieces the sum has few, small terms: that is why pieces come out long.
 #
 # ## Viterbi: the best way without trying all
-# A word of n letters has up to 2 to the power n-1 ways, a sentence more than there are atoms. But a best way to the letter
-# `end` is a best way to some earlier `start`, and one piece more. So go from left to right and keep, for each place, the best
-# score so far and where its last piece began: the *Viterbi algorithm*. It is the sweep of lesson 01, with a maximum.
+# A word of n letters has up to 2 to the power n-1 ways: between two letters there is a cut or there is none. But a best
+# way to the letter `end` is a best way to some earlier `start`, and one piece more. So go from left to right and keep,
+# for each place, the best score so far and where its last piece began: the *Viterbi algorithm*. It is the sweep of
+# lesson 01, with a maximum.
 # %%
 def viterbi(text, logp, longest=16):
     best = [(0.0, 0)] + [(-math.inf, 0)] * len(text)                    # for each place: (score, where the last piece began)
@@ -125,7 +128,7 @@ assert all(score(viterbi(w, logp), logp) >= score(greedy(w, logp), logp) for w i
 # %%
 plt = pyplot()
 fig, ax = plt.subplots(figsize=(6.8, 3.2))
-for pieces, height, colour in ((viterbi(worst, logp), 1, "0.0"), (greedy(worst, logp), 0, "0.55")):
+for pieces, height, colour in ((viterbi(worst, logp), 1, "0.0"), (greedy(worst, logp), 0, "0.45")):
     at = 0
     for piece in pieces:
         ax.plot([at + 0.08, at + len(piece) - 0.08], [height] * 2, color=colour, lw=5, solid_capstyle="butt")
@@ -134,14 +137,15 @@ for pieces, height, colour in ((viterbi(worst, logp), 1, "0.0"), (greedy(worst, 
         at += len(piece)
     ax.text(at + 0.3, height, f"{score(pieces, logp):.1f}", va="center", color=colour, weight="bold")
 ax.set(yticks=[0, 1], xticks=np.arange(len(worst)) + 0.5, xlabel="letter", ylim=(-0.5, 1.5), xlim=(0, len(worst) + 1.5),
-       title="A long piece now can leave an unlikely rest: the sum decides")
+       title="A long piece now can leave an unlikely rest: the sum of log-probabilities decides")
 ax.set_yticklabels(["longest first", "best"])
 ax.set_xticklabels(list(worst))
 figure(fig, "longest_and_best")
 
 
 # %% [markdown]
-# The same sweep answers other questions. Put a sum where the maximum was, and 1 where the log-probability was, and it counts.
+# The same sweep answers other questions. Put a sum where the maximum was, and 1 where the log-probability was, and it
+# counts.
 # %%
 @exercise(reference=lambda text, logp: len(segmentations(text, logp)),
           trials=[("abab", {"a": -1.0, "b": -1.0, "ab": -2.0}), ("aaaa", {"a": -1.0, "aa": -1.0, "aaa": -2.0}),
@@ -154,12 +158,13 @@ def count_segmentations(text, logp):
 
 # %% [markdown]
 # ## Where the pieces come from: the E step
-# Now the log-probabilities themselves. If we knew the pieces of every word, we would count them. If we knew the probabilities,
-# we could find the pieces. *EM* does both in turn: E, for *expectation*, counts pieces as the present probabilities see them;
-# M, for *maximisation*, makes new probabilities of the counts.
+# Now the log-probabilities themselves. If we knew the pieces of every word, we would count them. If we knew the
+# probabilities, we could find the pieces. *EM* does both in turn: E, for *expectation*, counts pieces as the present
+# probabilities see them; M, for *maximisation*, makes new probabilities of the counts.
 #
-# The E step doesn't take only the best way. Each way counts as much as it is likely. On the whole word that is the sum over all
-# ways that contain a piece; by sweeps it is *everything before it* times *the piece* times *everything after it*.
+# The E step doesn't take only the best way. Each way counts as much as it is likely. On the whole word that is the sum
+# over all ways that contain a piece; by sweeps it is *everything before it* times *the piece* times *everything after
+# it*.
 # %%
 def pieces_of(text, logp, longest=16):
     """Every place where a piece fits: (start, end, piece)."""
@@ -193,9 +198,9 @@ print("the likeliest pieces of", word, [(piece, round(n, 3)) for piece, n in cou
 same([counts[piece] for piece in logp], [by_hand[piece] for piece in logp], "expected counts, by sweeps and by trying all")
 
 # %% [markdown]
-# `before` and `after`: a sweep forward and a sweep back, as in lesson 01. This is no accident. The derivative of the logarithm of
-# the text's probability, with respect to a piece's log-probability, *is* that piece's expected count. The library can
-# differentiate anything, so let it.
+# `before` and `after`: a sweep forward and a sweep back, as in lesson 01. This is no accident. The derivative of the
+# logarithm of the text's probability, with respect to a piece's log-probability, *is* that piece's expected count. The
+# library can differentiate anything, so let it.
 # %%
 arcs = pieces_of(word, logp)
 names = sorted({piece for _, _, piece in arcs})
@@ -210,7 +215,8 @@ same([counts[name] for name in names], backward(reach[len(word)])[parameter], "e
 
 # %% [markdown]
 # ## The M step
-# Counts become probabilities: divide by their sum. (SentencePiece goes a little below that, which makes rare pieces rarer.)
+# Counts become probabilities: divide by their sum. (SentencePiece goes a little below that, which makes rare pieces
+# rarer.)
 # %%
 @exercise(reference=lambda counts: np.log(counts / counts.sum()),
           trials=[(np.array([3.0, 1.0]),), (np.array([0.2, 5.5, 1.3, 2.0]),)],
@@ -221,8 +227,9 @@ def m_step(counts):
 
 
 # %% [markdown]
-# Begin with many pieces: all parts of the most frequent words that occur at least a few times. Take some EM steps, throw out the pieces that are
-# used least, and repeat until so many are left as are wanted. Single letters stay, so that every word can be written.
+# Begin with many pieces: all parts of the most frequent words that occur at least a few times. Take some EM steps,
+# throw out the pieces that are used least, and repeat until so many are left as are wanted. Single letters stay, so
+# that every word can be written.
 # %%
 def em_step(logp, words):
     """-> new log-probabilities, expected counts, mean log-probability of a word."""
@@ -264,8 +271,8 @@ print(f"{len(both) / len(vocab):.0%} of our {len(vocab)} pieces are in SentenceP
       sorted((x for x in both if len(x) > 3), key=vocab.get, reverse=True)[:8])
 
 # %% [markdown]
-# SentencePiece starts from more pieces, and asks of each how much the *whole text* would lose without it, where we only look
-# at how often it is used. The two vocabularies agree in part; no two programs learn exactly the same one.
+# SentencePiece starts from more pieces, and asks of each how much the *whole text* would lose without it, where we only
+# look at how often it is used. The two vocabularies agree in part; no two programs learn exactly the same one.
 # %%
 sizes, likelihoods, per_word = (np.array(column) for column in zip(*history))
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1))
@@ -290,9 +297,9 @@ assert all(a > b for a, b in zip(lengths, lengths[1:]))
 
 # %% [markdown]
 # ## From pieces to the model's input
-# Two texts become one row: `[CLS] a [SEP] b [SEP]`. `[CLS]` (*classify*) is where answers about the whole row are read, `[SEP]`
-# (*separate*) ends a text. The *token type* is 0 up to the first `[SEP]` and 1 after it; the *attention mask* (lesson 08)
-# is 0 on what only fills up the row.
+# Two texts become one row: `[CLS] a [SEP] b [SEP]`. `[CLS]` (*classify*) is where answers about the whole row are read,
+# `[SEP]` (*separate*) ends a text. The *token type* is 0 up to the first `[SEP]` and 1 after it; the *attention mask*
+# (lesson 08) is 0 on what only fills up the row.
 # %%
 row = trained("a cat", "the mat", padding="max_length", max_length=16)
 print(trained.convert_ids_to_tokens(row["input_ids"]))
@@ -314,8 +321,8 @@ same(template(a, b, trained.cls_token_id, trained.sep_token_id), [row["input_ids
 
 
 # %% [markdown]
-# A model has only so many positions. What is too long must be cut, and the rule "longest first" takes pieces one at a time
-# from whichever text is longer at that moment, from the second if they are equal.
+# A model has only so many positions. What is too long must be cut, and the rule "longest first" takes pieces one at a
+# time from whichever text is longer at that moment, from the second if they are equal.
 # %%
 @exercise(reference=lambda a, b, room: np.array([len(x) for x in encoding.windows(range(a), range(b), "longest_first", room)[0]]),
           trials=[(10, 3, 8), (4, 9, 8), (9, 9, 7), (2, 3, 8), (20, 4, 4)],
@@ -338,7 +345,7 @@ print("and back:", trained.decode(trained.encode(text), skip_special_tokens=True
 # %% [markdown]
 # (Signs that the stories never used are `<unk>`, unknown: the price of a vocabulary that was learned from them alone.)
 #
-# **What to keep.** Pieces have log-probabilities; the best way to cut has the largest sum, and Viterbi finds it in one sweep. EM
-# learns them: expected counts, which are a gradient, then shares. Next: 11, what the model has to guess.
+# **What to keep.** Pieces have log-probabilities; the best way to cut has the largest sum, and Viterbi finds it in one
+# sweep. EM learns them: expected counts, which are a gradient, then shares. Next: 11, what the model has to guess.
 # %%
 finish()

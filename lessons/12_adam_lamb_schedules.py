@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 12 · Adam, LAMB, and schedules
 # **Needs** 05 (a loss), 09 (the model), 11 (its data) · **Builds** `AdamW`, `LAMB`, `linear_warmup_decay` · **Paper** Kingma and Ba
-# 2015; Loshchilov and Hutter 2019; You et al. 2020; Lan et al. 2020, appendix A.2 · **Runs in** a few seconds
+# 2015; Loshchilov and Hutter 2019; You et al. 2020; Lan et al. 2020, §4.1 · **Runs in** a few seconds
 #
-# The backward pass says in which direction each parameter should move. It does not say how far. An *optimiser* decides that:
-# it turns gradients into steps. ALBERT was trained with LAMB, which is Adam with one more idea, which is gradient
+# The backward pass says in which direction each parameter should move. It does not say how far. An *optimiser* decides
+# that: it turns gradients into steps. ALBERT was trained with LAMB, which is Adam with one more idea, which is gradient
 # descent with two more. We take them one after the other.
 # %%
 import numpy as np
@@ -20,9 +20,10 @@ rng = np.random.default_rng(12)
 
 # %% [markdown]
 # ## A long valley
-# *Gradient descent* takes a step against the gradient: w - lr · g. The factor lr is the *learning rate*. Take a loss of two
-# numbers that is steep in one and nearly flat in the other, as losses of real models are. A rate that is small enough for the
-# steep direction is far too small for the flat one.
+# *Gradient descent* takes a step against the gradient: w - lr · g. The factor lr is the *learning rate*. Take a loss of
+# two numbers that is steep in one and nearly flat in the other, as losses of real models are. (Its *curvature* in a
+# direction says how fast the slope grows there.) A rate that is small enough for the steep direction is far too small
+# for the flat one.
 # %%
 CURVATURE = np.array([1.0, 40.0])                # loss = (1 x² + 40 y²) / 2
 START = np.array([-9.0, 1.5])
@@ -44,16 +45,16 @@ def descend(lr, steps=40):
 
 
 p = predict("Where is the limit? The steep curvature is 40: which learning rate is the largest that doesn't explode?", guess=None)
-p.reveal(2 / CURVATURE.max())
+p.reveal(2 / CURVATURE.max(), "{}: a step multiplies y by 1 - 40 lr, which must stay between -1 and 1")
 for lr in (0.01, 0.045, 0.051):
     print(f"   lr {lr}: loss {loss(START):.0f} -> {loss(descend(lr)[-1]):.3g}")
 assert loss(descend(0.051)[-1]) > loss(START) > loss(descend(0.045)[-1])
 
 # %% [markdown]
 # ## Build it: Adam
-# Two running means for each parameter. m, of the gradients: steps to and fro cancel, steps in one direction add up. v, of their
-# squares: how large gradients are here, usually. The step is m / sqrt(v): a number around 1, whatever the size of the
-# gradient. Steep and flat directions move at the same speed. eps keeps the division away from 0.
+# Two running means for each parameter. m, of the gradients: steps to and fro cancel, steps in one direction add up. v,
+# of their squares: how large gradients are here, usually. The step is m / sqrt(v): a number around 1, whatever the size
+# of the gradient. Steep and flat directions move at the same speed. eps keeps the division away from 0.
 # %%
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-6
 
@@ -69,7 +70,7 @@ v = v * v
 same(np.stack(adam_direction(w, g, m, v)), np.stack(optim.adam_direction(w, g, m, v)), "Adam's direction")
 
 # %%
-def adam_path(lr, steps=40, beta2=0.9):
+def adam_path(lr, steps=40, beta2=0.9):          # short memories, 0.7 and 0.9: the whole path has forty steps
     path, m, v = [START], np.zeros(2), np.zeros(2)
     for t in range(1, steps + 1):
         u, m, v = optim.adam_direction(path[-1], gradient(path[-1]), m, v, (0.7, beta2), decay=0.0,
@@ -95,9 +96,9 @@ print(f"after {len(plain) - 1} steps: gradient descent {loss(plain[-1]):.2g}, Ad
 
 # %% [markdown]
 # ## Weight decay, apart from the gradient
-# Each step also makes the weights a little smaller, so that none grows without need. Adding decay · w to the *gradient* would send it
-# through the division by sqrt(v), and weights with small gradients would shrink most. The W in *AdamW* says: add it to
-# the *direction*, after the division.
+# Each step also makes the weights a little smaller, so that none grows without need. Adding decay · w to the *gradient*
+# would send it through the division by sqrt(v), and weights with small gradients would shrink most. The W in *AdamW*
+# says: add it to the *direction*, after the division.
 # %%
 def some_state(*shape):
     w, g, m, v = (rng.standard_normal(shape) for _ in range(4))
@@ -123,8 +124,8 @@ same(mine[0], parameter.data, "AdamW, 20 steps")
 
 # %% [markdown]
 # ## The first steps
-# m and v start at 0, and both are too small at first; v, the slower one, much longer. Dividing by 1 - beta^t mends that exactly;
-# it is called *bias correction*. Google's ALBERT, like its BERT, leaves it out.
+# m and v start at 0, and both are too small at first; v, the slower one, much longer. Dividing by 1 - beta^t mends that
+# exactly; it is called *bias correction*. Google's ALBERT, like its BERT, leaves it out.
 # %%
 p = predict("No correction, beta1 = 0.9, beta2 = 0.999: how many times too long is the very first step?", guess=None)
 u = optim.adam_direction(np.zeros(1), np.ones(1), np.zeros(1), np.zeros(1), eps=1e-12)[0]
@@ -142,9 +143,9 @@ def step_sizes(beta2, corrected, steps=3000):
 
 
 # %% [markdown]
-# It gets worse before it gets better, for a thousand steps. So the learning rate has to begin small: that is the first reason for the
-# *warm-up*, a rate that rises from 0. The second is that a model that knows nothing has large gradients in nonsense directions.
-# After the peak the rate goes down to 0, since near the goal long steps only shake.
+# It gets worse before it gets better, for a thousand steps. So the learning rate has to begin small: that is the first
+# reason for the *warm-up*, a rate that rises from 0. The second is that a model that knows nothing has large gradients
+# in nonsense directions. After the peak the rate goes down to 0, since near the goal long steps only shake.
 # %%
 @exercise(reference=optim.linear_warmup_decay,
           trials=[(0, 1e-3, 10, 100), (9, 1e-3, 10, 100), (10, 1e-3, 10, 100), (55, 2.0, 10, 100), (99, 2.0, 0, 100)],
@@ -169,11 +170,11 @@ for beta2, colour in ((0.999, "0.0"), (0.98, "0.5")):
     left.text(sizes.argmax() + 1, sizes.max() + 0.15, f"beta2 = {beta2}", color=colour, ha="center")
 left.semilogx(range(1, 3001), step_sizes(0.999, True), color="0.0", ls=":")
 left.text(100, 0.5, "corrected, both", ha="center")
-left.set(xlabel="step", ylabel="size of the step, should be 1", ylim=(0, 7.5), title="Without correction the first thousand steps are too long")
+left.set(xlabel="step", ylabel="size of the step, should be 1", ylim=(0, 7.5), title="Without correction the first steps are too long")
 right.plot(steps, ours, color="0.0")
 right.plot(steps, google, color="0.6", ls="--")
 right.text(330, 0.9, "ours")
-right.text(330, 0.45, "Google's", color="0.4")
+right.text(230, 0.4, "Google's", color="0.4")
 right.set(xlabel="step", ylabel="learning rate / peak", title="Google's schedule jumps at the end of the warm-up")
 fig.tight_layout()
 figure(fig, "first_steps_and_schedules")
@@ -181,10 +182,10 @@ assert step_sizes(0.999, False).max() > 2 * step_sizes(0.98, False).max()
 
 # %% [markdown]
 # ## LAMB: as long as the layer
-# Many machines (lesson 22) can work on one batch of thousands of sequences. Fewer, larger batches means fewer, longer steps, and
-# with long steps some layer breaks first: one with small weights, for which the same step is large. LAMB measures each
-# tensor's step against the tensor itself. The direction u is made exactly as long as w; lr then says *by which share* of its own
-# length each tensor moves.
+# Many machines (lesson 22) can work on one batch of thousands of sequences. Fewer, larger batches mean fewer, longer
+# steps, and with long steps some layer breaks first: one with small weights, for which the same step is large. LAMB
+# measures each tensor's step against the tensor itself. The direction u is made exactly as long as w; lr then says *by
+# which share* of its own length each tensor moves.
 # %%
 @exercise(reference=lambda w, g, m, v, lr: np.stack(optim.lamb_step(w, g, m, v, lr)),
           trials=[(*some_state(3, 4), 0.1), (*some_state(6), 0.02)],
@@ -236,10 +237,11 @@ fig, ax = plt.subplots(figsize=(7.2, 3.6))
 y = np.arange(len(adam))
 ax.barh(y + 0.2, adam.values(), height=0.38, color="0.7")
 ax.barh(y - 0.2, lamb.values(), height=0.38, color="0.2")
-ax.set_yticks(y, [".".join(name.split(".")[-3:-1] if "layer" in name else name.split(".")[-2:-1]) for name in adam], fontsize=8)
+ax.set_yticks(y, [".".join(name.split(".")[-3:-1] if ".attention." in name or "predictions" in name else name.split(".")[-2:-1])
+                  for name in adam], fontsize=8)
 ax.text(max(adam.values()), len(y) - 0.4, "light: AdamW    dark: LAMB", ha="right", color="0.3")
 ax.set(xlabel="length of a step, as a share of the tensor's own length", ylim=(-0.6, len(y) + 0.2),
-       title="AdamW moves each matrix by another share of itself; LAMB all by the same")
+       title="AdamW moves each matrix by a different share of itself, LAMB all by the same")
 figure(fig, "step_and_weight")
 assert max(lamb.values()) / min(lamb.values()) < 1.05 < max(adam.values()) / min(adam.values())
 
@@ -247,8 +249,8 @@ assert max(lamb.values()) / min(lamb.values()) < 1.05 < max(adam.values()) / min
 # Biases and layer norms take AdamW's step, without decay: there is no sense in pulling the gain of a norm towards 0.
 #
 # ## The whole step
-# Before the optimiser sees them, gradients are *clipped*: if all of them together, as one long vector, are longer than a limit, all are
-# shortened by one factor. The direction stays; a single odd batch can't throw the model out.
+# Before the optimiser sees them, gradients are *clipped*: if all of them together, as one long vector, are longer than
+# a limit, all are shortened by one factor. The direction stays; a single odd batch can't throw the model out.
 # %%
 @exercise(reference=lambda a, b, limit: np.concatenate([a, b]) * min(1.0, limit / np.sqrt((a * a).sum() + (b * b).sum())),
           trials=[(np.array([3.0, 0.0]), np.array([4.0]), 1.0), (np.array([0.3]), np.array([0.1, 0.2]), 1.0),
@@ -278,7 +280,8 @@ show(optim.lamb_step)
 show(LAMB._update)
 
 # %% [markdown]
-# **What to keep.** Adam divides the mean gradient by its usual size, so every number moves about as far. Warm-up because the first steps
-# are wrong; decay apart from the gradient; LAMB gives each tensor a step in proportion to itself. Next: 13, pretraining.
+# **What to keep.** Adam divides the mean gradient by its usual size, so every number moves about as far. Warm-up
+# because the first steps are wrong; decay apart from the gradient; LAMB gives each tensor a step in proportion to
+# itself. Next: 13, pretraining.
 # %%
 finish()

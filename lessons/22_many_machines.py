@@ -3,10 +3,11 @@
 # **Needs** 09 (the model), 11 (batches as a function of a step), 12 (the step) · **Builds** `parallel.py`, what `Trainer.step` does ·
 # **Paper** You et al. 2020 (large batches); Patarasuk and Yuan 2009 (the ring) · **Runs in** a few seconds
 #
-# The released ALBERTs were trained on batches of 4,096 sequences, by hundreds of chips at once. How do several machines train
-# *one* model? Each has all the parameters and a part of the batch. Each works out the gradient of its part. If they add up
-# these gradients, all take the same step and stay equal: *data parallelism*. This lesson shows that the sum is the gradient of the
-# whole batch, to rounding, and what it costs. It needs no second machine: ours are simulated.
+# The released ALBERTs were trained on batches of 4,096 sequences, by 64 to 512 chips at once (Lan et al. 2020, §4.1).
+# How do several machines train *one* model? Each has all the parameters and a part of the batch. Each works out the
+# gradient of its part. If they add up these gradients, all take the same step and stay equal: *data parallelism*. This
+# lesson shows that the sum is the gradient of the whole batch, to rounding, and what it costs. It needs no second
+# machine: ours are simulated.
 # %%
 import threading
 import time
@@ -74,8 +75,8 @@ p.reveal(np.linalg.norm(mean - whole) / np.linalg.norm(whole), "no: it is off by
 print("hidden pieces in the halves:", [count for _, count in halves], "in all:", targets)
 
 # %% [markdown]
-# The loss is a mean over *hidden pieces*, and one half has more of them. A mean of means gives the pieces of the other half too
-# much weight. The mean over all is each half's mean times its share of the targets.
+# The loss is a mean over *hidden pieces*, and one half has more of them. A mean of means gives the pieces of the other
+# half too much weight. The mean over all is each half's mean times its share of the targets.
 # %%
 @exercise(reference=lambda gradients, counts: (gradients * (counts / counts.sum())[:, None]).sum(axis=0),
           trials=[(rng.standard_normal((2, 6)), np.array([1, 3])), (rng.standard_normal((4, 5)), np.array([7, 2, 2, 9]))],
@@ -91,8 +92,9 @@ same(combine(np.stack([g for g, _ in parts_of_five]), np.array([n for _, n in pa
 
 # %% [markdown]
 # ## Dropout must not notice
-# *Dropout* (lesson 08) sets random numbers to 0. If each machine draws its own, the result depends on how many there are; if all
-# draw the same, their rows share one mask. So a mask is computed from the row's number *in the whole batch*.
+# *Dropout* (lesson 08) sets random numbers to 0. If each machine draws its own, the result depends on how many there
+# are; if all draw the same, their rows share one mask. So a mask is computed from the row's number *in the whole
+# batch*.
 # %%
 whole_out = model.train()(**batch, rng=DropoutRng(seed=7)).last_hidden_state.data
 second = model(**parts[1], rng=DropoutRng(seed=7, first_row=4)).last_hidden_state.data
@@ -102,10 +104,10 @@ print(f"without the row number it is off by up to {abs(careless - whole_out[4:])
 
 # %% [markdown]
 # ## Everyone needs the sum: all-reduce
-# *Rank* is the usual word for one of the processes that train together. Each has a gradient; each needs the sum: an *all-reduce*. The
-# obvious way sends everything to rank 0 and back: rank 0 gets all the traffic. In a *ring* each rank talks only to the next
-# one. Cut the gradient into as many chunks as there are ranks. In n - 1 rounds each chunk travels round and collects; in n - 1
-# more the finished chunks travel round once again.
+# *Rank* is the usual word for one of the processes that train together. Each has a gradient; each needs the sum: an
+# *all-reduce*. The obvious way sends everything to rank 0 and back: rank 0 gets all the traffic. In a *ring* each rank
+# talks only to the next one. Cut the gradient into as many chunks as there are ranks. In n - 1 rounds each chunk
+# travels round and collects; in n - 1 more the finished chunks travel round once again.
 # %%
 def ring_all_reduce(arrays):
     """Replace every array by the sum of all; returns numbers sent by each rank, and who held how much after each round."""
@@ -154,8 +156,8 @@ figure(fig, "the_ring")
 
 # %% [markdown]
 # ## A sum has an order
-# Rounding makes (a + b) + c differ from a + (b + c). If threads added in whatever order they finish, two runs would differ in
-# their last digits, and soon in more. `GradientSum` always adds in the order of the parts.
+# Rounding makes (a + b) + c differ from a + (b + c). If threads added in whatever order they finish, two runs would
+# differ in their last digits, and soon in more. `GradientSum` always adds in the order of the parts.
 # %%
 numbers = rng.standard_normal(2000).astype(np.float32)
 sums = {float(np.add.reduce(numbers[rng.permutation(2000)])) for _ in range(50)}
@@ -164,9 +166,9 @@ assert len(sums) > 1
 
 # %% [markdown]
 # ## Simulated machines
-# What the trainer asks of the other ranks is small: my number, how many we are, and replace this array by its sum. On real
-# machines MPI does it (the *message passing interface*, a standard). Ours are threads that wait for each
-# other, each with its own model, its own optimiser, its own rows.
+# What the trainer asks of the other ranks is small: my number, how many we are, and replace this array by its sum. On
+# real machines MPI does it (the *message passing interface*, a standard). Ours are threads that wait for each other,
+# each with its own model, its own optimiser, its own rows.
 # %%
 class SimulatedRank:
     """One of several ranks that share `table`; `meet` lets all of them wait for each other."""
@@ -221,10 +223,12 @@ same(train_alone(threads=2)[0], alone, "parameters with two threads", rtol=1e-8)
 same(train_alone(accumulation=3)[0], alone, "parameters with micro-batches, one after the other", rtol=1e-8)
 
 # %% [markdown]
-# The last line is a way to large batches without machines: *gradient accumulation* works on a third of the rows at a time, adds up,
-# and takes one step. Memory of a third, the same result, three times as long.
+# The last line is a way to large batches without machines: *gradient accumulation* works on a third of the rows at a
+# time, adds up, and takes one step. The same result, and only a third of the batch in memory at a time; the thirds take
+# their time one after the other.
 #
-# Real machines are used with `mpiexec -n 4 python -m tinyalbert pretrain ...`: then `launched_ranks` finds MPI. Without it:
+# Real machines are used with `mpiexec -n 4 python -m tinyalbert pretrain ...`: then `launched_ranks` finds MPI. Without
+# it:
 # %%
 ranks = parallel.launched_ranks()
 print("ranks:", ranks.size, "  cores for threads:", parallel.physical_cores())
@@ -232,8 +236,8 @@ print("ranks:", ranks.size, "  cores for threads:", parallel.physical_cores())
 
 # %% [markdown]
 # ## What it costs
-# Each round of the ring sends one chunk to the next rank, and has a fixed price, the *latency*. How long a chunk takes depends on the
-# *bandwidth*, bytes a second.
+# Each round of the ring sends one chunk to the next rank, and has a fixed price, the *latency*. How long a chunk takes
+# depends on the *bandwidth*, bytes a second.
 # %%
 @exercise(reference=lambda n, size, bandwidth, latency: 2 * (n - 1) * (latency + size / n / bandwidth),
           trials=[(2, 1e6, 1e8, 1e-3), (8, 4.5e7, 1.25e8, 1e-4), (64, 4.4e8, 1.25e9, 1e-5)],
@@ -247,8 +251,8 @@ p = predict("64 ranks instead of 2, latency apart: how many times longer does th
 p.reveal(ring_seconds(64, 1e9, 1e9, 0) / ring_seconds(2, 1e9, 1e9, 0), "{:.2f}")
 
 # %% [markdown]
-# It never reaches 2: the ring sends each number at most twice, however many ranks there are. What matters is the size of the
-# gradient, and here ALBERT's sharing pays a second time: the same work, far fewer numbers to send.
+# It never reaches 2: the ring sends each number at most twice, however many ranks there are. What matters is the size
+# of the gradient, and here ALBERT's sharing pays a second time: the same work, far fewer numbers to send.
 # %%
 sizes = {"ALBERT base": 4 * sum(n for _, n, _ in parameter_rows(AlbertConfig.preset("base_v2"))),
          "BERT base": 4 * sum(n for _, n, _ in parameter_rows(AlbertConfig.bert()))}
@@ -260,7 +264,7 @@ RANKS, GPU = np.array([1, 2, 4, 8, 16, 32, 64]), 50e12
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 last = {}
 for bandwidth, style, where, shift in ((1.25e8, "-", "1 Gbit/s", -1.5), (1.25e9, "--", "10 Gbit/s", 1.5)):
-    for (name, size), colour in zip(sizes.items(), ("0.0", "0.6")):
+    for (name, size), colour in zip(sizes.items(), ("0.0", "0.5")):
         step = work / GPU
         speed = RANKS * step / (step + ring_seconds(RANKS, size, bandwidth, 5e-5))
         ax.plot(RANKS, speed, style, color=colour, marker="o", ms=3)
@@ -275,8 +279,8 @@ assert last["ALBERT base", "1 Gbit/s"] > 0.9 * last["BERT base", "10 Gbit/s"]
 
 # %% [markdown]
 # ## Measure it here
-# Threads share the memory, so their all-reduce costs next to nothing; what is left is how well the work is cut. On a machine that is
-# busy with other things the second number may even be larger.
+# Threads share the memory, so their all-reduce costs next to nothing; what is left is how well the work is cut. On a
+# machine that is busy with other things the second number may even be larger.
 # %%
 config = AlbertConfig.preset("mini", vocab_size=1000)
 ids = rng.integers(5, 1000, (16, 64)).astype(np.int32)
@@ -298,7 +302,8 @@ show(training.Trainer._accumulate)
 show(parallel.MpiRanks)
 
 # %% [markdown]
-# **What to keep.** A gradient of a mean is a weighted sum of the parts' gradients, weighted by targets. Masks and batches come from the
-# row's number, so the cut can't be noticed. An all-reduce sends each number twice; a small model is cheap to keep in step.
+# **What to keep.** A gradient of a mean is a weighted sum of the parts' gradients, weighted by targets. Masks and
+# batches come from the row's number, so the cut can't be noticed. An all-reduce sends each number twice; a small model
+# is cheap to keep in step.
 # %%
 finish()
