@@ -30,7 +30,7 @@ p.reveal((V * H / 1e6, (V * E + E * H) / 1e6), "{0[0]:.0f} and {0[1]:.1f}")
 # ## Build it: looking up rows
 # First as mathematics sees it. A piece number becomes a *one-hot* vector: all zeros, a 1 at its place. That times the
 # table is the row. So a lookup is a matrix product, and its gradient follows from lesson 04: it is *one-hot transposed
-# times g*, which adds each gradient row to the row it came from. Nobody multiplies by all those zeros, of course.
+# times g*, which adds each gradient row to the row it came from. Nobody multiplies by all those zeros.
 # %%
 table = rng.standard_normal((7, 3))              # (V, E)
 ids = np.array([[2, 5, 2], [0, 2, 6]])           # (B, T): number 2 is used three times

@@ -70,7 +70,7 @@ def test_with_its_solutions(name, tmp_path):
 def test_typical_mistakes_are_caught_and_named(name, tmp_path):
     """One run for all first mistakes of the lesson's exercises, one for all second ones, and so on."""
     mistakes = solutions(name).MISTAKES
-    assert set(mistakes) <= set(exercises(name)) and len(mistakes) >= 2
+    assert set(mistakes) == set(exercises(name)) and all(len(m) >= 2 for m in mistakes.values())
     for n in range(max(len(m) for m in mistakes.values())):
         chosen = {e: list(m)[n] for e, m in mistakes.items() if n < len(m)}
         answers = tmp_path / f"answers_{n}.py"

@@ -14,6 +14,11 @@ def linear_backward_bias(x, w, g):
 
 
 MISTAKES = {
+    "linear_backward_x": {
+        "summed over the rows: each row of x has a gradient of its own":
+            lambda x, w, g: (g @ w).reshape(-1, w.shape[1]).sum(axis=0),
+        "this is the gradient of the weight": lambda x, w, g: linear_backward_w(x, w, g),
+    },
     "linear_backward_w": {
         "transposed: the weight is stored as [out, in]":
             lambda x, w, g: x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1]),
