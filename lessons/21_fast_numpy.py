@@ -3,9 +3,10 @@
 # **Needs** 06 (GELU), 09 (the layer), 13 (a training step) · **Builds** a GELU and a layer norm that stay in the
 # cache, in pieces and with their gradients · **Source** measured here · **Runs in** about 15 seconds
 #
-# The products of matrices in a training step run as fast as the machine can: NumPy hands them to a BLAS library. Most of what is
-# left to win lies in the other half, the *elementwise* work: GELU, layer norm, softmax, dropout. Its arithmetic is cheap. What
-# costs is carrying numbers between memory and processor.
+# The products of matrices in a training step run as fast as the machine can: NumPy hands them to a *BLAS*, a library of
+# such products that is tuned for the processor. Most of what is left to win lies in the other half, the *elementwise*
+# work: GELU, layer norm, softmax, dropout. Its arithmetic is cheap. What costs is carrying numbers between memory and
+# processor.
 #
 # All times below are of this machine, now. Run the lesson twice: they change, the order rarely does.
 # %%
@@ -39,8 +40,8 @@ def seconds(function, rounds=5):
 
 # %% [markdown]
 # ## Temporaries
-# Here is GELU as lesson 06 wrote it. NumPy knows nothing of the line as a whole: it computes `x * x` into a new array, multiplies that into
-# another new array, and so on. Such an array that nobody asked for is a *temporary*.
+# Here is GELU as lesson 06 wrote it. NumPy knows nothing of the line as a whole: it computes `x * x` into a new array,
+# multiplies that into another new array, and so on. Such an array that nobody asked for is a *temporary*.
 # %%
 def gelu_as_written(x):
     return 0.5 * x * (1 + np.tanh(C * (x + A * x * x * x)))
@@ -83,22 +84,22 @@ np.testing.assert_allclose(y, gelu_as_written(x), rtol=1e-5, atol=1e-6)
 
 # %%
 @exercise(reference=lambda passes, elements: float(passes * elements * 4 / 2**20),
-          trials=[(3, 1024 * 1024), (17, 2048 * 1024), (1, 256)],
+          trials=[(3, 1024 * 1024), (18, 2048 * 1024), (1, 256)],
           hint="a float32 has 4 bytes, a MiB has 2**20")
 def mebibytes_moved(passes, elements):
     """How many MiB a chain moves that reads or writes a float32 array of so many elements `passes` times."""
     ...
 
 
-reads_and_writes = 2 + 1 + 2 + 2 + 3 + 2 + 2 + 2 + 3          # of the lines of gelu_into, in order; roughly
+reads_and_writes = 2 + 2 + 2 + 3 + 2 + 2 + 2 + 3              # arrays read and written by the lines of gelu_into, in order
 print(f"   gelu_into moves about {mebibytes_moved(reads_and_writes, x.size)} MiB; reading x and writing y once would be "
       f"{mebibytes_moved(2, x.size)} MiB")
 
 # %% [markdown]
 # ## Blocks
-# A processor has a small, fast memory of its own, the *cache*. An array of 8 MiB does not fit into it, so that each line of `gelu_into`
-# fetches all of it from main memory and sends it back. Cut the rows into blocks and do *all* lines on one block before the
-# next: after the first line the block is in the cache.
+# A processor has a small, fast memory of its own, the *cache*. An array of 8 MiB does not fit into it, so that each
+# line of `gelu_into` fetches all of it from main memory and sends it back. Cut the rows into blocks and do *all* lines
+# on one block before the next: after the first line the block is in the cache.
 # %%
 @exercise(reference=lambda rows, step: [(i, min(i + step, rows)) for i in range(0, rows, step)],
           trials=[(10, 4), (8, 4), (3, 5), (1, 1)],
@@ -138,9 +139,9 @@ figure(fig, "rows_in_a_block")
 # Small blocks lose to the cost of a call from Python, large ones to main memory.
 #
 # ## Build it: the op with its gradient
-# The backward pass needs the derivative at every x. Written with s = (1 + tanh u) / 2 it is s + x s', and all of it is at hand during
-# the forward pass, in the cache. So the forward pass stores the *slope*, one array, in place of x and tanh(u), two. The backward pass
-# is one product.
+# The backward pass needs the derivative at every x. Written with s = (1 + tanh u) / 2 it is s + x s', and all of it is
+# at hand during the forward pass, in the cache. So the forward pass stores the *slope*, one array, in place of x and
+# tanh(u), two. The backward pass is one product.
 # %%
 @exercise(reference=lambda x: 0.5 * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x**3)))
           + 0.5 * x * (1 - np.tanh(0.7978845608028654 * (x + 0.044715 * x**3))**2) * 0.7978845608028654 * (1 + 3 * 0.044715 * x**2),
@@ -177,13 +178,13 @@ with use_kernels(False):
     same(mine, ops.gelu(Tensor(small)).numpy(), "GELU with the kernels switched off")
 
 # %% [markdown]
-# `use_kernels(False)` switches to the plain definitions of `ops.py`, here for the lines under `with`. Both sides agree, that is the one
-# condition for a kernel to be in the library. (You can also delete the folder `kernels/`.)
+# `use_kernels(False)` switches to the plain definitions of `ops.py`, here for the lines under `with`. Both sides agree,
+# that is the one condition for a kernel to be in the library. (You can also delete the folder `kernels/`.)
 #
 # ## A second one: layer norm
-# The same for lesson 06's layer norm, where a block has one thing more to do: the gradients of gain and shift are sums over *all* rows.
-# Each block adds its part. No line asks for a new array of the input's size. What stays for the backward pass is the normalised x and
-# one number a row.
+# The same for lesson 06's layer norm, where a block has one thing more to do: the gradients of gain and shift are sums
+# over *all* rows. Each block adds its part. No line asks for a new array of the input's size. What stays for the
+# backward pass is the normalised x and one number a row.
 # %%
 def layer_norm(x, gamma, beta, step=64, eps=1e-12):
     """(y, vjp) as in ops.py: x (R, H), gamma and beta (H,)."""
@@ -238,7 +239,8 @@ print(f"   plain {plain_time * 1e3:.1f} ms, in blocks {block_time * 1e3:.1f} ms"
 
 # %% [markdown]
 # ## Break it
-# In place is dangerous. Suppose that GELU overwrites its input to save one more array, and only then computes the slope.
+# In place is dangerous. Suppose that GELU overwrites its input to save one more array, and only then computes the
+# slope.
 # %%
 overwritten = small.copy()
 gelu_into(overwritten, overwritten, np.empty_like(small))
@@ -247,12 +249,12 @@ print(f"   the slope from what GELU left behind: off by up to {np.abs(wrong - th
 assert np.abs(wrong - theirs).max() > 0.05
 
 # %% [markdown]
-# Nothing crashes, the loss even falls for a while. Only a gradient check (lesson 04) sees it: every kernel of the library passes the
-# same one as its plain op.
+# Nothing crashes, the loss even falls for a while. Only a gradient check (lesson 04) sees it: every kernel of the
+# library passes the same one as its plain op.
 #
 # ## Threads
-# Python runs one line at a time, but NumPy lets other threads run while it is inside a large call. Two threads, each with half of
-# the rows:
+# Python runs one line at a time, but NumPy lets other threads run while it is inside a large call. Two threads, each
+# with half of the rows:
 # %%
 halves = [x[:1024], x[1024:]]
 for step in (16, 256):
@@ -265,7 +267,8 @@ for step in (16, 256):
     print(f"   blocks of {step} rows: one thread {one * 1e3:.1f} ms, two {two * 1e3:.1f} ms: {one / two:.2f} times as fast")
 
 # %% [markdown]
-# Between two NumPy calls a thread needs Python's lock, of which there is one. Short calls stand in line for it, long ones overlap.
+# Between two NumPy calls a thread needs Python's lock, of which there is one. Short calls stand in line for it, long
+# ones overlap.
 
 
 # %%
@@ -280,8 +283,8 @@ def speed_up(share, threads):
 print(f"   if nine tenths of a step can be dealt out: {speed_up(0.9, 2):.2f} times as fast on 2 threads, {speed_up(0.9, 64):.1f} on 64")
 
 # %% [markdown]
-# So as much as possible has to be inside the threads. The library gives each thread *whole sequences*: forward, loss, backward, and only
-# the sum of the gradients at the end is common (lesson 22 does the same with machines).
+# So as much as possible has to be inside the threads. The library gives each thread *whole sequences*: forward, loss,
+# backward, and only the sum of the gradients at the end is common (lesson 22 does the same with machines).
 #
 # ## What each kernel earns
 # One training step of a small ALBERT, with all kernels, with one of them missing, with none.
@@ -295,6 +298,7 @@ batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids"
 network = AlbertForPreTraining(config)
 trainer = Trainer(network, AdamW(list(network.named_parameters()), 1e-4), total_steps=10_000, threads=1)
 every = dict(KERNELS)
+names_here = [name for name, module in every if module == "numpy"]
 
 
 def step_without(names):
@@ -307,7 +311,7 @@ def step_without(names):
     return time.perf_counter() - start
 
 
-sides = {"nothing": [], **{name: [name] for name, _ in every}, "all of them": [name for name, _ in every]}
+sides = {"nothing": [], **{name: [name] for name in names_here}, "all of them": names_here}
 rounds = [[step_without(names) for names in sides.values()] for _ in range(10)]     # in turns: a machine's speed drifts
 times = dict(zip(sides, np.median(rounds[1:], axis=0)))
 slower = {name: seconds / times["nothing"] for name, seconds in times.items()}
@@ -333,8 +337,8 @@ show(numpy_norm.layer_norm)
 show(numpy_norm.add_layer_norm)
 
 # %% [markdown]
-# **What to keep.** Count the passes over memory, not the operations. `out=` instead of temporaries, blocks instead of whole arrays, one
-# array kept for the gradient instead of two, and threads around all of it. Then measure whether it was worth its lines.
-# Next: 22, many machines.
+# **What to keep.** Count the passes over memory, not the operations. `out=` instead of temporaries, blocks instead of
+# whole arrays, one array kept for the gradient instead of two, and threads around all of it. Then measure whether it
+# was worth its lines. Next: 22, many machines.
 # %%
 finish()
