@@ -292,7 +292,7 @@ fig, ax = plt.subplots()
 ax.loglog(widths, plain, "o-", color="0.0")
 ax.loglog(widths, fused, "s--", color="0.55")
 ax.text(widths[0], plain[0] * 1.25, "one op, one launch", fontsize=8)
-ax.text(widths[0], fused[0] * 1.12, "ops fused as in the library", fontsize=8, color="0.3")
+ax.text(widths[0], fused[0] * 1.12, "fused ops", fontsize=8, color="0.3")
 ax.set(xlabel="hidden size H (12 layers, 32 x 128 tokens)", ylabel="computed time of a step, ms", xticks=widths, xticklabels=widths,
        title=f"An estimate: up to H = {widths[np.argmax(widths == turn) - 1]} a GPU waits for launches, from H = {turn} on for arithmetic")
 ax.minorticks_off()
