@@ -23,13 +23,15 @@ def down(a):
     return a.get() if isinstance(a, sys.modules["cupy"].ndarray) else a
 
 
-def moved(raw):
-    """The op `raw` for NumPy arrays, computed on the device; arrays that are there already stay."""
+def moved(raw, there=None):
+    """The op `raw` for NumPy arrays, computed on the device by `there`; arrays that are there already stay."""
+    there = there or raw
+
     @functools.wraps(raw)
     def run(*args, **static):
         if not ACTIVE or any(isinstance(a, sys.modules["cupy"].ndarray) for a in args):
             return raw(*args, **static)
-        out, device_vjp = raw(*map(up, args), **static)
+        out, device_vjp = there(*map(up, args), **static)
 
         def vjp(g, needs=None):
             return tuple(map(down, device_vjp(up(g)) if needs is None else call_vjp(device_vjp, up(g), needs)))
@@ -38,6 +40,7 @@ def moved(raw):
 
 
 def move_ops():
-    """Run every op on the device, the plain definition as well as what stands in for NumPy's fused version."""
+    """Run every op on the device: the plain definition, and the fused version in the place of NumPy's."""
     for name, raw in list(OPS.items()):
-        OPS[name] = getattr(ops, name).raw = KERNELS[name, "numpy"] = moved(raw)
+        OPS[name] = getattr(ops, name).raw = moved(raw)
+        KERNELS[name, "numpy"] = moved(raw, KERNELS.get((name, "cupy")))

@@ -163,31 +163,50 @@ def _cuda_headers():
     return [f"-I{p}" for p in [*wheels, Path("/usr/local/cuda/include")] if p.exists()][:1]
 
 
-def _compile(source, options=(), **_):
-    """CuPy's CUDA source as a module of CPU code, in place of NVRTC."""
-    from cupy.cuda import function
+def _library(source, *options):
+    """Path of CPU code for a CUDA source; each kernel NAME has an entry __entry_NAME(void** parameters, grid, block)."""
     names = re.findall(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(", source)
-    source = re.sub(r"#include <cupy/(complex|atomics)\.cuh>\n", "", source)
     source = re.sub(r"extern\s+__shared__\s+([^;\[]+)\[\s*\]\s*;", r"static \1[12288];", source)
     call = "entry_with_barriers" if re.search("__sync(threads|warp)", source) else "entry"
     entries = "".join(f'extern "C" void __entry_{n}(void** p, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned '
                       f'by, unsigned bz) {{ cudacpu::{call}({n}, p, gx, bx); }}\n' for n in names)
     text = f'#include "cudacpu.h"\n{source}\n{entries}'
     shim = HERE / "cudacpu.h"
-    version = hashlib.sha256(shim.read_bytes()).hexdigest()[:16]
+    flags = [option for option in options if option.startswith("-D")]      # a precompiled header is for one set of them
+    version = hashlib.sha256(shim.read_bytes() + " ".join(flags).encode()).hexdigest()[:16]
     key = hashlib.sha256((version + text).encode()).hexdigest()[:32]
     CACHE.mkdir(parents=True, exist_ok=True)
     code = CACHE / f"{key}.cpp"
     code.write_text(text)
-    import cupy
-    headers = Path(cupy.__file__).parent / "_core" / "include"
-    compiler = ("g++", "-O1", "-w", "-fpermissive", "-fPIC", "-std=c++17", "-DCUDACPU_CUPY")
+    compiler = ("g++", "-O1", "-w", "-fpermissive", "-fPIC", "-std=c++17", *flags)
     (CACHE / version).mkdir(exist_ok=True)       # the shim, read once by g++ for all kernels
     _built(f"{version}/cudacpu.h.gch", *compiler, "-x", "c++-header", shim)
-    path = _built(f"{key}.so", *compiler, "-shared", f"-I{CACHE / version}", f"-I{HERE}", f"-I{headers}", *_cuda_headers(),
-                  f"-I{headers / 'cupy' / '_cccl' / 'libcudacxx'}", code)
+    return _built(f"{key}.so", *compiler, "-shared", f"-I{CACHE / version}", f"-I{HERE}", *options, code)
+
+
+def kernels(source, *flags):
+    """The kernels of a CUDA source on host memory, without CuPy: run(name, blocks, threads, ctypes values of arguments).
+
+    flags: -DCUDACPU_REVERSED runs the threads from the last to the first, -DCUDACPU_STRICT ends the process if some
+    threads of a block have ended while others wait at a barrier.
+    """
+    library = ctypes.CDLL(str(_library(source, *flags)))
+
+    def run(name, blocks, threads, values):
+        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
+        getattr(library, f"__entry_{name}")(pointers, *map(ctypes.c_uint, (blocks, 1, 1, threads, 1, 1)))
+    return run
+
+
+def _compile(source, options=(), **_):
+    """CuPy's CUDA source as a module of CPU code, in place of NVRTC."""
+    import cupy
+    from cupy.cuda import function
+    source = re.sub(r"#include <cupy/(complex|atomics)\.cuh>\n", "", source)
+    headers = Path(cupy.__file__).parent / "_core" / "include"
     module = function.Module()
-    module.load(str(path).encode())
+    module.load(str(_library(source, "-DCUDACPU_CUPY", f"-I{headers}", *_cuda_headers(),
+                             f"-I{headers / 'cupy' / '_cccl' / 'libcudacxx'}")).encode())
     return module
 
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <initializer_list>
+#include <math.h>                                  // exp(float) and the like without std::, as in CUDA
 #include <tuple>
 #include <ucontext.h>
 #include <utility>
@@ -34,6 +35,14 @@ static std::vector<char *> stacks;
 static std::function<void()> body;
 static ucontext_t scheduler;
 static int current;
+
+static unsigned in_order(unsigned i, unsigned threads) {         // the order of threads must not matter
+#ifdef CUDACPU_REVERSED
+    return threads - 1 - i;
+#else
+    return i;
+#endif
+}
 
 static void run_body() { body(); state[current] = DONE; swapcontext(&fibers[current], &scheduler); }
 
@@ -61,11 +70,7 @@ template <class F> void launch(unsigned grid, unsigned block, F f) {
         }
         for (;;) {
             for (unsigned i = 0; i < block; ++i) {
-#ifdef CUDACPU_REVERSED                            // the order of threads must not matter
-                unsigned t = block - 1 - i;
-#else
-                unsigned t = i;
-#endif
+                unsigned t = in_order(i, block);
                 if (state[t] == READY) { current = t; threadIdx.x = t; swapcontext(&scheduler, &fibers[t]); }
             }
             auto number = [](char what) { return (unsigned)std::count(state.begin(), state.end(), what); };
@@ -107,8 +112,8 @@ template <class... A> void entry_with_barriers(void (*f)(A...), void **p, unsign
 template <class... A> void entry(void (*f)(A...), void **p, unsigned grid, unsigned block) {   // nobody waits: plain loops
     gridDim.x = grid; blockDim.x = block;
     for (unsigned b = 0; b < grid; ++b)
-        for (unsigned t = 0; t < block; ++t) {
-            blockIdx.x = b; threadIdx.x = t;
+        for (unsigned i = 0; i < block; ++i) {
+            blockIdx.x = b; threadIdx.x = in_order(i, block);
             unpack(f, p, std::index_sequence_for<A...>{});
         }
 }
