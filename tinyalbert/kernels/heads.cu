@@ -2,10 +2,11 @@
 // Transposed operands are made here, where they have D columns, rather than of the (T, T) scores.
 typedef REAL Real;
 
-// Place in (B, T, N, D) of element `at` of (B, N, T, D), or of (B, N, D, T).
-__device__ long long merged(long long at, long long T, long long N, long long D, bool transposed) {
-    long long head = at / (T * D), rest = at % (T * D);
-    long long t = transposed ? rest % T : rest / D, d = transposed ? rest / T : rest % D;
+// Place in (B, T, N, D) of element `at` of (B, N, T, D), or of (B, N, D, T).  In 32 bits, which is enough for arrays of
+// 16 GiB: a GPU divides 64-bit numbers so slowly that these divisions would take longer than the memory.
+__device__ unsigned merged(unsigned at, unsigned T, unsigned N, unsigned D, bool transposed) {
+    unsigned head = at / (T * D), rest = at % (T * D);
+    unsigned t = transposed ? rest % T : rest / D, d = transposed ? rest / T : rest % D;
     return ((head / N * T + t) * N + head % N) * D + d;
 }
 
