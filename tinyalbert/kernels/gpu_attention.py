@@ -25,8 +25,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
 
     queries, keys, values = split("split_forward", (q, k, v), (B, N, M, D), (B, N, D, T), (B, N, T, D))
     weights = queries @ keys                     # (B, N, M, T)
-    by_key = bias is not None and bias.shape in ((B, 1, 1, T), (1, 1, 1, T))
-    if bias is not None and not by_key:          # another shape: an addition of its own
+    by_key = bias is not None and bias.shape in ((B, 1, 1, T), (1, 1, 1, T)) and bias.dtype == dtype
+    if bias is not None and not by_key:          # another shape, or integers: an addition of its own
         weights += bias
     dropped = xp.empty(weights.shape, dtype=dtype) if p else None
     masked = (contiguous(bias), T if len(bias) > 1 else 0) if by_key else (None, 0)
