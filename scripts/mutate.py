@@ -6,8 +6,8 @@
     python scripts/mutate.py ops.py --seconds 120        as many as fit
     python scripts/mutate.py ops.py --grep 'def|scale'   those whose changed line matches
 
-Works in a temporary copy.  A mutant is killed when a test fails, or when the run takes far too long or far too
-much memory.  Those named in EQUIVALENT compute the same as the original: they are run, but not counted.  Prints
+Works in a temporary copy.  A mutant is killed when a test fails, or when the run takes far too much time or
+memory.  Those named in EQUIVALENT compute the same as the original: they are run, but not counted.  Prints
 the survivors and the score of each file; exits with 1 if a score is below 95 %.
 """
 
@@ -19,12 +19,17 @@ import random
 import re
 import resource
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "mutate"}
+
+import hypothesis.extra.numpy  # noqa: E402, F401
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {                                        # the files that are to notice, the quickest first
@@ -184,20 +189,30 @@ def mutants(source):
     return labelled
 
 
-def survives(folder, tests, limit, named=None):
-    """Whether the tests pass in `folder`, those with `named` in their names first; no run is longer than `limit`."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OPENBLAS_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "mutate",
-                   "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
-    for some in [["-k", named]] * bool(named) + [[]]:
-        try:
-            done = subprocess.run(command + some, cwd=folder, env=environment, capture_output=True, timeout=limit,
-                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)))
-        except subprocess.TimeoutExpired:
-            return False
-        if done.returncode not in (0, 5):                      # 5: no test has such a name
-            return False
-    return True
+def run_tests(folder, arguments, seconds):
+    """What pytest exits with, in a child that has `seconds` of computing time; negative if it was stopped.
+
+    A fork: NumPy, pytest and hypothesis are imported once, here, and tinyalbert in the child alone.
+    """
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        signal.alarm(900)                                      # for one that waits for ever
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *arguments])))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def survives(folder, tests, seconds, named=None):
+    """Whether the tests pass in `folder`; those with `named` in their names are run first."""
+    files = [f"tests/{t}" for t in tests]
+    if named and run_tests(folder, [*files, "-k", named], seconds) not in (0, 5):        # 5: none has such a name
+        return False
+    return run_tests(folder, files, seconds) == 0
 
 
 def judge(name, count=None, seconds=None, rng=None, pattern=""):
@@ -222,14 +237,17 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
         text = conftest.read_text(encoding="utf-8")
         loads = next(line for line in text.splitlines() if line.startswith("settings.load_profile"))
         conftest.write_text(text.replace(loads, PROFILE), encoding="utf-8")
-        start = time.time()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         if not survives(folder, TESTS[name], 600):
             sys.exit(f"{name}: the tests fail without any change; mend that first")
-        limit = 10 + 3 * (time.time() - start)
+        limit = 5 + int(3 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
+        changed = folder / "tinyalbert" / name
         for label, text in chosen[:count]:
             if seconds is not None and time.time() - begin > seconds:
                 break
-            (folder / "tinyalbert" / name).write_text(text, encoding="utf-8")
+            changed.write_text(text, encoding="utf-8")
+            for stale in changed.parent.glob(f"__pycache__/{changed.stem}.*"):
+                stale.unlink()                                 # Python tells old from new by size and second only
             lives = survives(folder, TESTS[name], limit, name in NAMED and label.split(":")[0])
             if label in equivalent:
                 same += 1

@@ -17,7 +17,8 @@ import time
 
 import environment
 
-ON_CUPY = [f"tests/test_{name}.py" for name in ("devices", "ops", "nn", "attention", "albert", "heads", "optim")]
+ON_CUPY = [f"tests/test_{name}.py" for name in ("devices", "ops", "kernels", "gpu_kernels", "nn", "attention", "albert",
+                                                "heads", "optim")]
 
 
 def main():

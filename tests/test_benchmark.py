@@ -22,6 +22,7 @@ def test_line_by_line_reads_the_same_pieces(tmp_path):
     assert found == sum(len(tokenizer.tokenize(line)) for line in lines)
 
 
+@pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="counts NumPy's products")
 def test_the_floor_has_the_products_of_the_step():
     """Counted in a real forward pass: every product with a weight; backward has two for each."""
     config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,

@@ -23,7 +23,7 @@ TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}
 ALL = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.fixture(autouse=True, params=[8, 1 << 16], ids=["tiny blocks", "real blocks"])
+@pytest.fixture(autouse=True, params=[8, numpy_blocks.BLOCK], ids=["tiny blocks", "real blocks"])
 def block(request, monkeypatch):
     """With blocks of 8 elements even small arrays are cut, with and without a rest."""
     for module in (numpy_blocks, numpy_attention, numpy_dropout):
@@ -52,6 +52,8 @@ def assert_same(name, arrays, static, rng):
     plain, fast, again = (call_vjp(f, g, needs) for f in (plain_vjp, vjp, kernel(*arrays, **static)[1]))
     assert len(plain) == len(fast)
     largest = max([float(abs(d).max(initial=0)) for d in plain if d is not None])
+    if "gelu" in name:                           # its slope is a sum of terms of order 1, and 0 near x = -0.75
+        largest = max(largest, float(abs(g).max(initial=0)))
     for a, d, e, f in zip(arrays, plain, fast, again):
         assert (d is None) == (e is None)
         if d is not None:
@@ -204,6 +206,7 @@ def test_results_share_no_memory(name, data):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="on a device one thread computes")
 def test_threads_do_not_share_scratch_memory():
     from concurrent.futures import ThreadPoolExecutor
     rng = np.random.default_rng(0)

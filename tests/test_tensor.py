@@ -140,7 +140,8 @@ def test_no_gradient_is_computed_that_nobody_needs():
         assert [g is None for g in call_vjp(vjp, x, (True, False))] == [False, True]
         assert [g is None for g in call_vjp(vjp, x, (False, True))] == [True, False]
     _, vjp = OPS["add"](x, x)                    # one that doesn't ask
-    assert all(g is x for g in call_vjp(vjp, x, (True, False)))
+    for g in call_vjp(vjp, x, (True, False)):
+        np.testing.assert_array_equal(g, x)
 
 
 def test_what_an_op_has_no_gradient_for_is_left_out():
