@@ -4,13 +4,16 @@ Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctr
 """
 
 import argparse
+import contextlib
 import errno
 import re
 import sys
+import traceback
 import warnings
 
 from . import __version__
 from .backend import UserError
+from .parallel import Single, launched_ranks
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
 
@@ -298,28 +301,37 @@ def build_parser():
 
 
 def main(argv=None):
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code.  Of several processes the first one speaks for all."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    ranks = Single()
     try:
-        return (args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))) or 0
-    except UserError as error:
-        print(f"tinyalbert: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as error:
-        print(f"\ntinyalbert: {error or 'stopped'}", file=sys.stderr)
+        ranks = launched_ranks()
+        with contextlib.redirect_stdout(None if ranks.rank else sys.stdout):
+            warnings.showwarning = lambda message, *_: ranks.rank or print(f"note: {message}", file=sys.stderr)
+            return (args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))) or 0
+    except KeyboardInterrupt as error:           # all processes stop at the same step
+        if ranks.rank == 0:
+            print(f"\ntinyalbert: {error or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:                      # `tinyalbert info base_v2 | head`
         sys.stderr.close()
         return 0
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print("tinyalbert: the disk is full; make room and run the command again (--resume if it was training)",
-                  file=sys.stderr)
-            return 2
-        if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)):
-            print(f"tinyalbert: {error.filename or ''}: {error.strerror}; check the path and its rights",
-                  file=sys.stderr)
-            return 2
-        raise
+    except Exception as error:
+        message = _explained(error)
+        if message:
+            return ranks.fail(f"tinyalbert: {message}", 2)
+        if ranks.size == 1:
+            raise
+        return ranks.fail(traceback.format_exc(), 1)
+
+
+def _explained(error):
+    """The sentence for a mistake that the user can mend; None for any other."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room and run the command again (--resume if it was training)"
+    if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)):
+        return f"{error.filename or ''}: {error.strerror}; check the path and its rights"
+    return None

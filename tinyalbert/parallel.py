@@ -9,6 +9,8 @@ with an n-threaded BLAS: layer norm, GELU and softmax run side by side as well, 
 
 import functools
 import os
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -170,6 +172,11 @@ class Single:
     def barrier(self):
         """Wait until every process is here."""
 
+    def fail(self, message, code):
+        """Say on stderr why the work stops; returns the exit code."""
+        print(message, file=sys.stderr, flush=True)
+        return code
+
 
 class MpiRanks:
     """The processes that `mpiexec -n N` started, through mpi4py."""
@@ -193,6 +200,14 @@ class MpiRanks:
     def barrier(self):
         """Wait until every process is here."""
         self._comm.Barrier()
+
+    def fail(self, message, code):
+        """As Single.fail, and end the whole job: the other processes would wait for this one for ever."""
+        if self.rank:
+            time.sleep(2)                        # what all of them stumble over, the first process says
+            message = f"process {self.rank} of {self.size}: {message}"
+        print(message, file=sys.stderr, flush=True)
+        self._comm.Abort(code)
 
 
 def launched_ranks():

@@ -93,23 +93,24 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
     def evaluate(network, replicas):
         return score(predict_logits(network, dev, replicas=replicas), targets, names)
 
-    optimizer = AdamW(list(network.named_parameters()), lr, betas=(0.9, 0.98))
-    trainer = Trainer(network, optimizer, warmup=warmup, threads=threads, seed=seed, ranks=launched_ranks())
+    optimizer, ranks = AdamW(list(network.named_parameters()), lr, betas=(0.9, 0.98)), launched_ranks()
+    trainer = Trainer(network, optimizer, warmup=warmup, threads=threads, seed=seed, ranks=ranks)
     output.mkdir(parents=True, exist_ok=True)
-    if not resume:
+    if ranks.rank == 0 and not resume:
         values = dict(train=str(train_source), dev=dev_source and str(dev_source), model=str(model), columns=columns,
                       random_init=random_init, regression=regression, epochs=epochs, steps=steps, batch_size=batch_size,
                       lr=lr, warmup=warmup, max_length=max_length, dropout=dropout, seed=seed)
         with replacing(output / SETTINGS) as file:
             file.write((json.dumps(values, indent=2) + "\n").encode())
-    train(trainer, lambda step: _mine(features.batch(step, batch_size, seed), trainer.ranks), steps, evaluate, output,
+    train(trainer, lambda step: _mine(features.batch(step, batch_size, seed), ranks), steps, evaluate, output,
           eval_every=max(1, min(features.steps_per_epoch(batch_size), steps // 3)), best=key_metric(names),
           resume=resume, tokenizer=tokenizer, progress=progress)
     logits = predict_logits(network, dev, replicas=Threads(threads))
     metrics = score(logits, targets, names)
-    write_results(output, metrics)
-    write_predictions(output / "predictions.tsv", held_out, logits, names)
-    draw_run(output, say)
+    if ranks.rank == 0:
+        write_results(output, metrics)
+        write_predictions(output / "predictions.tsv", held_out, logits, names)
+        draw_run(output, say)
     result = {"metrics": metrics, "labels": names, "baselines": baselines(rows, held_out, names)}
     if names:
         result["confusion"] = format_confusion(targets, logits.argmax(axis=1), names)
