@@ -21,6 +21,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 import timeit
 from pathlib import Path
@@ -44,6 +45,7 @@ SMALL = dict(vocab_size=8000, embedding_size=128, hidden_size=128, num_hidden_la
              intermediate_size=512)
 DROPOUT = dict(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
 THREADS = physical_cores()
+LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 DEVICE, PICTURE = "cpu", None                    # what --device and --picture say
 
 
@@ -398,7 +400,6 @@ def draw_growth(measured, path):
 
 def row_batches(n):
     """drawing a batch of pairs and masks, against the step that it feeds"""
-    import tempfile
 
     from tinyalbert.pretraining.batches import PretrainingData
     from tinyalbert.pretraining.pretrain import train_tokenizer
@@ -464,7 +465,6 @@ def line_by_line(lines, model_file, max_seq_length=128):
 
 def row_prepare(n):
     """preparing a corpus on all cores, against SentencePiece line by line in one process, instances in lists"""
-    import tempfile
 
     from tinyalbert.pretraining.corpus import documents
     from tinyalbert.pretraining.pretrain import train_tokenizer
@@ -494,6 +494,22 @@ def row_import(n):
     if "theirs" in seconds:
         text += f"{(seconds['theirs'] - seconds['nothing']) / ours:24.0f} x quicker than torch and transformers"
     print(text)
+
+
+def row_lessons(n):
+    """seconds that each lesson runs; minutes to read it at 60 words a minute, with 8 for each exercise"""
+    with tempfile.TemporaryDirectory() as figures:
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TINYALBERT_FIGURES": figures}
+        for lesson in sorted(LESSONS.glob("[0-9]*.py")):
+            times = []
+            for _ in range(min(n, 3)):
+                start = time.perf_counter()
+                subprocess.run([sys.executable, lesson.name], cwd=LESSONS, env=environment, check=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                times.append(time.perf_counter() - start)
+            text = lesson.read_text(encoding="utf-8")
+            minutes = len(text.split()) / 60 + 8 * text.count("@exercise")
+            print(f"{lesson.stem:40s}{np.median(times):6.1f} s {minutes:6.0f} min")
 
 
 GPU_ROWS = ("step", "small", "dropout", "base")
