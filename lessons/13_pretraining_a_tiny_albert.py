@@ -57,10 +57,10 @@ def layer_norm(x):
 
 
 def masked_word_scores(hidden, state):
-    """(M, H) -> (M, V)."""
-    z = hidden @ state["predictions.dense.weight"].T + state["predictions.dense.bias"]                  # (M, E)
+    """(K, H) -> (M, V)."""
+    z = hidden @ state["predictions.dense.weight"].T + state["predictions.dense.bias"]                  # (K, E)
     z = layer_norm(ops.gelu.raw(z)[0])
-    return z @ state["albert.embeddings.word_embeddings.weight"].T + state["predictions.bias"]          # (M, V)
+    return z @ state["albert.embeddings.word_embeddings.weight"].T + state["predictions.bias"]          # (K, V)
 
 
 batch = data[16].batch(0, 4)
