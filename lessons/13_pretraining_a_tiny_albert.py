@@ -57,7 +57,7 @@ def layer_norm(x):
 
 
 def masked_word_scores(hidden, state):
-    """(K, H) -> (M, V)."""
+    """(K, H) -> (K, V)."""
     z = hidden @ state["predictions.dense.weight"].T + state["predictions.dense.bias"]                  # (K, E)
     z = layer_norm(ops.gelu.raw(z)[0])
     return z @ state["albert.embeddings.word_embeddings.weight"].T + state["predictions.bias"]          # (K, V)
