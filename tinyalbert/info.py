@@ -17,7 +17,7 @@ def read_config(name):
 def parameter_rows(config):
     """[(component, parameters, how often it is used)] of the pretraining model, counted from the model itself."""
     parts = {"word embeddings (V x E)": "embeddings.word_embeddings", "position embeddings (P x E)":
-             "embeddings.position_embeddings", "segment embeddings (T x E)": "embeddings.token_type_embeddings",
+             "embeddings.position_embeddings", "segment embeddings (2 x E)": "embeddings.token_type_embeddings",
              "embedding layer norm": "embeddings.LayerNorm", "projection E -> H": "embedding_hidden_mapping_in",
              "attention, with its layer norm": ".attention.", "feed-forward, with its layer norm": "albert_layers.",
              "pooler": "pooler", "masked-word head (decoder tied)": "predictions",
