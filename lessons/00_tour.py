@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertTokenizer
 from tinyalbert.info import parameter_rows
@@ -76,7 +76,7 @@ def ids_to_text(ids):
 # The table printed here is the list of parts; the names in it are explained one lesson at a time.
 # %%
 config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size, initializer_range=0.04, sentence_task="none")
-model = AlbertForPreTraining(config)
+model = put(AlbertForPreTraining(config))                        # to the GPU, if you ran this with --device gpu
 p = predict("How many numbers (parameters) does this very small model have, in thousands?", guess=None)
 p.reveal(model.num_parameters() / 1000, "{:.0f} thousand")
 for part, n, times in parameter_rows(config):

@@ -7,10 +7,11 @@
 # BERT are twelve sets of matrices. ALBERT has one set and applies it twelve times.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import albert, ops
 from tinyalbert.albert import AlbertModel
+from tinyalbert.backend import to_host
 from tinyalbert.config import AlbertConfig
 from tinyalbert.info import describe, parameter_rows
 from tinyalbert.tensor import Tensor, backward
@@ -50,7 +51,7 @@ config = AlbertConfig(**SIZE, num_hidden_layers=1)
 layer = albert.AlbertLayer(rng, config).astype(np.float64)
 x = rng.standard_normal((2, 5, 8))
 weights = layer.state_dict()
-same(albert_layer(x, weights), layer(Tensor(x))[0].data, "AlbertLayer")
+same(albert_layer(x, weights), put(layer)(Tensor(put(x)))[0].data, "AlbertLayer")
 
 # %% [markdown]
 # ## Build it: the encoder
@@ -75,7 +76,7 @@ def albert_model(ids, state, layers):
 
 ids = rng.integers(5, 50, (3, 7))
 hidden, pooled = albert_model(ids, state, 4)
-out = model(ids)
+out = put(model)(ids)
 same(hidden, out.last_hidden_state.data, "AlbertModel, a vector for each token")
 same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
 
@@ -91,14 +92,14 @@ for name, parameter in untied.named_parameters():
     shared_name = name
     for i in range(4):
         shared_name = shared_name.replace(f"groups.{i}.", "groups.0.")
-    parameter.data = state[shared_name].copy()
-g = rng.standard_normal((3, 7, 8))
+    parameter.data = put(state[shared_name].copy())
+g = put(rng.standard_normal((3, 7, 8)))
 one = backward(model(ids).last_hidden_state, g)
 many = backward(untied(ids).last_hidden_state, g)
 tied = {name: one[p] for name, p in model.named_parameters() if p in one}
 copies = {name: many[p] for name, p in untied.named_parameters() if p in many}
 FFN = "encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
-terms = [copies[FFN.format(i)] for i in range(4)]
+terms = [to_host(copies[FFN.format(i)]) for i in range(4)]
 p.reveal(", ".join(f"{np.linalg.norm(t):.2f}" for t in terms), "no, their sizes (square root of the sum of squares) are {}")
 assert not any(np.allclose(terms[i], terms[j], rtol=0.01) for i in range(4) for j in range(i))
 same(sum(terms), tied[FFN.format(0)], "gradient of the shared matrix = sum over the four layers")

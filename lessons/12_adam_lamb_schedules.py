@@ -8,9 +8,10 @@
 # descent with two more. We take them one after the other.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import LAMB, AdamW, AlbertConfig, AlbertForPreTraining, AlbertTokenizer, Parameter, backward, optim
+from tinyalbert.backend import to_host
 from tinyalbert.pretraining import stories
 
 NEEDS = ["05", "09", "11"]
@@ -113,13 +114,13 @@ def adamw_step(w, g, m, v, lr):
     ...
 
 
-parameter = Parameter(w.copy())
+parameter = Parameter(put(w.copy()))
 optimiser = AdamW([("matrix", parameter)], lr=0.01)
 mine = w, np.zeros_like(w), np.zeros_like(w)
 for _ in range(20):
     g = rng.standard_normal(w.shape)
     mine = adamw_step(mine[0], g, mine[1], mine[2], 0.01)
-    optimiser.step({"matrix": g})
+    optimiser.step({"matrix": put(g)})
 same(mine[0], parameter.data, "AdamW, 20 steps")
 
 # %% [markdown]
@@ -195,13 +196,13 @@ def lamb_step(w, g, m, v, lr):
     ...
 
 
-parameter = Parameter(w.copy())
+parameter = Parameter(put(w.copy()))
 optimiser = LAMB([("matrix", parameter)], lr=0.01)
 mine = w, np.zeros_like(w), np.zeros_like(w)
 for _ in range(20):
     before, g = mine[0], rng.standard_normal(w.shape)
     mine = lamb_step(mine[0], g, mine[1], mine[2], 0.01)
-    optimiser.step({"matrix": g})
+    optimiser.step({"matrix": put(g)})
 same(mine[0], parameter.data, "LAMB, 20 steps")
 print("length of the last step, as a share of the tensor:", np.linalg.norm(mine[0] - before) / np.linalg.norm(before))
 
@@ -219,14 +220,14 @@ config = AlbertConfig.preset("tiny", vocab_size=len(tok))
 
 def shares(optimiser_class, lr, steps=3):
     """{matrix: |step| / |matrix|} of the last of a few steps; biases and norms are left out."""
-    model = AlbertForPreTraining(config, seed=0).eval()
+    model = put(AlbertForPreTraining(config, seed=0)).eval()
     named = dict(model.named_parameters())
     optimiser = optimiser_class(named, lr=lr, bias_correction=True)
     for _ in range(steps):
         gradients = backward(model(**batch).loss)
-        before = {name: parameter.data.copy() for name, parameter in named.items()}
+        before = {name: to_host(parameter.data).copy() for name, parameter in named.items()}
         optimiser.step(gradients)
-    moved = {name: np.linalg.norm(parameter.data - before[name]) / np.linalg.norm(before[name])
+    moved = {name: np.linalg.norm(to_host(parameter.data) - before[name]) / np.linalg.norm(before[name])
              for name, parameter in named.items() if name not in optimiser.excluded and parameter in gradients}
     return moved, gradients, named
 
@@ -261,7 +262,7 @@ def clip(a, b, limit):
     ...
 
 
-by_name = {name: gradients[parameter].copy() for name, parameter in named.items() if parameter in gradients}
+by_name = {name: to_host(gradients[parameter]).copy() for name, parameter in named.items() if parameter in gradients}
 flat = np.concatenate([g.ravel() for g in by_name.values()])
 norm = optim.clip_by_global_norm(by_name, 0.5)
 same(clip(flat[:1000].astype(float), flat[1000:].astype(float), 0.5), np.concatenate([g.ravel() for g in by_name.values()]),

@@ -10,7 +10,7 @@
 import tempfile
 
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import (
     AlbertConfig,
@@ -22,6 +22,7 @@ from tinyalbert import (
     heads,
     ops,
 )
+from tinyalbert.backend import to_host
 from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
@@ -64,7 +65,7 @@ def masked_word_scores(hidden, state):
 
 
 batch = data[16].batch(0, 4)
-out = model(**batch)
+out = put(model)(**batch)
 hidden = out.last_hidden_state.numpy()
 same(masked_word_scores(hidden.reshape(-1, 32), state), out.prediction_logits.numpy().reshape(-1, len(tokenizer)),
      "scores of all words at all places")
@@ -110,7 +111,7 @@ same(word_loss + cross_entropy(order, batch["sentence_order_label"]), out.loss.n
 # %%
 gradients = backward(model(**batch).loss)
 table = model.albert.embeddings.word_embeddings.weight
-whole = gradients[table]
+whole = to_host(gradients[table])
 seen = np.unique(batch["input_ids"])
 unseen = np.setdiff1d(np.arange(len(tokenizer)), seen)
 print(f"pieces that the batch shows: {len(seen)} of {len(tokenizer)}; of the others the gradient is nowhere 0, on average "
@@ -144,7 +145,7 @@ same(combined_mean(np.array(parts), np.array(counts)), word_loss, "two half batc
 def train(length, steps, beta2=0.98, first=(), seed=3):
     """Held-out word loss during a run; `first` = (length, steps) of shorter sequences at the start."""
     small = AlbertConfig.preset("tiny", vocab_size=len(tokenizer), embedding_size=64, initializer_range=0.03)
-    network = AlbertForPreTraining(small, seed=seed)
+    network = put(AlbertForPreTraining(small, seed=seed))
     optimizer = AdamW(list(network.named_parameters()), 3e-3, betas=(0.9, beta2))
     trainer = Trainer(network, optimizer, total_steps=steps, warmup=50, threads=2)
     held_out = data[64].evaluation_batches(4, 32)
@@ -218,7 +219,7 @@ figure(fig, "too_long_at_first")
 # ## Words alone
 # `AlbertForMaskedLM` is the same without the second task; a pretrained folder opens as either.
 # %%
-words_only = AlbertForMaskedLM(config, seed=1).astype(np.float64)
+words_only = put(AlbertForMaskedLM(config, seed=1).astype(np.float64))
 words_only.load_state_dict({k: v for k, v in state.items() if k in words_only.state_dict()})
 same(words_only(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=batch["labels"]).loss.numpy(),
      word_loss, "AlbertForMaskedLM, same weights")

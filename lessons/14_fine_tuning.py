@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import (
     AlbertConfig,
@@ -22,6 +22,7 @@ from tinyalbert import (
     Trainer,
     no_grad,
 )
+from tinyalbert.backend import to_host
 from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
@@ -65,7 +66,7 @@ Path(folder.name, "text.txt").write_text("\n\n".join(text), encoding="utf-8")
 prepare([f"{folder.name}/text.txt"], tokenizer, f"{folder.name}/data", workers=1, progress=False)
 data = PretrainingData(f"{folder.name}/data", max_seq_length=16, ngram=1, whole_word=False, sentence_task="none")
 config = AlbertConfig.preset("tiny", vocab_size=len(tokenizer), initializer_range=0.03, sentence_task="none")
-pretrained = AlbertForPreTraining(config)
+pretrained = put(AlbertForPreTraining(config))
 trainer = Trainer(pretrained, AdamW(list(pretrained.named_parameters()), 3e-3, betas=(0.9, 0.98)), total_steps=900, warmup=50,
                   threads=2)
 losses = [trainer.step(data.batch(step, 64))["mlm_loss"] for step in range(900)]
@@ -97,12 +98,12 @@ for row in test_rows[:4]:
 # ## Build it: the head
 # One linear map on the pooled `[CLS]` vector, as many scores as there are labels, and the cross-entropy of lesson 05.
 # %%
-model = AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64)
+model = put(AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64))
 features = Features(test_rows[:6], tokenizer, 16, encode_labels(test_rows[:6], names))
 batch = features.take(np.arange(6))
 out = model(**batch)
 pooled = model.albert(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).pooler_output.numpy()
-scores = pooled @ model.classifier.weight.data.T + model.classifier.bias.data                    # (B, labels)
+scores = pooled @ to_host(model.classifier.weight.data).T + to_host(model.classifier.bias.data)   # (B, labels)
 same(scores, out.logits.numpy(), "scores of the labels")
 logp = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
 same(-logp[np.arange(6), batch["labels"]].mean(), out.loss.numpy(), "the loss")
@@ -155,7 +156,7 @@ gold = encode_labels(test_rows, names)
 
 def fine_tune(rows, from_pretrained, seed):
     """Accuracy on the test sentences after training on the rows."""
-    network = AlbertForSequenceClassification(config.with_labels(names), seed=seed)
+    network = put(AlbertForSequenceClassification(config.with_labels(names), seed=seed))
     if from_pretrained:
         own = network.state_dict()
         network.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in own}, strict=False)

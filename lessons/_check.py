@@ -1,7 +1,7 @@
 """What every lesson uses: predict, same, exercise, figure, show, finish.  Nothing here waits for input.
 
 A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`) and as a notebook.  With
-`--device gpu` the library's side of each comparison is computed on the GPU.
+`--device gpu` the library's side of it, models and their training included, is computed on the GPU.
 """
 
 import importlib.util
@@ -17,11 +17,15 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))         # a lesson works without an installed package
 
-from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
+from tinyalbert.backend import UserError, check_device, to_device, to_host  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
 DEVICE = "gpu" if "--device" in sys.argv[:-1] and sys.argv[sys.argv.index("--device") + 1] == "gpu" else "cpu"
-tally = {"same": 0, "right": 0, "open": 0, "wrong": 0}
+tally = {"same": 0, "right": 0, "open": 0, "wrong": 0, "put": 0}
+try:
+    check_device(DEVICE)
+except UserError as error:
+    sys.exit(f"{Path(sys.argv[0]).name}: {error}")
 
 
 def lesson_name():
@@ -31,9 +35,10 @@ def lesson_name():
     return Path(sys.argv[0]).stem
 
 
-def put(array):
-    """An array on the device of this run (`--device gpu`, else the CPU)."""
-    return to_device(np.asarray(array), check_device(DEVICE))
+def put(what):
+    """An array or a model on the device of this run (`--device gpu`, else the CPU)."""
+    tally["put"] += 1
+    return what.to(DEVICE) if hasattr(what, "parameters") else to_device(np.asarray(what), DEVICE)
 
 
 class predict:
@@ -195,5 +200,7 @@ def finish():
     """Last line of a lesson: what was shown equal, and how the exercises stand; exit code 1 if one is wrong."""
     print(f"\n{lesson_name()}: {tally['same']} times equal to the library; exercises: {tally['right']} right, "
           f"{tally['open']} open, {tally['wrong']} wrong")
+    if DEVICE == "gpu" and not tally["put"]:
+        print("(all of this lesson is about the CPU: --device gpu changed nothing)")
     if tally["wrong"] and not IN_NOTEBOOK:
         sys.exit(1)

@@ -89,6 +89,13 @@ def test_three_steps_of_pretraining_are_numpys(optimizer, accumulation):
         close(a, cpu.optimizer.state_dict()[name], atol=2e-5)
 
 
+def test_a_state_that_is_on_the_device_is_loaded_there():
+    one, two = (AlbertForPreTraining(tiny_config(), seed=seed).to("gpu") for seed in (1, 2))
+    assert two.load_state_dict(one.state_dict()) == ([], [])
+    for a, b in zip(one.parameters(), two.parameters()):
+        close(a.data, to_host(b.data), 0, 0)
+
+
 def head_cases():
     rng, few = np.random.default_rng(0), {"num_labels": 3}
     ids = rng.integers(5, V, (4, T)).astype(np.int32)

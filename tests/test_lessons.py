@@ -15,15 +15,27 @@ import tinyalbert
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 FILES = sorted(LESSONS.glob("[0-9]*.py"))
 NAMES = [f.stem for f in FILES]
+ABOUT_THE_CPU = {"01", "10", "11", "21", "22"}
+ON_THE_STAND_IN = f"""if True:
+    import runpy, sys
+    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    import fakecupy
+    sys.modules.update(fakecupy.modules())
+    name = sys.argv[1]
+    sys.argv, sys.path[:0] = [name, "--device", "gpu"], ["."]
+    runpy.run_path(name, run_name="__main__")
+    print("launches:", fakecupy.counts["launch"])
+"""
+on_the_cpu = pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="a process of its own, on the CPU")
 
 
-def run(name, tmp_path, answers=None):
+def run(name, tmp_path, answers=None, program=()):
     """Run a lesson as its reader does; figures are made, but a test compares nothing in them."""
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "TINYALBERT_FIGURES": str(tmp_path)}
     env.pop("TINYALBERT_ANSWERS", None)
     if answers:
         env["TINYALBERT_ANSWERS"] = str(answers)
-    return subprocess.run([sys.executable, f"{name}.py"], cwd=LESSONS, env=env, capture_output=True, text=True,
+    return subprocess.run([sys.executable, *program, f"{name}.py"], cwd=LESSONS, env=env, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=300)
 
 
@@ -49,6 +61,7 @@ def exercises(name):
             for d in node.decorator_list if isinstance(d, ast.Call) and getattr(d.func, "id", "") == "exercise"]
 
 
+@on_the_cpu
 @pytest.mark.parametrize("name", NAMES)
 def test_untouched(name, tmp_path):
     done = run(name, tmp_path)
@@ -59,6 +72,7 @@ def test_untouched(name, tmp_path):
     assert "figure: " in done.stdout
 
 
+@on_the_cpu
 @pytest.mark.parametrize("name", NAMES)
 def test_with_its_solutions(name, tmp_path):
     done = run(name, tmp_path, LESSONS / "solutions" / f"{name}.py")
@@ -66,6 +80,7 @@ def test_with_its_solutions(name, tmp_path):
     assert re.findall(r"^\+  exercise (\w+): right", done.stdout, re.M) == exercises(name)
 
 
+@on_the_cpu
 @pytest.mark.parametrize("name", NAMES)
 def test_typical_mistakes_are_caught_and_named(name, tmp_path):
     """One run for all first mistakes of the lesson's exercises, one for all second ones, and so on."""
@@ -83,6 +98,24 @@ def test_typical_mistakes_are_caught_and_named(name, tmp_path):
         assert done.returncode == 1, done.stdout[-1500:] + done.stderr[-1500:]
         for e, what in chosen.items():
             assert f"x  exercise {e}: {what}" in done.stdout, f"{e}: {what}\n{done.stdout[-2500:]}"
+
+
+@pytest.mark.skipif("config.getoption('--backend') != 'fakecupy'", reason="--backend fakecupy: the stand-in for CuPy")
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_device(name, tmp_path):
+    """`--device gpu` computes there, or says that there is nothing to compute there."""
+    done = run(name, tmp_path, program=("-c", ON_THE_STAND_IN))
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    assert ("this lesson is about the CPU" in done.stdout) == (name[:2] in ABOUT_THE_CPU)
+    assert (int(done.stdout.split("launches: ")[1]) > 5) == (name[:2] not in ABOUT_THE_CPU)
+
+
+@on_the_cpu
+def test_without_a_gpu_a_lesson_says_so(tmp_path):
+    done = run(NAMES[5], tmp_path, program=("-c", "import runpy, sys; sys.modules['cupy'] = None; name = sys.argv[1]; "
+                                            "sys.argv, sys.path[:0] = [name, '--device', 'gpu'], ['.']; "
+                                            "runpy.run_path(name, run_name='__main__')"))
+    assert done.returncode == 1 and "device 'gpu' can't be used" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_every_lesson_has_solutions_and_a_manifest():

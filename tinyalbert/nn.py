@@ -110,15 +110,15 @@ class Module:
         """
         own = dict(self._paths())
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
-        wrong = [f"{n}: got {tuple(np.shape(state[n]))}, wanted {p.shape}"
-                 for n, p in own.items() if n in state and tuple(np.shape(state[n])) != p.shape]
+        arrays = {n: to_host(state[n]) for n in own if n in state}
+        wrong = [f"{n}: got {a.shape}, wanted {own[n].shape}" for n, a in arrays.items() if a.shape != own[n].shape]
         if wrong or (strict and (missing or unexpected)):
             raise UserError("this state does not fit the model; " + "; ".join(
                 f"{what}: {', '.join(names)}" for what, names in
                 (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)) if names))
-        for name, p in own.items():
-            if name in state:
-                p.data[...] = to_device(np.asarray(to_host(state[name]), dtype=p.dtype), device_of(p.data))
+        for name, a in arrays.items():
+            p = own[name].data
+            p[...] = to_device(a.astype(p.dtype, copy=False), device_of(p))
         return missing, unexpected
 
     def train(self, mode=True):
