@@ -465,7 +465,6 @@ def line_by_line(lines, model_file, max_seq_length=128):
 
 def row_prepare(n):
     """preparing a corpus on all cores, against SentencePiece line by line in one process, instances in lists"""
-
     from tinyalbert.pretraining.corpus import documents
     from tinyalbert.pretraining.pretrain import train_tokenizer
     from tinyalbert.pretraining.shards import prepare
@@ -479,6 +478,45 @@ def row_prepare(n):
             max(2, n // 3))
         print(f"preparing {text.stat().st_size / 1e6:.0f} MB:")
         line("prepare", pieces / seconds["ours"], pieces / seconds["theirs"], "line by line, in lists", 5)
+
+
+def row_corpus(n):
+    """peak memory of `prepare`, of the largest of its processes, as the corpus grows to 2 GB (to 256 MB if quick)"""
+    from tinyalbert.pretraining.corpus import documents
+    from tinyalbert.pretraining.pretrain import train_tokenizer
+    rng, texts = random.Random(0), ["\n".join(d) + "\n\n" for d in documents(["stories:20000"])]
+    with tempfile.TemporaryDirectory() as folder:
+        train_tokenizer(["stories:1000"], 1000, f"{folder}/t")
+        for megabytes in (16, 64, 256) + (2048,) * (n > 3):
+            with open(f"{folder}/corpus.txt", "w", encoding="utf-8") as file:
+                written = 0
+                while written < 1e6 * megabytes:
+                    written += file.write(rng.choice(texts))
+            start = time.perf_counter()
+            peak = peak_of_all([sys.executable, "-m", "tinyalbert", "prepare", file.name, "--tokenizer", f"{folder}/t",
+                                "--output", f"{folder}/d", "--overwrite"])
+            print(f"preparing {megabytes:5d} MB of text{peak:20,.0f} MB{time.perf_counter() - start:8.0f} s")
+
+
+def peak_of_all(command):
+    """Peak memory, in MB, of the largest of a command's processes, looked at twenty times a second.
+
+    RssAnon, what a process has of its own: pages of files that it maps are the system's, which takes them back.
+    """
+    process, peaks = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), {}
+    while process.poll() is None:
+        waiting = [process.pid]
+        for pid in waiting:
+            with contextlib.suppress(OSError, StopIteration):              # it ended meanwhile
+                with open(f"/proc/{pid}/status") as status:
+                    own = next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+                peaks[pid] = max(own, peaks.get(pid, 0))
+                with open(f"/proc/{pid}/task/{pid}/children") as children:
+                    waiting += map(int, children.read().split())
+        time.sleep(0.05)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return max(peaks.values())
 
 
 def row_import(n):
