@@ -54,6 +54,7 @@ EQUIVALENT = {
     "ops.py": {
         "embedding: def vjp(g, needs=(False, False)):": "needs is there to be passed, and not looked at",
         "embedding: def vjp(g, needs=(True, True)):": "needs is there to be passed, and not looked at",
+        "embedding: def vjp(g, needs=(False, True)):": "needs is there to be passed, and not looked at",
     },
     "optim.py": {
         ": BLOCK = 1 << 16": "blocks of another size: only the speed differs",
