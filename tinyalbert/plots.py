@@ -158,26 +158,34 @@ def _draw_right_answers(ax, evaluations, name, words, chance):
 
 
 def plot_comparison(logs, path, metric="mlm_loss", x="step"):
-    """One line for each run of {label: log}, of a held-out metric against "step" or "minutes"; a loss with log V and
-    the unigram entropy of the first run."""
-    figure = _figure(7.5, 4.6)
+    """One line for each run of {label: log}, of a held-out metric against "step" or "minutes".
+
+    A masked-word loss begins with the second evaluation (the untrained model's, log V, would take half the picture)
+    and has the unigram entropy of the first run beside it.
+    """
+    figure = _figure(8.5, 4.6)
     ax, ends = figure.subplots(), {}
     dashes = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
     for number, (label, log) in enumerate(logs.items()):
         steps, values = _series(read_log(log)["eval"], metric, "seconds" if x == "minutes" else x)
         if not len(values):
             raise UserError(f"the log of {label} has no evaluation with {metric}; evaluate during training")
-        ax.plot(steps / 60 if x == "minutes" else steps, values, color=str(0.5 * (number % 2)), lw=1.8,
-                ls=dashes[number % len(dashes)], label=f"{label} ({values[-1]:.2f})")
+        first = int(metric == "mlm_loss" and len(values) > 2)
+        style = {"color": str(0.5 * (number % 2)), "ls": dashes[number % len(dashes)], "lw": 1.8}
+        places = steps / 60 if x == "minutes" else steps
+        ax.plot(places[first:], values[first:], label=f"{label} ({values[-1]:.2f})", **style)
         ends[label] = values[-1]
     if metric == "mlm_loss":
-        _draw_levels(ax, (read_log(next(iter(logs.values())))["start"] or [{}])[0])
+        _draw_levels(ax, {**(read_log(next(iter(logs.values())))["start"] or [{}])[0], "vocab_size": None})
     best = (min if metric.endswith("loss") else max)(ends, key=ends.get)
     words = metric.replace("mlm", "masked-word").replace("sop", "sentence-order").replace("_", " ")
     ax.set_title(f"Best held-out {words} at the end: {best}, {ends[best]:.2f}", fontsize=11)
     ax.set_xlabel(x)
     ax.set_ylabel(f"held-out {words}")
-    ax.legend(frameon=False, fontsize=8)
+    handles, labels = ax.get_legend_handles_labels()           # in the order in which the curves end
+    order = sorted(range(len(labels)), key=lambda i: -list(ends.values())[i])
+    ax.legend([handles[i] for i in order], [labels[i] for i in order], frameon=False, fontsize=8, handlelength=4,
+              loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _save(figure, path)
 
 
