@@ -10,6 +10,7 @@ A kernel of CUDA C (RawModule) is a launch, does what kernel_references.py has u
 parameters take: contiguous arrays of the right type for pointers, int for long long, float for double.
 """
 
+import ctypes
 import inspect
 import json
 import math
@@ -29,6 +30,9 @@ counts = {"launch": 0, "h2d": 0, "d2h": 0, "sync": 0, "wide": 0}       # wide: a
 
 def reset_counts():
     counts.update(dict.fromkeys(counts, 0))
+
+
+QUIET = np.errstate(all="ignore")                # a GPU gives no warnings
 
 
 def _count(name, n=1):
@@ -158,6 +162,7 @@ def _index(key, shape):
 # --- operators and methods --------------------------------------------------------------------------------
 
 def _operator(f, swapped=False):
+    @QUIET
     def apply(self, other):
         if not isinstance(other, (*SCALARS, FakeArray, np.ndarray)):
             return NotImplemented
@@ -168,6 +173,7 @@ def _operator(f, swapped=False):
 
 
 def _in_place(f):
+    @QUIET
     def apply(self, other):
         _count("launch")
         f(self._a, unwrap(other))
@@ -176,6 +182,7 @@ def _in_place(f):
 
 
 def _unary(f):
+    @QUIET
     def apply(self):
         _count("launch")
         return wrap(f(self._a))
@@ -205,8 +212,11 @@ def _refuse_keywords(name, given, allowed):
 
 
 def _method(name, allowed):
+    @QUIET
     def call(self, *args, **keywords):
         _refuse_keywords(f"ndarray.{name}", keywords, allowed)
+        if name == "astype" and not keywords.get("copy", True) and self.dtype == args[0]:
+            return self                          # nothing to do, and no launch
         _count("launch", name not in VIEWS)
         _count("sync", name in WAITS)
         return wrap(getattr(self._a, name)(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()}))
@@ -225,6 +235,7 @@ class Ufunc:
     def __init__(self, name):
         self.name, self.f = name, getattr(np, name)
 
+    @QUIET
     def __call__(self, *args, **keywords):
         _refuse_keywords(self.name, keywords, ("out", "dtype", "casting"))
         if not any(isinstance(a, FakeArray) for a in args):
@@ -274,13 +285,51 @@ def erf(x):
     return wrap(np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype("f" if x.dtype == "f" else "d"))
 
 
+# --- cuBLAS -----------------------------------------------------------------------------------------------
+
+def _cuda_type(number):
+    return np.dtype({0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}[number])
+
+
+@QUIET
+def _gemm_strided_batched_ex(handle, a_transposed, b_transposed, m, n, k, alpha, A, a_type, lda, a_stride, B, b_type, ldb,
+                             b_stride, beta, C, c_type, ldc, c_stride, batches, how, algorithm):
+    """c = a b for matrices that lie in memory column by column; alpha is 1 and beta 0."""
+    _count("launch")
+
+    def matrices(address, kind, line, stride, rows, columns):
+        assert line >= max(1, rows), "a leading dimension that cuBLAS refuses"
+        dtype = _cuda_type(kind)
+        size = max(0, (batches - 1) * stride + (columns - 1) * line + rows) if columns else 0
+        memory = np.frombuffer((ctypes.c_char * (size * dtype.itemsize)).from_address(address), dtype)
+        steps = [step * dtype.itemsize for step in (stride, 1, line)]
+        return np.lib.stride_tricks.as_strided(memory, (batches, rows, columns), steps)
+
+    wide = _cuda_type(1 if a_type == 1 else 0)
+    assert how == {1: 70}.get(a_type, how) and (how != 77 or a_type == 0) and how in (68, 70, 77), how
+    for scalar, value in ((alpha, 1), (beta, 0)):
+        assert np.frombuffer((ctypes.c_char * wide.itemsize).from_address(scalar), wide) == value
+    a = matrices(A, a_type, lda, a_stride, *((k, m) if a_transposed else (m, k))).astype(wide)
+    b = matrices(B, b_type, ldb, b_stride, *((n, k) if b_transposed else (k, n))).astype(wide)
+    matrices(C, c_type, ldc, c_stride, m, n)[...] = (a.swapaxes(1, 2) if a_transposed else a) @ (
+        b.swapaxes(1, 2) if b_transposed else b)
+
+
+CUBLAS = types.SimpleNamespace(CUBLAS_COMPUTE_32F=68, CUBLAS_COMPUTE_64F=70, CUBLAS_COMPUTE_32F_FAST_TF32=77,
+                               CUBLAS_GEMM_DEFAULT=-1, gemmStridedBatchedEx=_gemm_strided_batched_ex)
+
+
 # --- kernels in CUDA C ------------------------------------------------------------------------------------
+
+C_TYPES = {"float": "float32", "double": "float64", "__half": "float16", "__nv_bfloat16": "bfloat16"}
+
 
 class RawModule:
     """CUDA C whose kernels run as kernel_references.py has them."""
 
     def __init__(self, *, code):
-        self.real = np.dtype({"float": "float32", "double": "float64"}[re.search(r"#define REAL (\w+)", code)[1]])
+        self.stored, self.real = (np.dtype(C_TYPES[re.search(rf"typedef (\w+) {name};", code)[1]])
+                                  for name in ("Stored", "Real"))
         self.signatures = {name: [tuple(p.replace("const ", "").rsplit(" ", 1)) for p in re.split(r",\s+", parameters)]
                            for name, parameters in re.findall(r"__global__ void (\w+)\(([^)]*)\)", code)}
 
@@ -300,19 +349,29 @@ class RawModule:
     def check(self, kernel, kind, parameter, a):
         """CuPy passes an int as long long and a float as double, whatever the kernel's parameter is."""
         where = f"{kernel}: {parameter} ({kind}) was given"
-        if not kind.endswith("*"):
+        if kind == "Arrays":                     # a struct, by value
+            assert type(a) is np.ndarray and a.shape == () and a.dtype.names, f"{where} {a!r}"
+        elif not kind.endswith("*"):
             assert type(a) is {"long long": int, "double": float}[kind], f"{where} {a!r}"
         elif not (type(a) is int and a == 0):    # a null pointer
-            wanted = {"Real*": self.real, "int*": np.dtype("int32")}.get(kind, np.dtype("int64"))
+            wanted = {"Real*": self.real, "Stored*": self.stored, "int*": np.dtype("int32")}.get(kind, np.dtype("int64"))
             assert isinstance(a, FakeArray) and a.dtype == wanted, f"{where} {type(a)} of {getattr(a, 'dtype', None)}"
             assert a.flags.c_contiguous and a.flags.writeable, f"{where} an array with gaps, or a view that repeats"
 
+    @QUIET
     def compute(self, name, grid, block, args):
-        """What the kernel does; test_gpu_kernels.py puts the compiled kernel in its place."""
+        """What the kernel does; test_gpu_kernels.py puts the compiled kernel in its place.
+
+        Of 16-bit arrays the reference gets float32 copies, which are rounded back into them.
+        """
         reference = getattr(kernel_references, name)
         more = {"real": self.real} if "real" in inspect.signature(reference).parameters else {}
         pointers = [kind.endswith("*") for kind, _ in self.signatures[name]]
-        reference(*(None if pointer and isinstance(a, int) else a for pointer, a in zip(pointers, args)), **more)
+        wide = [a.astype(np.float32) if getattr(a, "dtype", None) == self.stored != self.real else a for a in args]
+        reference(*(None if pointer and isinstance(a, int) else a for pointer, a in zip(pointers, wide)), **more)
+        for a, copy in zip(args, wide):
+            if copy is not a:
+                a[...] = copy.astype(a.dtype)
 
 
 def _lookup(name):
@@ -331,7 +390,8 @@ cupy = types.ModuleType("cupy", __doc__)
 vars(cupy).update(
     RawModule=RawModule,
     __version__="fake", __getattr__=_lookup, ndarray=FakeArray, asnumpy=asnumpy,
-    cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1)))
+    cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+                               cublas=CUBLAS, Device=lambda: types.SimpleNamespace(cublas_handle=1, compute_capability="80")))
 
 
 def modules():

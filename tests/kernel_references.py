@@ -41,6 +41,10 @@ def strip_sums(partial, sums, strips, width):
     sums[:] = partial.reshape(strips, width).sum(axis=0)
 
 
+def add_to_rows(y, bias, size, width):
+    rows_of(y, width)[:] += bias
+
+
 def gelu_forward(x, bias, y, slope, size, width):
     z = rows_of(x, width) + (0 if bias is None else bias)
     u = math.sqrt(2 / math.pi) * z * (1 + 0.044715 * z * z)
@@ -154,13 +158,17 @@ def _direction(w, m, v, excluded, eps, decay, c1, c2):
     return m / (np.sqrt(v) * c2 + eps) * c1 + (0 if excluded else decay) * w
 
 
-def adamw(parameters, pieces, beta1, beta2, eps, decay, c1, c2, lr, real):
+def adamw(parameters, pieces, finite, beta1, beta2, eps, decay, c1, c2, lr, real):
+    if finite is not None and finite == 0:
+        return
     for (w, g, m, v), excluded, *_ in _parameters(parameters, real):
         _add_to_moments(g, m, v, beta1, beta2)
         w -= lr * _direction(w, m, v, excluded, eps, decay, c1, c2)
 
 
-def lamb_squares(parameters, pieces, squares, beta1, beta2, eps, decay, c1, c2, real):
+def lamb_squares(parameters, pieces, finite, squares, beta1, beta2, eps, decay, c1, c2, real):
+    if finite is not None and finite == 0:
+        return
     everything = list(_parameters(parameters, real))
     for (_, g, m, v), *_ in everything:
         _add_to_moments(g, m, v, beta1, beta2)
@@ -177,6 +185,25 @@ def lamb_ratios(parameters, squares, ratios, real):
         ratios[i] = 1 if excluded or not of_w or not of_u else np.sqrt(of_w) / np.sqrt(of_u)
 
 
-def lamb(parameters, pieces, ratios, eps, decay, c1, c2, lr, real):
+def lamb(parameters, pieces, finite, ratios, eps, decay, c1, c2, lr, real):
+    if finite is not None and finite == 0:
+        return
     for ratio, ((w, _, m, v), excluded, *_) in zip(ratios, _parameters(parameters, real)):
         w -= lr * ratio * _direction(w, m, v, excluded, eps, decay, c1, c2)
+
+
+def loss_scale(norm, state, interval):
+    finite = np.isfinite(norm)
+    grown = finite and state[1] + 1 >= interval
+    state[:] = (max(1, state[0] * (2 if grown else 1 if finite else 0.5)), state[1] + 1 if finite and not grown else 0, finite)
+
+
+# --- collect.cu -------------------------------------------------------------------------------------------
+
+def collect(arrays, flat, first, add):
+    begin = first
+    for address, end in zip(arrays["address"].tolist(), arrays["end"].tolist()):
+        if end > begin and (address or not add):
+            new = np.ctypeslib.as_array((ctypes.c_float * (end - begin)).from_address(address)) if address else 0
+            flat[begin:end] = new + (flat[begin:end] if add else 0)
+        begin = end

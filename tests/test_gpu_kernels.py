@@ -44,7 +44,8 @@ class Compiled(fakecupy.RawModule):
         self.run = hostcupy.kernels(code, "-DCUDACPU_STRICT", *flags)
 
     def compute(self, name, grid, block, args):
-        values = [ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else
+        values = [(ctypes.c_char * a.nbytes).from_buffer_copy(a.tobytes()) if isinstance(a, np.ndarray) and a.dtype.names else
+                  ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else
                   ctypes.c_double(a) if isinstance(a, float) else ctypes.c_longlong(a) for a in args]
         self.run(name, grid[0], block[0], values)
 
@@ -124,7 +125,8 @@ def assert_same(name, arrays, static, rng):
 # --- ops --------------------------------------------------------------------------------------------------
 
 def test_each_kernel_is_of_an_op():
-    assert NAMES == ["add_layer_norm", "attention", "cross_entropy", "dropout", "gelu", "layer_norm", "linear_gelu"]
+    assert NAMES == ["add_layer_norm", "attention", "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear",
+                     "linear_gelu"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,6 +134,37 @@ def test_each_kernel_is_of_an_op():
 def test_small_and_odd_shapes(name, data):
     case = data.draw(CASES[name])
     assert_same(name, case.arrays, case.static, case.rng)
+
+
+STORED = {"layer_norm": 1, "add_layer_norm": 2, "gelu": 1, "linear": 2, "linear_gelu": 2, "attention": 3, "dropout": 1,
+          "cross_entropy": 1, "embedding": 1}    # the first arrays, of 16 bits where any are; the others are float32
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_16_bits_in_memory_and_32_in_between(name, kind, data):
+    """The kernel itself, and no plain op in its place: near the plain op in float64 on the same rounded numbers."""
+    if kind == "bfloat16":
+        pytest.importorskip("ml_dtypes", reason="bfloat16 needs ml_dtypes")
+    case, dtype = data.draw(CASES[name]), np.dtype(kind)
+    arrays = [a if not is_float(a) else a.astype("f").astype(dtype if i < STORED[name] else "f")
+              for i, a in enumerate(case.arrays)]
+    wide = [a.astype(float) if hasattr(a, "dtype") and a.dtype.kind in "fV" else a for a in arrays]
+    want, vjp = getattr(ops, name).raw(*wide, **case.static)
+    g = case.rng.standard_normal(want.shape).astype("f").astype(dtype if name != "cross_entropy" else "f")
+    needs = tuple(map(is_float, case.arrays))
+    expected = call_vjp(vjp, g.astype(float), needs)
+    out, vjp = KERNELS[name, "cupy"].__wrapped__(*map(up, arrays), **case.static)
+    got = call_vjp(vjp, up(g), needs)
+    assert out.dtype == ("float32" if name == "cross_entropy" else dtype)
+    largest = max([1.0, *(float(abs(d).max(initial=0)) for d in (want, *expected) if d is not None)])
+    for i, (a, d, e) in enumerate([(want, want, out), *zip(wide, expected, got)]):
+        if d is not None and e is not None and getattr(a, "ndim", None) is not None and np.asarray(a).dtype.kind == "f":
+            weight = i > STORED[name] or name in ("linear", "linear_gelu", "embedding") and i == STORED[name]
+            assert e.dtype == ("float32" if weight or i == 0 and name == "cross_entropy" else dtype)
+            np.testing.assert_allclose(unbroadcast(down(e).astype(float), a.shape), unbroadcast(d, a.shape), rtol=0,
+                                       atol=8 * 2.0 ** (-11 if kind == "float16" else -8) * largest)
 
 
 @both
@@ -232,13 +265,11 @@ def test_nothing_is_kept_that_nobody_asks_for(cupy):
         assert all(inspect.getclosurevars(run()[1]).nonlocals[name] is not None for name in kept)
 
 
-def test_half_precision_and_mixtures_take_the_plain_op(cupy):
-    if cupy is not fakecupy.cupy:
-        pytest.skip("counts the stand-in's launches")
-    x, w = np.ones((2, 4), np.float16), np.ones(4, np.float32)
-    got = ops.gelu(Tensor(up(x))).data
-    assert got.dtype == np.float16
-    np.testing.assert_array_equal(down(got), ops.gelu.raw(x)[0])
+def test_mixtures_take_the_plain_op():
+    w = np.ones(4, np.float32)
+    x, y = np.eye(4, dtype=np.float16), np.eye(4, dtype=np.float32)
+    got = ops.add_layer_norm(*(Tensor(up(a)) for a in (x, y, w, w))).data
+    np.testing.assert_array_equal(down(got), ops.add_layer_norm.raw(x.astype("f"), y, w, w)[0].astype(np.float16))
     assert ops.layer_norm(*(Tensor(up(a)) for a in (np.eye(4, dtype=np.float64), w, w))).dtype == np.float64
 
 
@@ -302,6 +333,22 @@ def test_parameters_of_two_precisions_are_updated_one_by_one(kind):
         q.data = up(q.data)
     kind(p.items(), lr=0.1).step({name: up(np.ones(3, q.dtype)) for name, q in p.items()})
     assert all(abs(down(q.data) - 1).min() > 1e-3 for q in p.values())
+
+
+@pytest.mark.parametrize("count", [1, 3, 128, 129, 300])
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_any_number_of_arrays_is_collected(count, kind):
+    rng = np.random.default_rng(count)
+    arrays = [None if rng.random() < 0.2 else rng.standard_normal((int(rng.integers(0, 4)), 3)).astype("f") for _ in range(count)]
+    sizes = [7 if a is None else a.size for a in arrays]
+    bounds, flat = np.cumsum([0] + sizes).tolist(), up(np.full(sum(sizes), 5.0, kind))
+    pieces = [np.zeros(n, "f") if a is None else a.reshape(-1) for a, n in zip(arrays, sizes)]
+    want = np.concatenate(pieces).astype(kind)
+    there = [up(a) if i % 2 or a is None else up(np.asfortranarray(a)) for i, a in enumerate(arrays)]
+    KERNELS["collect", "cupy"](there, flat, bounds)
+    np.testing.assert_array_equal(down(flat), want)
+    KERNELS["collect", "cupy"](there, flat, bounds, add=True)
+    np.testing.assert_array_equal(down(flat), want + want)
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------
@@ -371,8 +418,9 @@ def compile_with_nvrtc(library, source, gpu):
     """Machine code for `gpu` (sm_80, sm_90); the compiler's message as a RuntimeError."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     assert not library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
-    options = (ctypes.c_char_p * 1)(f"--gpu-architecture={gpu}".encode())
-    failed = library.nvrtcCompileProgram(program, 1, options)
+    given = [f"--gpu-architecture={gpu}", "--std=c++17", *hostcupy._cuda_headers()]
+    options = (ctypes.c_char_p * len(given))(*(option.encode() for option in given))
+    failed = library.nvrtcCompileProgram(program, len(given), options)
     what = "ProgramLog" if failed else "CUBIN"
     assert not getattr(library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
     text = ctypes.create_string_buffer(size.value)
@@ -409,6 +457,8 @@ def compile_for(tmp_path, request):
 def test_every_kernel_compiles_for_a_gpu(file, gpu, compile_for):
     names = [name for name in fakecupy.RawModule(code=gpu_launch.source(file, "float32")).signatures]
     for dtype in gpu_launch.TYPES:
+        if "16" in dtype and not (hostcupy._cuda_headers() or shutil.which("nvcc")):
+            pytest.skip("16 bits need CUDA's headers: pip install nvidia-cuda-runtime")
         code = compile_for(gpu_launch.source(file, dtype), gpu)
         assert code[:4] == b"\x7fELF" and all(name.encode() in code for name in names)
 

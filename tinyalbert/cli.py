@@ -39,6 +39,11 @@ def _device_options(parser, threads=True):
         parser.add_argument("--threads", type=int, help="replicas of the model (default: one for each physical core)")
 
 
+def _precision_option(parser):
+    parser.add_argument("--precision", choices=("fp32", "tf32", "fp16", "bf16"), default="fp32",
+                        help="what a GPU computes in while training; the weights stay float32 (default: fp32)")
+
+
 def _column_options(parser):
     for name, what in (("text", "the text"), ("pair", "a second text"), ("label", "the label")):
         parser.add_argument(f"--{name}-column", metavar="NAME", help=f"column with {what}, if its name is unusual")
@@ -81,10 +86,10 @@ def _pretrain(args):
         args.source, args.output, preset=args.preset, config=config, tokenizer=args.tokenizer,
         vocab_size=args.vocab_size, init=args.init, steps=args.steps, minutes=minutes, sentence_task=args.sentence_task,
         held_out=args.held_out, format=args.format, accumulation=args.accumulation, threads=args.threads,
-        device=args.device, seed=args.seed, resume=args.resume, eval_every=args.eval_every, save_every=args.save_every,
-        workers=args.workers, lr=args.lr, batch_size=args.batch_size, max_seq_length=args.max_length,
-        early=_early(args.early), optimizer=args.optimizer, ngram=args.ngram, warmup=args.warmup,
-        whole_word=None if args.ngram is None else args.ngram > 1)
+        device=args.device, precision=args.precision, seed=args.seed, resume=args.resume, eval_every=args.eval_every,
+        save_every=args.save_every, workers=args.workers, lr=args.lr, batch_size=args.batch_size,
+        max_seq_length=args.max_length, early=_early(args.early), optimizer=args.optimizer, ngram=args.ngram,
+        warmup=args.warmup, whole_word=None if args.ngram is None else args.ngram > 1)
     if metrics:
         print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
             f", sentence order {metrics['sop_accuracy']:.1%} right" if "sop_accuracy" in metrics else ""))
@@ -106,8 +111,8 @@ def _finetune(args):
     result = finetune(args.train, args.dev, args.output, model=args.model, random_init=args.random_init,
                       regression=args.regression, epochs=args.epochs, steps=args.steps, batch_size=args.batch_size,
                       lr=args.lr, warmup=args.warmup, max_length=args.max_length, dropout=args.dropout,
-                      columns=_columns(args), threads=args.threads, device=args.device, seed=args.seed,
-                      resume=args.resume)
+                      columns=_columns(args), threads=args.threads, device=args.device, precision=args.precision,
+                      seed=args.seed, resume=args.resume)
     _print_metrics(result["metrics"], result.get("confusion"))
     for name, accuracy in result["baselines"].items():
         print(f"{'baseline ' + name:24s}{accuracy:8.4f}  (accuracy)")
@@ -238,6 +243,7 @@ def build_parser():
     p.add_argument("--workers", type=int, help="processes that prepare the text (default: one for each core)")
     p.add_argument("--seed", type=int, default=0)
     _device_options(p)
+    _precision_option(p)
 
     p = command("finetune", _finetune, "train a classifier on labelled rows, from a pretrained folder",
                 "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
@@ -259,6 +265,7 @@ def build_parser():
     p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
     _column_options(p)
     _device_options(p)
+    _precision_option(p)
 
     p = command("evaluate", _evaluate, "score a fine-tuned folder on labelled rows",
                 "tinyalbert evaluate runs/topic stories:topic:200")

@@ -189,7 +189,7 @@ class _ClassifierModel(HeadModel):
                 labels = np.asarray(to_host(labels))
                 check_ids("labels", labels[labels != IGNORE], logits.shape[-1])
             else:
-                targets = targets.reshape(logits.shape).astype(logits.dtype)
+                targets = targets.reshape(logits.shape).astype(self.classifier.weight.dtype)
             loss = loss_function(logits, targets)
         return ModelOutput(loss=loss, losses={} if loss is None else {"classification": loss}, logits=logits,
                            hidden_states=out.hidden_states, attentions=out.attentions)

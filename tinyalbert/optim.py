@@ -70,13 +70,16 @@ class AdamW:
         self.excluded = {name for name in self.parameters if re.search(exclude, name)}
         self.moments, self.steps, self._scratch = {}, 0, {}
 
-    def step(self, gradients, lr=None):
-        """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides self.lr."""
+    def step(self, gradients, lr=None, finite=None):
+        """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides self.lr.
+
+        finite: a number () on the device; where it is 0, parameters and moments stay as they are (see LossScale).
+        """
         gradients = self._by_name(gradients)
         self.steps += 1
         arrays = {name: self._flat(name, g) for name, g in gradients.items()}
         update = KERNELS.get((type(self).__name__, xp_of(*gradients.values()).__name__)) if _mode.kernels else None
-        (update or type(self)._update_each)(self, arrays, self.lr if lr is None else float(lr))
+        (update or type(self)._update_each)(self, arrays, self.lr if lr is None else float(lr), finite)
 
     def _flat(self, name, g):
         """(parameter, gradient, m, v) as flat arrays; new moments are 0."""
@@ -86,9 +89,12 @@ class AdamW:
             self.moments[name] = tuple(xp_of(p.data, g).zeros_like(p.data) for _ in "mv")
         return tuple(a.reshape(-1) for a in (p.data, g, *self.moments[name]))
 
-    def _update_each(self, arrays, lr):
+    def _update_each(self, arrays, lr, finite):
         for name, group in arrays.items():
+            before = [] if finite is None else [a.copy() for a in group]
             self._update(name, *group, lr)
+            for a, old in zip(group, before):
+                a[...] = xp_of(a).where(finite != 0, a, old)
 
     def _by_name(self, gradients):
         """{name: gradient}; refuses names and shapes that don't belong, before anything is changed."""
@@ -207,10 +213,11 @@ def freeze(named_parameters, pattern):
     return names
 
 
-def clip_by_global_norm(gradients, limit):
+def clip_by_global_norm(gradients, limit, loss_scale=None):
     """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm before.
 
-    On a GPU the norm is an array of one number that stays there: reading it would mean waiting.
+    On a GPU the norm is an array of one number that stays there: reading it would mean waiting.  loss_scale: what they
+    were multiplied by, an array () too; they are divided by it, and so is the norm.
     """
     arrays = [g for g in gradients.values() if g is not None]
     xp = xp_of(*arrays)
@@ -219,8 +226,10 @@ def clip_by_global_norm(gradients, limit):
         norm = math.sqrt(float(squares))
         factor = limit / norm if limit < norm < math.inf else None
     else:
-        norm = xp.sqrt(squares)
+        norm = xp.sqrt(squares) if loss_scale is None else xp.sqrt(squares) / loss_scale
         factor = limit / xp.maximum(norm, limit) if limit < math.inf else None
+        if loss_scale is not None:
+            factor = (1.0 if factor is None else factor) / loss_scale
     for g in arrays if factor is not None else ():
         g *= factor
     return norm

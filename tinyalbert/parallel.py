@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import UserError, to_device, to_host, xp_of
-from .tensor import _mode
+from .tensor import KERNELS, _mode
 
 
 def physical_cores():
@@ -87,7 +87,7 @@ class Threads:
             if self.n == 1 or len(parts) < 2:
                 return [fn(part) for part in parts]
             self._pool = self._pool or ThreadPoolExecutor(self.n, thread_name_prefix="replica")
-            mode = {"recording": _mode.recording, "kernels": _mode.kernels}
+            mode = {name: getattr(_mode, name) for name in ("recording", "kernels", "precision")}
             return list(self._pool.map(functools.partial(_in_mode, fn, mode), parts))
 
     def close(self):
@@ -98,7 +98,7 @@ class Threads:
 
 
 def _in_mode(fn, mode, part):
-    """fn(part) with the switches (no_grad, use_kernels) of the thread that asked for it."""
+    """fn(part) with the switches (no_grad, use_kernels, precision) of the thread that asked for it."""
     vars(_mode).update(mode)
     return fn(part)
 
@@ -129,8 +129,17 @@ class GradientSum:
         """Add [{leaf Tensor: array}, ...], one dict a part, always in the order of the parts.
 
         The buffer is cut into as many slices as there are threads, and each thread adds up one slice: the
-        order of additions, and with it every bit of the sum, depends only on how the batch was cut.
+        order of additions, and with it every bit of the sum, depends only on how the batch was cut.  On a GPU a
+        part is one launch.
         """
+        kernel = KERNELS.get(("collect", xp_of(self.flat).__name__)) if _mode.kernels else None
+        if kernel and all(a.dtype == self.flat.dtype == "float32" for part in gradients for a in part.values()):
+            for part in gradients:
+                found = {name: part.get(p) for name, p in self.parameters.items()}
+                kernel(list(found.values()), self.flat, self.bounds, add=not self._empty)
+                self.touched |= {name: True for name, g in found.items() if g is not None}
+                self._empty = False
+            return
         sources = []                             # (lo, hi, flat arrays of the parts that touch this parameter)
         for (name, p), lo, hi in zip(self.parameters.items(), self.bounds, self.bounds[1:]):
             arrays = [part[p].reshape(-1) for part in gradients if p in part]

@@ -30,35 +30,40 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StepMetrics(Mapping):
-    """The metrics of one step, {"loss", "<term>_loss", "grad_norm", "lr", "tokens"}.
+    """The metrics of one step, {"loss", "<term>_loss", "grad_norm", "lr", "tokens"}; in fp16 two more.
 
-    On a GPU the losses and the norm are fetched when one of them is first read, which waits for the device.
+    "loss_scale", and "skipped": 1 if the gradient overflowed in 16 bits, so that the step was left out; its norm counts
+    as 0.  On a GPU the numbers are fetched when one of them is first read, which waits for the device.
     """
 
     def __init__(self, step, terms, numbers, lr, tokens):
         self.step, self.terms, self.numbers, self._known = step, terms, numbers, {"lr": lr, "tokens": tokens}
-        self.fetched = False
+        self.fetched, self.scaled = False, numbers.size == len(terms) + 2
 
     def __getitem__(self, name):
         fetch([self])
         return self._known[name]
 
     def __iter__(self):
-        return iter(("loss", *(f"{term}_loss" for term in self.terms), "grad_norm", "lr", "tokens"))
+        return iter(("loss", *(f"{term}_loss" for term in self.terms), "grad_norm", "lr", "tokens",
+                     *(("loss_scale", "skipped") if self.scaled else ())))
 
     def __len__(self):
-        return len(self.terms) + 4
+        return len(self.terms) + 4 + 2 * self.scaled
 
     def _take(self, numbers):
-        *losses, norm = numbers
+        *losses, norm, scale = numbers if self.scaled else (*numbers, None)
+        skipped = self.scaled and not math.isfinite(norm)
         bad = [f"{name} loss {x}" for name, x in zip(self.terms, losses) if not math.isfinite(x)]
-        bad += [] if math.isfinite(norm) else [f"gradient norm {norm}"]
+        bad += [f"gradient norm {norm}"] if not math.isfinite(norm) and (scale is None or scale <= 1) else []
         if bad:
-            taken = "The step was not taken" if isinstance(self.numbers, np.ndarray) else "The parameters are lost"
+            kept = isinstance(self.numbers, np.ndarray) or self.scaled
+            taken = "The step was not taken" if kept else "The parameters are lost"
             raise TrainingDiverged(
                 f"step {self.step} gave {' and '.join(bad)} at learning rate {self._known['lr']:.3g}; wanted finite "
                 f"numbers. {taken}. Try a lower learning rate, a longer warm-up or a smaller clip")
-        self._known |= {"loss": sum(losses), "grad_norm": norm}
+        self._known |= {"loss": sum(losses), "grad_norm": 0.0 if skipped else norm}
+        self._known |= {"loss_scale": scale, "skipped": float(skipped)} if self.scaled else {}
         self._known |= {f"{term}_loss": x for term, x in zip(self.terms, losses)}
         self.fetched = True
 
@@ -120,6 +125,7 @@ class Run:
             raise UserError(f"there is no training run to resume in {self.folder}; start it without --resume")
         progress = load_training_state(self.last, trainer.model, trainer.optimizer)
         trainer.steps_done, self.state = progress["steps_done"], progress["state"]
+        trainer.precision.load(progress.get("loss_scale"))
         self.begun = time.perf_counter() - self.state["seconds"]
         saved = progress["settings"]
         trainer.total_steps = steps or saved["total_steps"]
@@ -158,8 +164,9 @@ class Run:
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {state['sums']['loss'] / state['summed']:.3f}, {rate:,.0f} tokens/s", False)
         if logs:
-            means = {k: v / state["summed"] for k, v in state["sums"].items() if k not in ("tokens", "elapsed", "lr")}
-            self.log("train", **means, lr=metrics["lr"], tokens=state["sums"]["tokens"], tokens_per_second=rate)
+            last = {k: metrics[k] for k in ("lr", "loss_scale") if k in metrics}
+            means = {k: v / state["summed"] for k, v in state["sums"].items() if k not in ("tokens", "elapsed", *last)}
+            self.log("train", **means, **last, tokens=state["sums"]["tokens"], tokens_per_second=rate)
             self.watch_plateau(means.get("mlm_loss"))
             state["sums"], state["summed"] = {}, 0
 
@@ -237,7 +244,7 @@ class Run:
             with self.writing("the checkpoint"):
                 save_training_state(self.last, self.trainer.model, self.trainer.optimizer,
                                     {"steps_done": self.trainer.steps_done, "settings": self.trainer.settings(),
-                                     "state": self.state})
+                                     "loss_scale": self.trainer.precision.state(), "state": self.state})
         self.trainer.ranks.barrier()
         self.clock = time.perf_counter()
 

@@ -25,6 +25,7 @@ class _Mode(threading.local):
     """Switches that belong to one thread: replicas run forward and backward side by side."""
     recording = True
     kernels = True
+    precision = None                             # a precision.Precision other than fp32 while a step computes in it
 
 
 _mode = _Mode()
@@ -125,7 +126,10 @@ def op(raw):
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
         xp = xp_of(*arrays)
         run = KERNELS.get((raw.__name__, xp.__name__), raw) if _mode.kernels else raw
-        out, vjp = run(*arrays, **static)
+        if _mode.precision is None:
+            out, vjp = run(*arrays, **static)
+        else:
+            out, vjp = _mode.precision.run(raw, run, args, arrays, static)
         if _mode.recording and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             inputs = tuple(a if isinstance(a, Tensor) and a.requires_grad else None for a in args)
             return Tensor(out, True, (inputs, vjp))

@@ -21,6 +21,7 @@ from .heads import IGNORE
 from .nn import DropoutRng
 from .optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay
 from .parallel import GradientSum, Single, Threads, batch_size, split
+from .precision import Precision, check_precision
 from .run import Interrupted, Run, StepMetrics, fetch, stop_signals
 from .tensor import backward, no_grad
 
@@ -37,10 +38,11 @@ class Trainer:
     "google" (google-research/albert, with its jump), "constant", or a function of the step; without
     total_steps the rate is constant.  clip: largest global gradient norm, None for no limit.
     accumulation: micro-batches of a batch, worked on one after the other.  threads: None is one a core.
+    precision: "fp32", or on a GPU also "tf32", "fp16", "bf16", of which precision.py tells.
     """
 
     def __init__(self, model, optimizer=None, lr=None, total_steps=None, warmup=0.06, schedule="linear", clip=1.0,
-                 accumulation=1, threads=None, seed=0, ranks=None):
+                 accumulation=1, threads=None, seed=0, ranks=None, precision="fp32"):
         if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
             raise UserError(f"optimizer {optimizer!r} is unknown; wanted one of {', '.join(OPTIMIZERS)}")
         if not callable(schedule) and schedule not in SCHEDULES:
@@ -49,6 +51,7 @@ class Trainer:
         for name, value in (("lr", lr), ("accumulation", accumulation), ("clip", clip or 1.0)):
             if not value > 0:
                 raise UserError(f"{name} is {value}; wanted a number above 0")
+        self.precision = Precision(check_precision(precision, model.device()), model.named_parameters())
         self.model, self.lr, self.warmup, self.schedule, self.seed = model, lr, warmup, schedule, seed
         self.total_steps, self.accumulation, self.clip = total_steps, accumulation, clip or math.inf
         if optimizer is None or isinstance(optimizer, str):
@@ -65,13 +68,14 @@ class Trainer:
         totals, tokens, first_row = self._totals(batch)
         losses = self._accumulate(batch, totals, first_row)
         gradients = self.gradients.reduced(self.ranks)
-        lr, xp = self.lr_at(self.steps_done), xp_of(losses)
-        norm = clip_by_global_norm(gradients if xp is np else {"all": self.gradients.flat}, self.clip)   # one launch
-        numbers = xp.concatenate([losses, xp.asarray(norm).reshape(1)])
-        metrics = StepMetrics(self.steps_done + 1, list(totals), numbers, lr, tokens)
+        lr, xp, scale = self.lr_at(self.steps_done), xp_of(losses), self.precision.loss_scale
+        norm = clip_by_global_norm(gradients if xp is np else {"all": self.gradients.flat}, self.clip,   # one launch
+                                   scale and scale.value)
+        numbers = [losses, xp.asarray(norm).reshape(1), *([scale.value.reshape(1)] if scale else [])]
+        metrics = StepMetrics(self.steps_done + 1, list(totals), xp.concatenate(numbers), lr, tokens)
         if xp is np:
             fetch([metrics])                     # refuses before the step; looking at a GPU would mean waiting
-        self.optimizer.step(gradients, lr=lr)
+        self.optimizer.step(gradients, lr=lr, **({"finite": scale.update(norm)} if scale else {}))
         self.steps_done += 1
         return metrics
 
@@ -79,11 +83,12 @@ class Trainer:
         """Sum the gradients of all parts of the batch in self.gradients; returns the mean losses (terms,)."""
         self.gradients.clear()
         losses = 0.0
-        for micro_batch, row in split(batch, self.accumulation, first_row):
-            parts = split(micro_batch, self.replicas.n, row)
-            results = self.replicas.run(functools.partial(self._forward_backward, totals), parts)
-            self.gradients.add([gradients for _, gradients in results], self.replicas)
-            losses = losses + sum(part_losses for part_losses, _ in results)
+        with self.precision.active():
+            for micro_batch, row in split(batch, self.accumulation, first_row):
+                parts = split(micro_batch, self.replicas.n, row)
+                results = self.replicas.run(functools.partial(self._forward_backward, totals), parts)
+                self.gradients.add([gradients for _, gradients in results], self.replicas)
+                losses = losses + sum(part_losses for part_losses, _ in results)
         self.ranks.all_reduce(losses)
         return losses
 
@@ -94,7 +99,8 @@ class Trainer:
         shares = {name: counts[name] / totals[name] if totals[name] else 0.0 for name in totals}
         losses = self.model(**batch, rng=DropoutRng((self.seed, self.steps_done), first_row)).losses
         terms = [losses[name] * share for name, share in shares.items() if share]
-        gradients = backward(functools.reduce(ops.add, terms)) if terms else {}
+        scale = self.precision.loss_scale        # the gradients are those of the losses times this
+        gradients = backward(functools.reduce(ops.add, terms), scale and scale.value) if terms else {}
         values = [losses[name].data.astype(np.float64) * share for name, share in shares.items()]
         return xp_of(*values).stack(values), gradients
 
@@ -129,7 +135,8 @@ class Trainer:
         return {"optimizer": type(self.optimizer).__name__, "lr": self.lr, "total_steps": self.total_steps,
                 "warmup": self.warmup, "schedule": getattr(self.schedule, "__name__", self.schedule),
                 "clip": None if self.clip == math.inf else self.clip, "accumulation": self.accumulation,
-                "seed": self.seed, "threads": self.replicas.n, "ranks": self.ranks.size}
+                "seed": self.seed, "threads": self.replicas.n, "ranks": self.ranks.size,
+                "precision": self.precision.name}
 
 
 def train(trainer, batch_at, steps=None, evaluate=None, output_dir=None, *, minutes=None, eval_every=None,

@@ -190,6 +190,7 @@ def kernels(source, *flags):
     flags: -DCUDACPU_REVERSED runs the threads from the last to the first, -DCUDACPU_STRICT ends the process if some
     threads of a block have ended while others wait at a barrier.
     """
+    source = re.sub(r"#include <cuda_[bf]p?f?16\.h>\n", "", source)         # cudacpu.h has these types itself
     library = ctypes.CDLL(str(_library(source, *flags)))
 
     def run(name, blocks, threads, values):

@@ -119,6 +119,25 @@ template <class... A> void entry(void (*f)(A...), void **p, unsigned grid, unsig
 }
 }
 
+#ifndef CUDACPU_CUPY                               // 16-bit numbers; CuPy's own sources bring CUDA's
+struct __half {
+    _Float16 value;
+    __half() = default;
+    __half(float x) : value((_Float16)x) {}
+    operator float() const { return (float)value; }
+};
+struct __nv_bfloat16 {                             // the upper half of a float, rounded to even
+    uint16_t bits;
+    __nv_bfloat16() = default;
+    __nv_bfloat16(float x) {
+        uint32_t all;
+        memcpy(&all, &x, 4);
+        bits = x != x ? 0x7FC0 : (all + 0x7FFF + (all >> 16 & 1)) >> 16;
+    }
+    operator float() const { uint32_t all = (uint32_t)bits << 16; float x; memcpy(&x, &all, 4); return x; }
+};
+#endif
+
 #ifdef CUDACPU_CUPY                                // what CuPy's own sources need besides
 #include <complex>
 #include <limits>

@@ -10,14 +10,17 @@ dropout                                           hashes in cache; the mask is k
 
 On a GPU (gpu_*.py, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
 
-all but linear                                    1 to 3 launches for what takes 10 to 40 one after the other
+all of these but linear                           1 to 3 launches for what takes 10 to 40 one after the other
+linear, embedding                                 products of 16 bits into 32, sums over rows in 32
 AdamW, LAMB                                       all parameters in 1 launch, and in 3
+collect                                           gradients into their sum, weights into their 16-bit copies: 1 launch
+LossScale                                         fp16's loss scale is updated in 1 launch
 
 What each earns: `python scripts/benchmark.py --rows kernels`.
 """
 
 from ..tensor import KERNELS
-from . import gpu_attention, gpu_elementwise, gpu_loss, gpu_norm, gpu_optimizer
+from . import gpu_attention, gpu_elementwise, gpu_loss, gpu_norm, gpu_optimizer, gpu_product
 from .numpy_attention import attention
 from .numpy_dropout import dropout
 from .numpy_elementwise import gelu, linear_gelu
@@ -27,7 +30,9 @@ from .numpy_norm import add_layer_norm, layer_norm
 
 for _kernel in (linear, gelu, linear_gelu, layer_norm, add_layer_norm, attention, cross_entropy, dropout):
     KERNELS[_kernel.__name__, "numpy"] = _kernel
-for _kernel in (gpu_elementwise.gelu, gpu_elementwise.linear_gelu, gpu_elementwise.dropout, gpu_norm.layer_norm,
-                gpu_norm.add_layer_norm, gpu_attention.attention, gpu_loss.cross_entropy):
+for _kernel in (gpu_elementwise.gelu, gpu_elementwise.linear_gelu, gpu_elementwise.dropout,
+                gpu_elementwise.embedding, gpu_norm.layer_norm, gpu_norm.add_layer_norm, gpu_attention.attention,
+                gpu_loss.cross_entropy, gpu_product.linear):
     KERNELS[_kernel.__name__, "cupy"] = _kernel
 KERNELS["AdamW", "cupy"], KERNELS["LAMB", "cupy"] = gpu_optimizer.adamw, gpu_optimizer.lamb
+KERNELS["LossScale", "cupy"], KERNELS["collect", "cupy"] = gpu_optimizer.loss_scale, gpu_optimizer.collect

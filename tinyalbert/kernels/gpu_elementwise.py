@@ -1,8 +1,8 @@
-"""Kernels of GELU and dropout on a GPU (gelu.cu, dropout.cu): one launch each way, beside the products."""
+"""Kernels of GELU and dropout on a GPU (gelu.cu, dropout.cu), one launch each way beside the products; embedding."""
 
-from ..backend import xp_of
-from ..ops import linear
-from .gpu_launch import STRIP, THREADS, contiguous, launch, launch_over, real, strip_sums
+from ..backend import scatter_add, xp_of
+from .gpu_launch import STRIP, THREADS, computed_in, contiguous, launch, launch_over, real, strip_sums
+from .gpu_product import linear
 from .numpy_blocks import recording
 
 
@@ -13,7 +13,7 @@ def _gelu(x, bias, y):
     return slope
 
 
-@real
+@real(stored=1)
 def gelu(x):
     """ops.gelu: keeps the derivative."""
     x = contiguous(x)
@@ -22,16 +22,16 @@ def gelu(x):
     return y, lambda g: (g * slope,)
 
 
-@real
+@real(stored=2)
 def linear_gelu(x, weight, bias):
     """ops.linear_gelu: bias and GELU in one launch, over the product; keeps x and the derivative."""
-    y, linear_vjp = linear.raw(x, weight)
+    y, linear_vjp = linear(x, weight)
     slope = _gelu(y, contiguous(bias), y)
     rows, width = y.size // max(1, len(weight)), len(weight)
 
     def vjp(g, needs=(True, True, True)):
         xp, strips = xp_of(g), -(-rows // STRIP)
-        gz, partial = xp.empty(g.shape, dtype=g.dtype), xp.empty((strips, width), dtype=g.dtype)
+        gz, partial = xp.empty(g.shape, dtype=g.dtype), xp.empty((strips, width), dtype=computed_in(g.dtype))
         launch("gelu", "gelu_backward", g.dtype, strips * -(-width // THREADS), THREADS, contiguous(g), slope, gz,
                partial, rows, width)
         gx, gweight, _ = linear_vjp(gz, needs)
@@ -45,7 +45,7 @@ def hashed(p, key, first_row):
     return 65536 / (65536 - threshold), threshold, int(key) & 0xFFFFFFFF, int(first_row)
 
 
-@real
+@real(stored=1)
 def dropout(x, p, key, first_row=0):
     """ops.dropout: keeps nothing, the mask is hashed again for the backward pass."""
     def dropped(x):
@@ -53,3 +53,13 @@ def dropout(x, p, key, first_row=0):
         launch_over("dropout", "dropout", x.dtype, x.size, x, y, x.size, row_size, *hashed(p, key, first_row))
         return y
     return dropped(x), lambda g: (dropped(g), None, None)
+
+
+@real(stored=1)
+def embedding(table, ids):
+    """ops.embedding: rows of 16 bits are added up in float32, which a GPU also adds faster."""
+    def vjp(g):
+        gtable = xp_of(g).zeros(table.shape, dtype=computed_in(g.dtype))
+        scatter_add(gtable, ids.reshape(-1), g.reshape(-1, table.shape[1]).astype(gtable.dtype, copy=False))
+        return gtable, None
+    return table[ids], vjp

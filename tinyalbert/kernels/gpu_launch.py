@@ -1,17 +1,24 @@
 """Kernels in CUDA C: the text of a .cu file, compiled at first use, once for each precision, and launched.
 
 A launch has a fixed price, about 10 µs of the processor whatever the arrays' size, so a kernel does in one what
-the plain op does in many.  CuPy is not imported before an array of its is there.  What the compiler is told: REAL,
-the type of the numbers; THREADS, the most threads of a block; STRIP, the rows that one block adds up.
+the plain op does in many.  CuPy is not imported before an array of its is there.  What the compiler is told: Stored,
+the type of the numbers in memory; Real, the one they are computed in, float32 where 16 bits are stored; THREADS, the
+most threads of a block; STRIP, the rows that one block adds up.
 """
 
 import functools
 import re
 from pathlib import Path
 
+import numpy as np
+
+from ..precision import rounded
 from ..tensor import OPS
 
-TYPES = {"float32": "float", "float64": "double"}
+# {type of an array: (Stored, Real, what is included)}
+TYPES = {"float32": ("float", "float", ""), "float64": ("double", "double", ""),
+         "float16": ("__half", "float", "#include <cuda_fp16.h>\n"),
+         "bfloat16": ("__nv_bfloat16", "float", "#include <cuda_bf16.h>\n")}
 THREADS, STRIP = 256, 16
 
 
@@ -20,7 +27,9 @@ def source(file, dtype):
     def text(name):
         code = (Path(__file__).parent / name).read_text(encoding="utf-8")
         return re.sub(r'#include "(\w+\.cu)"\n', lambda include: text(include[1]), code)
-    return f"#define REAL {TYPES[dtype]}\n#define THREADS {THREADS}\n#define STRIP {STRIP}\n{text(f'{file}.cu')}"
+    stored, real, headers = TYPES[dtype]
+    return (f"{headers}typedef {stored} Stored;\ntypedef {real} Real;\n#define THREADS {THREADS}\n"
+            f"#define STRIP {STRIP}\n{text(f'{file}.cu')}")
 
 
 @functools.cache
@@ -58,17 +67,29 @@ def contiguous(x):
     return x if x.flags.c_contiguous else x.copy()
 
 
+def computed_in(dtype):
+    """The type that kernels compute in, and keep sums in, for arrays of `dtype`: float32 for 16 bits."""
+    return np.dtype("float64" if dtype == "float64" else "float32")
+
+
 def strip_sums(xp, partial):
     """(strips, n) -> (n,): the second stage of a sum over rows, always in the same order."""
-    sums = xp.empty(partial.shape[1], dtype=partial.dtype)
-    launch("sums", "strip_sums", sums.dtype, -(-sums.size // 32), THREADS, partial, sums, *partial.shape)
+    sums = xp.empty(partial.shape[1], dtype=computed_in(partial.dtype))
+    launch("sums", "strip_sums", partial.dtype, -(-sums.size // 32), THREADS, partial, sums, *partial.shape)
     return sums
 
 
-def real(kernel):
-    """`kernel` where all numbers are float32 or all are float64; the plain op where they are not."""
-    @functools.wraps(kernel)
-    def run(*args, **static):
-        found = {a.dtype.name for a in args if hasattr(a, "dtype") and a.dtype.kind == "f"}
-        return (kernel if len(found) == 1 and found <= TYPES.keys() else OPS[kernel.__name__])(*args, **static)
-    return run
+def real(stored):
+    """A kernel whose first `stored` arrays are of one type, and the other numbers of the type it computes in.
+
+    Where they are not, the plain op takes its place, as it does without kernels.
+    """
+    def decorate(kernel):
+        @functools.wraps(kernel)
+        def run(*args, **static):
+            first, *others = ([a.dtype.name for a in part if hasattr(a, "dtype") and a.dtype.kind in "fV"]
+                              for part in (args[:stored], args[stored:]))
+            fits = len(set(first)) == 1 and first[0] in TYPES and set(*others) <= {computed_in(first[0]).name}
+            return (kernel if fits else rounded(OPS[kernel.__name__]))(*args, **static)
+        return run
+    return decorate

@@ -3,19 +3,19 @@
 
 // log_sums = log(sum(exp(x))) and losses = log_sums - x[label], 0 for a row that does not count.  One block a row.
 // A label outside the row, which an op on the CPU refuses, makes the loss nan.
-extern "C" __global__ void row_losses(const Real* x, const int* labels, Real* log_sums, Real* losses, long long width,
+extern "C" __global__ void row_losses(const Stored* x, const int* labels, Real* log_sums, Real* losses, long long width,
                                       long long ignore) {
-    const Real* row = x + blockIdx.x * width;
+    const Stored* row = x + blockIdx.x * width;
     Real top = LOWEST, sum = 0;
-    for (long long j = threadIdx.x; j < width; j += blockDim.x) if (row[j] > top) top = row[j];
+    for (long long j = threadIdx.x; j < width; j += blockDim.x) if ((Real)row[j] > top) top = row[j];
     top = block_max(top);
-    for (long long j = threadIdx.x; j < width; j += blockDim.x) sum += exp(row[j] - top);
+    for (long long j = threadIdx.x; j < width; j += blockDim.x) sum += exp((Real)row[j] - top);
     sum = block_sum(sum);
     if (threadIdx.x == 0) {
         int label = labels[blockIdx.x];
         log_sums[blockIdx.x] = log(sum) + top;
         losses[blockIdx.x] = label == ignore ? 0 : label < 0 || label >= width ? (Real)nan("")
-                                                 : log_sums[blockIdx.x] - row[label];
+                                                 : log_sums[blockIdx.x] - (Real)row[label];
     }
 }
 
@@ -36,10 +36,10 @@ extern "C" __global__ void mean_loss(const Real* losses, const int* labels, Real
 }
 
 // gx = (softmax(x) - one-hot(label)) times the row's weight and g.  One block a row.
-extern "C" __global__ void loss_backward(const Real* x, const int* labels, const Real* log_sums, const Real* mean,
-                                         const Real* g, Real* gx, long long width, long long ignore) {
+extern "C" __global__ void loss_backward(const Stored* x, const int* labels, const Real* log_sums, const Real* mean,
+                                         const Real* g, Stored* gx, long long width, long long ignore) {
     long long row = blockIdx.x * width, label = labels[blockIdx.x];
     Real weight = label == ignore ? 0 : g[0] * mean[1];
     for (long long j = threadIdx.x; j < width; j += blockDim.x)
-        gx[row + j] = (exp(x[row + j] - log_sums[blockIdx.x]) - (j == label)) * weight;
+        gx[row + j] = (exp((Real)x[row + j] - log_sums[blockIdx.x]) - (j == label)) * weight;
 }

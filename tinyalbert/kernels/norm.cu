@@ -1,24 +1,27 @@
 // Layer norm over rows, of x or of x + residual: ops.layer_norm and ops.add_layer_norm.
 #include "reduce.cu"
 
+// x + residual, added again wherever it is needed: in 16 bits it would lose digits on its way through memory.
+__device__ Real sum_at(const Stored* x, const Stored* residual, long long i) {
+    return (Real)x[i] + (residual ? (Real)residual[i] : 0);
+}
+
 // y = xhat gamma + beta, xhat = (x + residual - mean) rstd, rstd = 1 / sqrt(variance + eps).  One block a row.
 // residual is null where there is none, xhat and rstd are where nothing is kept for the backward pass.
-extern "C" __global__ void layer_norm_forward(const Real* x, const Real* residual, const Real* gamma, const Real* beta,
-                                              Real* y, Real* xhat, Real* rstd, long long width, double eps) {
+extern "C" __global__ void layer_norm_forward(const Stored* x, const Stored* residual, const Real* gamma,
+                                              const Real* beta, Stored* y, Stored* xhat, Real* rstd, long long width,
+                                              double eps) {
     long long row = blockIdx.x * width;
     Real sum = 0, squares = 0;
-    for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-        y[row + j] = x[row + j] + (residual ? residual[row + j] : 0);      // read again by this thread only
-        sum += y[row + j];
-    }
+    for (long long j = threadIdx.x; j < width; j += blockDim.x) sum += sum_at(x, residual, row + j);
     Real mean = block_sum(sum) / width;
     for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-        Real centred = y[row + j] - mean;        // subtracted first: the difference of two large sums would lose digits
-        squares += centred * centred;
+        Real centred = sum_at(x, residual, row + j) - mean;    // subtracted first: the difference of two large sums
+        squares += centred * centred;                          // would lose digits
     }
     Real scale = 1 / sqrt(block_sum(squares) / width + (Real)eps);
     for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-        Real normal = (y[row + j] - mean) * scale;
+        Real normal = (sum_at(x, residual, row + j) - mean) * scale;
         if (xhat) xhat[row + j] = normal;
         y[row + j] = normal * gamma[j] + beta[j];
     }
@@ -27,8 +30,8 @@ extern "C" __global__ void layer_norm_forward(const Real* x, const Real* residua
 
 // gx = rstd (g gamma - mean(g gamma) - xhat mean(g gamma xhat)), and what STRIP rows, a block, add to the gradients of
 // gamma (sum of g xhat) and beta (sum of g): partial (strips, 2, width), summed up by strip_sums.
-extern "C" __global__ void layer_norm_backward(const Real* g, const Real* xhat, const Real* rstd, const Real* gamma,
-                                               Real* gx, Real* partial, long long rows, long long width) {
+extern "C" __global__ void layer_norm_backward(const Stored* g, const Stored* xhat, const Real* rstd, const Real* gamma,
+                                               Stored* gx, Real* partial, long long rows, long long width) {
     __shared__ Real mean[STRIP], along[STRIP];
     long long first = (long long)blockIdx.x * STRIP;
     long long count = rows - first < STRIP ? rows - first : STRIP;
@@ -36,8 +39,9 @@ extern "C" __global__ void layer_norm_backward(const Real* g, const Real* xhat, 
         long long row = (first + i) * width;
         Real sum = 0, product = 0;
         for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-            sum += g[row + j] * gamma[j];
-            product += g[row + j] * gamma[j] * xhat[row + j];
+            Real gain = (Real)g[row + j] * gamma[j];
+            sum += gain;
+            product += gain * (Real)xhat[row + j];
         }
         sum = block_sum(sum);
         product = block_sum(product);
@@ -48,9 +52,10 @@ extern "C" __global__ void layer_norm_backward(const Real* g, const Real* xhat, 
         Real ggamma = 0, gbeta = 0;
         for (long long i = 0; i < count; i++) {
             long long at = (first + i) * width + j;
-            gx[at] = rstd[first + i] * (g[at] * gamma[j] - mean[i] - xhat[at] * along[i]);
-            ggamma += g[at] * xhat[at];
-            gbeta += g[at];
+            Real up = g[at], normal = xhat[at];
+            gx[at] = rstd[first + i] * (up * gamma[j] - mean[i] - normal * along[i]);
+            ggamma += up * normal;
+            gbeta += up;
         }
         partial[2 * blockIdx.x * width + j] = ggamma;
         partial[(2 * blockIdx.x + 1) * width + j] = gbeta;

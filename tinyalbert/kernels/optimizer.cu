@@ -1,4 +1,5 @@
-// AdamW and LAMB (optim.py) over all parameters at once: one launch, and three.
+// AdamW and LAMB (optim.py) over all parameters at once: one launch, and three.  finite, if not null: 0 where the step
+// is to change nothing, since a gradient overflowed.
 #include "reduce.cu"
 
 // A parameter, its gradient and moments, wherever they are; whether it is excluded from decay and trust ratio; and
@@ -20,8 +21,9 @@ __device__ void add_to_moments(Parameter p, long long i, double beta1, double be
     p.v[i] = (Real)beta2 * p.v[i] + (Real)(1 - beta2) * p.g[i] * p.g[i];
 }
 
-extern "C" __global__ void adamw(const Parameter* parameters, const Piece* pieces, double beta1, double beta2,
-                                 double eps, double decay, double c1, double c2, double lr) {
+extern "C" __global__ void adamw(const Parameter* parameters, const Piece* pieces, const Real* finite, double beta1,
+                                 double beta2, double eps, double decay, double c1, double c2, double lr) {
+    if (finite && *finite == 0) return;
     Piece piece = pieces[blockIdx.x];
     Parameter p = parameters[piece.parameter];
     for (long long i = piece.begin + threadIdx.x; i < piece.end; i += blockDim.x) {
@@ -31,8 +33,9 @@ extern "C" __global__ void adamw(const Parameter* parameters, const Piece* piece
 }
 
 // First launch of LAMB: the moments, and each block's share of |w|^2 and |u|^2: squares (blocks, 2).
-extern "C" __global__ void lamb_squares(const Parameter* parameters, const Piece* pieces, Real* squares, double beta1,
-                                        double beta2, double eps, double decay, double c1, double c2) {
+extern "C" __global__ void lamb_squares(const Parameter* parameters, const Piece* pieces, const Real* finite,
+                                        Real* squares, double beta1, double beta2, double eps, double decay, double c1, double c2) {
+    if (finite && *finite == 0) return;
     Piece piece = pieces[blockIdx.x];
     Parameter p = parameters[piece.parameter];
     Real of_w = 0, of_u = 0;
@@ -61,11 +64,22 @@ extern "C" __global__ void lamb_ratios(const Parameter* parameters, const Real* 
 }
 
 // Third: the step; the direction is computed again rather than kept.
-extern "C" __global__ void lamb(const Parameter* parameters, const Piece* pieces, const Real* ratios, double eps,
-                                double decay, double c1, double c2, double lr) {
+extern "C" __global__ void lamb(const Parameter* parameters, const Piece* pieces, const Real* finite, const Real* ratios,
+                                double eps, double decay, double c1, double c2, double lr) {
+    if (finite && *finite == 0) return;
     Piece piece = pieces[blockIdx.x];
     Parameter p = parameters[piece.parameter];
     Real rate = (Real)lr * ratios[piece.parameter];
     for (long long i = piece.begin + threadIdx.x; i < piece.end; i += blockDim.x)
         p.w[i] -= rate * direction(p, i, eps, decay, c1, c2);
+}
+
+// precision.LossScale.update; state: the scale, the steps since it changed, whether norm is finite.  One thread works.
+extern "C" __global__ void loss_scale(const Real* norm, Real* state, long long interval) {
+    if (threadIdx.x) return;
+    bool finite = *norm - *norm == 0, grown = finite && state[1] + 1 >= interval;
+    Real scale = finite ? grown ? 2 * state[0] : state[0] : state[0] / 2;
+    state[0] = scale < 1 ? 1 : scale;
+    state[1] = finite && !grown ? state[1] + 1 : 0;
+    state[2] = finite;
 }

@@ -1,6 +1,5 @@
 // Sum and largest value over the threads of a block, for kernels that give a block to each row.
 // Always in the same order, so that the result is the same bit for bit.  The number of threads is a power of two.
-typedef REAL Real;
 
 __device__ Real block_sum(Real value) {
     __shared__ Real part[THREADS];

@@ -2,35 +2,35 @@
 #include "reduce.cu"
 #include "hash.cu"
 
+__device__ Real biased(Real score, const Real* bias, long long j) { return bias ? score + bias[j] : score; }
+
 // scores become softmax(scores + bias), in place; dropped, if not null, what dropout leaves of it.  One block a row
 // of `width` keys; `rows` of them are an example's, which share the bias (width,) of that example.  stride: from one
 // example's bias to the next, 0 if all have the same.
-extern "C" __global__ void softmax_forward(Real* scores, Real* dropped, const Real* bias, long long stride,
+extern "C" __global__ void softmax_forward(Stored* scores, Stored* dropped, const Real* bias, long long stride,
                                            long long width, long long rows, double gain, long long threshold,
                                            long long key, long long first_row) {
     long long example = blockIdx.x / rows, begin = blockIdx.x % rows * width, row = blockIdx.x * width;
+    if (bias) bias += example * stride;
     Real top = LOWEST, sum = 0;
     for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-        if (bias) scores[row + j] += bias[example * stride + j];
-        if (scores[row + j] > top) top = scores[row + j];
+        Real score = biased(scores[row + j], bias, j);
+        if (score > top) top = score;
     }
     top = block_max(top);                        // softmax is the same for any shift, and exp of this one stays small
-    for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-        scores[row + j] = exp(scores[row + j] - top);
-        sum += scores[row + j];
-    }
+    for (long long j = threadIdx.x; j < width; j += blockDim.x) sum += exp(biased(scores[row + j], bias, j) - top);
     sum = block_sum(sum);
     for (long long j = threadIdx.x; j < width; j += blockDim.x) {
-        Real weight = scores[row + j] / sum;
+        Real weight = exp(biased(scores[row + j], bias, j) - top) / sum;   // again, rather than through memory
         scores[row + j] = weight;
         if (dropped)
-            dropped[row + j] = kept(first_row + example, begin + j, key, threshold) ? weight * (Real)gain : 0;
+            dropped[row + j] = kept(first_row + example, begin + j, key, threshold) ? weight * (Real)gain : (Real)0;
     }
 }
 
 // g, the gradient of what dropout left, becomes that of the scores: weights (g - sum(g weights)), dropout undone first.
 // dropped is made anew for the product with g: kept from the forward pass it would be a second array of that size.
-extern "C" __global__ void softmax_backward(const Real* weights, Real* g, Real* dropped, long long width,
+extern "C" __global__ void softmax_backward(const Stored* weights, Stored* g, Stored* dropped, long long width,
                                             long long rows, double gain, long long threshold, long long key,
                                             long long first_row) {
     long long example = blockIdx.x / rows, begin = blockIdx.x % rows * width, row = blockIdx.x * width;
@@ -38,11 +38,12 @@ extern "C" __global__ void softmax_backward(const Real* weights, Real* g, Real* 
     for (long long j = threadIdx.x; j < width; j += blockDim.x) {
         if (dropped) {
             Real factor = kept(first_row + example, begin + j, key, threshold) ? (Real)gain : 0;
-            dropped[row + j] = weights[row + j] * factor;
-            g[row + j] *= factor;
+            dropped[row + j] = (Real)weights[row + j] * factor;
+            g[row + j] = (Real)g[row + j] * factor;
         }
-        sum += g[row + j] * weights[row + j];
+        sum += (Real)g[row + j] * (Real)weights[row + j];
     }
     sum = block_sum(sum);
-    for (long long j = threadIdx.x; j < width; j += blockDim.x) g[row + j] = weights[row + j] * (g[row + j] - sum);
+    for (long long j = threadIdx.x; j < width; j += blockDim.x)
+        g[row + j] = (Real)weights[row + j] * ((Real)g[row + j] - sum);
 }

@@ -15,6 +15,7 @@ from ..config import AlbertConfig
 from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW, linear_warmup_decay
 from ..parallel import launched_ranks
+from ..precision import check_precision
 from ..run import STATE_FILE
 from ..safetensors_file import replacing
 from ..tokenizer import AlbertTokenizer
@@ -44,16 +45,16 @@ def is_prepared(source):
 def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=None, recipe=None, tokenizer=None,
              vocab_size=None, init=None, steps=None, minutes=None, sentence_task=None, held_out=0.05, format=None,
              accumulation=1, threads=None, device="cpu", seed=0, resume=False, eval_every=None, save_every=None,
-             workers=None, progress=True, say=print, **recipe_changes):
+             workers=None, precision="fp32", progress=True, say=print, **recipe_changes):
     """Pretrain an ALBERT on text or on a prepared folder; returns the last evaluation's metrics.
 
     sources: files, folders, `stories`, `python`, or one prepared folder.  preset: the model's size and, with
     it, the recipe; config and recipe replace them, recipe_changes (lr=, batch_size=, ngram=, ...) change single
     values.  tokenizer: a folder; without it a vocabulary of vocab_size is learned from the text.  init: a
     folder to start from in place of random values.  steps or minutes: how long.  resume: go on with the run in
-    output_dir, whose own settings count.
+    output_dir, whose own settings count.  device: "cpu" or "gpu", and precision: what it computes in, see precision.py.
     """
-    check_device(device)
+    check_precision(precision, check_device(device))
     output, ranks = Path(output_dir), launched_ranks()
     if resume:
         settings = _read_settings(output)
@@ -91,7 +92,7 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
     def linear(step):
         return linear_warmup_decay(step, recipe.lr, recipe.warmup_steps(trainer.total_steps), trainer.total_steps)
     trainer = Trainer(model, optimizer, schedule=linear, accumulation=settings["accumulation"], threads=threads,
-                      seed=settings["seed"], ranks=ranks)
+                      seed=settings["seed"], ranks=ranks, precision=precision)
     batch_at.trainer = trainer
     if not resume and ranks.rank == 0:
         with replacing(output / SETTINGS) as file:

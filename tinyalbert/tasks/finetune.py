@@ -16,6 +16,7 @@ from ..checkpoint import changed, read_config
 from ..heads import AlbertForSequenceClassification
 from ..optim import AdamW
 from ..parallel import Threads, launched_ranks
+from ..precision import check_precision
 from ..pretraining.pretrain import draw_run
 from ..pretraining.story_tasks import TASKS, story_dataset
 from ..run import STATE_FILE
@@ -56,14 +57,15 @@ def read_rows(source, seed=0, split="train", **columns):
 
 def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, model=None, random_init=False,
              regression=False, epochs=3.0, steps=None, batch_size=32, lr=None, warmup=0.1, max_length=128, dropout=None,
-             columns=None, threads=None, device="cpu", seed=0, resume=False, progress=True, say=print):
+             columns=None, threads=None, device="cpu", precision="fp32", seed=0, resume=False, progress=True,
+             say=print):
     """Fine-tune a classifier; returns {"metrics", "baselines", "labels"} on the held-out rows.
 
     train_source, dev_source: .tsv, .csv, .jsonl with a header, or `stories:TASK[:N]`; without dev_source a
     tenth of the training rows is held out.  model: a pretrained folder, whose tokenizer is used; random_init
-    keeps its size and tokenizer and forgets its weights.  columns: names for read_table.
+    keeps its size and tokenizer and forgets its weights.  columns: names for read_table.  precision: see precision.py.
     """
-    check_device(device)
+    check_precision(precision, check_device(device))
     output, columns = Path(output_dir), columns or {}
     if resume:
         settings = _read_settings(output)
@@ -94,7 +96,7 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
         return score(predict_logits(network, dev, replicas=replicas), targets, names)
 
     optimizer, ranks = AdamW(list(network.named_parameters()), lr, betas=(0.9, 0.98)), launched_ranks()
-    trainer = Trainer(network, optimizer, warmup=warmup, threads=threads, seed=seed, ranks=ranks)
+    trainer = Trainer(network, optimizer, warmup=warmup, threads=threads, seed=seed, ranks=ranks, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if ranks.rank == 0 and not resume:
         values = dict(train=str(train_source), dev=dev_source and str(dev_source), model=str(model), columns=columns,
