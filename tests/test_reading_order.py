@@ -1,6 +1,7 @@
 """The package reads from top to bottom: imports point up, files are short, importing it is light."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,13 @@ def test_importing_is_light(module):
     extras = {"scipy", "torch", "transformers", "matplotlib", "sentencepiece", "cupy", "mpi4py", "tqdm", "safetensors",
               "threadpoolctl", "pytest", "hypothesis"}
     assert not extras & set(loaded)
+
+
+def test_the_folder_kernels_can_be_taken_out(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "tinyalbert", ignore=shutil.ignore_patterns("kernels", "__pycache__"))
+    code = (f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "         # and nothing that finds an installed tinyalbert
+            "sys.meta_path = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '') + repr(f)]; "
+            "import tinyalbert, numpy; from tinyalbert.tensor import KERNELS; from tinyalbert import ops; "
+            "print(tinyalbert.__file__, len(KERNELS), ops.gelu(numpy.zeros(2)).shape)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split(maxsplit=1) == [str(tmp_path / "tinyalbert" / "__init__.py"), "0 (2,)\n"], done.stderr
