@@ -62,6 +62,13 @@ class FakeArray:
         _count("sync")
         return self._a.copy()
 
+    def set(self, host, stream):
+        """A copy on another stream arrives when somebody waits for it, no sooner."""
+        assert isinstance(host, np.ndarray) and (host.shape, host.dtype) == (self.shape, self.dtype)
+        assert any(host.base is memory for memory in PINNED), "page-locked memory is copied from without waiting"
+        _count("h2d")
+        stream.later.append(lambda: self._a.__setitem__(..., host))
+
     def item(self):
         return self.get().item()
 
@@ -319,6 +326,47 @@ CUBLAS = types.SimpleNamespace(CUBLAS_COMPUTE_32F=68, CUBLAS_COMPUTE_64F=70, CUB
                                CUBLAS_GEMM_DEFAULT=-1, gemmStridedBatchedEx=_gemm_strided_batched_ex)
 
 
+# --- streams ----------------------------------------------------------------------------------------------
+
+PINNED = []                                      # page-locked memory
+lag = 0                                          # how many marks the device is behind
+
+
+def empty_pinned(shape, dtype):
+    PINNED.append(np.full(shape, 0xAB, dtype=dtype))
+    return PINNED[-1][...]
+
+
+class Event:
+    """A mark on a stream: `done` when `lag` more were made on it, as if the device were that late."""
+
+    def __init__(self, stream, place):
+        stream.marks += 1
+        self.stream, self.place, self.number = stream, place, stream.marks
+
+    @property
+    def done(self):
+        return self.stream.marks >= self.number + lag
+
+
+class Stream:
+    """What is `later` on a stream is done when another stream waits for a mark behind it; the first one works at once."""
+
+    def __init__(self, non_blocking=False):
+        self.later, self.marks = [], 0
+
+    def record(self):
+        return Event(self, len(self.later))
+
+    def wait_event(self, event):
+        for copy in event.stream.later[:event.place]:
+            copy()
+        event.stream.later = event.stream.later[event.place:]
+
+
+WORK = Stream()
+
+
 # --- kernels in CUDA C ------------------------------------------------------------------------------------
 
 C_TYPES = {"float": "float32", "double": "float64", "__half": "float16", "__nv_bfloat16": "bfloat16"}
@@ -391,13 +439,13 @@ vars(cupy).update(
     RawModule=RawModule,
     __version__="fake", __getattr__=_lookup, ndarray=FakeArray, asnumpy=asnumpy,
     cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
-                               cublas=CUBLAS, Device=lambda: types.SimpleNamespace(cublas_handle=1, compute_capability="80")))
+                               Stream=Stream, get_current_stream=lambda: WORK, cublas=CUBLAS, Device=lambda: types.SimpleNamespace(cublas_handle=1, compute_capability="80")))
 
 
 def modules():
     """{name: module}: what `import cupy` and `from cupyx.scipy.special import erf` are to find."""
     cupyx, scipy, special = (types.ModuleType(n) for n in ("cupyx", "cupyx.scipy", "cupyx.scipy.special"))
-    cupyx.scipy, scipy.special, special.erf = scipy, special, erf
+    cupyx.scipy, scipy.special, special.erf, cupyx.empty_pinned = scipy, special, erf, empty_pinned
     return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy, "cupyx.scipy.special": special}
 
 

@@ -29,7 +29,7 @@ from tinyalbert import (
     UserError,
     ops,
 )
-from tinyalbert.backend import scatter_add, to_device, to_device_together, to_host
+from tinyalbert.backend import Sender, scatter_add, to_device, to_device_together, to_host
 from tinyalbert.checkpoint import load_state
 from tinyalbert.doctor import gpu_step_difference, report
 from tinyalbert.nn import DropoutRng
@@ -245,6 +245,31 @@ def test_together_is_one_by_one(device):
             close(got, want, 0, 0)
     assert all(a is b for a, b in zip(to_device_together(there, "gpu"), there))
     np.testing.assert_array_equal(to_device_together(there, "cpu")[0], arrays[0])
+
+
+@pytest.mark.skipif("config.getoption('--backend') == 'hostcupy'", reason="the stand-in can be late")
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_memory_that_may_be_on_its_way_is_not_written_to(lag, device, monkeypatch):
+    monkeypatch.setattr(fakecupy, "lag", lag)
+    rng, sender, sent = np.random.default_rng(0), Sender(device[0]), []
+    for step in range(8):
+        a = rng.integers(0, 99, 30 * step + 1)
+        there, cost = counted(device[1], sender.send, [a], [0, a.nbytes])
+        assert (cost["h2d"], cost["d2h"], cost["sync"]) == (1, 0, 0)
+        sent.append((there.view(a.dtype), a))
+    for there, a in sent:                        # each is an array of its own, whatever was sent after it
+        np.testing.assert_array_equal(to_host(there), a)
+    assert len(sender.slots) == lag + 1
+    large = np.arange(100_000)
+    np.testing.assert_array_equal(to_host(sender.send([large], [0, large.nbytes]).view(large.dtype)), large)
+    assert len(sender.slots) == lag + 2
+
+
+@pytest.mark.skipif("config.getoption('--backend') == 'hostcupy'", reason="the stand-in can be late")
+def test_work_that_does_not_wait_for_its_batch_finds_something_else(device, monkeypatch):
+    sender, a = Sender(device[0]), np.arange(7)
+    monkeypatch.setattr(fakecupy.Stream, "wait_event", lambda self, event: None)
+    assert (to_host(sender.send([a], [0, a.nbytes]).view(a.dtype)) != a).any()
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------
