@@ -481,7 +481,7 @@ def test_minutes_are_turned_into_steps_once(tmp_path):
     assert plan_steps(t, batch_at, 20.0, 2.0, None) < many and plan_steps(t, batch_at, 20.0, 0.1, 10) < many
     t = trainer(total_steps=None)
     with pytest.raises(Interrupted):
-        train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.004, eval_every=None)
+        train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.03, eval_every=None)
     resumed = trainer(total_steps=None)
     train_to(tmp_path, resumed, steps=None, minutes=5, resume=True)
     assert resumed.steps_done == resumed.total_steps == t.total_steps
