@@ -36,6 +36,7 @@ from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClas
 from tinyalbert.backend import UserError, check_device, keep_freed_memory
 from tinyalbert.heads import rows_read
 from tinyalbert.parallel import physical_cores
+from tinyalbert.precision import check_precision
 from tinyalbert.tensor import KERNELS
 from tinyalbert.training import Trainer
 
@@ -119,9 +120,9 @@ def _serve(build, pipe):
 
 # --- our side and the floor ------------------------------------------------------------------------------------
 
-def our_step(config, batch, threads=None, device="cpu"):
+def our_step(config, batch, threads=None, device="cpu", precision="fp32"):
     """A function that does one step of `Trainer` and reads the loss, which on a GPU waits for the step's end."""
-    trainer = Trainer(AlbertForPreTraining(config).to(device), lr=1e-4, threads=threads)
+    trainer = Trainer(AlbertForPreTraining(config).to(device), lr=1e-4, threads=threads, precision=precision)
     return lambda: trainer.step(batch)["loss"]
 
 
@@ -550,7 +551,26 @@ def row_lessons(n):
             print(f"{lesson.stem:40s}{np.median(times):6.1f} s {minutes:6.0f} min")
 
 
-GPU_ROWS = ("step", "small", "dropout", "base")
+def row_precisions(n):
+    """one step of base-v2, 32 x 128 tokens, in every precision of the GPU (only with --device gpu)"""
+    if DEVICE != "gpu":
+        return
+    config = AlbertConfig.preset("base_v2")
+    batch = pretraining_batch(32, 128, config.vocab_size)
+    for precision in ("fp32", "tf32", "fp16", "bf16"):
+        try:
+            check_precision(precision, "gpu")
+        except UserError as error:
+            print(error)
+            continue
+        sides = {"ours": lambda p=precision: our_step(config, batch, device="gpu", precision=p)}
+        if torch_side.versions():
+            sides["lean PyTorch"] = lambda p=precision: torch_side.lean_step(config, batch, device="cuda", precision=p)
+        rate = {side: 32 * 128 / seconds for side, seconds in rounds(sides, n).items()}
+        line(f"{precision}: base-v2, 32 x 128", rate["ours"], rate.get("lean PyTorch"), "lean PyTorch")
+
+
+GPU_ROWS = ("step", "small", "dropout", "base", "precisions")
 ROWS = {name.removeprefix("row_"): f for name, f in list(globals().items()) if name.startswith("row_")}
 
 

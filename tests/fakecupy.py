@@ -355,6 +355,9 @@ class Stream:
     def __init__(self, non_blocking=False):
         self.later, self.marks = [], 0
 
+    def synchronize(self):
+        _count("sync")
+
     def record(self):
         return Event(self, len(self.later))
 

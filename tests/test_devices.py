@@ -7,7 +7,9 @@ import ast
 import functools
 import inspect
 import json
+import re
 import sys
+import types
 from pathlib import Path
 
 import fakecupy
@@ -31,8 +33,9 @@ from tinyalbert import (
 )
 from tinyalbert.backend import Sender, scatter_add, to_device, to_device_together, to_host
 from tinyalbert.checkpoint import load_state
-from tinyalbert.doctor import gpu_step_difference, report
+from tinyalbert.doctor import gpu_step_difference, report, usable_precisions
 from tinyalbert.nn import DropoutRng
+from tinyalbert.parallel import MpiRanks, _reads_gpu
 from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.run import TrainingDiverged
 from tinyalbert.tasks.finetune import finetune
@@ -195,6 +198,17 @@ def test_the_doctor_compares_a_step_with_numpys():
     assert 0 <= gpu_step_difference() < 1e-5
     text, fine = report("gpu")
     assert fine and "GPU step" in text
+    assert re.search(r"^precisions +fp32, tf32, fp16", text, re.MULTILINE)
+
+
+def test_the_doctor_says_why_a_precision_is_missing(device, monkeypatch):
+    monkeypatch.setattr(device[0].cuda, "Device", lambda: types.SimpleNamespace(compute_capability="75"))
+    assert usable_precisions().startswith("fp32, fp16; precision 'tf32' on a GPU of compute capability 7.5")
+
+
+def test_an_mpi_without_the_question_does_not_read_a_gpu():
+    import ctypes.util
+    assert not _reads_gpu(ctypes.util.find_library("c")) and not _reads_gpu("/nowhere/libmpi.so")
 
 
 # --- what a step costs ------------------------------------------------------------------------------------
@@ -270,6 +284,25 @@ def test_work_that_does_not_wait_for_its_batch_finds_something_else(device, monk
     sender, a = Sender(device[0]), np.arange(7)
     monkeypatch.setattr(fakecupy.Stream, "wait_event", lambda self, event: None)
     assert (to_host(sender.send([a], [0, a.nbytes]).view(a.dtype)) != a).any()
+
+
+@pytest.mark.parametrize("reads_gpu", [True, False])
+def test_an_mpi_that_reads_the_gpu_gets_the_array_itself(reads_gpu, device, monkeypatch):
+    """A stand-in for two processes with equal arrays; the sum comes to where the array lies."""
+    ranks, seen = object.__new__(MpiRanks), []
+
+    def double(array):
+        seen.append(isinstance(array, np.ndarray))
+        array *= 2
+    ranks._sum_in_place, ranks.reads_gpu = double, reads_gpu
+    a = to_device(np.arange(5, dtype=np.float32), "gpu")
+    _, cost = counted(device[1], ranks.all_reduce, a)
+    assert seen == [not reads_gpu] and cost["sync"] + (not reads_gpu) >= 1
+    assert (cost["h2d"], cost["d2h"]) == ((0, 0) if reads_gpu else (1, 1))
+    np.testing.assert_array_equal(to_host(a), 2 * np.arange(5))
+    host = np.ones(3)
+    ranks.all_reduce(host)
+    assert host.tolist() == [2, 2, 2] and seen[1:] == [True]
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------

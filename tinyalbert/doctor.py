@@ -9,9 +9,10 @@ import time
 import numpy as np
 
 from . import __version__
-from .backend import probe_gpu, to_host
+from .backend import UserError, probe_gpu, to_host
 from .config import AlbertConfig
 from .heads import AlbertForPreTraining
+from .precision import PRECISIONS, check_precision
 from .tensor import KERNELS, backward
 
 
@@ -65,6 +66,17 @@ def gpu_step_difference():
     return float(max(abs(to_host(g) - cpu[name]).max() for name, g in gpu.items()) / largest)
 
 
+def usable_precisions():
+    """What the GPU can train in, and for the others why not."""
+    usable, missing = [], []
+    for name in PRECISIONS:
+        try:
+            usable.append(check_precision(name, "gpu"))
+        except UserError as error:
+            missing.append(str(error))
+    return "; ".join([", ".join(usable), *missing])
+
+
 def report(device=None):
     """(text, everything asked for works): one line for each thing that matters."""
     from threadpoolctl import threadpool_info
@@ -85,5 +97,6 @@ def report(device=None):
     if device == "gpu" and state == "ok":
         difference = gpu_step_difference()
         ok = difference < 1e-3
+        lines["precisions"] = usable_precisions()
         lines["GPU step"] = f"gradients of one step differ from NumPy's by {difference:.1e}; wanted below 1e-3"
     return "\n".join(f"{name:14s}{value}" for name, value in lines.items()), ok

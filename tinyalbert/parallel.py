@@ -7,6 +7,7 @@ the processes (`Single`, `MpiRanks`).  On the CPU n threads with a single-thread
 with an n-threaded BLAS: layer norm, GELU and softmax run side by side as well, not only the matrix products.
 """
 
+import ctypes
 import functools
 import os
 import sys
@@ -198,9 +199,15 @@ class MpiRanks:
                             "pip install 'tinyalbert[mpi]', or start one process without mpiexec") from None
         self._sum_in_place, self._comm = functools.partial(MPI.COMM_WORLD.Allreduce, MPI.IN_PLACE), MPI.COMM_WORLD
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        self.reads_gpu = _reads_gpu(MPI.__file__)
 
     def all_reduce(self, array):
-        """As Single.all_reduce; a GPU's array travels through host memory, which works with every MPI."""
+        """As Single.all_reduce; a GPU's array travels through host memory, unless this MPI reads a GPU's."""
+        xp = xp_of(array)
+        if xp is not np and self.reads_gpu:
+            xp.cuda.get_current_stream().synchronize()         # MPI knows nothing of what is still being computed
+            self._sum_in_place(array)
+            return
         host = to_host(array)
         self._sum_in_place(host)
         if host is not array:
@@ -217,6 +224,14 @@ class MpiRanks:
             message = f"process {self.rank} of {self.size}: {message}"
         print(message, file=sys.stderr, flush=True)
         self._comm.Abort(code)
+
+
+def _reads_gpu(library):
+    """Whether an MPI, which `library` is linked to, was built for CUDA and so takes addresses of a GPU."""
+    try:
+        return bool(ctypes.CDLL(library).MPIX_Query_cuda_support())
+    except (OSError, AttributeError):            # an MPI that has no such question
+        return False
 
 
 def launched_ranks():
