@@ -203,9 +203,9 @@ class MpiRanks:
 
     def all_reduce(self, array):
         """As Single.all_reduce; a GPU's array travels through host memory, unless this MPI reads a GPU's."""
-        xp = xp_of(array)
-        if xp is not np and self.reads_gpu:
-            xp.cuda.get_current_stream().synchronize()         # MPI knows nothing of what is still being computed
+        owner = xp_of(array)
+        if owner is not np and self.reads_gpu:
+            owner.cuda.get_current_stream().synchronize()      # MPI knows nothing of what is still being computed
             self._sum_in_place(array)
             return
         host = to_host(array)
