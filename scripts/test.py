@@ -50,10 +50,11 @@ def main():
         run("tests", *pytest, "tests", *once, HYPOTHESIS_PROFILE="ci")
     if options.all:
         run("gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep")
-        run("tests on the fake device", *pytest, "tests", "--backend", "fakecupy")
+        run("tests on the fake device", *pytest, "tests", "--backend", "fakecupy", HYPOTHESIS_PROFILE="ci")
         if sys.platform.startswith("linux") and shutil.which("g++") and shutil.which("gcc"):
             python = environment.make(root / ".venv-hostcupy", ["hostcupy"])       # apart: CuPy changes what is found
-            run("the real CuPy on the CPU", *pytest, "--backend", "hostcupy", *ON_CUPY, python=python)
+            run("the real CuPy on the CPU", *pytest, "--backend", "hostcupy", *ON_CUPY, python=python,
+                HYPOTHESIS_PROFILE="ci")
         else:
             print("\n=== the real CuPy on the CPU: skipped, it needs Linux and g++ (Debian, Ubuntu: apt install g++)")
     print()
