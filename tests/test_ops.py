@@ -323,7 +323,8 @@ def test_defaults():
         np.testing.assert_array_equal(fn.raw(x)[0], fn.raw(x, axis=2)[0])
     np.testing.assert_array_equal(ops.concat.raw(x, x)[0], np.concatenate([x, x], 2))
     for fn, arrays in ((ops.mul, (x, x)), (ops.matmul, (x, x.swapaxes(1, 2))), (ops.linear, (x, x[0], x[0, :, 0])),
-                       (ops.attention, (x, x, x, None, 2)), (ops.embedding, (x[0], np.array([1])))):
+                       (ops.linear_gelu, (x, x[0], x[0, :, 0])), (ops.attention, (x, x, x, None, 2)),
+                       (ops.embedding, (x[0], np.array([1])))):
         out, vjp = fn.raw(*arrays)
         for a, gradient in zip(arrays, vjp(np.ones_like(out))):
             assert (gradient is not None) == is_float(a)

@@ -1,5 +1,7 @@
 """Segment pairs: whole neighbours, no trace of their order but the text, every piece reached; Google's edges."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -419,6 +421,16 @@ def test_google_random_second_is_filled_to_the_target():
 def test_google_gives_up_after_ten_tries_to_find_another_document():
     rows, _ = google([[8]], 20, short_seq_prob=0.0)
     assert rows.tolist() == [[0, 1, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("drawn, second", [([1], 1), ([0] * 9 + [1], 1), ([0] * 10 + [1], 0)])
+def test_google_takes_the_tenth_try_whatever_it_is(drawn, second):
+    """Document 0 of two wants another one and draws these numbers: after ten times 0 its own text has to do."""
+    documents = iter(drawn + [0] * 10)
+    rng = SimpleNamespace(random=lambda: 0.9, permutation=lambda rows: rows,
+                          integers=lambda low, high=None: low if high is not None else next(documents))
+    rows = pairs.google_instances(np.array([0, 8, 16]), np.array([0, 1]), np.array([1, 2]), 20, rng)
+    assert rows[0].tolist() == [0, 1, second, second + 1, 1]
 
 
 def test_google_chunk_ends_when_the_target_is_reached_or_the_document_ends():
