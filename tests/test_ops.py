@@ -293,6 +293,13 @@ def test_dropout_drops_the_share_p_and_keeps_the_mean(key, p):
     np.testing.assert_allclose(y[y != 0], 1 / (1 - round(p * 65536) / 65536), rtol=1e-12)   # p in 16 bits
 
 
+@pytest.mark.parametrize("p", [2**-16, 1 - 2**-16])
+def test_dropout_counts_in_steps_of_2_to_the_minus_16(p):
+    """The smallest share that can be dropped is one step, and so is the smallest that can be kept."""
+    dropped = ~ops.dropout_mask((2048, 2048), p, 0, 0, np)
+    assert abs(dropped.mean() - p) < 4 * math.sqrt(p * (1 - p) / dropped.size)             # one more step: 8 times
+
+
 @given(key=st.integers(0, 2**32 - 1), cut=st.integers(0, 9), first_row=st.integers(0, 99))
 def test_dropout_masks_do_not_depend_on_how_rows_are_split(key, cut, first_row):
     def mask(rows, first):
@@ -328,8 +335,9 @@ def test_defaults():
         out, vjp = fn.raw(*arrays)
         for a, gradient in zip(arrays, vjp(np.ones_like(out))):
             assert (gradient is not None) == is_float(a)
-    with_zeros = ops.attention.raw(x, x, x, None, 2, p=0.0, key=0, first_row=0)[0]
-    np.testing.assert_array_equal(ops.attention.raw(x, x, x, None, 2)[0], with_zeros)
+    for p in ({}, {"p": 0.5}):
+        with_zeros = ops.attention.raw(x, x, x, None, 2, **{"p": 0.0, "key": 0, "first_row": 0, **p})[0]
+        np.testing.assert_array_equal(ops.attention.raw(x, x, x, None, 2, **p)[0], with_zeros)
     np.testing.assert_array_equal(ops.dropout.raw(x, 0.5, 1)[0], ops.dropout.raw(x, 0.5, 1, 0)[0])
     for fn in (ops.sum, ops.mean, ops.max):
         assert fn.raw(x)[0].shape == () and fn.raw(x, 1)[0].shape == (2, 4)

@@ -20,7 +20,7 @@ from tinyalbert.optim import (
     linear_warmup_decay,
     sqrt_scaled_lr,
 )
-from tinyalbert.tensor import backward
+from tinyalbert.tensor import KERNELS, backward, use_kernels
 
 seeds = st.integers(0, 2**32 - 1)
 KINDS = {"adamw": (AdamW, adamw_step), "lamb": (LAMB, lamb_step)}
@@ -203,6 +203,38 @@ def test_without_a_gradient_nothing_changes(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_step_that_is_not_finite_changes_neither_parameters_nor_moments(kind):
+    """Whether it is, is a number on the device: nobody waits for it."""
+    rng = np.random.default_rng(0)
+    start, gradients = draw(rng), [draw(rng), draw(rng)]
+    ends = []
+    for finite in (None, np.array(1.0), np.array(0.0)):
+        p = parameters(start)
+        optimizer = KINDS[kind][0](p.items(), lr=0.1)
+        optimizer.step(gradients[0])
+        once = [a.copy() for name in p for a in (p[name].data, *optimizer.moments[name])]
+        optimizer.step(gradients[1], finite=finite)
+        ends.append([a for name in p for a in (p[name].data, *optimizer.moments[name])])
+    for before, plain, good, bad in zip(once, *ends):
+        np.testing.assert_array_equal(good, plain)
+        np.testing.assert_array_equal(bad, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kernel_takes_the_step_unless_kernels_are_off(kind, monkeypatch):
+    """One for this optimiser and this array module; it gets all parameters at once."""
+    p, calls = parameters(draw(np.random.default_rng(0))), []
+    monkeypatch.setitem(KERNELS, (KINDS[kind][0].__name__, "numpy"), lambda self, arrays, lr, finite: calls.append([*arrays]))
+    optimizer = KINDS[kind][0](p.items(), lr=0.1)
+    for on in (True, False):
+        with use_kernels(on):
+            before = {name: q.data.copy() for name, q in p.items()}
+            optimizer.step({name: np.ones(shape) for name, shape in SHAPES.items()})
+        assert all(np.array_equal(p[name].data, before[name]) == on for name in p)
+    assert calls == [list(SHAPES)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_rate_of_zero_fills_the_moments_only(kind):
     """The first step of Google's schedule."""
     p = parameters(draw(np.random.default_rng(0)))
@@ -328,10 +360,12 @@ def cupy(monkeypatch):
 
 
 @pytest.mark.parametrize("limit", [1.0, 5.0, 100.0, math.inf])
-def test_clipping_on_a_device(cupy, limit):
-    """Without asking for the norm: what is short enough is multiplied by 1."""
-    g = {"a": cupy.asarray(np.full(4, 2.0)), "b": cupy.asarray(np.array([3.0])), "none": None}
-    assert clip_by_global_norm(g, limit).item() == 5.0
+@pytest.mark.parametrize("loss_scale", [None, 1024.0])
+def test_clipping_on_a_device(cupy, limit, loss_scale):
+    """Without asking for the norm: what is short enough is multiplied by 1.  A loss scale leaves no trace."""
+    times = 1.0 if loss_scale is None else cupy.asarray(np.array(loss_scale))
+    g = {"a": cupy.asarray(np.full(4, 2.0)) * times, "b": cupy.asarray(np.array([3.0])) * times, "none": None}
+    assert clip_by_global_norm(g, limit, None if loss_scale is None else times).item() == 5.0
     np.testing.assert_allclose(g["a"].get(), 2.0 * min(1, limit / 5), rtol=1e-15)
     np.testing.assert_allclose(g["b"].get(), 3.0 * min(1, limit / 5), rtol=1e-15)
 
