@@ -44,6 +44,7 @@ NAMED = {"ops.py"}                               # whose tests bear the function
 
 # {file: {mutant as printed: why no test can tell it from the original}}
 ONE_IN_2_53 = "differs if a random number is exactly the limit: one in 2**53"
+NUMBER_2 = "of four axes, the last but one is number 2"
 EQUIVALENT = {
     "tensor.py": {
         ": __slots__ = ('__weakref__', 'node', 'grad', 'requires_grad', 'data')": "slots have no order",
@@ -62,6 +63,10 @@ EQUIVALENT = {
         "xp.arange((row_size + 1) * 2, dtype='uint32')": "the columns too many are cut off in the next line",
         "dropout_mask: bits = _mix(rows * 2654435769 + (key & 4294967295))[:, None] + "
         "xp.arange((row_size + 2) // 2, dtype='uint32')": "the columns too many are cut off in the next line",
+        "attention: gq, gk = (gscores @ k * scale, gscores.swapaxes(-1, +2) @ q * scale)": NUMBER_2,
+        "attention: gscores, = softmax_vjp(dropout_vjp(g @ v.swapaxes(-1, +2))[0])": NUMBER_2,
+        "attention: gv = dropped.swapaxes(-1, +2) @ g": NUMBER_2,
+        "attention: scores = q @ k.swapaxes(-1, +2) * scale": NUMBER_2,
     },
     "optim.py": {
         ": BLOCK = 1 << 16": "blocks of another size: only the speed differs",
@@ -221,12 +226,11 @@ def run_tests(folder, arguments, seconds):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def survives(folder, tests, seconds, named=None):
-    """Whether the tests pass in `folder`; those with `named` in their names are run first."""
+def outcome(folder, tests, seconds, named=None):
+    """What the tests exit with in `folder`, 0 if they pass; those with `named` in their names are run first."""
     files = [f"tests/{t}" for t in tests]
-    if named and run_tests(folder, [*files, "-k", named], seconds) not in (0, 5):        # 5: none has such a name
-        return False
-    return run_tests(folder, files, seconds) == 0
+    first = run_tests(folder, [*files, "-k", named], seconds) if named else 0
+    return first if first not in (0, 5) else run_tests(folder, files, seconds)           # 5: none has such a name
 
 
 def judge(name, count=None, seconds=None, rng=None, pattern=""):
@@ -240,7 +244,7 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
     chosen = [m for m in every if re.search(pattern, m[0])]
     if count is not None or seconds is not None:
         rng.shuffle(chosen)
-    tried = alive = same = 0
+    tried = alive = stopped = same = 0
     begin = time.time()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -252,7 +256,7 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
         loads = next(line for line in text.splitlines() if line.startswith("settings.load_profile"))
         conftest.write_text(text.replace(loads, PROFILE), encoding="utf-8")
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        if not survives(folder, TESTS[name], 600):
+        if outcome(folder, TESTS[name], 600):
             sys.exit(f"{name}: the tests fail without any change; mend that first")
         limit = 5 + int(3 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
         changed = folder / "tinyalbert" / name
@@ -262,7 +266,8 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
             changed.write_text(text, encoding="utf-8")
             for stale in changed.parent.glob(f"__pycache__/{changed.stem}.*"):
                 stale.unlink()                                 # Python tells old from new by size and second only
-            lives = survives(folder, TESTS[name], limit, name in NAMED and label.split(":")[0])
+            code = outcome(folder, TESTS[name], limit, name in NAMED and label.split(":")[0])
+            lives = code == 0
             if label in equivalent:
                 same += 1
                 if not lives:
@@ -270,11 +275,12 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
                 continue
             tried += 1
             alive += lives
+            stopped += code < 0
             if lives:
                 print(f"  survives: {name}: {label}", flush=True)
     score = 100 * (1 - alive / max(tried, 1))
-    print(f"{name}: {tried - alive} of {tried} killed ({score:.1f} %), {alive} alive, {same} equivalent; "
-          f"{len(every)} mutants in all, {time.time() - begin:.0f} s", flush=True)
+    print(f"{name}: {tried - alive} of {tried} killed ({score:.1f} %), {stopped} of them for taking too long, "
+          f"{alive} alive, {same} equivalent; {len(every)} mutants in all, {time.time() - begin:.0f} s", flush=True)
     for label in sorted(equivalent):
         print(f"  equivalent: {label}\n      {equivalent[label]}", flush=True)
     return score
