@@ -249,6 +249,9 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     ("predict runs/topic good.tsv --output folder", ["is a folder"]),
     ("predict nowhere good.tsv --output book.txt/p.tsv", ["book.txt is a file"]),
     ("fill-mask runs/topic '[MASK] was old.'", ["holds no head for masked words", "pretrain"]),
+    ("fill-mask swapped '[MASK] was old.'", ["swapped: the tokenizer has 40 pieces", "the model knows"]),
+    ("finetune good.tsv --model swapped --output x", ["the tokenizer has 40 pieces", "the model knows"]),
+    ("evaluate mixed good.tsv", ["the tokenizer has 40 pieces", "the model knows"]),
 ])
 def test_what_would_be_lost_or_come_late_is_refused_at_once(command, words, inside, world, tmp_path):
     """One sentence on stderr and none on stdout: nothing had begun.  No file of the user's has changed."""
@@ -256,6 +259,8 @@ def test_what_would_be_lost_or_come_late_is_refused_at_once(command, words, insi
         assert run("tinyalbert tokenizer book.txt --vocab-size 40 --output other") == 0
         shutil.copytree(world / "runs" / "stories", world / "swapped", ignore=shutil.ignore_patterns("last", "data"))
         shutil.copyfile(world / "other" / "spiece.model", world / "swapped" / "spiece.model")
+        shutil.copytree(world / "runs" / "topic", world / "mixed", ignore=shutil.ignore_patterns("last"))
+        shutil.copyfile(world / "other" / "spiece.model", world / "mixed" / "spiece.model")
         (world / "folder" / "data").mkdir(parents=True)
         (world / "folder" / "data" / "mine.txt").write_text("All of this is mine. It was a lot of work.\n" * 30)
         (world / "good.tsv").write_text("sentence\tlabel\n" + "good day\tfarm\nbad day\tschool\n" * 9)

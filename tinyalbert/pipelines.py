@@ -2,7 +2,7 @@
 
 from .backend import UserError, check_device
 from .heads import AlbertForMaskedLM, AlbertForSequenceClassification
-from .tasks.classification import Features, load_trained, predict_logits, softmax
+from .tasks.classification import Features, check_fits, load_trained, predict_logits, softmax
 from .tasks.fill_mask import fill_mask
 from .tasks.tables import Row
 from .tokenizer import AlbertTokenizer
@@ -55,8 +55,9 @@ def pipeline(task, model, tokenizer=None, device="cpu"):
     kind = PIPELINES[task]
     check_device(device)
     if not hasattr(model, "state_dict"):
-        tokenizer = tokenizer or AlbertTokenizer.from_pretrained(model)
-        model = load_trained(kind.model_class, model, *kind.made_by)
+        folder, tokenizer = model, tokenizer or AlbertTokenizer.from_pretrained(model)
+        model = load_trained(kind.model_class, folder, *kind.made_by)
+        check_fits(tokenizer, model.config, folder)
     if tokenizer is None:
         raise UserError("pipeline() got a model without its tokenizer; pass tokenizer=, or the folder of both")
     return kind(model.to(device), tokenizer)

@@ -106,6 +106,13 @@ class Features:
         return self._cached[1]
 
 
+def check_fits(tokenizer, config, folder):
+    """Refuse a tokenizer whose vocabulary is not that of the model, which may be padded a little."""
+    if not 0 <= config.vocab_size - tokenizer.vocab_size < 128:
+        raise UserError(f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, the model knows "
+                        f"{config.vocab_size}; wanted the tokenizer that the model was trained with")
+
+
 def load_trained(kind, folder, what, command):
     """A model of the class `kind` from a folder that has all of its weights, with a trained head for this very task."""
     with warnings.catch_warnings():

@@ -25,6 +25,7 @@ from ..tokenizer import AlbertTokenizer
 from ..training import Trainer, train
 from .classification import (
     Features,
+    check_fits,
     encode_labels,
     format_confusion,
     key_metric,
@@ -84,15 +85,13 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
     if not (train_source and model):
         raise UserError("fine-tuning needs a table of labelled rows and a model folder (--model)")
     tokenizer = AlbertTokenizer.from_pretrained(model)
+    check_fits(tokenizer, read_config(model), model)
     tokenizer.model_max_length = max_length      # longer texts are cut in the same place whoever uses the model
     rows, held_out = _rows(train_source, dev_source, seed, {**(columns or {}), "say": say})
     names = None if regression else label_names(rows)
     say(f"{len(rows):,} rows to train on, {len(held_out):,} held out; " + (
         f"labels {', '.join(names[:20])}{', ...' * (len(names) > 20)}" if names else "numbers are to be predicted"))
     network = _network(model, names, random_init, dropout, seed).to(device)
-    if network.config.vocab_size < tokenizer.vocab_size:
-        raise UserError(f"{model}: the tokenizer has {tokenizer.vocab_size} pieces, the model knows "
-                        f"{network.config.vocab_size}; wanted the tokenizer that the model was trained with")
     longest = network.config.max_position_embeddings
     if max_length > longest:
         raise UserError(f"--max-length {max_length}, but the model has {longest} positions; wanted at most that")
@@ -194,7 +193,9 @@ def load_classifier(folder, device="cpu"):
     config = model.config
     regression = config.problem_type == "regression" or config.num_labels == 1
     names = None if regression else [config.id2label[i] for i in range(config.num_labels)]
-    return model.to(device), AlbertTokenizer.from_pretrained(folder), names
+    tokenizer = AlbertTokenizer.from_pretrained(folder)
+    check_fits(tokenizer, config, folder)
+    return model.to(device), tokenizer, names
 
 
 def _longest(model, tokenizer):
