@@ -337,6 +337,14 @@ def test_a_resumed_pretraining_says_what_counts_and_may_have_moved(inside, tmp_p
     assert inside.readouterr().out.startswith("resumed with lr 0.01, as the run began, not 0.02\n")
 
 
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"data": 1}', "null", "\0"])
+def test_a_run_with_damaged_settings_is_not_resumed(name, damage, tmp_path, capsys):
+    (tmp_path / f"{name}.json").write_text(damage)
+    assert main([name, "--resume", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"tinyalbert: {tmp_path / name}.json is damaged; start the run anew in another folder\n"
+
+
 def test_a_single_document_is_not_evaluated_and_that_is_said(inside, tmp_path):
     (tmp_path / "one.txt").write_text("\n".join(f"The number of this sentence is {i}." for i in range(40)))
     assert main(f"pretrain {tmp_path / 'one.txt'} --preset tiny --steps 3 --output {tmp_path / 'm'}".split()) == 0

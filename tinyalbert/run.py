@@ -42,6 +42,19 @@ def check_writable(folder):
         raise UserError(f"{folder} can't be written: {there} is {why}; choose another output folder")
 
 
+def read_settings(path, kind, names):
+    """What a run was begun with, for resuming it: a dict with at least these names."""
+    try:
+        settings = json.loads(path.read_text())
+        if set(names) <= settings.keys():
+            return settings
+    except FileNotFoundError:
+        raise UserError(f"there is no {kind} run in {path.parent} to resume; start it without --resume") from None
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(f"{path} is damaged; start the run anew in another folder")
+
+
 def say_what_counts(asked, settings, defaults, say):
     """Say which of the options beside --resume are not followed, since the run has its own."""
     for name, value in json.loads(json.dumps(asked)).items():
@@ -106,6 +119,14 @@ def fetch(several):
             metrics._take([numbers.pop(0) for _ in range(metrics.numbers.size)])
 
 
+def _step(line):
+    """The step of a line of the log; infinite if the line is damaged, as a power cut may leave the last."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else math.inf
+    except (ValueError, TypeError, KeyError):
+        return math.inf
+
+
 class Run:
     """One call of `train`: its numbers so far, its log, its checkpoints, its progress bar."""
 
@@ -165,7 +186,7 @@ class Run:
         if self.leads:                           # what was logged after the checkpoint will be logged again
             path = self.folder / "log.jsonl"
             lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= trainer.steps_done]
+            kept = [line for line in lines if _step(line) <= trainer.steps_done]
             with self.writing("the log"):
                 path.with_suffix(".tmp").write_text("".join(kept))
                 path.with_suffix(".tmp").replace(path)

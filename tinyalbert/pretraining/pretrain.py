@@ -16,7 +16,7 @@ from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW, linear_warmup_decay
 from ..parallel import launched_ranks
 from ..precision import check_precision
-from ..run import check_output, check_writable, say_what_counts
+from ..run import check_output, check_writable, read_settings, say_what_counts
 from ..safetensors_file import replacing
 from ..tokenizer import AlbertTokenizer
 from ..training import Trainer, evaluate_pretraining, train
@@ -61,7 +61,8 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
     check_precision(precision, check_device(device))
     output, ranks = Path(output_dir), launched_ranks()
     if resume:
-        settings = _read_settings(output)
+        settings = read_settings(output / SETTINGS, "pretraining",
+                                 ("data", "recipe", "init", "seed", "accumulation", "config"))
         if is_prepared(output / "data") and not is_prepared(settings["data"]):         # the folder was moved
             settings["data"] = str(output / "data")
         say_what_counts({"seed": seed, "accumulation": accumulation}, settings, pretrain.__kwdefaults__, say)
@@ -119,16 +120,6 @@ def draw_run(folder, say=print):
         say(f"curves in {plot_run(Path(folder) / 'log.jsonl')}")
     except UserError as problem:                 # no matplotlib: the run is fine without a picture
         say(f"no picture: {problem}")
-
-
-def _read_settings(output):
-    path = output / SETTINGS
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"there is no pretraining run in {output} to resume; start it without --resume") from None
-    except ValueError as error:
-        raise UserError(f"{path} can't be read ({error}); start the run anew in another folder") from None
 
 
 def _check_lengths(config, recipe):

@@ -32,6 +32,7 @@ from ..parallel import launched_ranks, physical_cores
 from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
 
 FORMAT = 1                                       # raised when a folder is laid out in another way
+META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}        # the least that reading needs
 FILES = ("tokens.bin", "sentences.bin", "documents.bin")
 TASK_BYTES = 1 << 18                             # small files travel to a worker together
 SMALL_CORPUS = 4 << 20                           # below that, starting processes costs more than it earns
@@ -328,6 +329,8 @@ class Shards:
         try:
             meta = json.loads(path.read_text())
             layout = meta["format"]
+            if layout == FORMAT and not META <= meta.keys():
+                raise KeyError(*META - meta.keys())
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read ({error}); prepare the corpus again") from None
         if layout != FORMAT:

@@ -19,7 +19,7 @@ from ..parallel import Threads, launched_ranks
 from ..precision import check_precision
 from ..pretraining.pretrain import draw_run
 from ..pretraining.story_tasks import TASKS, story_dataset
-from ..run import check_output, check_writable, say_what_counts
+from ..run import check_output, check_writable, read_settings, say_what_counts
 from ..safetensors_file import replacing
 from ..tokenizer import AlbertTokenizer
 from ..training import Trainer, train
@@ -73,7 +73,7 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
                   columns=columns or {}, random_init=random_init, regression=regression, epochs=epochs,
                   batch_size=batch_size, lr=lr, warmup=warmup, max_length=max_length, dropout=dropout, seed=seed)
     if resume:
-        settings = _read_settings(output)
+        settings = read_settings(output / SETTINGS, "fine-tuning", (*values, "steps"))
         say_what_counts(values, settings, {"columns": {}, **finetune.__kwdefaults__}, say)
         train_source, dev_source, model, columns = (settings[k] for k in ("train", "dev", "model", "columns"))
         random_init, regression, epochs, steps = (
@@ -166,13 +166,6 @@ def _network(folder, names, random_init, dropout, seed):
     with warnings.catch_warnings():              # that the classifier starts random is the point
         warnings.simplefilter("ignore", UserWarning)
         return AlbertForSequenceClassification.from_pretrained(folder, config=config, seed=seed)
-
-
-def _read_settings(output):
-    try:
-        return json.loads((output / SETTINGS).read_text())
-    except (FileNotFoundError, ValueError):
-        raise UserError(f"there is no fine-tuning run in {output} to resume; start it without --resume") from None
 
 
 def baselines(rows, held_out, names):
