@@ -345,6 +345,21 @@ def test_a_run_with_damaged_settings_is_not_resumed(name, damage, tmp_path, caps
     assert capsys.readouterr().err == f"tinyalbert: {tmp_path / name}.json is damaged; start the run anew in another folder\n"
 
 
+def test_pipelines_of_nothing(inside):
+    from tinyalbert import pipeline
+    from tinyalbert.backend import UserError
+    assert pipeline("text-classification", "runs/topic")([]) == pipeline("fill-mask", "runs/stories")([]) == []
+    with pytest.raises(UserError, match="top_k is -1"):
+        pipeline("fill-mask", "runs/stories")("[MASK] was old.", top_k=-1)
+
+
+def test_a_path_with_spaces_may_be_typed_as_it_is_shown(inside, tmp_path):
+    folder = tmp_path / "été 🙂"
+    assert main(["pretrain", "book.txt", "--preset", "tiny", "--steps", "3", "--output", str(folder / "my model")]) == 0
+    said = inside.readouterr().out.splitlines()[-1]
+    assert run(said.split("try: ")[1]) == 0 and len(inside.readouterr().out.splitlines()) == 6
+
+
 def test_a_single_document_is_not_evaluated_and_that_is_said(inside, tmp_path):
     (tmp_path / "one.txt").write_text("\n".join(f"The number of this sentence is {i}." for i in range(40)))
     assert main(f"pretrain {tmp_path / 'one.txt'} --preset tiny --steps 3 --output {tmp_path / 'm'}".split()) == 0

@@ -9,6 +9,7 @@ import errno
 import math
 import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -110,7 +111,8 @@ def _pretrain(args):
     if metrics:
         print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
             f", sentence order {metrics['sop_accuracy']:.1%} right" if "sop_accuracy" in metrics else ""))
-    print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {args.output} \"The [MASK] was old.\"")
+    print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {shlex.quote(args.output)} "
+          "\"The [MASK] was old.\"")
 
 
 def _early(given):

@@ -35,6 +35,8 @@ class TextClassificationPipeline:
         inputs = [inputs] if single else list(inputs)
         rows = [Row(i, None, None, "") if isinstance(i, str) else Row(i["text"], i.get("text_pair"), None, "")
                 for i in inputs]
+        if not rows:
+            return []
         longest = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
         logits = predict_logits(self.model, Features(rows, self.tokenizer, max_length=longest))
         if self.model.config.num_labels == 1:
