@@ -337,8 +337,8 @@ def main(argv=None):
         with contextlib.redirect_stdout(None if ranks.rank else sys.stdout):
             warnings.showwarning = lambda message, *_: ranks.rank or print(f"note: {message}", file=sys.stderr)
             code = args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))
-            sys.stdout.flush()
-            return code or 0
+        sys.stdout.flush()
+        return code or 0
     except KeyboardInterrupt as error:           # all processes stop at the same step
         if ranks.rank == 0:
             print(f"\ntinyalbert: {str(error) or 'stopped'}", file=sys.stderr)
