@@ -54,8 +54,8 @@ def main():
     parser.add_argument("--overwrite", action="store_true", help="replace the folder")
     options = parser.parse_args()
     output = Path(options.output)
-    if output.exists() and not options.overwrite:
-        sys.exit(f"{output} is there already; say --overwrite to replace it, or name another --output")
+    if output.exists() and not (options.overwrite and (output / "vocabulary").is_dir()):
+        sys.exit(f"{output} is there already; name another --output, or --overwrite to replace an earlier run of this")
     environment.enter(["lessons"])
 
     shutil.rmtree(output, ignore_errors=True)
@@ -139,4 +139,8 @@ def commonest_piece_share(data):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\nstopped; --overwrite begins anew", file=sys.stderr)
+        sys.exit(130)

@@ -1,6 +1,7 @@
 """The command line, as its user types it: every command, every example in its help, every usual mistake."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -221,3 +222,210 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     subprocess.run([*command, "--resume", "--output", "a", "--threads", "1"], cwd=tmp_path, check=True, capture_output=True)
     subprocess.run([*command, *options, "--output", "b"], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+# --- strangers ------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command, words", [
+    ("pretrain book.txt missing.txt --output x --steps 3", ["missing.txt", "no file"]),
+    ("pretrain stories:60 missing.txt --output x --steps 3", ["missing.txt", "no file"]),
+    ("pretrain book.txt --output book.txt --steps 3", ["book.txt is a file"]),
+    ("pretrain book.txt --output book.txt/runs --steps 3", ["book.txt is a file"]),
+    ("pretrain folder --output folder/run --steps 3", ["lies inside the corpus"]),
+    ("pretrain folder/data/mine.txt --output folder --steps 3", ["no prepared corpus", "not replaced"]),
+    ("pretrain book.txt --init runs/topic --output runs/topic --steps 3", ["already holds", "choose another"]),
+    ("pretrain runs/stories/data --tokenizer other --output x --steps 3", ["not the one", "prepared with"]),
+    ("pretrain runs/stories/data --init swapped --output x --steps 3", ["not the one", "prepared with"]),
+    ("pretrain book.txt --tokenizer other --init runs/stories --output x --steps 3", ["not the one", "--tokenizer"]),
+    ("pretrain runs/stories/data --vocab-size 77 --output x --steps 3", ["--vocab-size", "not 77"]),
+    ("pretrain book.txt --tokenizer other --vocab-size 77 --output x --steps 3", ["--vocab-size", "not 77"]),
+    ("prepare folder --tokenizer other --output folder/data --overwrite", ["not replaced"]),
+    ("prepare folder --tokenizer other --output folder/new", ["lies inside the corpus"]),
+    ("tokenizer folder --vocab-size 40 --output folder/new", ["lies inside the corpus"]),
+    ("tokenizer book.txt --vocab-size 40 --output runs/stories", ["holds a model"]),
+    ("finetune good.tsv --model swapped --output swapped", ["already holds a model"]),
+    ("finetune good.tsv --model runs/stories --output book.txt", ["book.txt is a file"]),
+    ("predict runs/topic good.tsv --output good.tsv", ["the table itself"]),
+    ("predict runs/topic good.tsv --output folder", ["is a folder"]),
+    ("predict nowhere good.tsv --output book.txt/p.tsv", ["book.txt is a file"]),
+    ("fill-mask runs/topic '[MASK] was old.'", ["holds no head for masked words", "pretrain"]),
+    ("fill-mask swapped '[MASK] was old.'", ["swapped: the tokenizer has 40 pieces", "the model knows"]),
+    ("finetune good.tsv --model swapped --output x", ["the tokenizer has 40 pieces", "the model knows"]),
+    ("evaluate mixed good.tsv", ["the tokenizer has 40 pieces", "the model knows"]),
+])
+def test_what_would_be_lost_or_come_late_is_refused_at_once(command, words, inside, world, tmp_path):
+    """One sentence on stderr and none on stdout: nothing had begun.  No file of the user's has changed."""
+    if not (world / "other").exists():
+        assert run("tinyalbert tokenizer book.txt --vocab-size 40 --output other") == 0
+        shutil.copytree(world / "runs" / "stories", world / "swapped", ignore=shutil.ignore_patterns("last", "data"))
+        shutil.copyfile(world / "other" / "spiece.model", world / "swapped" / "spiece.model")
+        shutil.copytree(world / "runs" / "topic", world / "mixed", ignore=shutil.ignore_patterns("last"))
+        shutil.copyfile(world / "other" / "spiece.model", world / "mixed" / "spiece.model")
+        (world / "folder" / "data").mkdir(parents=True)
+        (world / "folder" / "data" / "mine.txt").write_text("All of this is mine. It was a lot of work.\n" * 30)
+        (world / "good.tsv").write_text("sentence\tlabel\n" + "good day\tfarm\nbad day\tschool\n" * 9)
+        inside.readouterr()
+    before = {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
+    assert main(shlex.split(command.replace("--output x", f"--output {tmp_path / 'x'}"))) == 2
+    out, err = inside.readouterr()
+    assert out == "" and len(err.splitlines()) == 1 and err.startswith("tinyalbert: "), (out, err)
+    assert all(word in err for word in words), err
+    assert before == {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
+    assert not list(tmp_path.iterdir())
+
+
+def number_options():
+    """(command, option, a number that it refuses) for every option that takes a number."""
+    subparsers = next(a for a in build_parser()._actions if hasattr(a, "choices") and a.choices)
+    for name, parser in subparsers.choices.items():
+        for action in parser._actions:
+            assert action.type not in (int, float), f"{name} {action.option_strings}: any number would do"
+            if action.type:
+                yield from ((name, action.option_strings[0], bad) for bad in ("-1", "nan", "inf", "some"))
+
+
+@pytest.mark.parametrize("name, option, bad", list(number_options()))
+def test_every_number_is_checked_before_anything_happens(name, option, bad, capsys):
+    needed = {"pretrain": "stories --output x", "finetune": "t.tsv --output x", "evaluate": "m t.tsv",
+              "predict": "m t.tsv --output x", "tokenizer": "stories --output x", "fill-mask": "m [MASK]",
+              "prepare": "stories --output x --tokenizer y"}[name]
+    with pytest.raises(SystemExit) as stopped:
+        main([name, *needed.split(), f"{option}={bad}"])
+    assert stopped.value.code == 2
+    assert re.search(rf"{option}: .*{bad}", capsys.readouterr().err.splitlines()[-1])
+
+
+def test_a_fine_tuned_folder_scores_as_its_training_said(inside, world, tmp_path):
+    """Also on texts longer than it was trained on: every command and the pipeline cut them in the same place."""
+    words = "kite ring clock mill shop bridge found went there knew".split()
+    rows = [(" ".join(words[(i * k) % 10] for k in range(5 + 7 * (i % 9))), "ab"[i % 3 > 0]) for i in range(1, 60)]
+    (tmp_path / "t.tsv").write_text("sentence\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+    folder, table = tmp_path / "m", tmp_path / "t.tsv"
+    assert main(f"finetune {table} --dev {table} --model runs/stories --output {folder} --max-length 12 --steps 6 "
+                "--lr 0.01".split()) == 0
+    assert "59 rows to train on, 59 held out; labels a, b" in inside.readouterr().out
+    assert main(f"evaluate {folder} {table}".split()) == 0
+    said = dict(line.split() for line in inside.readouterr().out.splitlines()[:4])
+    assert {k: f"{v:.4f}" for k, v in json.loads((folder / "eval_results.json").read_text()).items()} == said
+    assert main(f"predict {folder} {table} --output {tmp_path / 'new' / 'p.tsv'}".split()) == 0
+    assert (tmp_path / "new" / "p.tsv").read_text() == (folder / "predictions.tsv").read_text()
+    from tinyalbert import pipeline
+    answers = pipeline("text-classification", folder)([text for text, _ in rows])
+    assert [a["label"] for a in answers] == [line.split("\t")[1] for line in
+                                             (folder / "predictions.tsv").read_text().splitlines()[1:]]
+
+
+def test_a_resumed_fine_tuning_says_what_counts_and_takes_more_steps(inside, world, tmp_path, monkeypatch):
+    (world / "rows.tsv").write_text("sentence\tlabel\n" + "good day\tfarm\nbad day\tschool\n" * 9)
+    options = f"--model runs/stories --output {tmp_path / 'm'} --steps 4"
+    assert main(f"finetune rows.tsv --lr 0.01 {options}".split()) == 0
+    inside.readouterr()
+    assert main(f"finetune rows.tsv --resume --lr 0.02 --epochs 3 {options}".split()) == 2         # it is complete
+    out, err = inside.readouterr()
+    assert out.startswith("resumed with lr 0.01, as the run began, not 0.02\n") and out.count("resumed with") == 1
+    assert "complete (4 steps); ask for more steps" in err
+    monkeypatch.chdir(tmp_path)                                            # the table and model are found from anywhere
+    assert main(["finetune", "--resume", "--steps", "6", "--output", "m"]) == 0
+    assert json.loads((tmp_path / "m" / "log.jsonl").read_text().splitlines()[-1])["step"] == 6
+
+
+def test_a_resumed_pretraining_says_what_counts_and_may_have_moved(inside, tmp_path):
+    assert main(f"pretrain book.txt --preset tiny --steps 4 --lr 0.01 --output {tmp_path / 'a'}".split()) == 0
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    inside.readouterr()
+    assert main(f"pretrain book.txt --resume --lr 0.02 --steps 6 --output {tmp_path / 'b'}".split()) == 0
+    assert inside.readouterr().out.startswith("resumed with lr 0.01, as the run began, not 0.02\n")
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"data": 1}', "null", "\0"])
+def test_a_run_with_damaged_settings_is_not_resumed(name, damage, tmp_path, capsys):
+    (tmp_path / f"{name}.json").write_text(damage)
+    assert main([name, "--resume", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"tinyalbert: {tmp_path / name}.json is damaged; start the run anew in another folder\n"
+
+
+def test_pipelines_of_nothing(inside):
+    from tinyalbert import pipeline
+    from tinyalbert.backend import UserError
+    assert pipeline("text-classification", "runs/topic")([]) == pipeline("fill-mask", "runs/stories")([]) == []
+    with pytest.raises(UserError, match="top_k is -1"):
+        pipeline("fill-mask", "runs/stories")("[MASK] was old.", top_k=-1)
+
+
+def test_a_path_with_spaces_may_be_typed_as_it_is_shown(inside, tmp_path):
+    folder = tmp_path / "été 🙂"
+    assert main(["pretrain", "book.txt", "--preset", "tiny", "--steps", "3", "--output", str(folder / "my model")]) == 0
+    said = inside.readouterr().out.splitlines()[-1]
+    assert run(said.split("try: ")[1]) == 0 and len(inside.readouterr().out.splitlines()) == 6
+
+
+def test_a_single_document_is_not_evaluated_and_that_is_said(inside, tmp_path):
+    (tmp_path / "one.txt").write_text("\n".join(f"The number of this sentence is {i}." for i in range(40)))
+    assert main(f"pretrain {tmp_path / 'one.txt'} --preset tiny --steps 3 --output {tmp_path / 'm'}".split()) == 0
+    assert "with none held out, nothing will be evaluated" in inside.readouterr().out
+
+
+# --- streams and signals --------------------------------------------------------------------------------------
+
+def typed(command, **how):
+    """A real process; its exit code, stdout and stderr."""
+    done = subprocess.run([sys.executable, "-m", "tinyalbert", *shlex.split(command)], capture_output=True, **how)
+    return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
+
+
+def test_a_terminal_without_unicode_gets_what_it_can_show(world, tmp_path):
+    code, out, err = typed(f"tokenizer book.txt --vocab-size 40 --output {tmp_path}", cwd=world,
+                           env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert code == 0 and err == "" and r"\u2581" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes the streams")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed, world, tmp_path):
+    command = [sys.executable, "-m", "tinyalbert", "pretrain", "stories:60", "--preset", "tiny", "--steps", "3",
+               "--output", str(tmp_path / "m")]
+    done = subprocess.run(f"{shlex.join(command)} {closed}", shell=True, capture_output=True, cwd=world)
+    assert done.returncode == 0 and (tmp_path / "m" / "model.safetensors").exists(), done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_has_gone_ends_the_command_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen([sys.executable, "-m", "tinyalbert", "info", "base_v2"], stdout=writer,
+                               stderr=subprocess.PIPE)
+    os.close(writer)
+    assert process.communicate()[1] == b"" and process.returncode == 141
+
+
+@pytest.mark.parametrize("error, code, words", [
+    (KeyboardInterrupt(), 130, "\ntinyalbert: stopped\n"),
+    (OSError(30, "Read-only file system", "/ro/x"), 2, "/ro/x: Read-only file system"),
+    (FileExistsError(17, "File exists", "x"), 2, "x: File exists"),
+    (MemoryError("1 TB"), 2, "not enough memory (1 TB); lower --batch-size"),
+])
+def test_what_may_happen_anywhere_gets_a_sentence(error, code, words, capsys, monkeypatch):
+    def fails(name):
+        raise error
+    monkeypatch.setattr("tinyalbert.info.describe", fails)
+    assert main(["info", "base_v2"]) == code
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
+def test_ctrl_c_while_workers_prepare_is_one_sentence(world, tmp_path):
+    """Ctrl-C goes to all processes of a terminal; while they start they would show tracebacks, or hang."""
+    (tmp_path / "big.txt").write_text("The old dog found a red kite near the mill. Nobody knew why.\n" * 90_000)
+    for wait in (0.0, 0.2):
+        process = subprocess.Popen([sys.executable, "-m", "tinyalbert", "prepare", str(tmp_path / "big.txt"), "--workers",
+                                    "2", "--tokenizer", "runs/stories", "--output", str(tmp_path / "data")], cwd=world,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
+        for _ in range(1200):
+            if (tmp_path / "data.partial" / "tokens.bin").exists():        # the workers are about to start
+                break
+            time.sleep(0.01)
+        time.sleep(wait)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == "\ntinyalbert: stopped\n" and process.returncode == 130
+        assert [p.name for p in tmp_path.iterdir()] == ["big.txt"]

@@ -1,6 +1,10 @@
 """The configuration: parameter counts from the model itself, unknown keys, errors."""
 
+from dataclasses import fields
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tinyalbert import heads
 from tinyalbert.albert import AlbertModel
@@ -63,3 +67,20 @@ def test_unreadable_files(tmp_path):
             AlbertConfig.from_json_file(tmp_path / "c.json")
     with pytest.raises(UserError, match="preset 'huge' is unknown"):
         AlbertConfig.preset("huge")
+
+
+JSON = st.none() | st.booleans() | st.integers(-2, 600) | st.floats() | st.text(max_size=3) | st.lists(
+    st.integers(0, 3), max_size=3) | st.dictionaries(st.sampled_from("0123a"), st.text(max_size=3), max_size=3)
+
+
+@given(st.sampled_from([f.name for f in fields(AlbertConfig)] + ["id2label"]), JSON)
+def test_a_damaged_config_is_refused_in_words_or_can_be_used(name, value):
+    """Whatever stands in a config.json under a name, there is a UserError at once or names for all labels."""
+    try:
+        config = AlbertConfig.from_dict({name: value})
+    except UserError as error:
+        assert name in str(error) or "hidden_size" in str(error) or "num_hidden" in str(error)
+    else:
+        names = config.id2label
+        assert [type(names[i]) for i in range(config.num_labels)] == [str] * len(names)
+        config.with_labels(["no", "yes"]).to_dict()

@@ -11,6 +11,8 @@ from strategies import seeds
 from test_albert import batch, shaken, tiny
 
 from tinyalbert import heads
+from tinyalbert.backend import UserError
+from tinyalbert.config import AlbertConfig
 from tinyalbert.nn import DropoutRng
 from tinyalbert.tensor import backward, topological_order
 
@@ -119,3 +121,18 @@ def test_only_the_read_tokens_are_computed_and_with_dropout_all():
         last = model(input_ids=np.ones((4, 6), int), labels=labels, rng=DropoutRng(0)).loss
         widths = [t.shape for t in topological_order(last) if t.ndim == 3 and t.shape[-1] == model.config.intermediate_size]
         assert math.prod(widths[-1][:-1]) == rows and math.prod(widths[0][:-1]) == 4 * 6
+
+
+@pytest.mark.parametrize("batch, words", [
+    ({"attention_mask": np.ones((2, 3), int)}, "wanted (sequences, tokens)"),
+    ({"token_type_ids": np.zeros((1, 4), int)}, "wanted (sequences, tokens)"),
+    ({"input_ids": [2, 5, 3]}, "wanted (sequences, tokens)"), ({"input_ids": 2}, "wanted (sequences, tokens)"),
+    ({"labels": np.array([1])}, "labels of shape (1,); wanted (2,)"),
+    ({"labels": np.array([1, 0, 1])}, "labels of shape (3,); wanted (2,)"),
+])
+def test_arrays_of_different_shapes_are_refused(batch, words):
+    """NumPy would stretch or cut some of them to fit, and the loss would be another one."""
+    model = heads.AlbertForSequenceClassification(AlbertConfig.preset("tiny", vocab_size=30))
+    with pytest.raises(UserError) as refusal:
+        model(**{"input_ids": np.full((2, 4), 7), **batch})
+    assert words in str(refusal.value)

@@ -49,6 +49,13 @@ def script(monkeypatch, name, *arguments, **constants):
     return scope["main"]()
 
 
+def test_the_quickstart_replaces_only_what_it_made(tmp_path, monkeypatch):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="there already"):
+        script(monkeypatch, "quickstart.py", "--overwrite", "--output", str(tmp_path))
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 def tiny(command):
     command = small(command).replace("--held-out 12", "--held-out 1").replace("--vocab-size 8000", "--vocab-size 40")
     return command + " --epochs 1" if "finetune" in command else command + " --steps 10" if "--resume" in command else command

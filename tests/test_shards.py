@@ -216,6 +216,7 @@ def test_damaged_folders_are_refused(tmp_path):
         with pytest.raises(UserError, match=f"{name} has .* bytes; wanted"):
             Shards(folder)
     for name, content, words in (("meta.json", "{", "can't be read"), ("meta.json", '{"format": 99}', "layout 99"),
+                                 ("meta.json", '{"format": 1}', "can't be read"), ("meta.json", "[]", "can't be read"),
                                  ("counts.npy", "", "is damaged")):
         folder = write_shards(tmp_path / words, documents)
         (folder / name).write_text(content)

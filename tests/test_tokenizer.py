@@ -460,7 +460,8 @@ def test_foreign_and_broken_folders_are_refused(tokenizer, tmp_path):
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes[:-500]), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes.replace(b"[MASK]", b"[MUSK]")), r"has no \[MASK\]"),
             (lambda: tokenizer.save_pretrained(tmp_path) or (tmp_path / "added_tokens.json").write_text('{"<new>": 200}'), "<new>"),
-            (lambda: (tmp_path / "tokenizer_config.json").write_text("{"), "no JSON")]:
+            (lambda: (tmp_path / "tokenizer_config.json").write_text("{"), "no JSON"),
+            (lambda: (tmp_path / "tokenizer_config.json").write_text("[1]"), "no JSON")]:
         make()
         with pytest.raises(UserError, match=what):
             AlbertTokenizer.from_pretrained(tmp_path)

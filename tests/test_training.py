@@ -318,6 +318,7 @@ def test_a_crash_loses_only_what_came_after_the_last_checkpoint(tmp_path):
     with pytest.raises(OSError, match="the power went"):
         train_to(tmp_path / "cut", interrupt_after(trainer(), 5, crash), log_every=1, save_every=3)
     with open(tmp_path / "cut" / "log.jsonl", "a") as file:
+        file.write('{"kind": "eval"}\n\0\0\0\n[1]\n')       # what a power cut may leave
         file.write('{"kind": "train", "st')                 # the line that was being written
     train_to(tmp_path / "cut", second, resume=True, log_every=1)
     assert parameters(second).tobytes() == parameters(whole).tobytes()
@@ -460,6 +461,22 @@ def test_folders_are_not_written_over(tmp_path):
     assert t.steps_done == 8
     with pytest.raises(UserError, match="wanted steps="):
         train_to(tmp_path / "other", trainer(total_steps=None), steps=None)
+
+
+def test_a_model_is_not_written_over(tmp_path):
+    trainer().model.save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(UserError, match="already holds a model"):
+        train_to(tmp_path, trainer())
+    assert (tmp_path / "model.safetensors").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_log_file_is_not_filled_with_progress_bars(tmp_path, capsys, monkeypatch):
+    """Where nobody watches (no terminal), a bar a minute and the evaluations; each line can be read as one."""
+    monkeypatch.setattr("tqdm.std.time", iter(range(0, 10_000, 5)).__next__)              # every look takes 5 seconds
+    train_to(tmp_path, trainer(total_steps=30), steps=30, progress=True)
+    text = capsys.readouterr().err
+    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28: " in text
 
 
 def test_other_settings_on_resume_are_said(tmp_path, capsys):

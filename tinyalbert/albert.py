@@ -176,8 +176,9 @@ class PreTrainedModel(Module):
         arrays = [a if a is None or hasattr(a, "dtype") else np.asarray(a)
                   for a in (input_ids, attention_mask, token_type_ids, *more)]
         if input_ids is not None:
-            if arrays[0].ndim != 2:
-                raise UserError(f"input_ids of shape {arrays[0].shape}; wanted (sequences, tokens)")
+            shapes = [a.shape for a in arrays[:3] if a is not None]
+            if arrays[0].ndim != 2 or len({*shapes}) > 1:
+                raise UserError(f"input_ids, mask and types of shape {shapes}; wanted (sequences, tokens) for each")
             check_ids("input_ids", arrays[0], self.config.vocab_size)
         if token_type_ids is not None:
             check_ids("token_type_ids", arrays[2], self.config.type_vocab_size)

@@ -6,7 +6,10 @@ Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctr
 import argparse
 import contextlib
 import errno
+import math
+import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -33,10 +36,25 @@ def _epilog(*lines):
     return "example:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def _number(kind, least, above=False):
+    """What argparse turns an option's text into: a finite number, at least `least` or above it."""
+    def convert(text):
+        value = kind(text)
+        if not math.isfinite(value) or value < least or (above and value == least):
+            raise argparse.ArgumentTypeError(f"{text}; wanted a number {'above' if above else 'of at least'} {least}")
+        return value
+    convert.__name__ = {int: "whole number", float: "number"}[kind]      # for argparse: invalid ... value
+    return convert
+
+
+COUNT, WHOLE, LENGTH = _number(int, 1), _number(int, 0), _number(int, 8)
+SHARE, AMOUNT = _number(float, 0), _number(float, 0, above=True)
+
+
 def _device_options(parser, threads=True):
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where to compute (default: cpu)")
     if threads:
-        parser.add_argument("--threads", type=int, help="replicas of the model (default: one for each physical core)")
+        parser.add_argument("--threads", type=COUNT, help="replicas of the model (default: one for each physical core)")
 
 
 def _precision_option(parser):
@@ -93,7 +111,8 @@ def _pretrain(args):
     if metrics:
         print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
             f", sentence order {metrics['sop_accuracy']:.1%} right" if "sop_accuracy" in metrics else ""))
-    print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {args.output} \"The [MASK] was old.\"")
+    print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {shlex.quote(args.output)} "
+          "\"The [MASK] was old.\"")
 
 
 def _early(given):
@@ -192,7 +211,7 @@ def build_parser():
                 "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary")
     p.add_argument("corpus", nargs="+", help=corpus)
     p.add_argument("--output", required=True, help="folder for spiece.model and its settings")
-    p.add_argument("--vocab-size", type=int, default=8000, help="pieces, special ones included (default: 8000)")
+    p.add_argument("--vocab-size", type=COUNT, default=8000, help="pieces, special ones included (default: 8000)")
     p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
     p.add_argument("--cased", action="store_true", help="keep upper case (ALBERT lower-cases)")
     p.add_argument("--keep-accents", action="store_true", help="keep accents (ALBERT drops them)")
@@ -203,11 +222,11 @@ def build_parser():
     p.add_argument("corpus", nargs="+", help=corpus)
     p.add_argument("--tokenizer", required=True, help="folder with a spiece.model")
     p.add_argument("--output", required=True, help="folder to make")
-    p.add_argument("--held-out", type=float, default=0.05, help="documents to keep for evaluation: a share below 1 "
-                   "or a number (default: 0.05)")
-    p.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    p.add_argument("--held-out", type=SHARE, default=0.05, help="documents to keep for evaluation: a share below "
+                   "1 or a number (default: 0.05)")
+    p.add_argument("--workers", type=COUNT, help="processes (default: one for each core)")
     p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
-    p.add_argument("--seed", type=int, default=0, help="which documents are held out (default: 0)")
+    p.add_argument("--seed", type=WHOLE, default=0, help="which documents are held out (default: 0)")
     p.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 
     p = command("pretrain", _pretrain, "pretrain on masked words and sentence order; vocabulary and data are made on "
@@ -220,28 +239,29 @@ def build_parser():
     p.add_argument("--preset", default="mini", help="size and recipe: tiny, mini, small, base_v2 ... (default: mini)")
     p.add_argument("--config", help="config.json with a size of your own")
     p.add_argument("--init", help="folder of a model to start from")
-    p.add_argument("--minutes", type=float, help="how long, about (default: 10)")
-    p.add_argument("--steps", type=int, help="how long, in optimiser steps")
+    how_long = p.add_mutually_exclusive_group()
+    how_long.add_argument("--minutes", type=AMOUNT, help="how long, about (default: 10)")
+    how_long.add_argument("--steps", type=COUNT, help="how long, in optimiser steps")
     p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
     p.add_argument("--tokenizer", help="folder with a spiece.model (default: learn one)")
-    p.add_argument("--vocab-size", type=int, help="size of the vocabulary to learn (default: the preset's)")
-    p.add_argument("--batch-size", type=int, help="sequences a step")
-    p.add_argument("--max-length", type=int, help="tokens a sequence")
+    p.add_argument("--vocab-size", type=COUNT, help="size of the vocabulary to learn (default: the preset's)")
+    p.add_argument("--batch-size", type=COUNT, help="sequences a step")
+    p.add_argument("--max-length", type=LENGTH, help="tokens a sequence")
     p.add_argument("--early", nargs="*", metavar="LENGTHxSTEPS", help="short sequences at first: they get a small "
                    "model off the unigram plateau, as 16x1400; nothing behind it: none (default: the preset's)")
     p.add_argument("--optimizer", choices=("adamw", "lamb"))
-    p.add_argument("--lr", type=float, help="peak learning rate")
-    p.add_argument("--warmup", type=int, help="steps until the peak, at most a tenth of the run")
-    p.add_argument("--accumulation", type=int, default=1, help="micro-batches a step (default: 1)")
-    p.add_argument("--ngram", type=int, help="mask runs of up to N whole words, as the paper's N = 3; 1: single pieces")
+    p.add_argument("--lr", type=AMOUNT, help="peak learning rate")
+    p.add_argument("--warmup", type=WHOLE, help="steps until the peak, at most a tenth of the run")
+    p.add_argument("--accumulation", type=COUNT, default=1, help="micro-batches a step (default: 1)")
+    p.add_argument("--ngram", type=COUNT, help="mask runs of up to N whole words (paper: 3); 1: single pieces")
     p.add_argument("--sentence-task", choices=("sop", "nsp", "none"), help="sentence order (ALBERT), next sentence "
                    "(BERT), or none")
-    p.add_argument("--held-out", type=float, default=0.05, help="documents kept for evaluation (default: 0.05)")
+    p.add_argument("--held-out", type=SHARE, default=0.05, help="documents kept for evaluation (default: 0.05)")
     p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
-    p.add_argument("--eval-every", type=int, help="steps (default: ten times a run)")
-    p.add_argument("--save-every", type=int, help="steps (default: with each evaluation)")
-    p.add_argument("--workers", type=int, help="processes that prepare the text (default: one for each core)")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--eval-every", type=COUNT, help="steps (default: ten times a run)")
+    p.add_argument("--save-every", type=COUNT, help="steps (default: with each evaluation)")
+    p.add_argument("--workers", type=COUNT, help="processes that prepare the text (default: one for each core)")
+    p.add_argument("--seed", type=WHOLE, default=0)
     _device_options(p)
     _precision_option(p)
 
@@ -254,14 +274,14 @@ def build_parser():
     p.add_argument("--dev", help="held-out rows (default: a tenth of the training rows)")
     p.add_argument("--random-init", action="store_true", help="forget the weights, keep the size: the control")
     p.add_argument("--regression", action="store_true", help="the labels are numbers to be predicted (STS-B)")
-    p.add_argument("--epochs", type=float, default=3.0, help="passes over the rows (default: 3)")
-    p.add_argument("--steps", type=int, help="in place of --epochs")
-    p.add_argument("--batch-size", type=int, default=32)
-    p.add_argument("--lr", type=float, help="peak learning rate (default: 5e-4, 1e-4 from H 512 on)")
-    p.add_argument("--warmup", type=float, default=0.1, help="steps, or a share below 1 (default: 0.1)")
-    p.add_argument("--max-length", type=int, default=128, help="tokens a row; more are cut (default: 128)")
-    p.add_argument("--dropout", type=float, help="of the encoder (default: the model's own)")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--epochs", type=AMOUNT, default=3.0, help="passes over the rows (default: 3)")
+    p.add_argument("--steps", type=COUNT, help="in place of --epochs")
+    p.add_argument("--batch-size", type=COUNT, default=32)
+    p.add_argument("--lr", type=AMOUNT, help="peak learning rate (default: 5e-4, 1e-4 from H 512 on)")
+    p.add_argument("--warmup", type=SHARE, default=0.1, help="steps, or a share below 1 (default: 0.1)")
+    p.add_argument("--max-length", type=LENGTH, default=128, help="tokens a row; more are cut (default: 128)")
+    p.add_argument("--dropout", type=SHARE, help="of the encoder (default: the model's own)")
+    p.add_argument("--seed", type=WHOLE, default=0)
     p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
     _column_options(p)
     _device_options(p)
@@ -271,7 +291,7 @@ def build_parser():
                 "tinyalbert evaluate runs/topic stories:topic:200")
     p.add_argument("model", help="fine-tuned folder")
     p.add_argument("table", help="labelled rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
-    p.add_argument("--max-length", type=int, help="tokens a row")
+    p.add_argument("--max-length", type=LENGTH, help="tokens a row")
     _column_options(p)
     _device_options(p)
 
@@ -280,7 +300,7 @@ def build_parser():
     p.add_argument("model", help="fine-tuned folder")
     p.add_argument("table", help="rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
     p.add_argument("--output", required=True, help="TSV to write: index, prediction, probabilities")
-    p.add_argument("--max-length", type=int, help="tokens a row")
+    p.add_argument("--max-length", type=LENGTH, help="tokens a row")
     _column_options(p)
     _device_options(p)
 
@@ -288,7 +308,7 @@ def build_parser():
                 'tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."')
     p.add_argument("model", help="pretrained folder")
     p.add_argument("text", nargs="+", help="text with one or more [MASK]")
-    p.add_argument("--top-k", type=int, default=5, help="answers for each mask (default: 5)")
+    p.add_argument("--top-k", type=COUNT, default=5, help="answers for each mask (default: 5)")
     p.add_argument("--targets", nargs="+", help="only these words")
     _device_options(p, threads=False)
 
@@ -309,21 +329,24 @@ def build_parser():
 
 def main(argv=None):
     """Run the command line; returns the exit code.  Of several processes the first one speaks for all."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    _prepare_streams()
     ranks = Single()
     try:
+        args = build_parser().parse_args(argv)
         ranks = launched_ranks()
         with contextlib.redirect_stdout(None if ranks.rank else sys.stdout):
             warnings.showwarning = lambda message, *_: ranks.rank or print(f"note: {message}", file=sys.stderr)
-            return (args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))) or 0
+            code = args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))
+        sys.stdout.flush()
+        return code or 0
     except KeyboardInterrupt as error:           # all processes stop at the same step
         if ranks.rank == 0:
-            print(f"\ntinyalbert: {error or 'stopped'}", file=sys.stderr)
+            print(f"\ntinyalbert: {str(error) or 'stopped'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:                      # `tinyalbert info base_v2 | head`
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError:                      # `tinyalbert info base_v2 | head`; 141 is what a shell makes of it
+        for stream in (sys.stdout, sys.stderr):  # or Python complains when it flushes them
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 141
     except Exception as error:
         message = _explained(error)
         if message:
@@ -333,12 +356,24 @@ def main(argv=None):
         return ranks.fail(traceback.format_exc(), 1)
 
 
+def _prepare_streams():
+    """A stream that is closed becomes one that goes nowhere; a character that it can't encode is written as \\u2581."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _explained(error):
     """The sentence for a mistake that the user can mend; None for any other."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; make room and run the command again (--resume if it was training)"
-    if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)):
-        return f"{error.filename or ''}: {error.strerror}; check the path and its rights"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; check the path and its rights"
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); lower --batch-size or --max-length, or choose a smaller --preset"
     return None

@@ -82,19 +82,18 @@ class AlbertConfig:
         if self.hidden_size % self.num_attention_heads:
             raise UserError(f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} heads; "
                             "choose num_attention_heads so that it divides hidden_size")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)!r}; wanted a number from 0 to below 1")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "layer_norm_eps",
+                     "initializer_range"):
+            if not isinstance(value := getattr(self, name), (int, float)) or not 0 <= value < 1:
+                raise UserError(f"{name} is {value!r}; wanted a number from 0 to below 1")
         for name, allowed in (("hidden_act", ACTIVATIONS), ("shared_parameters", SHARING),
                               ("sentence_task", SENTENCE_TASKS)):
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name} is {getattr(self, name)!r}; wanted one of {', '.join(allowed)}")
-        if self.shared_parameters == "none":                     # L parameter sets: nothing is shared
-            self.num_hidden_groups = self.num_hidden_layers
-        elif self.shared_parameters != "all" and self.num_hidden_groups not in (1, self.num_hidden_layers):
+        if self.shared_parameters in ("attention", "ffn") and self.num_hidden_groups not in (1, self.num_hidden_layers):
             raise UserError(f"shared_parameters={self.shared_parameters!r} shares one part over all layers; leave "
                             f"num_hidden_groups at 1, got {self.num_hidden_groups}")
-        elif self.shared_parameters != "all":                    # one set a layer, the shared part in all of them
+        if self.shared_parameters != "all":      # one parameter set a layer, the shared part, if any, in all of them
             self.num_hidden_groups = self.num_hidden_layers
         if self.num_hidden_groups > self.num_hidden_layers:
             raise UserError(f"num_hidden_groups {self.num_hidden_groups} is more than the {self.num_hidden_layers} "
@@ -125,8 +124,9 @@ class AlbertConfig:
         """From the keys of a config.json; keys that are not fields here are kept in `extra`."""
         values = dict(values)
         own = {f.name for f in fields(cls)} - {"extra"}
-        labels = values.get("id2label") or {}
-        if labels:
+        if labels := values.get("id2label"):
+            if not isinstance(labels, dict) or {*map(str, labels)} != {*map(str, range(len(labels)))}:
+                raise UserError(f'id2label is {labels!r}; wanted names for 0, 1, ..., as {{"0": "no", "1": "yes"}}')
             values["num_labels"] = len(labels)
         known = {k: v for k, v in values.items() if k in own and v is not None}
         return cls(**known, extra={k: v for k, v in values.items() if k not in own})
@@ -146,7 +146,7 @@ class AlbertConfig:
     def id2label(self):
         """{number: name} of a classifier's labels."""
         given = self.extra.get("id2label") or {i: f"LABEL_{i}" for i in range(self.num_labels)}
-        return {int(i): name for i, name in given.items()}
+        return {int(i): str(name) for i, name in given.items()}
 
     def with_labels(self, names):
         """A copy for a classifier whose labels have these names, in this order."""

@@ -178,7 +178,7 @@ class _ClassifierModel(HeadModel):
         """Rows (B, 1) of the tokens that the pooler reads, or None if all are to be computed."""
         if input_ids is None or not self._reads_some(**options):
             return None
-        B, T = np.shape(input_ids)
+        B, T = (*np.shape(input_ids), 0, 0)[:2]  # of another number of axes: _inputs refuses it
         return np.arange(B)[:, None] * T
 
     def _result(self, out, logits, labels, targets, loss_function=ops.cross_entropy):
@@ -188,6 +188,8 @@ class _ClassifierModel(HeadModel):
             if loss_function is ops.cross_entropy:
                 labels = np.asarray(to_host(labels))
                 check_ids("labels", labels[labels != IGNORE], logits.shape[-1])
+                if labels.size != np.prod(logits.shape[:-1]):
+                    raise UserError(f"labels of shape {labels.shape}; wanted {logits.shape[:-1]}")
             else:
                 targets = targets.reshape(logits.shape).astype(self.classifier.weight.dtype)
             loss = loss_function(logits, targets)

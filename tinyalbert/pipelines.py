@@ -2,7 +2,7 @@
 
 from .backend import UserError, check_device
 from .heads import AlbertForMaskedLM, AlbertForSequenceClassification
-from .tasks.classification import Features, predict_logits, softmax
+from .tasks.classification import Features, check_fits, load_trained, predict_logits, softmax
 from .tasks.fill_mask import fill_mask
 from .tasks.tables import Row
 from .tokenizer import AlbertTokenizer
@@ -11,7 +11,7 @@ from .tokenizer import AlbertTokenizer
 class FillMaskPipeline:
     """Texts with [MASK] to the words that fit; see tasks.fill_mask."""
 
-    model_class = AlbertForMaskedLM
+    model_class, made_by = AlbertForMaskedLM, ("head for masked words", "pretrain TEXT --init FOLDER")
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
@@ -25,7 +25,7 @@ class FillMaskPipeline:
 class TextClassificationPipeline:
     """Texts, or {"text", "text_pair"} pairs, to [{"label", "score"}]."""
 
-    model_class = AlbertForSequenceClassification
+    model_class, made_by = AlbertForSequenceClassification, ("classifier", "finetune TABLE --model FOLDER")
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
@@ -35,7 +35,9 @@ class TextClassificationPipeline:
         inputs = [inputs] if single else list(inputs)
         rows = [Row(i, None, None, "") if isinstance(i, str) else Row(i["text"], i.get("text_pair"), None, "")
                 for i in inputs]
-        longest = self.model.config.max_position_embeddings
+        if not rows:
+            return []
+        longest = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
         logits = predict_logits(self.model, Features(rows, self.tokenizer, max_length=longest))
         if self.model.config.num_labels == 1:
             return [{"label": self.model.config.id2label[0], "score": float(x)} for x in logits[:, 0]]
@@ -55,8 +57,9 @@ def pipeline(task, model, tokenizer=None, device="cpu"):
     kind = PIPELINES[task]
     check_device(device)
     if not hasattr(model, "state_dict"):
-        tokenizer = tokenizer or AlbertTokenizer.from_pretrained(model)
-        model = kind.model_class.from_pretrained(model)
+        folder, tokenizer = model, tokenizer or AlbertTokenizer.from_pretrained(model)
+        model = load_trained(kind.model_class, folder, *kind.made_by)
+        check_fits(tokenizer, model.config, folder)
     if tokenizer is None:
         raise UserError("pipeline() got a model without its tokenizer; pass tokenizer=, or the folder of both")
     return kind(model.to(device), tokenizer)

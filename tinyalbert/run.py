@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import math
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,46 @@ import numpy as np
 
 from .backend import UserError, to_host, xp_of
 from .checkpoint import STATE_FILE, load_state, load_training_state, save_training_state
+
+
+def check_output(folder):
+    """Refuse, before any work, an output folder that can't be written, or holds a run or a model already."""
+    if (Path(folder) / "last" / STATE_FILE).exists():
+        raise UserError(f"{folder} already holds a training run; go on with it with --resume, or choose another "
+                        "output folder")
+    if (Path(folder) / "model.safetensors").exists():
+        raise UserError(f"{folder} already holds a model; choose another output folder")
+    check_writable(folder)
+
+
+def check_writable(folder):
+    """Refuse a folder in which no file can be made; nothing is made yet."""
+    there = Path(folder).resolve()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "not yours to write" if there.is_dir() else "a file"
+        raise UserError(f"{folder} can't be written: {there} is {why}; choose another output folder")
+
+
+def read_settings(path, kind, names):
+    """What a run was begun with, for resuming it: a dict with at least these names."""
+    try:
+        settings = json.loads(path.read_text())
+        if set(names) <= settings.keys():
+            return settings
+    except FileNotFoundError:
+        raise UserError(f"there is no {kind} run in {path.parent} to resume; start it without --resume") from None
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(f"{path} is damaged; start the run anew in another folder")
+
+
+def say_what_counts(asked, settings, defaults, say):
+    """Say which of the options beside --resume are not followed, since the run has its own."""
+    for name, value in json.loads(json.dumps(asked)).items():
+        if value not in (None, defaults.get(name), settings.get(name, value)):
+            say(f"resumed with {name} {settings[name]}, as the run began, not {value}")
 
 
 class TrainingDiverged(UserError):
@@ -78,6 +119,14 @@ def fetch(several):
             metrics._take([numbers.pop(0) for _ in range(metrics.numbers.size)])
 
 
+def _step(line):
+    """The step of a line of the log; infinite if the line is damaged, as a power cut may leave the last."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else math.inf
+    except (ValueError, TypeError, KeyError):
+        return math.inf
+
+
 class Run:
     """One call of `train`: its numbers so far, its log, its checkpoints, its progress bar."""
 
@@ -100,9 +149,8 @@ class Run:
 
     def begin(self):
         """A new run: refuse to write over an old one, make the folder, evaluate the untrained model."""
-        if self.saved():
-            raise UserError(f"{self.folder} already holds a training run; go on with it with --resume, or choose "
-                            "another output folder")
+        if self.folder:
+            check_output(self.folder)
         self.trainer.ranks.barrier()
         if self.folder and self.leads:
             with self.writing("the output folder"):
@@ -138,7 +186,7 @@ class Run:
         if self.leads:                           # what was logged after the checkpoint will be logged again
             path = self.folder / "log.jsonl"
             lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= trainer.steps_done]
+            kept = [line for line in lines if _step(line) <= trainer.steps_done]
             with self.writing("the log"):
                 path.with_suffix(".tmp").write_text("".join(kept))
                 path.with_suffix(".tmp").replace(path)
@@ -302,7 +350,8 @@ class Run:
         total, done = self.trainer.total_steps, self.trainer.steps_done
         self.clock = time.perf_counter()
         try:
-            with tqdm(total=total, initial=done, unit="step", disable=not self.progress, mininterval=0.5) as self.bar:
+            with tqdm(total=total, initial=done, unit="step", disable=not self.progress,
+                      mininterval=0.5 if sys.stderr.isatty() else 60) as self.bar:
                 yield
         except TrainingDiverged as error:
             if not self.saved():

@@ -409,6 +409,6 @@ def _read(path):
 
 def _read_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path} is no JSON ({error}); wanted a file that transformers or tinyalbert wrote") from None

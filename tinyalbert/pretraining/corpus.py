@@ -163,6 +163,14 @@ def as_list(sources):
     return sources
 
 
+def check_sources(sources, output):
+    """Refuse, before any work, sources that are not there, and an output folder inside one of them."""
+    for source in as_list(sources):
+        if not _built_in(source) and find_files(source) and Path(source).resolve() in Path(output).resolve().parents:
+            raise UserError(f"the output folder {output} lies inside the corpus {source}, all of whose files are read; "
+                            "name an output folder elsewhere, or the text files one by one")
+
+
 def source_bytes(sources):
     """Size on disk of all sources, None if a built-in corpus is among them: the total of a progress bar."""
     sources = as_list(sources)

@@ -16,14 +16,14 @@ from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW, linear_warmup_decay
 from ..parallel import launched_ranks
 from ..precision import check_precision
-from ..run import STATE_FILE
+from ..run import check_output, check_writable, read_settings, say_what_counts
 from ..safetensors_file import replacing
 from ..tokenizer import AlbertTokenizer
 from ..training import Trainer, evaluate_pretraining, train
 from .batches import PretrainingData
-from .corpus import as_list, documents
+from .corpus import as_list, check_sources, documents
 from .recipes import Recipe, recipe_for
-from .shards import prepare
+from .shards import Shards, check_target, fingerprint, prepare
 
 SETTINGS = "pretrain.json"
 EVALUATION_TOKENS = 1 << 16                    # held-out tokens an evaluation reads; a quarter more for n-grams
@@ -31,6 +31,10 @@ EVALUATION_TOKENS = 1 << 16                    # held-out tokens an evaluation r
 
 def train_tokenizer(sources, vocab_size, output_dir, format=None, **preparation):
     """Learn a SentencePiece vocabulary from corpora and save it; returns the AlbertTokenizer."""
+    if (Path(output_dir) / "model.safetensors").exists():
+        raise UserError(f"{output_dir} holds a model, which needs the vocabulary that it has; choose another folder")
+    check_writable(output_dir)
+    check_sources(sources, output_dir)
     sentences = (sentence for document in documents(sources, format) for sentence in document)
     tokenizer = AlbertTokenizer.train(sentences, vocab_size, **preparation)
     tokenizer.save_pretrained(output_dir)
@@ -57,13 +61,16 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
     check_precision(precision, check_device(device))
     output, ranks = Path(output_dir), launched_ranks()
     if resume:
-        settings = _read_settings(output)
+        settings = read_settings(output / SETTINGS, "pretraining",
+                                 ("data", "recipe", "init", "seed", "accumulation", "config"))
+        if is_prepared(output / "data") and not is_prepared(settings["data"]):         # the folder was moved
+            settings["data"] = str(output / "data")
+        say_what_counts({"seed": seed, "accumulation": accumulation}, settings, pretrain.__kwdefaults__, say)
+        say_what_counts(recipe_changes, settings["recipe"], {}, say)
     else:
         if not sources:
             raise UserError("no text to pretrain on; name files, folders, `stories`, `python`, or a prepared folder")
-        if (output / "last" / STATE_FILE).exists():
-            raise UserError(f"{output} already holds a training run; go on with it with --resume, or choose another "
-                            "output folder")
+        check_output(output)
         if not (steps or minutes):
             raise UserError("how long? give steps= (--steps) or minutes= (--minutes)")
         recipe = (recipe or recipe_for(preset)).changed(**recipe_changes)
@@ -72,8 +79,9 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
         config = changed(config, vocab_size=vocab_size or config.vocab_size,
                          sentence_task=sentence_task or config.sentence_task)
         _check_lengths(config, recipe)
-        folder = _prepared(as_list(sources), output, config, vocab_size, tokenizer or init, held_out, format, seed,
-                           workers, progress, ranks, say)
+        tokenizer = _one_tokenizer(tokenizer, init)
+        folder = _prepared(as_list(sources), output, config, vocab_size, tokenizer, held_out, format, seed, workers,
+                           progress, ranks, say)
         settings = {"data": str(folder), "recipe": asdict(recipe), "init": str(init) if init else None, "seed": seed,
                     "accumulation": accumulation, "config": config.to_dict()}
     recipe = Recipe(**settings["recipe"])
@@ -114,16 +122,6 @@ def draw_run(folder, say=print):
         say(f"no picture: {problem}")
 
 
-def _read_settings(output):
-    path = output / SETTINGS
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"there is no pretraining run in {output} to resume; start it without --resume") from None
-    except ValueError as error:
-        raise UserError(f"{path} can't be read ({error}); start the run anew in another folder") from None
-
-
 def _check_lengths(config, recipe):
     if recipe.max_seq_length > config.max_position_embeddings:
         raise UserError(f"sequences of {recipe.max_seq_length} tokens, but the model has "
@@ -136,8 +134,19 @@ def _check_lengths(config, recipe):
 def _prepared(sources, output, config, asked, tokenizer, held_out, format, seed, workers, progress, ranks, say):
     """The prepared folder: the one that was given, or output/data made from the sources."""
     if len(sources) == 1 and is_prepared(sources[0]):
+        shards = Shards(sources[0])
+        if tokenizer:
+            shards.check_tokenizer(tokenizer)
+        if asked and asked != shards.meta["vocab_size"]:
+            raise UserError(f"{sources[0]} is prepared with a vocabulary of {shards.meta['vocab_size']}, not {asked}; "
+                            "leave out vocab_size (--vocab-size), or prepare the text again")
         return Path(sources[0]).resolve()
+    if tokenizer and asked and asked != tokenizer.vocab_size:
+        raise UserError(f"the tokenizer has {tokenizer.vocab_size} pieces, not {asked}; leave out the tokenizer "
+                        "(--tokenizer) or vocab_size (--vocab-size)")
     folder = output / "data"
+    check_sources(sources, output)
+    check_target(folder, overwrite=True)
     if ranks.rank == 0:
         if tokenizer is None:
             say(f"learning a vocabulary of {config.vocab_size} pieces")
@@ -148,8 +157,6 @@ def _prepared(sources, output, config, asked, tokenizer, held_out, format, seed,
                     raise
                 say(f"this text supports {refusal.largest} pieces")
                 tokenizer = train_tokenizer(sources, refusal.largest, output, format)
-        else:
-            tokenizer = AlbertTokenizer.from_pretrained(tokenizer)
     ranks.barrier()
     meta = prepare(sources, tokenizer, folder, workers=workers, held_out=held_out, seed=seed, format=format,
                    overwrite=True, progress=progress)
@@ -159,12 +166,24 @@ def _prepared(sources, output, config, asked, tokenizer, held_out, format, seed,
     return folder.resolve()
 
 
+def _one_tokenizer(folder, init):
+    """The tokenizer of a folder, or of the model to start from; None if neither is given.  They must be the same."""
+    if folder and init and not (Path(init) / "spiece.model").exists():
+        init = None
+    given = [AlbertTokenizer.from_pretrained(f) for f in (folder, init) if f]
+    if len({fingerprint(tokenizer) for tokenizer in given}) > 1:
+        raise UserError(f"the tokenizer of {folder} is not the one of {init}, whose weights mean other pieces; leave "
+                        "out the tokenizer (--tokenizer)")
+    return given[0] if given else None
+
+
 def describe_corpus(meta):
     """One line on a prepared corpus."""
     alone = meta["one_sentence_documents"]
     return (f"{meta['documents']:,} documents ({meta['held_out_documents']:,} held out), {meta['sentences']:,} "
             f"sentences, {meta['tokens']:,} pieces, unigram entropy {meta['unigram_entropy']:.2f} nats"
-            + (f"; {alone:,} documents have one sentence and give no pairs" if alone else ""))
+            + (f"; {alone:,} documents have one sentence and give no pairs" if alone else "")
+            + ("" if meta["held_out_documents"] else "; with none held out, nothing will be evaluated"))
 
 
 class _BatchAt:

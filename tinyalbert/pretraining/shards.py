@@ -19,18 +19,20 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 from collections import deque
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from ..backend import UserError
 from ..parallel import launched_ranks, physical_cores
-from .corpus import DOCUMENT_SENTENCES, as_list, parse, read_blocks, source_bytes
+from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
 
 FORMAT = 1                                       # raised when a folder is laid out in another way
+META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}        # the least that reading needs
 FILES = ("tokens.bin", "sentences.bin", "documents.bin")
 TASK_BYTES = 1 << 18                             # small files travel to a worker together
 SMALL_CORPUS = 4 << 20                           # below that, starting processes costs more than it earns
@@ -88,6 +90,21 @@ def _tasks(blocks):
             task, size = [], 0
     if task:
         yield task
+
+
+@contextmanager
+def _ctrl_c_blocked():
+    """Processes started in here never see Ctrl-C: their parent does, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):             # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+    resource_tracker.ensure_running()                      # or starting it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_order(pool, workers, function, tasks):
@@ -163,7 +180,7 @@ def _entropy(counts):
 
 def _held_out_count(held_out, documents):
     """How many of the documents to hold out: that number, or that share if it is below 1."""
-    if held_out < 0 or (held_out > 1 and held_out != int(held_out)):
+    if not held_out >= 0 or (held_out > 1 and held_out != int(held_out)):
         raise UserError(f"held_out {held_out}; wanted a share below 1 or a whole number of documents")
     if held_out < 1:                                               # a share: nothing of a single document
         return min(documents - 1, max(1, round(held_out * documents))) if held_out else 0
@@ -184,7 +201,7 @@ def prepare(sources, tokenizer, out_dir, *, workers=None, held_out=0.05, seed=0,
     little text, all happens in this process.  Under `mpiexec -n N` the other N - 1 ranks are the workers, if
     they see the same disk; they return None.
     """
-    arguments = (as_list(sources), tokenizer, Path(out_dir), held_out, seed, format, overwrite, progress)
+    arguments = (as_list(sources), tokenizer, Path(out_dir).resolve(), held_out, seed, format, overwrite, progress)
     if launched_ranks().size == 1:
         return _prepare(None, workers or physical_cores(), *arguments)
     from mpi4py import MPI
@@ -193,11 +210,21 @@ def prepare(sources, tokenizer, out_dir, *, workers=None, held_out=0.05, seed=0,
         return None if pool is None else _prepare(pool, MPI.COMM_WORLD.size, *arguments)
 
 
+def check_target(out_dir, overwrite):
+    """Refuse a folder that is there, unless it is empty, or a prepared corpus that may be replaced."""
+    if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
+        return
+    if not all((out_dir / name).is_file() for name in ("meta.json", *FILES)):
+        raise UserError(f"{out_dir} is there already, and no prepared corpus: it is not replaced; name another folder")
+    if not overwrite:
+        raise UserError(f"{out_dir} is there already; name another folder, or say overwrite (--overwrite)")
+
+
 def _prepare(pool, workers, sources, tokenizer, out_dir, held_out, seed, format, overwrite, progress):
     """Write under another name, then rename."""
     _held_out_count(held_out, 1 << 62)                             # refuse nonsense before the work
-    if out_dir.exists() and not overwrite and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise UserError(f"{out_dir} is there already; name another folder, or say overwrite (--overwrite)")
+    check_target(out_dir, overwrite)
+    check_sources(sources, out_dir)
     partial = out_dir.with_name(out_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)                     # of a run that was killed
     try:
@@ -230,6 +257,9 @@ def _write(pool, workers, sources, tokenizer, folder, format, progress):
             import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
             pool = stack.enter_context(ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")))
+            with _ctrl_c_blocked():
+                for _ in range(workers):                   # each starts one
+                    pool.submit(int)
         bar = stack.enter_context(tqdm(total=size, unit="B" if size else " documents", unit_scale=True,
                                        desc="prepare", disable=None if progress else True))
         writer = _Writer(folder, tokenizer.vocab_size, stack)
@@ -299,6 +329,8 @@ class Shards:
         try:
             meta = json.loads(path.read_text())
             layout = meta["format"]
+            if layout == FORMAT and not META <= meta.keys():
+                raise KeyError(*META - meta.keys())
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read ({error}); prepare the corpus again") from None
         if layout != FORMAT:

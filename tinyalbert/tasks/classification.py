@@ -5,6 +5,8 @@ GLUE's single-sentence and sentence-pair tasks are of this kind (google-research
 
 import csv
 import json
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ def label_names(rows, config=None):
     if config is not None and config.extra.get("id2label"):
         return [config.id2label[i] for i in range(config.num_labels)]
     names = sorted({row.label for row in rows})
-    if all(name.lstrip("-").isdigit() for name in names):
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
         names.sort(key=int)
     if len(names) < 2:
         raise UserError(f"every row has the label {names[0]!r}; a classifier needs at least two labels "
@@ -30,11 +32,9 @@ def label_names(rows, config=None):
 def encode_labels(rows, names):
     """Label ids (N,) int32, or numbers (N,) float32 for regression (names None)."""
     if names is None:
-        try:
-            return np.array([float(row.label) for row in rows], dtype=np.float32)
-        except ValueError:
-            bad = next(row for row in rows if not _is_number(row.label))
-            raise UserError(f"{bad.where}: {bad.label!r} is no number; regression needs one in each row") from None
+        if bad := next((row for row in rows if not _is_number(row.label)), None):
+            raise UserError(f"{bad.where}: {bad.label!r} is no number; regression needs one in each row")
+        return np.array([float(row.label) for row in rows], dtype=np.float32)
     ids = {name: i for i, name in enumerate(names)}
     for row in rows:
         if row.label not in ids:
@@ -45,8 +45,7 @@ def encode_labels(rows, names):
 
 def _is_number(text):
     try:
-        float(text)
-        return True
+        return abs(float(text)) < 1e38           # of float32, and not nan
     except ValueError:
         return False
 
@@ -105,6 +104,24 @@ class Features:
                 batches += [rows[i:i + batch_size] for i in range(0, len(rows), batch_size)]
             self._cached = ((epoch, batch_size, seed, pool), [batches[i] for i in rng.permutation(len(batches))])
         return self._cached[1]
+
+
+def check_fits(tokenizer, config, folder):
+    """Refuse a tokenizer whose vocabulary is not that of the model, which may be padded a little."""
+    if not 0 <= config.vocab_size - tokenizer.vocab_size < 128:
+        raise UserError(f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, the model knows "
+                        f"{config.vocab_size}; wanted the tokenizer that the model was trained with")
+
+
+def load_trained(kind, folder, what, command):
+    """A model of the class `kind` from a folder that has all of its weights, with a trained head for this very task."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)           # the refusal says it
+        model = kind.from_pretrained(folder)
+    if model.restore_report.missing:
+        lacks = ", ".join(model.restore_report.missing)
+        raise UserError(f"{folder} holds no {what} (it lacks {lacks}); train it first: tinyalbert {command}")
+    return model
 
 
 def predict_logits(model, features, batch_size=64, replicas=None):

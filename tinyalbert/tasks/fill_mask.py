@@ -12,6 +12,8 @@ def fill_mask(model, tokenizer, text, top_k=5, targets=None):
     Returns [{"score", "token", "token_str", "sequence"}, ...], one such list for each mask if there are
     several.  `targets`: only these words compete; their scores are still shares of the whole vocabulary.
     """
+    if top_k < 1:
+        raise UserError(f"top_k is {top_k}; wanted at least 1")
     encoded = tokenizer(text)
     ids = np.asarray(encoded["input_ids"], dtype=np.int32)[None]                 # (1, T)
     masks = np.flatnonzero(ids[0] == tokenizer.mask_token_id)

@@ -19,16 +19,18 @@ from ..parallel import Threads, launched_ranks
 from ..precision import check_precision
 from ..pretraining.pretrain import draw_run
 from ..pretraining.story_tasks import TASKS, story_dataset
-from ..run import STATE_FILE
+from ..run import check_output, check_writable, read_settings, say_what_counts
 from ..safetensors_file import replacing
 from ..tokenizer import AlbertTokenizer
 from ..training import Trainer, train
 from .classification import (
     Features,
+    check_fits,
     encode_labels,
     format_confusion,
     key_metric,
     label_names,
+    load_trained,
     predict_logits,
     score,
     write_predictions,
@@ -48,8 +50,8 @@ def read_rows(source, seed=0, split="train", **columns):
     if name not in TASKS or TASKS[name].kind != "classification":
         known = [n for n, task in TASKS.items() if task.kind == "classification"]
         raise UserError(f"{source}: no built-in classification task {name!r}; wanted one of {', '.join(known)}")
-    if count and not count.isdigit():
-        raise UserError(f"{source}: {count!r} rows; wanted a whole number")
+    if count and not (count.isdecimal() and int(count)):
+        raise UserError(f"{source}: {count!r} rows; wanted a whole number above 0")
     rows = story_dataset(name, int(count or 500), seed, split)
     return [Row(r.get("text", r.get("text_a")), r.get("text_b"), str(r["label"]), f"{source}, row {i}")
             for i, r in enumerate(rows, 1)]
@@ -66,24 +68,30 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
     keeps its size and tokenizer and forgets its weights.  columns: names for read_table.  precision: see precision.py.
     """
     check_precision(precision, check_device(device))
-    output, columns = Path(output_dir), columns or {}
+    output = Path(output_dir)
+    values = dict(train=_absolute(train_source), dev=_absolute(dev_source), model=_absolute(model),
+                  columns=columns or {}, random_init=random_init, regression=regression, epochs=epochs,
+                  batch_size=batch_size, lr=lr, warmup=warmup, max_length=max_length, dropout=dropout, seed=seed)
     if resume:
-        settings = _read_settings(output)
+        settings = read_settings(output / SETTINGS, "fine-tuning", (*values, "steps"))
+        say_what_counts(values, settings, {"columns": {}, **finetune.__kwdefaults__}, say)
         train_source, dev_source, model, columns = (settings[k] for k in ("train", "dev", "model", "columns"))
-        random_init, regression, epochs, steps = (settings[k] for k in ("random_init", "regression", "epochs", "steps"))
+        random_init, regression, epochs, steps = (
+            *(settings[k] for k in ("random_init", "regression", "epochs")), steps or settings["steps"])
         batch_size, lr, warmup, max_length, dropout, seed = (
             settings[k] for k in ("batch_size", "lr", "warmup", "max_length", "dropout", "seed"))
-    elif (output / "last" / STATE_FILE).exists():
-        raise UserError(f"{output} already holds a training run; go on with it with --resume, or choose another "
-                        "output folder")
+    else:
+        check_output(output)
     if not (train_source and model):
         raise UserError("fine-tuning needs a table of labelled rows and a model folder (--model)")
-    tokenizer, rows, held_out = AlbertTokenizer.from_pretrained(model), *_rows(train_source, dev_source, seed, columns)
+    tokenizer = AlbertTokenizer.from_pretrained(model)
+    check_fits(tokenizer, read_config(model), model)
+    tokenizer.model_max_length = max_length      # longer texts are cut in the same place whoever uses the model
+    rows, held_out = _rows(train_source, dev_source, seed, {**(columns or {}), "say": say})
     names = None if regression else label_names(rows)
+    say(f"{len(rows):,} rows to train on, {len(held_out):,} held out; " + (
+        f"labels {', '.join(names[:20])}{', ...' * (len(names) > 20)}" if names else "numbers are to be predicted"))
     network = _network(model, names, random_init, dropout, seed).to(device)
-    if network.config.vocab_size < tokenizer.vocab_size:
-        raise UserError(f"{model}: the tokenizer has {tokenizer.vocab_size} pieces, the model knows "
-                        f"{network.config.vocab_size}; wanted the tokenizer that the model was trained with")
     longest = network.config.max_position_embeddings
     if max_length > longest:
         raise UserError(f"--max-length {max_length}, but the model has {longest} positions; wanted at most that")
@@ -99,11 +107,8 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
     trainer = Trainer(network, optimizer, warmup=warmup, threads=threads, seed=seed, ranks=ranks, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if ranks.rank == 0 and not resume:
-        values = dict(train=str(train_source), dev=dev_source and str(dev_source), model=str(model), columns=columns,
-                      random_init=random_init, regression=regression, epochs=epochs, steps=steps, batch_size=batch_size,
-                      lr=lr, warmup=warmup, max_length=max_length, dropout=dropout, seed=seed)
         with replacing(output / SETTINGS) as file:
-            file.write((json.dumps(values, indent=2) + "\n").encode())
+            file.write((json.dumps({**values, "steps": steps, "lr": lr}, indent=2) + "\n").encode())
     train(trainer, lambda step: _mine(features.batch(step, batch_size, seed), ranks), steps, evaluate, output,
           eval_every=max(1, min(features.steps_per_epoch(batch_size), steps // 3)), best=key_metric(names),
           resume=resume, tokenizer=tokenizer, progress=progress)
@@ -117,6 +122,11 @@ def finetune(train_source=None, dev_source=None, output_dir="runs/finetune", *, 
     if names:
         result["confusion"] = format_confusion(targets, logits.argmax(axis=1), names)
     return result
+
+
+def _absolute(source):
+    """A path that means the same from any folder, for resuming; built-in rows as they are."""
+    return source if source is None or str(source).startswith("stories:") else str(Path(source).resolve())
 
 
 def _mine(batch, ranks):
@@ -158,13 +168,6 @@ def _network(folder, names, random_init, dropout, seed):
         return AlbertForSequenceClassification.from_pretrained(folder, config=config, seed=seed)
 
 
-def _read_settings(output):
-    try:
-        return json.loads((output / SETTINGS).read_text())
-    except (FileNotFoundError, ValueError):
-        raise UserError(f"there is no fine-tuning run in {output} to resume; start it without --resume") from None
-
-
 def baselines(rows, held_out, names):
     """{"majority": accuracy, "bag of words": accuracy} on the held-out rows, what a model must beat."""
     if names is None:
@@ -179,14 +182,18 @@ def baselines(rows, held_out, names):
 def load_classifier(folder, device="cpu"):
     """(model, tokenizer, label names or None for regression) of a fine-tuned folder."""
     check_device(device)
-    model = AlbertForSequenceClassification.from_pretrained(folder)
-    if model.restore_report.missing:
-        raise UserError(f"{folder} holds no classifier (it lacks {', '.join(model.restore_report.missing)}); "
-                        "fine-tune it first: tinyalbert finetune TABLE --model " + str(folder))
+    model = load_trained(AlbertForSequenceClassification, folder, "classifier", f"finetune TABLE --model {folder}")
     config = model.config
     regression = config.problem_type == "regression" or config.num_labels == 1
     names = None if regression else [config.id2label[i] for i in range(config.num_labels)]
-    return model.to(device), AlbertTokenizer.from_pretrained(folder), names
+    tokenizer = AlbertTokenizer.from_pretrained(folder)
+    check_fits(tokenizer, config, folder)
+    return model.to(device), tokenizer, names
+
+
+def _longest(model, tokenizer):
+    """Tokens a row: as many as the model was fine-tuned with."""
+    return min(tokenizer.model_max_length, model.config.max_position_embeddings)
 
 
 def evaluate_file(folder, source, columns=None, max_length=None, threads=None, device="cpu", seed=0):
@@ -194,7 +201,7 @@ def evaluate_file(folder, source, columns=None, max_length=None, threads=None, d
     model, tokenizer, names = load_classifier(folder, device)
     rows = read_rows(source, seed, "test", **(columns or {}))
     targets = encode_labels(rows, names)
-    features = Features(rows, tokenizer, max_length or min(512, model.config.max_position_embeddings))
+    features = Features(rows, tokenizer, max_length or _longest(model, tokenizer))
     logits = predict_logits(model, features, replicas=Threads(threads))
     confusion = format_confusion(targets, logits.argmax(axis=1), names) if names else None
     return score(logits, targets, names), confusion
@@ -202,10 +209,16 @@ def evaluate_file(folder, source, columns=None, max_length=None, threads=None, d
 
 def predict_file(folder, source, output, columns=None, max_length=None, threads=None, device="cpu"):
     """Write the predictions of a fine-tuned folder for the rows of a file (labels are not needed); returns how many."""
+    output = Path(output)
+    if output.is_dir() or output.resolve() == Path(source).resolve():
+        raise UserError(f"{output} is {'a folder' if output.is_dir() else 'the table itself'}; wanted another file for "
+                        "the predictions")
+    check_writable(output.parent)
     model, tokenizer, names = load_classifier(folder, device)
     rows = read_rows(source, split="test", **({} if str(source).startswith("stories:") else {"need_labels": False}),
                      **(columns or {}))
-    features = Features(rows, tokenizer, max_length or min(512, model.config.max_position_embeddings))
+    features = Features(rows, tokenizer, max_length or _longest(model, tokenizer))
     logits = predict_logits(model, features, replicas=Threads(threads))
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(output, rows, logits, names)
     return len(rows)

@@ -26,10 +26,12 @@ def _records(path):
     """(line number, {column: value}) of a table; the suffix tells the format."""
     path = Path(path)
     kind = path.suffix.lower()
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; wanted a .tsv, .csv or .jsonl file")
     if kind not in (".tsv", ".csv", ".jsonl", ".json"):
         raise UserError(f"{path} has the ending {kind or '(none)'}; wanted .tsv, .csv or .jsonl")
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:          # without the BOM that Excel writes
             if kind in (".jsonl", ".json"):
                 for number, line in enumerate(file, 1):
                     if line.strip():
@@ -42,11 +44,12 @@ def _records(path):
                             raise UserError(f"{path}, line {number}: {type(record).__name__}; wanted a JSON object")
                         yield number, record
                 return
+            csv.field_size_limit(1 << 30)        # a whole book may stand in one cell
             if kind == ".tsv":                   # GLUE's files: a tab is a tab, a quote is a quote
                 reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             else:
                 reader = csv.reader(file, strict=True)
-            header = next(reader, None)
+            header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise UserError(f"{path} is empty; wanted a first line with the names of the columns")
             if len(set(header)) != len(header):
@@ -60,12 +63,10 @@ def _records(path):
                 yield reader.line_num, dict(zip(header, values))
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; wanted a .tsv, .csv or .jsonl file") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error}); convert it first") from None
+        raise UserError(f"{path} is not UTF-8 text ({error}); convert it first (iconv -f LATIN1 -t UTF-8)") from None
     except csv.Error as error:
-        raise UserError(f"{path}: not a readable table ({error})") from None
+        raise UserError(f"{path}, line {reader.line_num}: not a readable table ({error})") from None
 
 
 def _choose(columns, asked, usual, what, path, required):
@@ -81,8 +82,8 @@ def _choose(columns, asked, usual, what, path, required):
     return found
 
 
-def read_table(path, text_column=None, pair_column=None, label_column=None, need_labels=True):
-    """All Rows of a file.  Columns are found by their usual names unless they are named."""
+def read_table(path, text_column=None, pair_column=None, label_column=None, need_labels=True, say=lambda text: None):
+    """All Rows of a file.  Columns are found by their usual names unless they are named; say() is told which."""
     rows, chosen = [], None
     for number, record in _records(path):
         if chosen is None:
@@ -90,11 +91,16 @@ def read_table(path, text_column=None, pair_column=None, label_column=None, need
             chosen = (_choose(columns, text_column, TEXT_COLUMNS, "text", path, True),
                       _choose(columns, pair_column, PAIR_COLUMNS, "pair", path, False),
                       _choose(columns, label_column, LABEL_COLUMNS, "label", path, need_labels))
+            unused = [repr(name) for name in columns if name not in chosen]
+            say(f"{path}: " + ", ".join(f"{what} from {name!r}" for what, name in zip(
+                ("text", "second text", "label"), chosen) if name) + f"; not used: {', '.join(unused)}" * bool(unused))
         values = []
         for column in chosen:
             value = record.get(column) if column else None
             if column and value is None and (column != chosen[2] or need_labels):
                 raise UserError(f"{path}, line {number}: nothing under {column!r}")
+            if isinstance(value, (list, dict)):
+                raise UserError(f"{path}, line {number}: {value!r} under {column!r}; wanted a text or a number")
             values.append(value if value is None else str(value).strip())
         if need_labels and not values[2]:
             raise UserError(f"{path}, line {number}: the label is empty")
