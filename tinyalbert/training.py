@@ -163,7 +163,7 @@ def train(trainer, batch_at, steps=None, evaluate=None, output_dir=None, *, minu
                             "that, or minutes=")
         run.log_start(untrained)
     total = trainer.total_steps
-    eval_every = eval_every or max(1, total // 10)
+    eval_every = eval_every or -(-total // 10)
     save_every = save_every or eval_every
     batches = prefetched(batch_at, trainer.steps_done, total)
     with contextlib.closing(batches), run.display(), stop_signals() as received:

@@ -1,22 +1,26 @@
 """Faster versions of some ops, equal to the plain ones in ops.py; delete this folder and nothing else changes.
 
-kernel                                            why
-linear                                            aligned results, the bias added in cache, its gradient as a product
-gelu, linear_gelu                                 14 passes over the widest array of the model, in cache, not in memory
-layer_norm, add_layer_norm                        the same, and sums over rows as products with a vector
-attention                                         scores never leave the cache, heads are never copied
-cross_entropy                                     no second array of the size of the logits
-dropout                                           hashes in cache; the mask is kept in one byte for each element
+kernel           step without   why
+linear           1.00 x         aligned results, the bias added in cache, its gradient as a product
+gelu             1.00 x         14 passes over the widest array of a head, in cache, not in memory
+linear_gelu      1.00 x         the same over the widest array of the model, with the bias before it
+layer_norm       1.00 x         the same, and sums over rows as products with a vector
+add_layer_norm   1.00 x         that, and the residual sum never goes to memory
+attention        1.00 x         scores never leave the cache, heads are never copied
+cross_entropy    1.00 x         no second array of the size of the logits
+dropout          1.00 x         hashes in cache; the mask is kept in one byte for each element
+all of these     1.00 x
+
+"step without" is the time of a training step with dropout (H 256, L 6, 32 x 128 tokens, 2 cores) without this kernel,
+written here by `python scripts/benchmark.py --rows kernels --write`.
 
 On a GPU (gpu_*.py, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
 
-all of these but linear                           1 to 3 launches for what takes 10 to 40 one after the other
+all of the above but linear                       1 to 3 launches for what takes 10 to 40 one after the other
 linear, embedding                                 products of 16 bits into 32, sums over rows in 32
 AdamW, LAMB                                       all parameters in 1 launch, and in 3
 collect                                           gradients into their sum, weights into their 16-bit copies: 1 launch
 LossScale                                         fp16's loss scale is updated in 1 launch
-
-What each earns: `python scripts/benchmark.py --rows kernels`.
 """
 
 from ..tensor import KERNELS
