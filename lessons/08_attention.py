@@ -187,6 +187,22 @@ same(one_head_backward(*one), np.concatenate([np.asarray(d[0].get() if hasattr(d
      "gradients of query, key and value")
 
 # %% [markdown]
+# Many heads and a mask need nothing new. Heads do not touch each other, so each has its own backward pass; a padded key
+# has weight 0, so it and its value get the gradient 0, and the others' are as if it were not there.
+# %%
+g, gradients = rng.standard_normal((B, T, H)), np.zeros((3, B, T, H))
+for b in range(B):
+    there = np.flatnonzero(mask[b])                              # keys that are no padding
+    for h in range(N):
+        own = slice(h * D, (h + 1) * D)                          # this head's numbers of each token
+        of_one = one_head_backward(q[b, :, own], k[b, there, own], v[b, there, own], g[b, :, own])
+        gq, gk, gv = np.split(of_one, [T, T + len(there)])
+        gradients[0, b, :, own], gradients[1, b, there, own], gradients[2, b, there, own] = gq, gk, gv
+library = ops.attention.raw(put(q), put(k), put(v), put(bias), num_heads=N)[1](put(g))
+for what, mine, theirs in zip(("query", "key", "value"), gradients, library):
+    same(mine, theirs, f"gradient of the {what}, many heads with a mask")
+
+# %% [markdown]
 # ## Order does not exist
 # Attention is an average: exchange two tokens and the answers are exchanged, otherwise nothing happens. Without the
 # position table of lesson 07 a text would be a bag of words.

@@ -54,6 +54,45 @@ weights = layer.state_dict()
 same(albert_layer(x, weights), put(layer)(Tensor(put(x)))[0].data, "AlbertLayer")
 
 # %% [markdown]
+# And backward, by hand. Each op of the layer is known with its vjp from lessons 04 to 08, so the layer once more, keeping
+# the vjps; then the same steps from the last to the first. Where a vector was used twice, its gradients add up: what came
+# in went into the sum *and* into the half's work.
+# %%
+def albert_layer_backward(x, w, g):
+    """Gradients of x and of two of the matrices, for the gradient g (B, T, H) of the result."""
+    def linear(x, name):
+        return ops.linear.raw(x, w[f"{name}.weight"], w[f"{name}.bias"])
+
+    def norm(x, name):
+        return ops.layer_norm.raw(x, w[f"{name}.weight"], w[f"{name}.bias"], eps=1e-12)
+    q, back_q = linear(x, "attention.query")
+    k, back_k = linear(x, "attention.key")
+    v, back_v = linear(x, "attention.value")
+    context, back_attention = ops.attention.raw(q, k, v, None, num_heads=2)
+    answer, back_dense = linear(context, "attention.dense")
+    attended, back_norm_1 = norm(answer + x, "attention.LayerNorm")
+    wide, back_wide = linear(attended, "ffn")
+    bent, back_bent = ops.gelu.raw(wide)
+    narrow, back_narrow = linear(bent, "ffn_output")
+    _, back_norm_2 = norm(narrow + attended, "full_layer_layer_norm")
+
+    g = back_norm_2(g)[0]                                        # of narrow and, as they were added, of attended
+    g_bent, g_narrow_matrix, _ = back_narrow(g)
+    g = g + back_wide(back_bent(g_bent)[0])[0]                   # all of attended: two uses
+    g = back_norm_1(g)[0]                                        # of answer, and of x by the sum
+    g_q, g_k, g_v = back_attention(back_dense(g)[0])[:3]
+    g_x, g_query_matrix, _ = back_q(g_q)
+    return g + g_x + back_k(g_k)[0] + back_v(g_v)[0], g_query_matrix, g_narrow_matrix
+
+
+g, entering = rng.standard_normal(x.shape), Tensor(put(x), requires_grad=True)
+library = backward(layer(entering)[0], put(g))
+for what, mine, theirs in zip(("what came in", "the query's matrix", "the narrowing matrix"),
+                              albert_layer_backward(x, weights, g),
+                              (entering, layer.attention.query.weight, layer.ffn_output.weight)):
+    same(mine, library[theirs], f"AlbertLayer, gradient of {what}")
+
+# %% [markdown]
 # ## Build it: the encoder
 # Embeddings (width E), one map from E to H, then the same layer L times. For tasks on whole texts the first token's
 # vector goes through one more map and tanh: the *pooler*.

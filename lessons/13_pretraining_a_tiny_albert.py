@@ -57,11 +57,16 @@ def layer_norm(x):
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
 
 
+def narrowed(hidden, state):
+    """(K, H) -> (K, E)."""
+    z = hidden @ state["predictions.dense.weight"].T + state["predictions.dense.bias"]
+    return layer_norm(ops.gelu.raw(z)[0])
+
+
 def masked_word_scores(hidden, state):
     """(K, H) -> (K, V)."""
-    z = hidden @ state["predictions.dense.weight"].T + state["predictions.dense.bias"]                  # (K, E)
-    z = layer_norm(ops.gelu.raw(z)[0])
-    return z @ state["albert.embeddings.word_embeddings.weight"].T + state["predictions.bias"]          # (K, V)
+    table = state["albert.embeddings.word_embeddings.weight"]                                           # (V, E)
+    return narrowed(hidden, state) @ table.T + state["predictions.bias"]
 
 
 batch = data[16].batch(0, 4)
@@ -107,7 +112,8 @@ same(word_loss + cross_entropy(order, batch["sentence_order_label"]), out.loss.n
 
 # %% [markdown]
 # The gradient of the word table has two parts: from looking up (bottom) and from scoring (top). Looking up reaches only
-# the words that the batch shows. The others have a gradient too, and it can come from scoring alone.
+# the words that the batch shows. The others have a gradient too, from scoring alone, and lesson 05 says what it is: their
+# probability at each gap, times the vector that asked there.
 # %%
 gradients = backward(model(**batch).loss)
 table = model.albert.embeddings.word_embeddings.weight
@@ -116,7 +122,11 @@ seen = np.unique(batch["input_ids"])
 unseen = np.setdiff1d(np.arange(len(tokenizer)), seen)
 print(f"pieces that the batch shows: {len(seen)} of {len(tokenizer)}; of the others the gradient is nowhere 0, on average "
       f"{np.abs(whole[unseen]).mean():.1e}: each is a wrong answer at every gap")
-assert (np.abs(whole[unseen]).max(axis=1) > 0).all()
+asking = hidden.reshape(-1, 32)[places]                                                                 # (K, H)
+error = ops.softmax.raw(masked_word_scores(asking, state))[0] / len(places)                             # (K, V)
+error[np.arange(len(places)), targets] -= 1 / len(places)        # probability minus truth, of a mean
+same((error.T @ narrowed(asking, state))[unseen], whole[unseen], "gradient of the words that the batch does not show")
+same(error.sum(0), gradients[model.predictions.bias], "gradient of the words' biases")
 
 
 # %%

@@ -32,6 +32,7 @@ from tinyalbert.tasks import classification
 from tinyalbert.tasks.classification import Features, encode_labels, predict_logits
 from tinyalbert.tasks.metrics import bag_of_words_baseline, classification_metrics, majority_baseline
 from tinyalbert.tasks.tables import Row
+from tinyalbert.tensor import backward
 
 NEEDS = ["13"]
 TEACHES = ["AlbertForSequenceClassification", "AlbertTokenizer"]
@@ -107,6 +108,10 @@ scores = pooled @ to_host(model.classifier.weight.data).T + to_host(model.classi
 same(scores, out.logits.numpy(), "scores of the labels")
 logp = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
 same(-logp[np.arange(6), batch["labels"]].mean(), out.loss.numpy(), "the loss")
+error = (np.exp(logp) - np.eye(2)[batch["labels"]]) / 6          # (B, labels): probability minus truth, of a mean
+gradients = backward(out.loss)
+same(error.T @ pooled, gradients[model.classifier.weight], "gradient of the head's matrix")
+same(error.sum(0), gradients[model.classifier.bias], "gradient of the head's bias")
 
 
 # %%
