@@ -1,6 +1,8 @@
 """Makes `.venv` beside the project, installs what a script needs from pyproject.toml, and re-runs it there.
 
 Uses the standard library only: it is the first thing that runs on a machine with nothing but Python.
+
+    python3 scripts/environment.py               make .venv for the lessons and the command line, and run nothing
 """
 
 import hashlib
@@ -54,3 +56,7 @@ def enter(extras):
         if os.name == "nt":
             sys.exit(subprocess.run([str(python), *sys.argv]).returncode)
         os.execv(python, [str(python), *sys.argv])
+
+
+if __name__ == "__main__":
+    print(f"ready: {make(ROOT / '.venv', sys.argv[1:] or ['lessons']).relative_to(ROOT)}")

@@ -5,6 +5,7 @@ import glob
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +21,8 @@ COMMANDS = [line.removeprefix("$ ") for kind, block in BLOCKS if not kind for li
             if not line.startswith(" ")]
 # What needs a device, several processes or somebody's download is tested in test_devices, test_parallel and
 # test_tf_checkpoint; here it must parse.
-ELSEWHERE = ("--device gpu", "mpiexec", "downloads/", "pip install", "scripts/test.py", "lessons/")
+ELSEWHERE = ("--device gpu", "mpiexec", "downloads/", "pip install", "scripts/test.py", "scripts/environment.py",
+             "lessons/")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,24 @@ def test_the_quickstart_replaces_only_what_it_made(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="there already"):
         script(monkeypatch, "quickstart.py", "--overwrite", "--output", str(tmp_path))
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_the_course_is_set_up_by_what_its_readme_says(tmp_path, monkeypatch, capsys):
+    command, = re.findall(r"Set up once with `python3 (.*?)`", (ROOT / "lessons" / "README.md").read_text())
+    (tmp_path / "scripts").mkdir()
+    for name in (command, "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    ran = []
+
+    def record(command, **_):
+        ran.append(" ".join(map(str, command)))
+        (tmp_path / ".venv").mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(command, 0)
+    monkeypatch.setattr(subprocess, "run", record)
+    monkeypatch.setattr(sys, "argv", [command])
+    runpy.run_path(str(tmp_path / command), run_name="__main__")
+    assert ["-m venv" in ran[0], "pip install" in ran[1], f"{tmp_path}[lessons]" in ran[1]] == [True] * 3
+    assert "ready: .venv" in capsys.readouterr().out
 
 
 def tiny(command):
