@@ -4,6 +4,7 @@ A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`) and
 `--device gpu` the library's side of it, models and their training included, is computed on the GPU.
 """
 
+import argparse
 import importlib.util
 import inspect
 import os
@@ -20,7 +21,9 @@ if str(HERE.parent) not in sys.path:
 from tinyalbert.backend import UserError, check_device, to_device, to_host  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
-DEVICE = "gpu" if "--device" in sys.argv[:-1] and sys.argv[sys.argv.index("--device") + 1] == "gpu" else "cpu"
+options = argparse.ArgumentParser(description="Run this lesson: it prints, draws, and looks at your answers in its file.")
+options.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where the library computes (default: cpu)")
+DEVICE = options.parse_args([] if IN_NOTEBOOK else None).device
 tally = {"same": 0, "right": 0, "open": 0, "wrong": 0, "put": 0}
 try:
     check_device(DEVICE)

@@ -437,12 +437,24 @@ def _lookup(name):
     return value
 
 
+class Device:
+    """One of the GPUs; `in_use` is the number of the one that was chosen last."""
+
+    in_use, cublas_handle, compute_capability = 0, 1, "80"
+
+    def __init__(self, device=None):
+        self.id = device
+
+    def use(self):
+        Device.in_use = self.id
+
+
 cupy = types.ModuleType("cupy", __doc__)
 vars(cupy).update(
     RawModule=RawModule,
     __version__="fake", __getattr__=_lookup, ndarray=FakeArray, asnumpy=asnumpy,
     cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
-                               Stream=Stream, get_current_stream=lambda: WORK, cublas=CUBLAS, Device=lambda: types.SimpleNamespace(cublas_handle=1, compute_capability="80")))
+                               Stream=Stream, get_current_stream=lambda: WORK, cublas=CUBLAS, Device=Device))
 
 
 def modules():

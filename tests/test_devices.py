@@ -31,15 +31,16 @@ from tinyalbert import (
     UserError,
     ops,
 )
-from tinyalbert.backend import Sender, scatter_add, to_device, to_device_together, to_host
+from tinyalbert.backend import FIRST_USE, Sender, check_device, scatter_add, to_device, to_device_together, to_host
 from tinyalbert.checkpoint import load_state
+from tinyalbert.cli import main
 from tinyalbert.doctor import gpu_step_difference, report, usable_precisions
 from tinyalbert.nn import DropoutRng
-from tinyalbert.parallel import MpiRanks, _reads_gpu
+from tinyalbert.parallel import MpiRanks, _reads_gpu, own_gpu
 from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.run import TrainingDiverged
 from tinyalbert.tasks.finetune import finetune
-from tinyalbert.tensor import Tensor, backward, no_grad
+from tinyalbert.tensor import KERNELS, Tensor, backward, no_grad
 from tinyalbert.training import evaluate_pretraining, train
 
 PACKAGE = Path(tinyalbert.__file__).parent
@@ -195,10 +196,44 @@ def test_a_short_pretraining_and_a_fine_tuning_are_numpys(tmp_path):
 
 
 def test_the_doctor_compares_a_step_with_numpys():
-    assert 0 <= gpu_step_difference() < 1e-5
+    gradients, parameters = gpu_step_difference()
+    assert 0 <= gradients < 1e-5 and 0 <= parameters < 1e-2
     text, fine = report("gpu")
-    assert fine and "GPU step" in text
+    assert fine and "GPU step      right" in text
     assert re.search(r"^precisions +fp32, tf32, fp16", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("spoilt", ["GELU", "AdamW"])
+def test_the_doctor_sees_a_wrong_step(spoilt, monkeypatch, capsys):
+    if spoilt == "GELU":
+        right = KERNELS["linear_gelu", "cupy"]
+        monkeypatch.setitem(KERNELS, ("linear_gelu", "cupy"), lambda x, weight, bias: right(x, weight, bias + 0.1))
+    else:
+        monkeypatch.setitem(KERNELS, ("AdamW", "cupy"), lambda *_, **__: None)
+    assert main(["doctor", "--device", "gpu"]) == 2 and "GPU step      WRONG" in capsys.readouterr().out
+
+
+def test_a_cupy_that_compiles_nothing_is_found_before_the_work(monkeypatch, capsys):
+    """CUDA's compiler or headers are missing: products work, no kernel does."""
+    def fails(*_, **__):
+        raise RuntimeError("nvrtc: error:\n  cannot open source file 'cuda_fp16.h'")
+    monkeypatch.setattr("tinyalbert.kernels.gpu_launch._kernel", fails)
+    monkeypatch.setattr("tinyalbert.backend.PROVEN", set())
+    with pytest.raises(UserError, match="broken.*cannot open source file"):
+        check_device("gpu")
+    assert main(["doctor", "--device", "gpu"]) == 2 and "broken: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"])
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(name, device, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(device[0].cuda.runtime, "getDeviceCount", lambda: 4)
+    monkeypatch.setattr(device[0].cuda, "Device", lambda n: types.SimpleNamespace(use=lambda: chosen.append(n)))
+    own_gpu(device[0])                           # one process alone takes what it finds
+    for rank in (0, 3, 5):
+        monkeypatch.setenv(name, str(rank))
+        own_gpu(device[0])
+    assert chosen == [0, 3, 1] and FIRST_USE[0] is own_gpu
 
 
 def test_the_doctor_says_why_a_precision_is_missing(device, monkeypatch):

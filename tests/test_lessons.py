@@ -120,6 +120,17 @@ def test_without_a_gpu_a_lesson_says_so(tmp_path):
     assert done.returncode == 1 and "device 'gpu' can't be used" in done.stderr and "Traceback" not in done.stderr
 
 
+@on_the_cpu
+@pytest.mark.parametrize("words, code, said", [(["--device=gpu"], 1, "device 'gpu' can't be used"),
+                                               (["--device", "cuda"], 2, "invalid choice: 'cuda'"),
+                                               (["--devise", "gpu"], 2, "unrecognized arguments")])
+def test_a_device_that_is_not_there_is_not_replaced_in_silence(words, code, said, tmp_path):
+    done = run(NAMES[5], tmp_path, program=("-c", "import runpy, sys; sys.modules['cupy'] = None; name = sys.argv[1]; "
+                                            f"sys.argv, sys.path[:0] = [name, *{words}], ['.']; "
+                                            "runpy.run_path(name, run_name='__main__')"))
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr
+
+
 def test_every_lesson_has_solutions_and_a_manifest():
     for name, path in zip(NAMES, FILES):
         assert set(constants(path)) == {"NEEDS", "TEACHES"}, name

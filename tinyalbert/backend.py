@@ -15,6 +15,7 @@ import numpy as np
 
 DEFAULT_DTYPE = np.float32
 PROVEN = set()                                   # the CuPy that passed probe_gpu: the probe waits, once is enough
+FIRST_USE = []     # functions of CuPy, called when a GPU is first asked for: parallel.py picks one, kernels/ compiles
 
 
 class UserError(ValueError):
@@ -51,15 +52,13 @@ def xp_of(*arrays):
 def probe_gpu():
     """State of the GPU path: ("ok" | "missing" | "no-device" | "broken", what was seen, what to do).
 
-    Runs a real matrix product, since a CuPy built for the wrong CUDA imports well and fails only there.
+    Runs a real matrix product and a kernel: a CuPy built for the wrong CUDA imports well and fails only there.
     """
     try:
         import cupy
-    except ModuleNotFoundError as error:
-        if error.name == "cupy":
-            return "missing", "CuPy is not installed", "pip install cupy-cuda12x (or cupy-cuda13x), or use --device cpu"
-        return "broken", f"importing CuPy failed: {error}", "install the module named here, or use --device cpu"
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return "missing", "CuPy is not installed", "pip install cupy-cuda12x (or cupy-cuda13x), or use --device cpu"
         return "broken", f"importing CuPy failed: {error}", "reinstall one cupy package only, or use --device cpu"
     if not cupy.cuda.is_available():
         try:
@@ -70,10 +69,11 @@ def probe_gpu():
         return ("no-device", f"CuPy {cupy.__version__} is installed but finds no CUDA device ({why})",
                 "check nvidia-smi, or use --device cpu")
     try:
-        a = cupy.ones((2, 2), dtype="float32")
-        float((a @ a).sum())
+        for prepare in FIRST_USE:
+            prepare(cupy)
+        float((cupy.ones((2, 2), dtype="float32") @ cupy.ones((2, 2), dtype="float32")).sum())
     except Exception as error:
-        return ("broken", f"CuPy is installed but a test product failed: {error}",
+        return ("broken", f"CuPy is installed but a test failed: {' '.join(str(error).split())[:300]}",
                 "usual cause: missing CUDA libraries; pip install 'cupy-cuda12x[ctk]', one cupy package only")
     return "ok", f"CuPy {cupy.__version__}", ""
 

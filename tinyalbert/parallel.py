@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import UserError, to_device, to_host, xp_of
+from .backend import FIRST_USE, UserError, to_device, to_host, xp_of
 from .tensor import KERNELS, _mode
 
 
@@ -242,6 +242,20 @@ def launched_ranks():
 def _processes_here():
     """How many processes of this job mpiexec started on this machine."""
     return _largest("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")
+
+
+def own_gpu(cupy):
+    """Of several processes on one machine each computes on a GPU of its own, in turn if there are fewer GPUs.
+
+    CuPy keeps the choice for the thread that makes it; no other thread of a process computes on its GPU.
+    """
+    place = next((int(os.environ[name]) for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK")
+                  if os.environ.get(name, "").isdigit()), None)
+    if place is not None:
+        cupy.cuda.Device(place % cupy.cuda.runtime.getDeviceCount()).use()
+
+
+FIRST_USE.insert(0, own_gpu)                     # before anything is asked of a GPU
 
 
 def _largest(*names):

@@ -23,8 +23,9 @@ collect                                           gradients into their sum, weig
 LossScale                                         fp16's loss scale is updated in 1 launch
 """
 
+from ..backend import FIRST_USE
 from ..tensor import KERNELS
-from . import gpu_attention, gpu_elementwise, gpu_loss, gpu_norm, gpu_optimizer, gpu_product
+from . import gpu_attention, gpu_elementwise, gpu_launch, gpu_loss, gpu_norm, gpu_optimizer, gpu_product
 from .numpy_attention import attention
 from .numpy_dropout import dropout
 from .numpy_elementwise import gelu, linear_gelu
@@ -40,3 +41,4 @@ for _kernel in (gpu_elementwise.gelu, gpu_elementwise.linear_gelu, gpu_elementwi
     KERNELS[_kernel.__name__, "cupy"] = _kernel
 KERNELS["AdamW", "cupy"], KERNELS["LAMB", "cupy"] = gpu_optimizer.adamw, gpu_optimizer.lamb
 KERNELS["LossScale", "cupy"], KERNELS["collect", "cupy"] = gpu_optimizer.loss_scale, gpu_optimizer.collect
+FIRST_USE.append(gpu_launch.probe)
