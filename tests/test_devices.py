@@ -44,7 +44,9 @@ from tinyalbert.tensor import KERNELS, Tensor, backward, no_grad
 from tinyalbert.training import evaluate_pretraining, train
 
 PACKAGE = Path(tinyalbert.__file__).parent
-LAUNCHES = {"adamw": 220, "lamb": 222}           # ceiling for a step of two layers with dropout, products included
+# Ceilings for a step of two layers with dropout, products included: CuPy's own (README says 154), and the stand-in's,
+# which counts one for each function that it is asked for.
+LAUNCHES = {"cupy": {"adamw": 154, "lamb": 156}, "stand-in": {"adamw": 219, "lamb": 221}}
 
 
 @pytest.fixture(autouse=True)
@@ -254,7 +256,7 @@ def test_a_step_waits_for_nothing_and_copies_once(optimizer, device):
     gpu.step(batch_at(0))
     metrics, cost = counted(device[1], gpu.step, batch_at(1))
     assert (cost["sync"], cost["d2h"], cost["h2d"]) == (0, 0, 1)
-    assert cost["launch"] <= LAUNCHES[optimizer]
+    assert cost["launch"] <= LAUNCHES["cupy" if hasattr(device[0], "_core") else "stand-in"][optimizer]
     assert not cost.get("wide"), "float64 arrays in a float32 model"
     _, cost = counted(device[1], dict, metrics)
     assert cost["d2h"] == 1 and cost["sync"] <= 1 and cost["h2d"] == 0
