@@ -6,6 +6,7 @@ Models, optimisers and training that live on the device throughout are in test_d
 
 import functools
 import sys
+import threading
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tinyalbert import ops
 from tinyalbert.tensor import KERNELS, OPS, call_vjp
 
 ACTIVE = True                # False: ops stay where their arrays are, as without this file
+ONE_AT_A_TIME = threading.RLock()                # CUDA is safe for threads, what hostcupy puts in its place is not
 
 
 def up(a):
@@ -31,11 +33,14 @@ def moved(raw, there=None):
     def run(*args, **static):
         if not ACTIVE or any(isinstance(a, sys.modules["cupy"].ndarray) for a in args):
             return raw(*args, **static)
-        out, device_vjp = there(*map(up, args), **static)
+        with ONE_AT_A_TIME:
+            out, device_vjp = there(*map(up, args), **static)
+            out = down(out)
 
         def vjp(g, needs=None):
-            return tuple(map(down, device_vjp(up(g)) if needs is None else call_vjp(device_vjp, up(g), needs)))
-        return down(out), vjp
+            with ONE_AT_A_TIME:
+                return tuple(map(down, device_vjp(up(g)) if needs is None else call_vjp(device_vjp, up(g), needs)))
+        return out, vjp
     return run
 
 
