@@ -11,7 +11,7 @@ from strategies import seeds
 from test_albert import batch, shaken, tiny
 
 from tinyalbert import heads
-from tinyalbert.nn import DropoutRng
+from tinyalbert.nn import Dropout, DropoutRng
 from tinyalbert.tensor import backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
@@ -119,3 +119,21 @@ def test_only_the_read_tokens_are_computed_and_with_dropout_all():
         last = model(input_ids=np.ones((4, 6), int), labels=labels, rng=DropoutRng(0)).loss
         widths = [t.shape for t in topological_order(last) if t.ndim == 3 and t.shape[-1] == model.config.intermediate_size]
         assert math.prod(widths[-1][:-1]) == rows and math.prod(widths[0][:-1]) == 4 * 6
+
+
+@pytest.mark.parametrize("sop", [False, True])
+@pytest.mark.parametrize("ffn", [False, True])
+def test_what_is_dropped(ffn, sop, monkeypatch):
+    """The embeddings, and in each layer attention's weights and output; Google also the feed-forward's output
+    (ffn_dropout), transformers in its place the pooled vector before the sentence-order head (sop_dropout)."""
+    config = tiny(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.2, classifier_dropout_prob=0.3,
+                  ffn_dropout=ffn, sop_dropout=sop)
+    dropped, key = [], Dropout.key
+
+    def recorded(self, rng):
+        static = key(self, rng)
+        dropped.extend([static["p"]] if static else [])
+        return static
+    monkeypatch.setattr(Dropout, "key", recorded)
+    heads.AlbertForPreTraining(config).train()(**batch(np.random.default_rng(0)), rng=DropoutRng(0))
+    assert dropped == [0.1] + ([0.2, 0.1] + [0.1] * ffn) * config.num_hidden_layers + [0.3] * sop
