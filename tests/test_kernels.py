@@ -252,13 +252,36 @@ def test_threads_do_not_share_scratch_memory():
                 np.testing.assert_array_equal(a, b)
 
 
-def test_the_package_works_without_the_folder(tmp_path):
-    """Copy the package, leave kernels/ out, train a step."""
+EVERYTHING_AND_A_STEP = """
+import importlib, pkgutil, sys
+sys.path[:0] = sys.argv[1:]                      # the package's folder, and NumPy's
+import numpy as np, tinyalbert
+for module in pkgutil.walk_packages(tinyalbert.__path__, "tinyalbert."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from tinyalbert import AlbertConfig, AlbertForPreTraining, Trainer, tensor
+model = AlbertForPreTraining(AlbertConfig.preset("tiny", vocab_size=50, hidden_dropout_prob=0.1), seed=0)
+rows = np.random.default_rng(0).integers(5, 50, (4, 8))
+step = Trainer(model, lr=0.01, total_steps=1, warmup=0).step(
+    {"input_ids": rows, "labels": np.where(rows < 20, rows, -100), "sentence_order_label": rows[:, 0] % 2})
+print(tinyalbert.__file__)
+print(len(tensor.KERNELS), "tinyalbert.kernels" in sys.modules)
+print(*step.values(), *(float(f(p.data)) for p in model.parameters() for f in (np.sum, np.linalg.norm)))
+"""
+
+
+@pytest.mark.parametrize("block", [numpy_blocks.BLOCK], indirect=True)
+def test_the_package_works_without_the_folder(tmp_path, block):
+    """Copy the package, leave kernels/ out, import all of it, train a step: the same step to float32's digits."""
     import shutil
-    package = Path(tinyalbert.__file__).parent
+    package, results = Path(tinyalbert.__file__).parent, []
     shutil.copytree(package, tmp_path / "tinyalbert", ignore=shutil.ignore_patterns("kernels", "__pycache__"))
-    code = ("import tinyalbert, numpy as np; from tinyalbert.tensor import KERNELS; assert not KERNELS;"
-            "from tinyalbert import ops, Tensor; x = Tensor(np.ones((2, 3), 'f'), True); ops.gelu(x).sum().backward();"
-            "assert x.grad.shape == (2, 3); print(tinyalbert.__file__)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and str(tmp_path) in done.stdout, done.stderr
+    for folder in (package.parent, tmp_path):    # -I -S: no other path, and nothing that finds an installed tinyalbert
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", EVERYTHING_AND_A_STEP, folder, Path(np.__file__).parent.parent],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        where, kernels, numbers = done.stdout.splitlines()
+        assert where == str(folder / "tinyalbert" / "__init__.py")
+        assert (kernels == "0 False") == (folder == tmp_path)
+        results.append(np.array(numbers.split(), float))
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-4)
