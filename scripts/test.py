@@ -4,12 +4,13 @@
     python3 scripts/test.py           the whole suite on NumPy, every lesson with its solutions (minutes)
     python3 scripts/test.py --all     also every lesson untouched and with wrong answers, the suite on the fake
                                       device, the real CuPy on the CPU, the deep profile of the gradient checks
-    python3 scripts/test.py --parity  comparisons with PyTorch and transformers (installs both: large)
+    python3 scripts/test.py --parity  comparisons with PyTorch, transformers and TensorFlow (installs them: large)
     python3 scripts/test.py tests/test_ops.py -k gelu      one file or one test, as pytest takes them
 """
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ ON_CUPY = [f"tests/test_{name}.py" for name in (
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="everything that needs no GPU (under 25 minutes on 2 cores)")
-    parser.add_argument("--parity", action="store_true", help="compare with PyTorch and transformers")
+    parser.add_argument("--parity", action="store_true", help="compare with PyTorch, transformers and TensorFlow")
     options, rest = parser.parse_known_args()
     environment.enter(["test", "parity"] if options.parity else ["test"])
 
@@ -46,7 +47,12 @@ def main():
     if rest:
         run("pytest", "pytest", *rest)
     elif options.parity:
-        run("parity with PyTorch and transformers", *pytest, "tests", "-k", "parity")
+        run("parity with PyTorch and transformers", *pytest, "tests", "-m", "parity")
+        if (sys.platform, platform.machine()) == ("linux", "x86_64") and sys.version_info < (3, 14):
+            python = environment.make(root / ".venv-tensorflow", ["tensorflow"])   # apart: transformers would import it
+            run("parity with TensorFlow", *pytest, "tests/test_tf_checkpoint.py", "-m", "parity", python=python)
+        else:
+            print("\n=== parity with TensorFlow: skipped, tensorflow-cpu is for Linux on x86-64, Python 3.11 to 3.13")
     else:
         run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
         once = [] if options.all else ["-k", "not test_untouched and not test_typical_mistakes"]

@@ -519,6 +519,7 @@ def their_class(name, transformers):
     return getattr(transformers, name)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("name", MODELS)
 def test_our_folder_opens_in_transformers(tmp_path, name):
     """No missing, unexpected or mismatched key, the same weights, the same numbers out."""
@@ -542,6 +543,7 @@ def test_our_folder_opens_in_transformers(tmp_path, name):
         assert type(auto).__name__ == "AlbertConfig" and auto.architectures == [name]
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("safe", ["safetensors", "sharded", "bin"])
 @pytest.mark.parametrize("name", MODELS)
 def test_transformers_folder_opens_here(tmp_path, name, safe):
@@ -564,6 +566,7 @@ def test_transformers_folder_opens_here(tmp_path, name, safe):
         np.testing.assert_array_equal(t.numpy(), state[key].numpy())
 
 
+@pytest.mark.parity
 def test_a_converted_release_opens_in_transformers(tmp_path):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     convert(google_folder(tmp_path), tmp_path / "out")

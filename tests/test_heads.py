@@ -13,7 +13,7 @@ from test_albert import batch, shaken, tiny
 from tinyalbert import heads
 from tinyalbert.backend import UserError
 from tinyalbert.config import AlbertConfig
-from tinyalbert.nn import DropoutRng
+from tinyalbert.nn import Dropout, DropoutRng
 from tinyalbert.tensor import backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
@@ -136,3 +136,21 @@ def test_arrays_of_different_shapes_are_refused(batch, words):
     with pytest.raises(UserError) as refusal:
         model(**{"input_ids": np.full((2, 4), 7), **batch})
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("sop", [False, True])
+@pytest.mark.parametrize("ffn", [False, True])
+def test_what_is_dropped(ffn, sop, monkeypatch):
+    """The embeddings, and in each layer attention's weights and output; Google also the feed-forward's output
+    (ffn_dropout), transformers in its place the pooled vector before the sentence-order head (sop_dropout)."""
+    config = tiny(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.2, classifier_dropout_prob=0.3,
+                  ffn_dropout=ffn, sop_dropout=sop)
+    dropped, key = [], Dropout.key
+
+    def recorded(self, rng):
+        static = key(self, rng)
+        dropped.extend([static["p"]] if static else [])
+        return static
+    monkeypatch.setattr(Dropout, "key", recorded)
+    heads.AlbertForPreTraining(config).train()(**batch(np.random.default_rng(0)), rng=DropoutRng(0))
+    assert dropped == [0.1] + ([0.2, 0.1] + [0.1] * ffn) * config.num_hidden_layers + [0.3] * sop

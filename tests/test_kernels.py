@@ -19,8 +19,9 @@ pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken 
 from tinyalbert.kernels import numpy_attention, numpy_blocks, numpy_dropout  # noqa: E402
 
 NAMES = sorted(name for name, module in KERNELS if module == "numpy")
-TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5, np.float16: 1e-2}          # of float16 for terms of order 1
 ALL = pytest.mark.parametrize("name", NAMES)
+ON_NUMPY = pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="a device has threads and sums of its own")
 
 
 @pytest.fixture(autouse=True, params=[8, numpy_blocks.BLOCK], ids=["tiny blocks", "real blocks"])
@@ -36,7 +37,7 @@ def is_float(a):
 
 def assert_close(got, want, scale=None):
     """Equal to the tolerance of the precision, relative to the largest number (of the summands, if `scale`)."""
-    assert got.shape == want.shape and got.dtype == want.dtype
+    assert got.shape == want.shape and got.dtype == want.dtype and np.isfinite(got).all()
     largest = max(float(abs(want).max(initial=0)), scale or 0.0, 1e-3)
     np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[want.dtype.type] * largest)
 
@@ -64,6 +65,21 @@ def assert_same(name, arrays, static, rng):
         np.testing.assert_array_equal(a, b)
 
 
+def assert_finite_in_float16(name, arrays, static, digits):
+    """Whatever float16 can hold, the kernel makes no infinity and no NaN of it; equal to the plain op if `digits`."""
+    arrays = [a.astype(np.float16) if is_float(a) else a for a in arrays]
+    results = []
+    for fn in (OPS[name], KERNELS[name, "numpy"]):
+        out, vjp = fn(*arrays, **static)
+        gradients = call_vjp(vjp, np.ones_like(out), tuple(map(is_float, arrays)))
+        results.append([out, *(unbroadcast(d, a.shape) for a, d in zip(arrays, gradients) if d is not None)])
+    for want, got in zip(*results, strict=True):
+        assert got.shape == want.shape and got.dtype == np.float16 and np.isfinite(got).all()
+        if digits:
+            scale = max(1.0, float(abs(want).max(initial=0)))
+            np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[np.float16] * scale)
+
+
 def test_there_are_kernels_and_each_is_of_an_op():
     assert NAMES and set(NAMES) <= set(OPS)
 
@@ -75,6 +91,16 @@ def test_equal_to_the_plain_op(name, dtype, data):
     case = data.draw(CASES[name])
     arrays = [a.astype(dtype) if is_float(a) else a for a in case.arrays]
     assert_same(name, arrays, case.static, case.rng)
+
+
+@ON_NUMPY
+@ALL
+@given(data=st.data())
+def test_float16(name, data):
+    case = data.draw(CASES[name])
+    bias = case.arrays[3] if name == "attention" else None
+    some_key = bias is None or (bias == 0).any(axis=-1).all()
+    assert_finite_in_float16(name, case.arrays, case.static, digits="norm" not in name and some_key)
 
 
 @ALL
@@ -148,8 +174,15 @@ def test_large_attention(case):
     assert_same("attention", [q, k, v, bias], static, rng)
 
 
+@ON_NUMPY
+@given(case=sentences())
+def test_large_attention_in_float16(case):
+    _, *arrays, static = case
+    assert_finite_in_float16("attention", arrays, static, digits=False)
+
+
 @pytest.mark.parametrize("size", [100.0, 1000.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 def test_attention_of_huge_scores(size, dtype):
     """Rows whose scores all lie far below those of other rows of their block: softmax must not become 0 / 0."""
     rng = np.random.default_rng(0)
@@ -163,6 +196,7 @@ def test_attention_of_huge_scores(size, dtype):
     np.testing.assert_allclose(got, want, rtol=0, atol=size * TOLERANCE[dtype])
     g = rng.standard_normal(want.shape).astype(dtype)
     for a, b in zip(vjp(g)[:3], plain(g)[:3]):
+        assert np.isfinite(a).all()
         np.testing.assert_allclose(a, b, rtol=0, atol=size ** 2 * TOLERANCE[dtype])
 
 
@@ -206,7 +240,7 @@ def test_results_share_no_memory(name, data):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="on a device one thread computes")
+@ON_NUMPY
 def test_threads_do_not_share_scratch_memory():
     from concurrent.futures import ThreadPoolExecutor
     rng = np.random.default_rng(0)
@@ -218,13 +252,36 @@ def test_threads_do_not_share_scratch_memory():
                 np.testing.assert_array_equal(a, b)
 
 
-def test_the_package_works_without_the_folder(tmp_path):
-    """Copy the package, leave kernels/ out, train a step."""
+EVERYTHING_AND_A_STEP = """
+import importlib, pkgutil, sys
+sys.path[:0] = sys.argv[1:]                      # the package's folder, and NumPy's
+import numpy as np, tinyalbert
+for module in pkgutil.walk_packages(tinyalbert.__path__, "tinyalbert."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from tinyalbert import AlbertConfig, AlbertForPreTraining, Trainer, tensor
+model = AlbertForPreTraining(AlbertConfig.preset("tiny", vocab_size=50, hidden_dropout_prob=0.1), seed=0)
+rows = np.random.default_rng(0).integers(5, 50, (4, 8))
+step = Trainer(model, lr=0.01, total_steps=1, warmup=0).step(
+    {"input_ids": rows, "labels": np.where(rows < 20, rows, -100), "sentence_order_label": rows[:, 0] % 2})
+print(tinyalbert.__file__)
+print(len(tensor.KERNELS), "tinyalbert.kernels" in sys.modules)
+print(*step.values(), *(float(f(p.data)) for p in model.parameters() for f in (np.sum, np.linalg.norm)))
+"""
+
+
+@pytest.mark.parametrize("block", [numpy_blocks.BLOCK], indirect=True)
+def test_the_package_works_without_the_folder(tmp_path, block):
+    """Copy the package, leave kernels/ out, import all of it, train a step: the same step to float32's digits."""
     import shutil
-    package = Path(tinyalbert.__file__).parent
+    package, results = Path(tinyalbert.__file__).parent, []
     shutil.copytree(package, tmp_path / "tinyalbert", ignore=shutil.ignore_patterns("kernels", "__pycache__"))
-    code = ("import tinyalbert, numpy as np; from tinyalbert.tensor import KERNELS; assert not KERNELS;"
-            "from tinyalbert import ops, Tensor; x = Tensor(np.ones((2, 3), 'f'), True); ops.gelu(x).sum().backward();"
-            "assert x.grad.shape == (2, 3); print(tinyalbert.__file__)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and str(tmp_path) in done.stdout, done.stderr
+    for folder in (package.parent, tmp_path):    # -I -S: no other path, and nothing that finds an installed tinyalbert
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", EVERYTHING_AND_A_STEP, folder, Path(np.__file__).parent.parent],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        where, kernels, numbers = done.stdout.splitlines()
+        assert where == str(folder / "tinyalbert" / "__init__.py")
+        assert (kernels == "0 False") == (folder == tmp_path)
+        results.append(np.array(numbers.split(), float))
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-4)

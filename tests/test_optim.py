@@ -119,6 +119,7 @@ def test_lamb_against_plain_loops(seed, size, steps):
     np.testing.assert_allclose(p["w"].data, plain_lamb(w.tolist(), gradients.tolist(), 0.05, 0.01), rtol=1e-9)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("seed", range(3))
 def test_adamw_with_bias_correction_is_torchs(seed):
     torch = pytest.importorskip("torch")

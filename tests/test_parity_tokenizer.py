@@ -18,6 +18,7 @@ from test_tokenizer import CORPUS, options, texts  # noqa: E402
 from tinyalbert import AlbertTokenizer  # noqa: E402
 from tinyalbert.vocabulary import SPACE  # noqa: E402
 
+pytestmark = pytest.mark.parity
 transformers.logging.set_verbosity(transformers.logging.CRITICAL)
 TRUNCATION = [False, "longest_first", "only_first", "only_second"]
 

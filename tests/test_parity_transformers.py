@@ -16,6 +16,7 @@ from tinyalbert.config import AlbertConfig  # noqa: E402
 from tinyalbert.optim import AdamW  # noqa: E402
 from tinyalbert.tensor import backward  # noqa: E402
 
+pytestmark = pytest.mark.parity
 torch.set_num_threads(1)
 transformers.logging.set_verbosity_error()
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}

@@ -65,3 +65,14 @@ def test_the_folder_kernels_can_be_taken_out(tmp_path):
             "print(tinyalbert.__file__, len(KERNELS), ops.gelu(numpy.zeros(2)).shape)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split(maxsplit=1) == [str(tmp_path / "tinyalbert" / "__init__.py"), "0 (2,)\n"], done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda p: p.name)
+def test_every_comparison_with_others_belongs_to_the_parity_job(path):
+    """`scripts/test.py --parity` runs what is marked `parity`; elsewhere these tests are skipped."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    whole_file = any("pytestmark = pytest.mark.parity" == ast.unparse(node) for node in body)
+    for node in body:
+        calls = {ast.unparse(n) for n in ast.walk(node) if isinstance(n, ast.Call)}
+        if calls & {f"pytest.importorskip('{name}')" for name in ("torch", "transformers", "tensorflow")}:
+            assert whole_file or "pytest.mark.parity" in map(ast.unparse, getattr(node, "decorator_list", [])), node.lineno

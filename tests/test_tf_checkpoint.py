@@ -311,6 +311,7 @@ def test_what_is_not_read_is_said(tmp_path):
 
 # --- against TensorFlow itself ------------------------------------------------------------------------------------
 
+@pytest.mark.parity
 def test_a_fresh_file_of_tensorflows(tmp_path):
     pytest.importorskip("tensorflow")
     subprocess.run([sys.executable, FIXTURES / "make_tf_checkpoint.py", tmp_path], check=True)
@@ -318,6 +319,7 @@ def test_a_fresh_file_of_tensorflows(tmp_path):
         np.testing.assert_array_equal(read_tf(tmp_path / "tf_albert")[name], values(name))
 
 
+@pytest.mark.parity
 def test_tensorflow_reads_what_our_writer_writes(tmp_path):
     """So the writer above, and with it every test of this file, has the format right."""
     tf = pytest.importorskip("tensorflow")

@@ -249,6 +249,7 @@ def test_neither_pickle_nor_torch_is_imported():
 
 # --- against torch itself ---------------------------------------------------------------------------------------
 
+@pytest.mark.parity
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_torch_saves(tmp_path, zipped, seed):
@@ -273,6 +274,7 @@ def test_what_torch_saves(tmp_path, zipped, seed):
         np.testing.assert_array_equal(a, module.state_dict()[name].numpy())
 
 
+@pytest.mark.parity
 def test_a_whole_module_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(torch.nn.Linear(2, 3), tmp_path / "m.bin")

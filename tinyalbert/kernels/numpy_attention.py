@@ -34,10 +34,10 @@ def _exponentials(q, k, bias, e):
 
     Softmax is the same for any shift.  The usual one, each row's largest score, takes longer to find than the
     exponentials to compute.  The largest score of the block does as well, unless all scores of some row are
-    far below it; if it is small, so does none.
+    far below it; if it is small, so does none.  LARGE and TINY are beyond float16: there each row has its own.
     """
     ones = np.ones((e.shape[-1], 1), e.dtype)
-    for by_row in (False, True):
+    for by_row in (e.dtype == np.float16, True):
         np.matmul(q, k.swapaxes(-1, -2), out=e)
         if bias is not None:
             e += bias
