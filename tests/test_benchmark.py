@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import fakecupy
 import numpy as np
 import pytest
 
@@ -60,3 +61,20 @@ def test_rows_are_named(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--device", "gpu", "--rows", "growth"])
     with pytest.raises(SystemExit):
         benchmark.main()
+
+
+@pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="brings its own stand-in for a GPU")
+def test_our_side_of_the_rows_runs_on_a_device(monkeypatch, capsys):
+    tiny = dict(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                intermediate_size=32)
+    for name, value in (("MEDIUM", tiny), ("SMALL", tiny), ("DEVICE", "cpu")):
+        monkeypatch.setattr(benchmark, name, value)
+    monkeypatch.setattr(benchmark.torch_side, "versions", dict)
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--quick", "--device", "gpu", "--rows", "step", "small", "dropout"])
+    for name, module in fakecupy.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    fakecupy.reset_counts()
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert len(lines) == 3 and all(int(line.split("tokens/s")[0].split()[-1].replace(",", "")) > 0 for line in lines)
+    assert fakecupy.counts["sync"] >= 3 * 4 and fakecupy.counts["launch"] > 1000       # each step is waited for

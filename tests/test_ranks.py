@@ -77,10 +77,23 @@ def test_losses_are_those_of_one_process(alone, tmp_path, ranks, threads, micro_
                                 threads, "--accumulation", micro_batches, "--output", "run", cwd=tmp_path)
     assert code == 0, err
     assert out.count("held out:") == 1                         # one process speaks for all
+    assert_same_log(tmp_path / "run", alone / "alone", 5)
+
+
+def test_a_large_batch_with_lamb_is_that_of_one_process(alone, tmp_path):
+    """As the paper's batch of 4096 would be put together: processes, threads and micro-batches at once."""
+    command = ["pretrain", alone / "alone" / "data", *PRETRAIN[2:], "--optimizer", "lamb", "--batch-size", "96", "--steps", "20"]
+    for name, ranks, more in (("one", 1, ["--threads", "1"]), ("many", 2, ["--threads", "2", "--accumulation", "2"])):
+        code, out, err = tinyalbert(ranks, *command, *more, "--output", name, cwd=tmp_path)
+        assert code == 0, err
+    assert_same_log(tmp_path / "many", tmp_path / "one", 2)
+
+
+def assert_same_log(ours, theirs, lines):
     for kind in ("train", "eval"):
-        ours, theirs = log(tmp_path / "run", kind), log(alone / "alone", kind)
-        assert len(ours) == len(theirs) >= 5
-        for a, b in zip(ours, theirs):
+        pairs = list(zip(log(ours, kind), log(theirs, kind), strict=True))
+        assert len(pairs) >= lines
+        for a, b in pairs:
             for name in ("loss", "mlm_loss", "sop_loss", "grad_norm", "tokens"):
                 if name in b:
                     assert a[name] == pytest.approx(b[name], rel=1e-5 if "loss" in name else 1e-3), (a["step"], name)
