@@ -85,7 +85,7 @@ for part, n, times in parameter_rows(config):
 
 def best_words(text, k=4):
     fill = FillMaskPipeline(model, tokenizer)
-    return ", ".join(a["token_str"] or "·" for a in fill(text, top_k=k))
+    return ", ".join(a["token_str"] or "·" for a in fill(text, top_k=k))         # "·": the piece '▁' alone
 
 
 QUESTIONS = ["She looked [MASK] the drum all day.", "He showed the ring [MASK] a friend.",
@@ -97,8 +97,8 @@ for text in QUESTIONS:
 # ## Training
 # Some texts with covered pieces (a *batch*) go in, the model gives each piece of the vocabulary a probability, and the
 # *loss* says how bad that was: minus the logarithm of the probability of the right piece, 0 if that was certain. Then
-# every number of the model is moved a little so that the loss falls. That is one *step*, and there are many. (The
-# settings below are lessons 12 and 13.)
+# every number of the model is moved a little so that the loss falls. That is one *step*, and there are many. (Now and
+# then a piece is not covered but replaced by another one: lesson 11. The settings below are lessons 12 and 13.)
 # %%
 STEPS = 900
 folder = tempfile.TemporaryDirectory()
@@ -128,8 +128,8 @@ figure(fig, "loss")
 assert smooth[-1] < unigram - 0.3
 
 # %% [markdown]
-# The two dotted lines return in every plot of this project. Above the upper one a model is worse than knowing nothing;
-# on the lower one it knows which pieces are frequent and looks at nothing. Below it, it uses the context.
+# The two dotted lines return in every loss plot of this project. Above the upper one a model is worse than knowing
+# nothing; on the lower one it knows which pieces are frequent and looks at nothing. Below it, it uses the context.
 #
 # ## What it looks at
 # Inside, every piece looks at all pieces, more at some than at others (*attention*, lesson 08). In each row of the
@@ -137,9 +137,9 @@ assert smooth[-1] < unigram - 0.3
 # %%
 text = "Anna lost a red kite. She was sad and stayed at home."
 ids = np.array([tokenizer(text)["input_ids"]])
-out = model.eval()(ids, output_attentions=True)
+out = model.eval()(ids, output_attentions=True)                  # eval: the model answers, it does not learn
 pieces = [t.replace("▁", "") or "_" for t in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
-weights = out.attentions[-1].numpy()[0].mean(axis=0)             # (T, T), the mean of the heads
+weights = out.attentions[-1].numpy()[0].mean(axis=0)             # (T, T): a row for each of T pieces, the mean of several such tables
 same(weights.sum(axis=-1), np.ones(len(pieces)), "each piece's attention sums to 1", rtol=1e-5)
 fig, ax = plt.subplots(figsize=(6.4, 5.6))
 ax.imshow(weights, vmin=0)
@@ -162,7 +162,7 @@ def table_sizes(vocab, hidden, embedding):
     ...
 
 
-logits = model(ids).prediction_logits.numpy()[0]                 # (T, V): a score for each piece at each place
+logits = model(ids).prediction_logits.numpy()[0]                 # a score for each piece of the vocabulary at each place
 same(logits.shape, (len(pieces), config.vocab_size), "a score for every piece at every place")
 folder.cleanup()
 

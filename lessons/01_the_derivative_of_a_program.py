@@ -3,10 +3,10 @@
 # **Needs** nothing but Python · **Builds** the reverse sweep for single numbers · **Paper** Griewank & Walther
 # 2008, ch. 3 · **Runs in** a few seconds
 #
-# Training means: change each of a million numbers a little, so that the model makes a smaller mistake. To
-# know which way to change a number we need its *derivative*: by how much the mistake grows if the number grows
-# by a tiny amount. The number that says how large the mistake is, a program's last result, is called the *loss*.
-# This lesson computes derivatives of ordinary Python programs, first by trying, then exactly.
+# Training means: change each of a million numbers a little, so that the model makes a smaller mistake. To know which
+# way to change a number we need its *derivative*: if the number grows by a tiny amount, how many times that amount does
+# the mistake grow? The number that says how large the mistake is, a program's last result, is called the *loss*. This
+# lesson computes derivatives of ordinary Python programs, first by trying, then exactly.
 # %%
 import math
 
@@ -156,10 +156,10 @@ for ax, title, grads in ((axes[0], f"passed on too early: a gets {wrong:g}", {"a
 figure(fig, "order_matters")
 
 # %% [markdown]
-# The library's sweep is the same idea with arrays for numbers. Its order is found with a list in place of
-# recursion, since Python refuses to go deeper than about a thousand calls and a model is deeper than that.
+# The library's sweep is the same idea with arrays for numbers. Its order is found with a list in place of recursion,
+# since Python refuses to go deeper than about a thousand calls and a long program is deeper than that.
 # %%
-ta = Tensor(1.0, requires_grad=True)
+ta = Tensor(1.0, requires_grad=True)             # requires_grad: its gradient is wanted
 tb = ta + ta
 (tb + tb).backward()
 backward(c)
@@ -180,9 +180,9 @@ print("the library's order of the same chain has", len(tensor.topological_order(
 
 # %% [markdown]
 # ## Exercise: more steps
-# With +, ×, and a few functions of one number (tanh, which squeezes any number between -1 and 1, and the logarithm)
-# you have a neural network's whole vocabulary. Each exercise gets the input x and the gradient g of the output, and
-# returns the gradient of x.
+# With +, ×, and a few functions of one number (tanh, which squeezes any number between -1 and 1, and the logarithm) you
+# can write whole *neural networks*: programs made of such steps, with numbers in them that are learned. Each exercise
+# gets the input x and the gradient g of the output, and returns the gradient of x.
 # %%
 @exercise(reference=lambda x, g: float(ops.tanh.raw(Tensor(x).numpy().astype(float))[1](g)[0]),
           trials=[(0.3, 1.0), (-1.2, 2.5), (2.0, -0.7)],

@@ -22,9 +22,10 @@ rng = np.random.default_rng(2)
 
 # %% [markdown]
 # ## An operation is a function with two results
-# Here is the one idea of this library. An operation takes arrays and returns two things: its result, and a
-# function for the way back. The way back is written directly under the way forward, and what it needs to
-# remember is what it mentions, nothing else.
+# Here is the one idea of this library. An operation takes arrays and returns two things: its result, and a function for
+# the way back, the vjp of lesson 01. (A whole model's way forward is its *forward pass*, the way back its *backward
+# pass*.) The way back is written directly under the way forward, and what it needs to remember is what it mentions,
+# nothing else.
 # %%
 def multiply(a, b):
     def vjp(g):                                  # g: gradient of the loss by the result
@@ -136,7 +137,7 @@ def backward_keeping(loss, grads):
 grads = {}
 for _ in range(2):
     backward_keeping(loss, grads)
-p.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.0f} times one sweep's, since what was left in between is passed on again")
+p.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.1f} times one sweep's, since what was left in between is passed on again")
 assert not np.allclose(grads[w], 2 * mine)
 
 lw.grad = None
@@ -237,7 +238,7 @@ def divide_backward(a, b, g):
                   (rng.standard_normal((3, 3)), rng.standard_normal((3, 3)))],
           hint="the gradient must come back in the shape of x, each number in its old place")
 def transpose_backward(x, g):
-    """Gradient of x.T: every number only moves, so every gradient only moves back."""
+    """Gradient of x.T, the transpose (rows become columns): every number moves, so every gradient moves back."""
     ...
 
 

@@ -3,9 +3,9 @@
 # **Needs** 02 (Tensor, vjp) · **Builds** `unbroadcast` · **Paper** none; NumPy's broadcasting rules · **Runs in**
 # a few seconds
 #
-# A bias of 4 numbers is added to 1,000 rows of 4. NumPy stretches the bias over the rows without being asked;
-# that is *broadcasting*. On the way back the stretched thing must get *one* gradient for each of its own numbers.
-# Forgetting that is the commonest mistake in a hand-written backward pass.
+# A *bias*, here 4 numbers, is what is added to each of 1,000 rows of 4. NumPy stretches the bias over the rows without
+# being asked; that is *broadcasting*. On the way back the stretched thing must get *one* gradient for each of its own
+# numbers. Forgetting that is the commonest mistake in a hand-written backward pass.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -56,9 +56,9 @@ p.reveal(bias_gradient_loop(np.ones((1000, 4)))[0])
 
 # %% [markdown]
 # ## Then for any shapes
-# Undoing a stretch is a sum over the axes that were stretched: those that were missing on the left, and those that
-# had size 1. In the language of matrices, copying is a matrix of ones and zeros, and the way back multiplies by its
-# *transpose*, which sums. Hence the title.
+# Undoing a stretch is a sum over the axes that were stretched: those that were missing on the left, and those that had
+# size 1. In the language of matrices, copying is a matrix of ones and zeros, and the way back multiplies by its
+# transpose (rows and columns exchanged), which sums. Hence the title.
 # %%
 def unbroadcast(g, shape):
     """Sum g down to `shape`."""
@@ -117,7 +117,7 @@ assert (gain - 0.1 * forgotten).shape != gain.shape
 show(ops.add)
 
 # %% [markdown]
-# Reductions are the other side of the same coin: a sum's way back is a stretch.
+# Sums and means are the other side of the same coin: a sum's way back is a stretch.
 # %%
 @exercise(reference=lambda x, g: ops.mean.raw(x, axis=1)[1](g)[0] + 0,
           trials=[(rng.standard_normal((3, 5)), rng.standard_normal(3)),

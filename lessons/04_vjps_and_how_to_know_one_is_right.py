@@ -51,15 +51,16 @@ def softmax_with_wrong_vjp(x):
     return ops.softmax.raw(x)[0], lambda g: (np.zeros_like(x),)
 
 
-p = predict("Softmax with a backward pass that always returns zeros. Does the check above pass it?", guess=None)
+p = predict("Softmax (lesson 05) makes positive numbers that sum to 1. Give it a backward pass that always returns "
+            "zeros. Does the check above pass it?", guess=None)
 x = rng.standard_normal((2, 5))
 p.reveal(check_by_sum(softmax_with_wrong_vjp, x))
 assert check_by_sum(softmax_with_wrong_vjp, x)
 
 # %% [markdown]
-# It does: softmax (lesson 05) makes positive numbers that sum to 1, whatever the input. So the derivative of the *sum*
-# is 0, and zeros are right; a gradient seven times too large would pass as well. Starting the sweep with ones asks one
-# single question, and softmax answers it the same way always.
+# It does: the results sum to 1, whatever the input. So the derivative of the *sum* is 0, and zeros are right; a
+# gradient seven times too large would pass as well. Starting the sweep with ones asks one single question, and softmax
+# answers it the same way always.
 #
 # ## Build it: two random directions, one number
 # Draw a random g, as if some loss had asked for it, and a random direction v in which all inputs move at once. Then
@@ -68,7 +69,8 @@ assert check_by_sum(softmax_with_wrong_vjp, x)
 #     backward:  <vjp(g), v>                          the gradient, along v
 #     forward:   <g, (f(x + h v) - f(x - h v)) / 2h>  how the result moves, along g
 #
-# Two numbers that must agree. No loop over the inputs, and a random g hides nothing.
+# <a, b> is the *inner product*: multiply number by number, add everything up; in code (a * b).sum(). The two must
+# agree. No loop over the inputs, and a random g hides nothing.
 # %%
 def gradcheck(f, *arrays, rng, h=1e-5, rtol=1e-7):
     y, vjp = f(*arrays)
@@ -128,8 +130,9 @@ for what, change in {"0.1 % too small": lambda d: [0.999 * e for e in d], "7 tim
 # The ratio is a diagnosis: 0.999 is a constant with a digit missing, -1 a sign, 2 a use that was counted twice.
 #
 # ## How small a nudge?
-# A large h is not yet a derivative; with a tiny h the two values differ only in their last digits, and the rest is
-# rounding. Between them lies a valley.
+# A large h is not yet a derivative; with a tiny h the two values differ only in their last digits, and those are
+# rounding. Between them lies a valley. (A number has about 16 digits in NumPy's float64 and 7 in float32. The function
+# in this cell, gelu, is lesson 06's.)
 # %%
 hs = 10.0 ** -np.arange(0.5, 12.5, 0.5)
 errors = {"float64": [], "float32": []}
@@ -158,13 +161,14 @@ assert min(errors["float64"]) < 1e-9 < 1e-7 < min(errors["float32"])
 # the size of the terms. It has never been raised.
 #
 # ## The linear layer
-# Half of all arithmetic in a transformer is this: y = x Wᵀ + b, with W stored as [out, in]. All leading axes of x are
-# rows; one two-dimensional product does them all.
+# Most of ALBERT's arithmetic is this: y = x Wᵀ + b, with W stored as [out, in]. x has the shape (..., in): whatever
+# axes stand before the last, they only number the rows, and one two-dimensional product does all rows.
 # %%
 @exercise(reference=lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[0],
           trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
           hint="y = x @ w.T; the gradient of x has shape (..., in), g has (..., out), w has (out, in)")
 def linear_backward_x(x, w, g):
+    """Gradient of x in y = x @ w.T + b, in the shape of x; g is the gradient of y."""
     ...
 
 
@@ -172,6 +176,7 @@ def linear_backward_x(x, w, g):
           trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
           hint="bring x and g to two dimensions with reshape(-1, ...), then one product gives (out, in)")
 def linear_backward_w(x, w, g):
+    """Gradient of w in y = x @ w.T + b, in the shape of w."""
     ...
 
 
@@ -179,6 +184,7 @@ def linear_backward_w(x, w, g):
           trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
           hint="the bias was added to every row: lesson 03")
 def linear_backward_bias(x, w, g):
+    """Gradient of b in y = x @ w.T + b: (out,)."""
     ...
 
 
@@ -205,7 +211,7 @@ show(ops.matmul)
 show(library.gradcheck)
 
 # %% [markdown]
-# **What to keep.** A vjp is the vector times the Jacobian, which is never built. Check it with a random vector on
-# each side, in double precision, and check the check by spoiling what it tests. Next: 05, softmax and cross-entropy.
+# **What to keep.** A vjp is the vector times the Jacobian, which is never built. Check it with a random vector on each
+# side, in float64, and check the check by spoiling what it tests. Next: 05, softmax and cross-entropy.
 # %%
 finish()

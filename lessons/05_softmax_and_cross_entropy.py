@@ -144,7 +144,7 @@ same(log_softmax(huge), ops.log_softmax.raw(put(huge))[0], "log_softmax of huge 
 
 
 def cross_entropy(logits, labels):                               # logits: another word for scores
-    logp = log_softmax(logits)                                   # (R, V)
+    logp = log_softmax(logits)                                   # (R, V): R predictions, V words
     return -logp[np.arange(len(labels)), labels].mean()          # ()
 
 
@@ -191,8 +191,8 @@ assert gradient[1] < 0 and (np.delete(gradient, 1) > 0).all()
 
 # %% [markdown]
 # ## Positions that don't count
-# In a batch of sequences most positions are not masked: they have no right answer. They carry the label
-# -100 and must neither add to the loss nor receive a gradient. The mean is over the others.
+# In a batch of *sequences* (texts, as rows of ids) most positions are not masked: they have no right answer. They carry
+# the label -100 and must neither add to the loss nor receive a gradient. The mean is over the others.
 # %%
 @exercise(reference=lambda logits, labels: float(ops.cross_entropy.raw(logits, labels)[0]),
           trials=[(rng.standard_normal((5, 4)), np.array(l)) for l in ([0, -100, 3, -100, 1], [-100, 2, 2, 2, 2])],

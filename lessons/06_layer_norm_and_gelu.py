@@ -3,9 +3,10 @@
 # **Needs** 03 (broadcasting), 04 (vjps) · **Builds** `ops.layer_norm`, `ops.gelu` · **Paper** Ba et al. 2016;
 # Hendrycks & Gimpel 2016 · **Runs in** a few seconds
 #
-# Every ALBERT layer ends both of its halves with a *layer norm*: each token's vector is shifted to mean 0 and scaled to
-# variance 1. Between the two matrices of its feed-forward half sits *GELU*, the bend that lets a network be more than
-# one big matrix. Both act on numbers, not on words, and both have backward passes where a term is easily lost.
+# ALBERT is a stack of *layers* (lesson 09), each in two halves. Each half ends with a *layer norm*: the vector of each
+# *token* (a piece at its place in a text) is shifted to mean 0 and scaled to *variance* 1 (the mean square of the
+# distances from the mean). The second half is two matrices with *GELU* between them: a bend, without which the two
+# would be no more than one matrix, their product. Both have backward passes where a term is easily lost.
 # %%
 import math
 
@@ -19,15 +20,16 @@ NEEDS = ["03", "04"]
 TEACHES = ["ops.layer_norm", "ops.add_layer_norm", "ops.gelu", "ops.gelu_erf", "ops.relu", "ops.tanh", "nn.LayerNorm"]
 rng = np.random.default_rng(6)
 B, T, H = 2, 3, 8
-x = rng.standard_normal((B, T, H)) * 5 + 40      # (B, T, H): far from 0, and spread out
+x = rng.standard_normal((B, T, H)) * 5 + 40      # B sequences of T tokens, vectors of H numbers, far from 0
 
 # %%
 p = predict("Multiply x by 1000. By what factor does the gradient of layer_norm(x) with respect to x change?", guess=None)
 
 # %% [markdown]
 # ## Build it: from the definition
-# For one vector of H numbers: subtract the mean, divide by the standard deviation, then a gain gamma and a shift beta
-# for each of the H places, both learned. The small eps keeps the division alive when all H numbers are equal.
+# For one vector of H numbers: subtract the mean, divide by the *standard deviation* (the root of the variance), then a
+# gain gamma and a shift beta for each of the H places, both learned. The small eps keeps the division alive when all H
+# numbers are equal.
 # %%
 def layer_norm_loop(x, gamma, beta, eps=1e-12):
     y = np.empty_like(x)
@@ -57,11 +59,18 @@ p.reveal(norms[1] / norms[0], "{:.2e}: what was scaled up is scaled down again, 
 
 # %% [markdown]
 # ## The backward pass
-# Write xhat for the normalised vector (before gain and shift) and rstd for 1/standard deviation. A nudge of one x
-# does three things: it moves its own xhat, it moves the mean and so all others, and it moves the variance and so all
-# others again. Working through the three:
+# Write xhat for the normalised vector (before gain and shift) and rstd for 1/standard deviation. A nudge of one x does
+# three things: it moves its own xhat, it moves the mean and so all others, and it moves the variance and so all others
+# again. With gy = g * gamma, the gradient of xhat, a nudge of x_j
 #
-#     gx = rstd * ( gy - mean(gy) - xhat * mean(gy * xhat) )        with gy = g * gamma
+#     moves xhat_j by rstd                                                   -> rstd * gy_j
+#     moves the mean by 1/H, so every xhat_i by -rstd/H                      -> -rstd * mean(gy)
+#     moves the variance by 2 (x_j - mean)/H; 1/root has the slope
+#     -rstd³/2; so it moves every xhat_i by -rstd * xhat_i * xhat_j / H      -> -rstd * xhat_j * mean(gy * xhat)
+#
+# where each move of an xhat_i counts gy_i. Together:
+#
+#     gx = rstd * ( gy - mean(gy) - xhat * mean(gy * xhat) )
 #
 # Read it as geometry. Shifting all H numbers changes nothing, so the gradient has no part along (1, 1, ..., 1). Scaling
 # them changes nothing, so it has no part along xhat. The two subtractions remove exactly these two parts.
@@ -117,9 +126,9 @@ except AssertionError as error:
     print("lesson 04's check says:", error)
 
 # %% [markdown]
-# In the model the norm is always taken of a *sum*: what a sublayer computed, plus what it was given. This order, sum
-# first and norm after it, is called *post-LN*; it is what the released ALBERT has. The library has one operation for
-# it.
+# In the model the norm at the end of a half is taken of a *sum*: what the half computed, plus what it was given. This
+# order, sum first and layer norm after it, is called *post-LN*; it is what the released ALBERT has. The library has one
+# operation for it.
 # %%
 residual = rng.standard_normal((B, T, H))
 same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(residual), put(gamma), put(beta))[0],
@@ -140,7 +149,8 @@ def gelu(x):
 
 z = rng.standard_normal((3, 7)) * 2
 same(gelu(z), ops.gelu.raw(put(z))[0], "gelu, tanh form")
-exact = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in z.ravel()]).reshape(z.shape)
+exact = np.array([v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in z.ravel()])       # Φ(v) = (1 + erf(v / √2)) / 2
+exact = exact.reshape(z.shape)
 same(exact, ops.gelu_erf.raw(put(z))[0], "gelu, exact form")
 
 # %%
@@ -194,6 +204,6 @@ show(nn.LayerNorm)
 
 # %% [markdown]
 # **What to keep.** Layer norm forgets shift and scale, so its gradient has no part along ones and none along xhat. GELU
-# is x times the probability of being larger than chance. Next: 07, words become vectors.
+# is x times the probability that a random number is smaller. Next: 07, words become vectors.
 # %%
 finish()

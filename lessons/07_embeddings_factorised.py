@@ -4,8 +4,9 @@
 # et al. 2020, §3.1 "Factorized embedding parameterization" · **Runs in** a few seconds
 #
 # A model computes with *vectors* (rows of numbers), a text is a list of piece numbers. The *embedding table* has one
-# row of numbers for each piece of the vocabulary, and looking up is picking rows. In BERT that table is a fifth of the
-# model. ALBERT's first idea is to make the rows short and stretch them afterwards.
+# row of numbers for each piece of the vocabulary, and looking up is picking rows. In BERT (Devlin et al. 2019), the
+# model that ALBERT makes smaller, that table is a fifth of all numbers. ALBERT's first idea is to make the rows short
+# and stretch them afterwards.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -65,15 +66,15 @@ np.add.at(right, ids.reshape(-1), g.reshape(-1, 3))
 print("row of piece 2, careless:", careless[2].round(2), " right:", right[2].round(2))
 assert not np.allclose(careless, right)
 text = rng.zipf(1.3, 4000) % 1000                # word numbers as unequal as real words
-p = predict("In a batch of 4,000 pieces from 1,000, distributed like real words: what share of the gradient would be lost?",
-            guess=None)
+p = predict("In a batch of 4,000 pieces from 1,000, distributed like real words: what share of the gradient's rows "
+            "would be lost?", guess=None)
 p.reveal(1 - len(np.unique(text)) / len(text), "{:.0%}")
 
 # %% [markdown]
 # ## Three tables and a norm
 # A piece's vector says nothing about *where* it stands, and attention (lesson 08) does not look at places by itself. So
-# a second table has a row for each position, and a third one for each of the two segments. The three are added, then
-# normalised: everything of width E.
+# a second table has a row for each position. An input may be two texts, its *segments*; a third table has a row for
+# each of the two. All rows are E wide. The three are added, then normalised (lesson 06).
 # %%
 config = AlbertConfig(vocab_size=11, embedding_size=5, hidden_size=8, num_attention_heads=2, max_position_embeddings=6,
                       type_vocab_size=2)

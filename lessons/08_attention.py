@@ -53,7 +53,9 @@ same(attention_loop(q, k, v), library[0], "one head, by loops")
 same(one_head(q, k, v), library[0], "one head, with products")
 
 # %% [markdown]
-# ## Why divide by the square root of D?
+# ## Why the division?
+# *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share them evenly, 0 if one has
+# all. The figure shows it with and without the division.
 # %%
 p = predict("Queries and keys of D random numbers. How does the typical size of a score grow with D, without the division? "
             "(as a power of D)", guess=None)
@@ -82,9 +84,9 @@ ax.set(xlabel="D, numbers in a query", ylabel="entropy of the weights", ylim=(0,
 figure(fig, "why_the_root")
 
 # %% [markdown]
-# *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share them evenly, 0 if one has
-# all. Where one has all, softmax is flat and passes almost no gradient: in lesson 05's y (g - Σ g y) either y or the
-# bracket is 0. Such a head could not learn.
+# A score is a sum of D random terms of either sign. They cancel in part: the typical size is the root of D, and
+# dividing by it gives scores the same size for every D. Where one token has all the weight, softmax is flat and passes
+# almost no gradient: in lesson 05's y (g - Σ g y) either y or the bracket is 0. Such a head could not learn.
 #
 # ## Many heads
 # One average can look at one thing. So the H numbers of a token are cut into N *heads* of D = H/N numbers, each head
@@ -169,7 +171,8 @@ same(masked_weights(np.zeros((1, 2, 4)), np.array([[1, 1, 1, 0]]))[0, 0], [1 / 3
 
 # %% [markdown]
 # ## The backward pass
-# Five steps forward, the same five backward in reverse, each one known from earlier lessons: product, softmax, product.
+# Four steps forward: product, division by the root, softmax, product. The same four backward, in reverse, each one
+# known from earlier lessons.
 # %%
 @exercise(reference=lambda q, k, v, g: np.concatenate([d[0] for d in ops.attention.raw(
               q[None], k[None], v[None], None, num_heads=1)[1](g[None])[:3]]),
@@ -213,9 +216,10 @@ same(multi_head(q[:, order], k[:, order], v[:, order], N)[0], multi_head(q, k, v
 
 # %% [markdown]
 # ## The whole module
-# Query, key and value maps before, one more map after, and the post-LN sum of lesson 06. Where the config asks for it,
-# training adds *dropout*: a random tenth, say, of the weights is set to 0, so that no head relies on one single word,
-# and the others are enlarged by 1 / 0.9, so that their mean stays.
+# A *module* is a part of a model with the parameters it needs. This one has the query, key and value maps before, one
+# more map after, and the post-LN sum of lesson 06. Where the config asks for it, training adds *dropout*: a random
+# tenth, say, of the weights is set to 0, so that no head relies on one single word, and the others are enlarged by 1 /
+# 0.9, so that their mean stays.
 # %%
 config = AlbertConfig(hidden_size=H, num_attention_heads=N, embedding_size=4, intermediate_size=8)
 module = attention.AlbertAttention(np.random.default_rng(1), config).astype(np.float64)
@@ -245,6 +249,7 @@ show(attention.AlbertAttention)
 
 # %% [markdown]
 # **What to keep.** Scores are inner products over the root of D, weights their softmax, the answer a weighted mean of
-# values; heads are cut from the features, not from the tokens; padding is masked as a key. Next: 09, the ALBERT layer.
+# values; heads are cut from each token's H numbers, not from the tokens; padding is masked as a key. Next: 09, the
+# ALBERT layer.
 # %%
 finish()

@@ -3,8 +3,8 @@
 # **Needs** 06 (layer norm, GELU), 07 (embeddings), 08 (attention) · **Builds** `AlbertLayer`, `AlbertModel` · **Paper**
 # Lan et al. 2020, §3.1 "Cross-layer parameter sharing" · **Runs in** a few seconds
 #
-# The pieces are there; one more and the encoder is complete. Then comes ALBERT's second idea: the twelve layers of a
-# BERT are twelve sets of matrices. ALBERT has one set and applies it twelve times.
+# The parts are there; one more and the *encoder* (ids in, a vector for each token out) is complete. Then comes ALBERT's
+# second idea: the twelve layers of a BERT are twelve sets of matrices. ALBERT has one set and applies it twelve times.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -25,7 +25,8 @@ SIZE = dict(vocab_size=50, embedding_size=6, hidden_size=8, num_attention_heads=
 # %% [markdown]
 # ## Build it: one layer
 # Two halves. Attention lets tokens look at each other; the *feed-forward* half then works on each token alone: widen
-# from H to four times H, bend with GELU, narrow again. Each half ends with "add what came in, then normalise".
+# from H to F numbers (ALBERT: four times H), bend with GELU, narrow again. Each half ends with "add what came in, then
+# normalise".
 # %%
 def layer_norm(x):
     centred = x - x.mean(-1, keepdims=True)
@@ -122,8 +123,8 @@ same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
 # %% [markdown]
 # ## What sharing does to the gradient
 # A matrix that is used four times gets, by lesson 01, the sum of four gradients. We can see the four terms: give each
-# layer a copy of its own with the same numbers (that is what `shared_parameters="none"` makes), and look at the
-# gradient of each copy.
+# layer a copy of its own with the same numbers (`shared_parameters="none"` makes such an *untied* model), and look at
+# the gradient of each copy.
 # %%
 p = predict("Copies for every layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
 untied = AlbertModel(AlbertConfig(**SIZE, num_hidden_layers=4, shared_parameters="none"), seed=None)
@@ -179,9 +180,12 @@ figure(fig, "what_sharing_saves")
 assert len(set(counts["all"])) == 1
 
 # %% [markdown]
-# Memory for parameters, gradients and the optimiser's notes shrinks by the factor in the last line of the table. The
-# number of multiplications stays, since every layer is still computed. Whoever hopes that ALBERT is twelve times
-# quicker than BERT will be disappointed; it is a smaller *file*.
+# Memory for parameters, gradients and what training remembers of them (lesson 12) shrinks by the factor in the last
+# line printed here. The number of multiplications stays, since every layer is still computed. Whoever hopes that ALBERT
+# is twelve times quicker than BERT will be disappointed; it is a smaller *file*.
+#
+# Something in between is possible: the paper also tries several parameter sets (*groups*), each used by a few layers in
+# a row (§4.5).
 
 
 # %%
@@ -202,8 +206,7 @@ def group_of(layer, layers, groups):
 
 
 # %% [markdown]
-# Something in between is possible: the paper also tries several sets (*groups*), each used by a few layers in a row
-# (§4.5). The obvious code, int(layer / (layers / groups)), is rounded on the way and wrong for some sizes; whole
+# The obvious code for groups, int(layer / (layers / groups)), is rounded on the way and wrong for some sizes; whole
 # numbers are not:
 # %%
 off = [(L, G) for L in range(1, 25) for G in range(1, L + 1)

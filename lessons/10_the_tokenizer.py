@@ -76,8 +76,8 @@ assert ways[0] == spm.encode("innkeeper", out_type=str)
 
 # %% [markdown]
 # The *unigram model* says: a text is made by drawing pieces one after the other, each without a look at the others.
-# Then probabilities multiply and their logarithms add up. The best way to cut is the one with the largest sum. With
-# few, long, frequent pieces the sum has few, small terms: that is why pieces come out long.
+# Then probabilities multiply and their logarithms add up. The best way to cut is the one with the largest sum. Every
+# term is negative, so few terms are good: that is why pieces come out long.
 #
 # ## Viterbi: the best way without trying all
 # A word of n letters has up to 2 to the power n-1 ways: between two letters there is a cut or there is none. But a best
@@ -162,9 +162,9 @@ def count_segmentations(text, logp):
 # probabilities, we could find the pieces. *EM* does both in turn: E, for *expectation*, counts pieces as the present
 # probabilities see them; M, for *maximisation*, makes new probabilities of the counts.
 #
-# The E step doesn't take only the best way. Each way counts as much as it is likely. On the whole word that is the sum
-# over all ways that contain a piece; by sweeps it is *everything before it* times *the piece* times *everything after
-# it*.
+# The E step doesn't take only the best way. Each way counts as much as it is likely. So a piece at a place counts the
+# probability of all ways that use it there, divided by that of all ways. Two sweeps find it: *everything before the
+# piece* times *the piece* times *everything after it*.
 # %%
 def pieces_of(text, logp, longest=16):
     """Every place where a piece fits: (start, end, piece)."""
@@ -215,8 +215,8 @@ same([counts[name] for name in names], backward(reach[len(word)])[parameter], "e
 
 # %% [markdown]
 # ## The M step
-# Counts become probabilities: divide by their sum. (SentencePiece goes a little below that, which makes rare pieces
-# rarer.)
+# Counts become probabilities: divide by their sum. (SentencePiece takes a little off each count first, which makes rare
+# pieces rarer.)
 # %%
 @exercise(reference=lambda counts: np.log(counts / counts.sum()),
           trials=[(np.array([3.0, 1.0]),), (np.array([0.2, 5.5, 1.3, 2.0]),)],
@@ -272,7 +272,8 @@ print(f"{len(both) / len(vocab):.0%} of our {len(vocab)} pieces are in SentenceP
 
 # %% [markdown]
 # SentencePiece starts from more pieces, and asks of each how much the *whole text* would lose without it, where we only
-# look at how often it is used. The two vocabularies agree in part; no two programs learn exactly the same one.
+# look at how often it is used. The two vocabularies agree in part; no two programs learn exactly the same one. (The
+# figure counts in *bits*: minus the logarithm to base 2 of a probability, the yes-or-no questions it takes.)
 # %%
 sizes, likelihoods, per_word = (np.array(column) for column in zip(*history))
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1))

@@ -53,9 +53,10 @@ assert loss(descend(0.051)[-1]) > loss(START) > loss(descend(0.045)[-1])
 
 # %% [markdown]
 # ## Build it: Adam
-# Two running means for each parameter. m, of the gradients: steps to and fro cancel, steps in one direction add up. v,
-# of their squares: how large gradients are here, usually. The step is m / sqrt(v): a number around 1, whatever the size
-# of the gradient. Steep and flat directions move at the same speed. eps keeps the division away from 0.
+# Two running means for each parameter (`corrections` come further down, `decay` in the next section). m, of the
+# gradients: steps to and fro cancel, steps in one direction add up. v, of their squares: how large gradients are here,
+# usually. The step is m / sqrt(v): a number around 1, whatever the size of the gradient. Steep and flat directions move
+# at the same speed. eps keeps the division away from 0.
 # %%
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-6
 

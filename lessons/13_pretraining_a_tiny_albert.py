@@ -144,8 +144,8 @@ counts = [model.loss_counts(**h)["mlm"] for h in half]
 same(combined_mean(np.array(parts), np.array(counts)), word_loss, "two half batches, put together")
 
 # %% [markdown]
-# That is how the library cuts a batch over threads, machines and accumulation steps and still computes the loss of the
-# whole.
+# That is how the library cuts a batch, over threads or machines or into parts that are worked on one after the other
+# (lesson 22), and still computes the loss of the whole.
 #
 # ## The loop
 # Draw a batch; forward; backward; *clip* the gradient (shorten it if it is longer than a limit, lesson 12); step.

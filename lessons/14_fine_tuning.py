@@ -133,8 +133,9 @@ assert by_length < at_random
 # %% [markdown]
 # ## What a number means
 # An accuracy alone says nothing. Two *baselines* stand beside it: always the commonest label, and a *bag of words*,
-# which counts words and sees no order. Besides accuracy there is F1, for labels that are rare: whoever never says a
-# label that one text in a hundred has is right 99 times in 100, and has an F1 of 0.
+# which counts words and sees no order. Whoever never says a label that one text in a hundred has is right 99 times in
+# 100. For such labels there is *F1*, which is then 0. It joins *precision* (of the texts said to have the label, the
+# share that has it) and *recall* (of those that have it, the share that was found).
 # %%
 @exercise(reference=lambda gold, said: classification_metrics(gold, said, 2)["f1"],
           trials=[(np.array([1, 1, 0, 0, 1]), np.array([1, 0, 0, 1, 1])), (np.array([0, 1, 0, 0]), np.array([0, 1, 1, 1]))],

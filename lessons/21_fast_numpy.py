@@ -4,8 +4,8 @@
 # cache, in pieces and with their gradients · **Source** measured here · **Runs in** about 15 seconds
 #
 # The products of matrices in a training step run as fast as the machine can: NumPy hands them to a *BLAS*, a library of
-# such products that is tuned for the processor. Most of what is left to win lies in the other half, the *elementwise*
-# work: GELU, layer norm, softmax, dropout. Its arithmetic is cheap. What costs is carrying numbers between memory and
+# such products that is tuned for the processor. Most of what is left to win lies in the rest, the *elementwise* work:
+# GELU, layer norm, softmax, dropout. Its arithmetic is cheap. What costs is carrying numbers between memory and
 # processor.
 #
 # All times below are of this machine, now. Run the lesson twice: they change, the order rarely does.
@@ -268,7 +268,7 @@ for step in (16, 256):
 
 # %% [markdown]
 # Between two NumPy calls a thread needs Python's lock, of which there is one. Short calls stand in line for it, long
-# ones overlap.
+# ones overlap. (If other programs keep the machine busy, the second thread may gain nothing at all.)
 
 
 # %%

@@ -35,7 +35,7 @@ def _mean_over_all_rows(logits, labels):
 MISTAKES = {
     "softmax_backward": {
         "the sum is missing: a higher score also takes probability from the others": lambda g, y: y * g,
-        "this is the derivative of the sigmoid, for one score at a time": lambda g, y: g * y * (1 - y),
+        "only the Jacobian's diagonal: a higher score also takes probability from the others": lambda g, y: g * y * (1 - y),
         "the sum must go over each row, not over the whole array": lambda g, y: y * (g - (g * y).sum()),
     },
     "cross_entropy_backward": {

@@ -34,7 +34,7 @@ def _zeros_for_padding(scores, mask):
 
 MISTAKES = {
     "split_heads": {
-        "reshaped without exchanging the axes: this deals out tokens, not features":
+        "reshaped without exchanging the axes: this deals out tokens, not each token's numbers":
             lambda x, n: x.reshape(x.shape[0], n, x.shape[1], x.shape[2] // n),
         "cut, but the axes are not exchanged: heads come before tokens":
             lambda x, n: x.reshape(x.shape[0], x.shape[1], n, x.shape[2] // n),
