@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
-from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertTokenizer
+from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertTokenizer, pipeline
 from tinyalbert.info import parameter_rows
 from tinyalbert.optim import AdamW
 from tinyalbert.pipelines import FillMaskPipeline
@@ -164,6 +164,17 @@ def table_sizes(vocab, hidden, embedding):
 
 logits = model(ids).prediction_logits.numpy()[0]                 # a score for each piece of the vocabulary at each place
 same(logits.shape, (len(pieces), config.vocab_size), "a score for every piece at every place")
+
+# %% [markdown]
+# ## A folder
+# Saved, model and tokenizer are a folder of files that Hugging Face's transformers opens as well. `pipeline` opens it and
+# does a task with it, which the first argument names.
+# %%
+model.save_pretrained(f"{folder.name}/model")
+tokenizer.save_pretrained(f"{folder.name}/model")
+print(sorted(path.name for path in Path(folder.name, "model").iterdir()))
+best = pipeline("fill-mask", f"{folder.name}/model")(QUESTIONS[0])[0]
+print(f"{best['score']:.0%} sure of: {best['sequence']}")
 folder.cleanup()
 
 # %% [markdown]

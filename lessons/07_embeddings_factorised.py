@@ -11,14 +11,14 @@
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
-from tinyalbert import ops
+from tinyalbert import Module, Parameter, nn, ops
 from tinyalbert.albert import AlbertEmbeddings
 from tinyalbert.config import AlbertConfig
 from tinyalbert.info import parameter_rows
 from tinyalbert.tensor import Tensor, backward
 
 NEEDS = ["02", "04", "06"]
-TEACHES = ["ops.embedding", "ops.getitem", "ops.reshape", "AlbertConfig", "nn.Embedding", "nn.Linear", "Parameter", "Module"]
+TEACHES = ["ops.embedding", "ops.reshape", "AlbertConfig", "nn.Embedding", "nn.Linear", "Parameter", "Module"]
 rng = np.random.default_rng(7)
 
 # %%
@@ -161,7 +161,14 @@ def embedding_parameters(V, E, H, P):
 # place. So its gradient comes from both ends, and the sweep adds them up without being told. Lesson 13 uses that.
 #
 # ## In the library
+# A table or a matrix that training changes is a `Parameter`: a Tensor that always wants its gradient. A part of a model that
+# holds some is a `Module`; `nn.Embedding` holds one table, `nn.Linear` a matrix and a bias. A module finds the parameters
+# of its parts by the names of its attributes, and these names are the ones in the files of released models.
 # %%
+for name, parameter in library.named_parameters():
+    print(f"{name:32s}{str(parameter.shape):10s}{type(parameter).__name__}")
+assert isinstance(library, Module) and all(isinstance(p, Parameter) for p in library.parameters())
+show(nn.Embedding)
 show(ops.embedding)
 show(AlbertEmbeddings)
 

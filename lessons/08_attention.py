@@ -17,7 +17,7 @@ from tinyalbert.config import AlbertConfig
 from tinyalbert.tensor import Tensor
 
 NEEDS = ["04", "05"]
-TEACHES = ["ops.attention", "ops.transpose", "attention.attend", "attention.padding_bias", "ops.dropout", "DropoutRng"]
+TEACHES = ["ops.attention", "ops.transpose", "attention.padding_bias", "ops.dropout", "DropoutRng"]
 rng = np.random.default_rng(8)
 
 # %% [markdown]

@@ -102,8 +102,8 @@ same(word_loss, out.losses["mlm"].numpy(), "loss on the covered words")
 
 # %% [markdown]
 # ## The sentence-order head
-# The vector of `[CLS]`, through the pooler (lesson 09), and one linear map to two scores: 0 in order, 1 swapped. The
-# whole loss is the sum of the two.
+# The vector of `[CLS]`, through the pooler (lesson 09), and one linear map to two scores: 0 in order, 1 swapped
+# (`SentenceOrderHead` in the library). The whole loss is the sum of the two.
 # %%
 pooled = np.tanh(hidden[:, 0] @ state["albert.pooler.weight"].T + state["albert.pooler.bias"])
 order = pooled @ state["sop_classifier.classifier.weight"].T + state["sop_classifier.classifier.bias"]

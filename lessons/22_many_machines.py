@@ -19,7 +19,7 @@ from tinyalbert import AlbertConfig, AlbertForPreTraining, DropoutRng, Trainer, 
 from tinyalbert.info import parameter_rows
 
 NEEDS = ["09", "11", "12"]
-TEACHES = ["Trainer", "parallel.split", "parallel.Threads", "parallel.GradientSum", "parallel.Single", "parallel.MpiRanks",
+TEACHES = ["Trainer", "parallel.split", "parallel.Threads", "parallel.GradientSum", "parallel.MpiRanks",
            "parallel.launched_ranks", "parallel.physical_cores"]
 rng = np.random.default_rng(22)
 CONFIG = AlbertConfig(vocab_size=40, embedding_size=8, hidden_size=16, num_attention_heads=2, intermediate_size=32,

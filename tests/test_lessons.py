@@ -145,6 +145,17 @@ def test_needs_come_before():
             assert need in numbers and need < number, f"lesson {number} needs {need}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_what_a_lesson_says_it_teaches_stands_in_it(path):
+    """Each name of TEACHES, beside that list and the imports."""
+    text = path.read_text(encoding="utf-8")
+    aside = [node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))
+             or isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TEACHES"]
+    gone = {number for node in aside for number in range(node.lineno, node.end_lineno + 1)}
+    rest = "\n".join(line for number, line in enumerate(text.splitlines(), 1) if number not in gone)
+    assert not [name for name in constants(path)["TEACHES"] if not re.search(rf"\b{name.split('.')[-1]}\b", rest)]
+
+
 def test_every_public_name_is_taught():
     taught = {name for path in FILES for name in constants(path)["TEACHES"]}
     later = set(re.findall(r"`(\w+)`", (LESSONS / "README.md").read_text(encoding="utf-8").split("## Taught later")[1]))
