@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 00 · A tour of the finished thing
-# **Needs** nothing · **Builds** nothing yet · **Paper** Lan et al. 2020 · **Runs in** about 20 seconds
+# **Needs** nothing · **Builds** nothing yet · **Paper** Lan et al. 2020 · **Runs in** about 15 seconds
 #
 # Read "The cat sat on the ___" and you know roughly which words fit. ALBERT is a program that learns this from text
 # alone: words are covered, and it guesses them. To guess well it must find out who is meant by *she*, what usually

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 14 · Fine-tuning
 # **Needs** 13 (pretraining) · **Builds** a classifier on a pretrained encoder, its scores and its baselines · **Paper** Devlin
-# et al. 2019, §4.1; Lan et al. 2020, §4 · **Runs in** about 50 seconds
+# et al. 2019, §4.1; Lan et al. 2020, §4 · **Runs in** about 30 seconds
 #
 # A *label* is an answer that a person gave to one text: labels are expensive, text is not. Pretraining needs text only;
 # what the encoder learned from it (which words behave alike, which go together) is then used for a task with few
