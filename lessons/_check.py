@@ -106,6 +106,14 @@ def _run(function, args):
     return function(*[a.copy() if isinstance(a, np.ndarray) else a for a in args])
 
 
+def _by_one_factor(attempt, reference, trials, ratio):
+    """Is the attempt `ratio` times the reference on every trial?"""
+    try:
+        return all(_close(_run(attempt, args), ratio * _run(reference, args)) for args in trials)
+    except Exception:                            # it stops, or returns no number, on another trial
+        return False
+
+
 def diagnose(name, attempt, reference, trials):
     """What is wrong with an attempt, in words, or None if it is right on every trial."""
     for args in trials:
@@ -134,6 +142,9 @@ def diagnose(name, attempt, reference, trials):
         if not np.isfinite(got).all():
             return f"{int((~np.isfinite(got)).sum())} values are not finite"
         ratio = float((got * want).sum() / (want * want).sum()) if (want * want).sum() else 0.0
+        if got.size == 1 and not (ratio and _by_one_factor(attempt, reference, trials, ratio)):
+            plain = all(isinstance(a, (int, float)) for a in args)               # any two numbers have some ratio
+            return f"{f'for {args} ' if plain else ''}it gave {got.item():.10g}, wanted {want.item():.10g}"
         if ratio and np.allclose(got, ratio * want, rtol=1e-6):
             return f"right up to a factor of {ratio:.6g}"
         if np.allclose(got - want, (got - want).flat[0], rtol=1e-6):

@@ -34,7 +34,7 @@ MISTAKES = {
         "summed over the tokens; each token has a position of its own": lambda g: g.sum(axis=1),
     },
     "embedding_parameters": {
-        "the layer norm's gain and shift are missing": lambda V, E, H, P: (V + P + 2) * E + E * H + H,
+        "2 E numbers are missing: the layer norm's gain and shift, or the two segments": lambda V, E, H, P: (V + P + 2) * E + E * H + H,
         "the projection's bias is missing": lambda V, E, H, P: (V + P + 2) * E + 2 * E + E * H,
         "this is the table without factorising": lambda V, E, H, P: (V + P + 2) * H + 2 * H,
     },
