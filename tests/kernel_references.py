@@ -85,7 +85,7 @@ def dropout(x, y, size, row_size, gain, threshold, key, first_row):
 
 def _split(x, T, N, D):
     """(B, T, H) -> (B, N, T, D)."""
-    return x.reshape(-1, T, N, D).transpose(0, 2, 1, 3)
+    return x.reshape(len(x), T, N, D).transpose(0, 2, 1, 3)
 
 
 def split_forward(q, k, v, Q, KT, V, asked, size, M, T, N, D, scale):

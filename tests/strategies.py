@@ -79,8 +79,8 @@ def finish(draw, arrays, seed, **static):
 
 
 @st.composite
-def unary(draw, values=normal, min_side=0):
-    seed, shape = draw(seeds), draw(shapes(min_side))
+def unary(draw, values=normal):
+    seed, shape = draw(seeds), draw(shapes(0))
     return finish(draw, [values(np.random.default_rng(seed), shape)], seed)
 
 
@@ -101,20 +101,25 @@ def powers(draw):
 
 
 @st.composite
-def reductions(draw, values=normal, min_side=1):
-    seed, shape = draw(seeds), draw(shapes(min_side, max_dims=3))
+def reductions(draw, values=normal, of_nothing=False):
+    """Reduced axes are empty only if the reduction of nothing has a value."""
+    seed, shape = draw(seeds), list(draw(shapes(0, max_dims=3)))
     axes = st.none()
     if shape:
         axes = axes | st.integers(-len(shape), len(shape) - 1) | hnp.valid_tuple_axes(len(shape), min_size=1)
-    return finish(draw, [values(np.random.default_rng(seed), shape)], seed, axis=draw(axes),
-                  keepdims=draw(st.booleans()))
+    axis = draw(axes)
+    if not of_nothing:
+        for i in range(len(shape)) if axis is None else np.atleast_1d(axis):
+            shape[i] = shape[i] or 1
+    return finish(draw, [values(np.random.default_rng(seed), shape)], seed, axis=axis, keepdims=draw(st.booleans()))
 
 
 @st.composite
 def reshapes(draw):
-    seed, shape = draw(seeds), draw(shapes(1))
+    seed, shape = draw(seeds), draw(shapes(0))
     n = int(np.prod(shape))
-    target = draw(st.sampled_from([(n,), (-1,), (1, n), (n, 1, 1), tuple(reversed(shape)), shape + (-1,)]))
+    last = shape + (-1 if n else 2,)             # of nothing, -1 could be any number
+    target = draw(st.sampled_from([(n,), (-1,), (1, n), (n, 1, 1), tuple(reversed(shape)), last]))
     return finish(draw, [normal(np.random.default_rng(seed), shape)], seed, shape=target)
 
 
@@ -127,7 +132,7 @@ def permutations(draw):
 
 @st.composite
 def slices(draw):
-    seed, shape = draw(seeds), draw(shapes(1, min_dims=1, max_dims=3))
+    seed, shape = draw(seeds), draw(shapes(0, min_dims=1, max_dims=3))
     return finish(draw, [normal(np.random.default_rng(seed), shape)], seed,
                   key=draw(hnp.basic_indices(shape, allow_newaxis=True)))
 
@@ -135,7 +140,7 @@ def slices(draw):
 @st.composite
 def joins(draw):
     """One to three arrays that differ in the joined axis only, which may be empty in some."""
-    seed, shape = draw(seeds), draw(shapes(1, min_dims=1, max_dims=3))
+    seed, shape = draw(seeds), draw(shapes(0, min_dims=1, max_dims=3))
     axis, rng = draw(st.integers(-len(shape), len(shape) - 1)), np.random.default_rng(seed)
     parts = []
     for length in draw(st.lists(sides(0, 3), min_size=1, max_size=3)):
@@ -150,7 +155,7 @@ def lookups(draw):
     """A short table and more ids than rows: repeats are certain, and rows that nobody asks for likely."""
     seed, shape = draw(seeds), draw(shapes(0, max_dims=3))
     rng, V = np.random.default_rng(seed), draw(sides())
-    table = normal(rng, (V, draw(sides())))
+    table = normal(rng, (V, draw(sides(0))))
     return finish(draw, [table, np.asarray(rng.integers(0, V, shape))], seed)
 
 
@@ -158,7 +163,7 @@ def lookups(draw):
 def products(draw):
     """(..., n, k) and (..., k, m), the leading axes broadcast."""
     seed, (n, k, m) = draw(seeds), draw(st.tuples(*[sides(0, 3)] * 3))
-    lead = draw(broadcastable(2, 1, 2))
+    lead = draw(broadcastable(2, max_dims=2))
     rng = np.random.default_rng(seed)
     return finish(draw, [normal(rng, (*lead[0], n, k)), normal(rng, (*lead[1], k, m))], seed)
 
@@ -166,7 +171,7 @@ def products(draw):
 @st.composite
 def linears(draw, with_bias=(False, True)):
     seed, lead = draw(seeds), draw(shapes(0, max_dims=3))
-    inputs, outputs = draw(sides()), draw(sides())
+    inputs, outputs = draw(sides(0)), draw(sides(0))
     rng = np.random.default_rng(seed)
     arrays = [normal(rng, (*lead, inputs)), normal(rng, (outputs, inputs))]
     return finish(draw, arrays + ([normal(rng, outputs)] if draw(st.sampled_from(with_bias)) else []), seed)
@@ -174,9 +179,11 @@ def linears(draw, with_bias=(False, True)):
 
 @st.composite
 def along_axis(draw):
-    seed, shape = draw(seeds), draw(shapes(1, min_dims=1))
-    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed,
-                  axis=draw(st.integers(-len(shape), len(shape) - 1)))
+    """The axis itself is not empty: the softmax of nothing has no value."""
+    seed, shape = draw(seeds), list(draw(shapes(0, min_dims=1)))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    shape[axis] = shape[axis] or 1
+    return finish(draw, [normal(np.random.default_rng(seed), shape)], seed, axis=axis)
 
 
 @st.composite
@@ -209,24 +216,24 @@ def pairs(draw, second=normal):
 
 @st.composite
 def dropouts(draw):
-    seed, shape = draw(seeds), draw(shapes(1, min_dims=1))
+    seed, shape = draw(seeds), draw(shapes(0, min_dims=1))
     return finish(draw, [normal(np.random.default_rng(seed), shape)], seed, p=draw(st.sampled_from([0.1, 0.5, 0.9])),
                   key=draw(st.integers(0, 2**32 - 1)), first_row=draw(st.integers(0, 1000)))
 
 
 @st.composite
 def attentions(draw):
-    """q, k, v and the padding bias: none, some keys, or every key of a sequence.
+    """q, k, v and the padding bias: none, some keys, or every key of a sequence; as many queries as keys, or fewer.
 
     -100 in place of -10000 leaves the finite difference two more digits; beside exp(0), exp(-100) is 0 just the same.
     """
-    seed, (B, T, N, D) = draw(seeds), draw(st.tuples(*[sides(1, 3)] * 4))
-    rng = np.random.default_rng(seed)
-    arrays = [normal(rng, (B, T, N * D)) for _ in range(3)]
+    seed, B, (T, N, D) = draw(seeds), draw(sides(0, 3)), draw(st.tuples(*[sides(1, 3)] * 3))
+    rng, M = np.random.default_rng(seed), draw(st.sampled_from([T, T, *range(T)]))
+    arrays = [normal(rng, (B, rows, N * D)) for rows in (M, T, T)]
     bias = None
     if draw(st.booleans()):
         mask = rng.random((B, 1, 1, T)) < 0.6
-        mask[0] = draw(st.booleans())
+        mask[:1] = draw(st.booleans())
         bias = np.where(mask, 0.0, -100.0)
     dropout = draw(st.sampled_from([{}, {"p": 0.3, "key": 12345, "first_row": 2}]))
     case = finish(draw, arrays, seed, num_heads=N, **dropout)
@@ -237,8 +244,8 @@ CASES = {
     "add": binary(), "sub": binary(), "mul": binary(), "div": binary(second=positive),
     "where": binary(condition=True), "neg": unary(), "power": powers(), "exp": unary(), "log": unary(positive),
     "sqrt": unary(positive), "absolute": unary(off_zero), "tanh": unary(), "sigmoid": unary(),
-    "relu": unary(off_zero), "gelu": unary(), "gelu_erf": unary(min_side=1),
-    "sum": reductions(min_side=0), "mean": reductions(), "max": reductions(without_ties),
+    "relu": unary(off_zero), "gelu": unary(), "gelu_erf": unary(),
+    "sum": reductions(of_nothing=True), "mean": reductions(), "max": reductions(without_ties),
     "reshape": reshapes(), "transpose": permutations(), "getitem": slices(), "concat": joins(),
     "embedding": lookups(), "matmul": products(), "linear": linears(),
     "linear_gelu": linears(with_bias=[True]),

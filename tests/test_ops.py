@@ -131,8 +131,7 @@ def test_layer_norm_is_its_definition(case):
         variance = (centred * centred).mean(axis=-1, keepdims=True)
         return centred / ops.sqrt(variance + case.static["eps"]) * gamma + beta
     g = case.rng.standard_normal(case.arrays[0].shape)
-    if case.arrays[0].size:
-        assert_same(lambda *a: ops.layer_norm(*a, eps=case.static["eps"]), composed, case.arrays, g)
+    assert_same(lambda *a: ops.layer_norm(*a, eps=case.static["eps"]), composed, case.arrays, g)
 
 
 @given(case=CASES["cross_entropy"])
@@ -150,11 +149,10 @@ def test_cross_entropy_is_the_mean_of_minus_log_softmax(case):
 @given(case=CASES["linear"])
 def test_linear_is_matmul_and_add(case):
     def composed(x, weight, bias=None):
-        y = ops.matmul(x.reshape(-1, x.shape[-1]), weight.T)
+        y = ops.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight.T)
         return (y if bias is None else y + bias).reshape(*x.shape[:-1], weight.shape[0])
     g = case.rng.standard_normal((*case.arrays[0].shape[:-1], len(case.arrays[1])))
-    if g.size:
-        assert_same(ops.linear, composed, case.arrays, g)
+    assert_same(ops.linear, composed, case.arrays, g)
 
 
 @given(case=CASES["softmax"])

@@ -154,7 +154,7 @@ def sum(x, axis=None, keepdims=False):
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis` (all axes if None)."""
     y = xp_of(x).asarray(x.mean(axis=axis, keepdims=keepdims))
-    return y, lambda g: (_spread(g * (y.size / x.size), x, axis, keepdims),)
+    return y, lambda g: (_spread(g * (y.size / (x.size or 1)), x, axis, keepdims),)
 
 
 @op
@@ -203,7 +203,7 @@ def embedding(table, ids):
     """Rows of a table: (V, E), int (...) -> (..., E).  Rows that are used twice add up in the gradient."""
     def vjp(g, needs=(True, False)):
         gtable = xp_of(g).zeros_like(table)
-        scatter_add(gtable, ids.reshape(-1), g.reshape(-1, table.shape[1]))
+        scatter_add(gtable, ids.reshape(-1), g.reshape(ids.size, table.shape[1]))
         return gtable, None
     return table[ids], vjp
 
@@ -221,13 +221,13 @@ def matmul(a, b):
 @op
 def linear(x, weight, bias=None):
     """x weightᵀ + bias: (..., I), (O, I), (O,) -> (..., O); one 2-D product whatever the leading axes."""
-    rows = x.reshape(-1, x.shape[-1])            # (R, I)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])     # (R, I)
     y = rows @ weight.T
     if bias is not None:
         y += bias
 
     def vjp(g, needs=(True, True, True)):
-        g = g.reshape(-1, g.shape[-1])           # (R, O)
+        g = g.reshape(len(rows), len(weight))    # (R, O)
         return ((g @ weight).reshape(x.shape) if needs[0] else None,
                 g.T @ rows if needs[1] else None,
                 g.sum(axis=0) if bias is not None else None)

@@ -60,6 +60,6 @@ def embedding(table, ids):
     """ops.embedding: rows of 16 bits are added up in float32, which a GPU also adds faster."""
     def vjp(g):
         gtable = xp_of(g).zeros(table.shape, dtype=computed_in(g.dtype))
-        scatter_add(gtable, ids.reshape(-1), g.reshape(-1, table.shape[1]).astype(gtable.dtype, copy=False))
+        scatter_add(gtable, ids.reshape(-1), g.reshape(ids.size, table.shape[1]).astype(gtable.dtype, copy=False))
         return gtable, None
     return table[ids], vjp

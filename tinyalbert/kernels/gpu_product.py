@@ -32,7 +32,8 @@ def product(a, b, dtype=None):
     (a, a_transposed, a_line), (b, b_transposed, b_line) = _operand(a), _operand(b)
     (*batch, n, k), m = a.shape, b.shape[-1]
     c = xp_of(a).empty((*batch, n, m), dtype=dtype or a.dtype)
-    if not c.size:
+    if not (a.size and b.size):
+        c.fill(0)                                # a sum of nothing, if it is not itself empty
         return c
     tf32 = _mode.precision is not None and _mode.precision.name == "tf32"
     how = {"float64": cublas.CUBLAS_COMPUTE_64F}.get(a.dtype.name, cublas.CUBLAS_COMPUTE_32F)
@@ -51,13 +52,13 @@ def product(a, b, dtype=None):
 @real(stored=2)
 def linear(x, weight, bias=None):
     """ops.linear: the gradients of weight and bias are float32 where x and weight have 16 bits."""
-    rows = contiguous(x).reshape(-1, x.shape[-1])
+    rows = contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y, xp = product(rows, weight.T), xp_of(x)
     if bias is not None:
         launch_over("sums", "add_to_rows", y.dtype, y.size, y, contiguous(bias), y.size, y.shape[1])
 
     def vjp(g, needs=(True, True, True)):
-        g = contiguous(g).reshape(-1, len(weight))
+        g = contiguous(g).reshape(len(rows), len(weight))
         return (product(g, weight).reshape(x.shape) if needs[0] else None,
                 product(g.T, rows, computed_in(g.dtype)) if needs[1] else None,
                 strip_sums(xp, g) if bias is not None and needs[2] else None)

@@ -43,11 +43,11 @@ def _exponentials(q, k, bias, e):
             e += bias
         if by_row:
             e -= e.max(axis=-1, keepdims=True)
-        elif abs(top := e.max()) > LARGE:
+        elif abs(top := e.max(initial=-np.inf)) > LARGE:
             e -= top
         np.exp(e, out=e)
         sums = e @ ones
-        if not sums.min() < TINY:
+        if not sums.min(initial=1) < TINY:
             break
     return sums
 

@@ -34,8 +34,8 @@ def keep_mask(shape, p, key, first_row):
 
 def _times_mask(x, keep, scale):
     """x * keep * scale, block by block."""
-    flat, mask = matrix(x.reshape(-1, 1) if x.ndim < 2 else x), keep.reshape(-1, x.shape[-1] if x.ndim > 1 else 1)
-    y = empty(flat.shape, x.dtype)
+    flat = matrix(x.reshape(-1, 1) if x.ndim < 2 else x)
+    y, mask = empty(flat.shape, x.dtype), keep.reshape(flat.shape)
     for part in row_blocks(*flat.shape):
         block = np.multiply(flat[part], mask[part], out=y[part])
         block *= scale
