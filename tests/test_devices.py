@@ -263,6 +263,15 @@ def test_a_step_waits_for_nothing_and_copies_once(optimizer, device):
     assert counted(device[1], dict, metrics)[1]["d2h"] == 0    # and never again
 
 
+@pytest.mark.parametrize("head", head_cases())
+def test_a_step_of_every_head_waits_for_nothing_and_copies_once(head, device):
+    kind, batch, more = head_cases()[head]
+    gpu = Trainer(kind(tiny_config(**more), seed=3).to("gpu"), lr=1e-3, total_steps=9)
+    gpu.step(batch)
+    _, cost = counted(device[1], gpu.step, batch)
+    assert (cost["sync"], cost["d2h"], cost["h2d"]) == (0, 0, 1)
+
+
 def test_gradients_of_a_part_are_added_up_in_one_launch(device):
     gpu, _ = trainers()
     gpu.step(batch_at(0))
