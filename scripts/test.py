@@ -21,7 +21,7 @@ import environment
 # What computes with ops.  Left out: test_training, since test_devices trains on the device itself and this would take
 # four minutes more, and the many files about text, tables, files and plots, which never ask for a device.
 ON_CUPY = [f"tests/test_{name}.py" for name in (
-    "devices", "ops", "tests_bite", "gradcheck", "tensor", "kernels", "gpu_kernels", "precision", "nn", "attention",
+    "devices", "ops", "gradcheck", "tensor", "kernels", "gpu_kernels", "precision", "nn", "attention",
     "albert", "heads", "optim", "parallel", "batches", "backend")]
 
 

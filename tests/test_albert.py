@@ -1,5 +1,7 @@
 """The encoder: equal to a second derivation, and ALBERT's idea, shared gradients, as a test."""
 
+import re
+
 import numpy as np
 import pytest
 import reference_albert as reference
@@ -70,15 +72,19 @@ def test_layer_i_uses_group_floor_i_G_over_L(layers, data, seed):
     assert used == [i * groups // layers for i in range(layers)]
 
 
-@pytest.mark.parametrize("sharing", ["all", "attention", "ffn"])
+@pytest.mark.parametrize("changes", [
+    {}, {"shared_parameters": "attention"}, {"shared_parameters": "ffn"}, {"num_hidden_layers": 4, "num_hidden_groups": 2},
+    {"inner_group_num": 2}, {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
+    {"num_hidden_layers": 4, "num_hidden_groups": 3}], ids=str)
 @given(seed=seeds)
-def test_shared_gradient_is_the_sum_of_untied_gradients(sharing, seed):
+def test_shared_gradient_is_the_sum_of_untied_gradients(changes, seed):
     """A model that shares, and one with the same weights copied to every layer: same loss, gradients add up."""
-    shared = shaken(AlbertForPreTraining(tiny(shared_parameters=sharing), seed=0), seed)
-    untied = AlbertForPreTraining(tiny(shared_parameters="none"), seed=1).astype(np.float64)
-    state = shared.state_dict()
-    untied.load_state_dict({n: state[n if n in state else n.replace(n.split("groups.")[1][0], "0", 1)]
-                            for n in untied.state_dict()})
+    config = tiny(**changes)
+    shared, L, G = shaken(AlbertForPreTraining(config, seed=0), seed), config.num_hidden_layers, config.num_hidden_groups
+    untied = AlbertForPreTraining(tiny(**{**changes, "shared_parameters": "none"}), seed=1).astype(np.float64)
+    copies = {name: [re.sub(r"groups\.\d+", f"groups.{i}", name) for i in range(L) if f"groups.{i * G // L}." in name]
+              or [name] for name in shared.state_dict()}         # a parameter of group g is copied to the layers that use g
+    untied.load_state_dict({n: a for name, a in shared.state_dict().items() for n in copies[name]})
     b = batch(np.random.default_rng(seed))
     losses = shared(**b).loss, untied(**b).loss
     np.testing.assert_allclose(losses[0].data, losses[1].data, rtol=1e-12)
@@ -88,9 +94,8 @@ def test_shared_gradient_is_the_sum_of_untied_gradients(sharing, seed):
         names_of.setdefault(p, []).append(name)
     own = dict(untied.named_parameters())
     for p, names in names_of.items():
-        if sharing == "all":
-            names = [n.replace("groups.0", f"groups.{i}") for n in names for i in range(3)] if "groups" in names[0] else names
-        np.testing.assert_allclose(gradients[0][p], sum(gradients[1][own[n]] for n in names), rtol=1e-9, atol=1e-12)
+        parts = [gradients[1][own[n]] for name in names for n in copies[name]]
+        np.testing.assert_allclose(gradients[0][p], sum(parts), rtol=1e-9, atol=1e-12)
 
 
 @given(seed=seeds)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from hypothesis import find, settings
-from strategies import CASES
+from strategies import CASES, Case
 
 from tinyalbert import ops
 from tinyalbert.gradcheck import gradcheck
@@ -27,14 +27,20 @@ def spoil(raw, change, only=None):
     return wrong
 
 
-def telling(name):
-    """A case with at least three elements in every gradient: nothing that is trivially 0."""
+def gradients_of(name, case):
+    """Of each argument, None where it has none, for a random cotangent."""
+    out, vjp = OPS[name](*case.arrays, **case.static)
+    floats = tuple(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in case.arrays)
+    return call_vjp(vjp, case.rng.standard_normal(out.shape), floats)
+
+
+def telling(name, more=lambda case, gradients: True):
+    """A case with at least three elements in every gradient: nothing that is trivially 0; and of which `more` holds."""
     def enough(case):
-        out, vjp = OPS[name](*case.arrays, **case.static)
-        floats = tuple(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in case.arrays)
-        gradients = [d for d in call_vjp(vjp, case.rng.standard_normal(out.shape), floats) if d is not None]
+        gradients = gradients_of(name, case)
+        given = [d for d in gradients if d is not None]
         # the bias of attention is summed by softmax's own Jacobian: one key alone has no gradient
-        return len(gradients) > 0 and all(d.size >= 3 and abs(d).max() > 1e-2 for d in gradients)
+        return bool(given and all(d.size >= 3 and abs(d).max() > 1e-2 for d in given) and more(case, gradients))
     return find(CASES[name], enough, settings=settings(max_examples=5000, database=None, derandomize=True))
 
 
@@ -71,21 +77,56 @@ def test_one_arguments_gradient_is_wrong(name, wrong, cases):
             caught(spoil(OPS[name], change, only=i), case)
 
 
-@pytest.mark.parametrize("name, shapes", [("matmul", [(3, 3), (3, 3)]), ("linear", [(3, 3), (3, 3), (3,)]),
-                                          ("mul", [(3, 3), (3, 3)]), ("softmax", [(3, 3)]), ("gelu", [(3, 3)])])
-def test_transposed(name, shapes):
-    rng = np.random.default_rng(0)
-    with pytest.raises(AssertionError):
-        gradcheck(spoil(OPS[name], lambda d: d.T), *[rng.standard_normal(s) for s in shapes], rng=rng)
+def changed_by_transposing(case, gradients):
+    """Numbers of the arguments whose gradient is square in its last two axes and not symmetric."""
+    return [i for i, (a, d) in enumerate(zip(case.arrays, gradients)) if d is not None and d.shape == a.shape
+            and a.ndim > 1 and a.shape[-1] == a.shape[-2] and abs(d - d.swapaxes(-1, -2)).max(initial=0) > 1e-2]
 
 
-@pytest.mark.parametrize("name", ["add", "mul", "sub"])
-def test_unbroadcast_skipped_or_half_done(name):
+@pytest.mark.parametrize("name", sorted(OPS))
+def test_transposed(name):
+    """In one argument's gradient the last two axes are exchanged."""
+    case = telling(name, changed_by_transposing)
+    for i in changed_by_transposing(case, gradients_of(name, case)):
+        caught(spoil(OPS[name], lambda d: d.swapaxes(-1, -2), only=i), case)
+
+
+STRETCHED = {                                    # inputs of which the last is stretched over the rows of the result
+    **{name: [(4, 3), (3,)] for name in ("add", "sub", "mul", "div")}, "where": [(4, 3), (4, 3), (3,)],
+    "matmul": [(4, 2, 3), (3, 5)], "linear": [(4, 3), (5, 3), (5,)], "linear_gelu": [(4, 3), (5, 3), (5,)],
+    "layer_norm": [(4, 3), (3,), (3,)], "add_layer_norm": [(4, 3), (4, 3), (3,), (3,)],
+    "attention": [(4, 5, 6), (4, 5, 6), (4, 5, 6), (1, 1, 1, 5)]}
+BARE = {"neg", "power", "exp", "log", "sqrt", "absolute", "tanh", "sigmoid", "relu", "gelu", "gelu_erf", "sum", "mean", "max",
+        "reshape", "transpose", "getitem", "concat", "embedding", "softmax", "log_softmax", "cross_entropy", "mse",
+        "bce_with_logits", "dropout"}            # nothing is stretched
+
+
+@pytest.mark.parametrize("half", ["one of the terms", "their mean"])
+@pytest.mark.parametrize("name", STRETCHED)
+def test_unbroadcast_skipped_or_half_done(name, half):
+    """A stretched argument's gradient is a sum over the rows of g; a vjp is linear, so row 0 alone gives one term."""
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((4, 3)), rng.standard_normal(3)
-    for half in (lambda d: d[0], lambda d: d.mean(axis=0)):
-        with pytest.raises(AssertionError):
-            gradcheck(spoil(OPS[name], half, only=1), a, b, rng=rng)
+    arrays, static = [rng.uniform(0.5, 2, s) for s in STRETCHED[name]], {"num_heads": 2} if name == "attention" else {}
+    if name == "where":
+        arrays[0] = arrays[0] < 1.2
+    case = Case(arrays, static, 0)
+
+    def wrong(*arrays, **static):
+        out, vjp = OPS[name](*arrays, **static)
+
+        def wrong_vjp(g):
+            row_0, needs = np.where(np.arange(len(g)).reshape(-1, *[1] * (g.ndim - 1)) == 0, g, 0), (True,) * len(arrays)
+            gradients, first = list(call_vjp(vjp, g, needs)), call_vjp(vjp, row_0, needs)
+            last = len(arrays) - 1
+            gradients[last] = first[last] if half == "one of the terms" else gradients[last] / len(g)
+            return gradients
+        return out, wrong_vjp
+    gradcheck(OPS[name], *arrays, rng=rng, **static)
+    caught(wrong, case)
+
+
+def test_every_op_is_stretched_or_bare():
+    assert BARE | set(STRETCHED) == set(OPS) and not BARE & set(STRETCHED)
 
 
 def layer_norm_without(term):
@@ -102,14 +143,18 @@ def layer_norm_without(term):
     return layer_norm
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("term", ["mean", "xhat", None])
-def test_layer_norm_without_one_term(term):
+def test_layer_norm_without_one_term(term, residual):
+    def add_layer_norm(x, residual, gamma, beta):
+        y, vjp = layer_norm_without(term)(x + residual, gamma, beta)
+        return y, lambda g: (vjp(g)[0], *vjp(g))
     rng = np.random.default_rng(0)
-    arrays = rng.standard_normal((3, 5)), rng.standard_normal(5), rng.standard_normal(5)
+    arrays = [rng.standard_normal(shape) for shape in [(3, 5)] * (1 + residual) + [5, 5]]
+    fn = add_layer_norm if residual else layer_norm_without(term)
     if term is None:
-        return gradcheck(layer_norm_without(None), *arrays, rng=rng)
-    with pytest.raises(AssertionError):
-        gradcheck(layer_norm_without(term), *arrays, rng=rng)
+        return gradcheck(fn, *arrays, rng=rng)
+    caught(fn, Case(arrays, {}, 0))
 
 
 def test_a_wrong_digit_in_gelu():
@@ -124,6 +169,14 @@ def test_a_wrong_digit_in_gelu():
 
 
 def test_softmax_without_its_sum():
+    """The diagonal of its Jacobian alone."""
+    def softmax(x):
+        y = ops.softmax.raw(x)[0]
+        return y, lambda g: (y * g,)
+    caught(softmax, Case([np.random.default_rng(0).standard_normal((3, 4))], {}, 0))
+
+
+def test_softmax_times_7():
     """What a check of sum(softmax(x)) can't see: with g = 1 the right gradient is 0."""
     def softmax(x):
         y = ops.softmax.raw(x)[0]
