@@ -15,7 +15,7 @@ from tinyalbert.backend import UserError
 from tinyalbert.config import AlbertConfig
 from tinyalbert.gradcheck import gradcheck
 from tinyalbert.nn import Dropout, DropoutRng
-from tinyalbert.tensor import backward, topological_order
+from tinyalbert.tensor import backward, topological_order, use_kernels
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},
@@ -70,6 +70,42 @@ def test_the_gradient_of_the_loss(kind, seed):
         return out.data, vjp
     gradcheck(loss, *(np.concatenate([p.data.reshape(-1) for p in some]) for some in parts.values()),
               rng=np.random.default_rng(seed), h=1e-6)       # hundreds of numbers move at once: a smaller step
+
+
+@pytest.mark.parametrize("kernels", [False, True])
+@ALL
+@settings(max_examples=5)
+@given(seed=seeds)
+def test_two_backward_calls_are_exactly_twice(kernels, kind, seed):
+    model, b = make(kind, seed)
+    with use_kernels(kernels):
+        loss = model(**b).loss
+        loss.backward(keep_graph=True)
+        once = {p: p.grad.copy() for p in model.parameters() if p.grad is not None}
+        loss.backward()
+    assert once
+    for p, g in once.items():
+        np.testing.assert_array_equal(p.grad, 2 * g)
+
+
+@ALL
+@settings(max_examples=5)
+@given(seed=seeds)
+def test_the_kernels_change_no_loss_and_no_gradient(kind, seed):
+    """Dropout included."""
+    model, b = make(kind, seed, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    results = []
+    for kernels in (False, True):
+        with use_kernels(kernels):
+            loss = model.train()(**b, rng=DropoutRng(seed)).loss
+            results.append((loss.data, backward(loss)))
+    (plain, want), (fast, got) = results
+    np.testing.assert_allclose(fast, plain, rtol=1e-11)
+    assert got.keys() == want.keys()
+    scale = max(abs(g).max() for g in want.values())
+    for name, p in model.named_parameters():
+        if p in want:
+            np.testing.assert_allclose(got[p], want[p], rtol=1e-9, atol=1e-11 * scale, err_msg=name)
 
 
 @ALL

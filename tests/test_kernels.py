@@ -13,7 +13,7 @@ from strategies import CASES, lay_out, seeds
 import tinyalbert
 from tinyalbert import ops
 from tinyalbert.gradcheck import gradcheck
-from tinyalbert.tensor import KERNELS, OPS, Tensor, call_vjp, no_grad, unbroadcast
+from tinyalbert.tensor import KERNELS, OPS, call_vjp, no_grad, unbroadcast
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
 from tinyalbert.kernels import numpy_attention, numpy_blocks, numpy_dropout  # noqa: E402
@@ -241,15 +241,31 @@ def test_results_share_no_memory(name, data):
 
 
 @ON_NUMPY
-def test_threads_do_not_share_scratch_memory():
+@ALL
+@pytest.mark.parametrize("block", [8], indirect=True)
+def test_threads_do_not_share_scratch_memory(name, block):
+    """Two threads run a kernel and its vjp over and over, each on inputs of its own: the bits of one thread alone."""
     from concurrent.futures import ThreadPoolExecutor
-    rng = np.random.default_rng(0)
-    inputs = [rng.standard_normal((60, 50)).astype(np.float32) for _ in range(8)]
-    want = [ops.gelu(Tensor(x)).data for x in inputs]
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(5):
-            for a, b in zip(pool.map(lambda x: ops.gelu(Tensor(x)).data, inputs), want):
-                np.testing.assert_array_equal(a, b)
+    rng, static = np.random.default_rng(0), {"attention": {"num_heads": 2, "p": 0.1, "key": 1}, "dropout": {"p": 0.3, "key": 1}}
+    x, rows = [(2, 12, 8)], [(60, 20)]
+    shapes = {"attention": x * 3, "dropout": rows, "gelu": rows, "cross_entropy": rows, "linear": [(400, 3), (20, 3), (20,)],
+              "linear_gelu": rows + [(50, 20), (50,)], "layer_norm": rows + [(20,)] * 2, "add_layer_norm": rows * 2 + [(20,)] * 2}
+    more = {"attention": [None], "cross_entropy": [rng.integers(0, 20, 60)]}.get(name, [])
+    inputs = [[rng.standard_normal(s).astype(np.float32) for s in shapes[name]] + more for _ in range(6)]
+
+    def work(arrays):
+        out, vjp = KERNELS[name, "numpy"](*arrays, **static.get(name, {}))
+        return [out, *(d for d in call_vjp(vjp, np.ones_like(out), tuple(map(is_float, arrays))) if d is not None)]
+    want, interval = [work(arrays) for arrays in inputs], sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)                  # threads take turns within a block, not only between kernels
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(work, inputs * 5))
+    finally:
+        sys.setswitchinterval(interval)
+    for got, expected in zip(results, want * 5, strict=True):
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 EVERYTHING_AND_A_STEP = """

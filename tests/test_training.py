@@ -17,6 +17,7 @@ import tinyalbert.run as run_module
 from tinyalbert import AdamW, AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
 from tinyalbert.parallel import Single, Threads
 from tinyalbert.run import Interrupted, Run, TrainingDiverged
+from tinyalbert.tensor import KERNELS, use_kernels
 from tinyalbert.training import evaluate_pretraining, plan_steps, prefetched, train
 
 V, T = 50, 8
@@ -66,6 +67,22 @@ def test_cutting_the_batch_changes_nothing(seed, threads, accumulation, rows):
         np.testing.assert_allclose([a[k] for k in a], [b[k] for k in a], rtol=2e-4, atol=1e-6)
     np.testing.assert_allclose(parameters(whole), parameters(cut), atol=2e-4)
     cut.replicas.close()
+
+
+def test_the_kernels_change_no_training(monkeypatch):
+    """A few steps with the fused kernels and, where they can't be called, without them: the same but for rounding."""
+    results = []
+    for kernels in (True, False):
+        if not kernels:
+            for key in KERNELS:
+                monkeypatch.setitem(KERNELS, key, None)
+        with use_kernels(kernels):
+            t = trainer()
+            losses = [t.step(batch_at(step))["loss"] for step in range(5)]
+        results.append((losses, parameters(t)))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-4)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=2e-4)
+    assert abs(parameters(trainer()) - results[0][1]).max() > 2e-3         # they did move
 
 
 @settings(max_examples=5)
