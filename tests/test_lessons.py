@@ -112,7 +112,7 @@ def test_on_a_device(name, tmp_path):
     done = run(name, tmp_path, program=("-c", ON_THE_STAND_IN))
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     assert ("this lesson is about the CPU" in done.stdout) == (name[:2] in ABOUT_THE_CPU)
-    assert (int(done.stdout.split("launches: ")[1]) > 5) == (name[:2] not in ABOUT_THE_CPU)
+    assert (int(done.stdout.split("launches: ")[1]) > 0) == (name[:2] not in ABOUT_THE_CPU)
 
 
 @on_the_cpu
