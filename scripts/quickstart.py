@@ -88,8 +88,9 @@ def main():
 
     def pretraining():
         from tinyalbert.pretraining.pretrain import pretrain
-        return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=2e-3, max_seq_length=192,
-                        batch_size=10, early=((16, 250), (64, 550)), warmup=200, say=lambda text: print("  ", text))
+        return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=1.5e-3, max_seq_length=192,
+                        batch_size=4, early=((16, 350), (64, 1200)), warmup=150,     # small batches: steps are scarce
+                        say=lambda text: print("  ", text))
 
     metrics = stages.run("pretraining on masked words and sentence order", pretraining,
                          f"tinyalbert pretrain {data} --preset mini --minutes 30 --output {model}")

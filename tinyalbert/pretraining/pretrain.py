@@ -92,6 +92,8 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
         model = AlbertForPreTraining.from_pretrained(settings["init"], config=config, seed=settings["seed"])
     else:
         model = AlbertForPreTraining(config, seed=settings["seed"])
+        if recipe.frequency_bias:
+            model.predictions.bias.data[...] = batch_at.full.shards.log_frequencies()
     model.to(device)
     kind = {"adamw": AdamW, "lamb": LAMB}[recipe.optimizer]
     optimizer = kind(list(model.named_parameters()), recipe.lr, betas=tuple(recipe.betas),

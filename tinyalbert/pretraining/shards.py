@@ -368,6 +368,14 @@ class Shards:
             np.add.at(counts, self.tokens[lo:hi], 1)
         return counts
 
+    def log_frequencies(self):
+        """The logarithm of each piece's share of the training text, (V,); a piece that never occurs counts once.
+
+        As the decoder's bias it gives an untrained model the loss of word frequencies alone, the unigram entropy.
+        """
+        counts = self.counts - self.piece_counts(self.held_out) + 1.0
+        return np.log(counts / counts.sum())
+
     def check_tokenizer(self, tokenizer):
         """Refuse a tokenizer other than the one that wrote the ids."""
         if fingerprint(tokenizer) != self.meta["tokenizer_sha256"]:
