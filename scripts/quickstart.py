@@ -49,7 +49,7 @@ def show_masks(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="quickstart", help="folder to make (default: quickstart)")
-    parser.add_argument("--minutes", type=float, default=4.2, help="of pretraining (default: 4.2)")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of pretraining (default: 4)")
     parser.add_argument("--stories", type=int, default=20000, help="how many to read (default: 20000)")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder")
     options = parser.parse_args()
@@ -89,8 +89,8 @@ def main():
     def pretraining():
         from tinyalbert.pretraining.pretrain import pretrain
         return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=1.5e-3, max_seq_length=192,
-                        batch_size=4, early=((16, 350), (64, 1200)), warmup=150,     # small batches: steps are scarce
-                        say=lambda text: print("  ", text))
+                        batch_size=4, early=((16, 350), (64, 900)), warmup=150,      # small batches: steps are scarce
+                        eval_every=500, say=lambda text: print("  ", text))
 
     metrics = stages.run("pretraining on masked words and sentence order", pretraining,
                          f"tinyalbert pretrain {data} --preset mini --minutes 30 --output {model}")
@@ -107,7 +107,7 @@ def main():
         for name, random_init in (("pretrained", False), ("the same from random values", True)):
             results[name] = finetune(f"stories:{TASK}:{LABELLED}", f"stories:{TASK}:{HELD_OUT}",
                                      output / ("from-random" if random_init else "classifier"), model=str(model),
-                                     random_init=random_init, epochs=6, progress=False, say=lambda text: None)
+                                     random_init=random_init, epochs=5, progress=False, say=lambda text: None)
         return results
 
     results = stages.run(f"fine-tuning on {LABELLED} labelled pairs of passages: which comes first in the story?",
