@@ -92,7 +92,7 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
         model = AlbertForPreTraining.from_pretrained(settings["init"], config=config, seed=settings["seed"])
     else:
         model = AlbertForPreTraining(config, seed=settings["seed"])
-        if recipe.frequency_bias:
+        if recipe.frequency_bias and not resume: # a resumed run brings its own
             model.predictions.bias.data[...] = batch_at.full.shards.log_frequencies()
     model.to(device)
     kind = {"adamw": AdamW, "lamb": LAMB}[recipe.optimizer]

@@ -4,9 +4,9 @@ Two things hold a small ALBERT on the unigram plateau.  With beta2 = 0.999 and n
 updates are several times too large, and the shared layers learn to give every token the same vector; with
 0.98 they don't.  And attention starts as an even mean over the whole sequence, in which a word's neighbours
 have a share of 1/T: in sequences of 16 tokens they are found within a thousand steps, in 64 not within ten
-thousand, and what is learned at 16 carries over.  A third thing costs the first steps: that some words are more
-frequent than others has to go through the hidden states, all of which learn the same vector for it.  So the
-decoder's bias begins at the logarithm of the pieces' frequencies, and the loss at the unigram entropy.
+thousand, and what is learned at 16 carries over.  The first steps would go into learning which words
+are frequent; so the decoder's bias begins at the logarithm of the pieces' frequencies, and the loss at the
+unigram entropy.
 """
 
 from dataclasses import dataclass, replace
