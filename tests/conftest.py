@@ -2,11 +2,15 @@
 
 import importlib
 import os
+import signal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")       # tests run side by side: one BLAS thread each
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:    # a suite started by `command &` ignores Ctrl-C, and so would
+    signal.signal(signal.SIGINT, signal.default_int_handler)              # the processes that its tests send it to
 
 COMMON = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.register_profile("dev", max_examples=10, **COMMON)

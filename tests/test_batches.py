@@ -1,6 +1,5 @@
 """Batches: the same however they are drawn, laid out as the model reads them, true to the corpus."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -150,17 +149,6 @@ def test_threads_draw_the_same(folder):
     fresh = PretrainingData(folder, max_seq_length=32)
     with ThreadPoolExecutor(4) as pool:
         assert all(map(equal, wanted, pool.map(lambda s: fresh.batch(s, 8), range(40))))
-
-
-def test_drawing_is_quick(tmp_path):
-    """A batch of 32 x 128 in far less than 3 % of a step of 600 ms."""
-    documents = random_documents(np.random.default_rng(1), 300, 40, 40)
-    data, seconds = PretrainingData(write_shards(tmp_path / "data", documents)), []
-    for step in range(15):
-        start = time.perf_counter()
-        data.batch(step, 32)
-        seconds.append(time.perf_counter() - start)
-    assert np.median(seconds) < 0.015
 
 
 @pytest.mark.parametrize("options, words", [

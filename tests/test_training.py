@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import signal
@@ -503,16 +504,21 @@ def test_other_settings_on_resume_are_said(tmp_path, capsys):
     assert "resumed with lr 0.0001; the run had 0.003" in capsys.readouterr().err
 
 
-def test_minutes_are_turned_into_steps_once(tmp_path):
-    """The plan changes no parameter, and a resumed run keeps it."""
+def test_minutes_are_turned_into_steps(monkeypatch):
+    """By a clock that moves 10 ms at each look: 4 batches are timed, in 90 ms; the plan changes no parameter."""
+    monkeypatch.setattr("tinyalbert.training.time", SimpleNamespace(perf_counter=itertools.count(0, 0.01).__next__))
     t = trainer(total_steps=None)
     before = parameters(t)
-    few, many = (plan_steps(t, batch_at, seconds, 0.0, None) for seconds in (0.2, 20.0))
-    assert 1 <= few < many
+    for evaluation, every, wanted in ((0.0, None, 0.91), (0.02, None, 0.91 - 0.2), (0.02, 10, 0.91 / (1 + 0.2 / 1.03))):
+        assert plan_steps(t, batch_at, 1.0, evaluation, every) == int(wanted / 0.0103)
+    assert plan_steps(t, batch_at, 0.1, 2.0, None) == 1                 # no time for anything: one step
     np.testing.assert_array_equal(before, parameters(t))
+
+
+def test_the_plan_is_kept(tmp_path):
+    """All processes plan the same, and a resumed run does not plan again."""
     plans = on_ranks(2, lambda ranks: plan_steps(trainer(total_steps=None, ranks=ranks), batch_at, 0.5, 0.0, None))
     assert plans[0] == plans[1]
-    assert plan_steps(t, batch_at, 20.0, 2.0, None) < many and plan_steps(t, batch_at, 20.0, 0.1, 10) < many
     t = trainer(total_steps=None)
     with pytest.raises(Interrupted):
         train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.03, eval_every=None)
