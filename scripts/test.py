@@ -18,10 +18,10 @@ import time
 
 import environment
 
-# Text, tables, pictures, and processes of their own: nothing here computes in the process that holds the fake device.
+# Text and tables: seen to ask for no device.
 NOT_ON_A_DEVICE = [f"--ignore=tests/test_{name}.py" for name in (
-    "corpus", "masking", "pairs", "shards", "stories", "python_text", "tokenizer", "parity_tokenizer", "tables",
-    "config", "reading_order", "shape_comments", "notebooks", "ranks", "readme")]
+    "corpus", "masking", "pairs", "shards", "stories", "python_text", "tokenizer", "tables", "config",
+    "reading_order", "notebooks")]
 # What computes with ops.  Left out besides: what reads and writes files, and test_training, since test_devices trains
 # on the device itself and this would take four minutes more.
 ON_CUPY = [f"tests/test_{name}.py" for name in (

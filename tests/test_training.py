@@ -509,8 +509,10 @@ def test_minutes_are_turned_into_steps(monkeypatch):
     monkeypatch.setattr("tinyalbert.training.time", SimpleNamespace(perf_counter=itertools.count(0, 0.01).__next__))
     t = trainer(total_steps=None)
     before = parameters(t)
-    for evaluation, every, wanted in ((0.0, None, 0.91), (0.02, None, 0.91 - 0.2), (0.02, 10, 0.91 / (1 + 0.2 / 1.03))):
-        assert plan_steps(t, batch_at, 1.0, evaluation, every) == int(wanted / 0.0103)
+    left, step = 1.0 - 0.09, 1.03 * 0.01                                # seconds; the update takes 3 % more
+    assert plan_steps(t, batch_at, 1.0, 0.0, None) == int(left / step)
+    assert plan_steps(t, batch_at, 1.0, 0.02, None) == int((left - 10 * 0.02) / step)          # ten evaluations
+    assert plan_steps(t, batch_at, 1.0, 0.02, 10) == int(left / (step + 0.02 / 10))            # one every 10 steps
     assert plan_steps(t, batch_at, 0.1, 2.0, None) == 1                 # no time for anything: one step
     np.testing.assert_array_equal(before, parameters(t))
 
