@@ -20,10 +20,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_addoption(parser):
-    parser.addoption("--backend", choices=("numpy", "fakecupy", "hostcupy"), default="numpy", help=(
-        "where the ops compute: NumPy; fakecupy, a strict stand-in for CuPy; hostcupy, the real CuPy on the CPU. On the "
-        "last two every op of the suite runs on the device, forward and backward, and test_devices.py trains there; "
-        "what is no computation (files, tokens, text) does not differ, and lessons are processes of their own"))
+    parser.addoption("--backend", choices=("numpy", "fakecupy", "hostcupy", "cupy"), default="numpy", help=(
+        "where the ops compute: NumPy; fakecupy, a strict stand-in for CuPy; hostcupy, the real CuPy on the CPU; cupy, the "
+        "real CuPy on this machine's GPU. On the last three every op of the suite runs on the device, forward and backward, "
+        "and test_devices.py trains there; what is no computation (files, tokens, text) does not differ, and "
+        "lessons are processes of their own"))
 
 
 def pytest_configure(config):
@@ -32,7 +33,8 @@ def pytest_configure(config):
         device = importlib.import_module(backend)
         if backend == "hostcupy" and device.missing():
             raise pytest.UsageError(f"--backend hostcupy {device.missing()}")
-        device.install()
+        if backend != "cupy":
+            device.install()
         import on_device
         on_device.move_ops()
 

@@ -1,7 +1,8 @@
 """The CUDA kernels without a GPU: their bodies run on the CPU against the plain ops, and compile for two GPUs.
 
 g++ compiles each kernel behind tests/hostcupy/cudacpu.h, which runs the threads of a block in order, or in reverse.
-With `--backend hostcupy` the real CuPy launches them instead.  Not shown: races that both orders hide, speed.
+With `--backend hostcupy` (or `cupy`, on a GPU) the real CuPy launches them instead.  Without a GPU not shown: races that
+both orders hide, speed.
 """
 
 import ctypes
@@ -69,7 +70,7 @@ def stand_in(monkeypatch, *flags):
 def cupy(request, monkeypatch):
     monkeypatch.setattr(on_device, "ACTIVE", False)            # what is on the CPU is computed there, plainly
     forget_modules()
-    if request.config.getoption("--backend") != "hostcupy":
+    if request.config.getoption("--backend") not in on_device.REAL:
         yield stand_in(monkeypatch, *["-DCUDACPU_REVERSED"] * (request.param == "reversed"))
     elif request.param == "reversed":
         pytest.skip("CuPy's own launches are in order")
@@ -308,8 +309,8 @@ def test_optimisers(kind, options, dtype):
 
 
 @pytest.mark.parametrize("kind, launches", [(AdamW, 1), (LAMB, 3)])
-def test_a_step_of_an_optimiser_is_so_many_launches_and_the_table_goes_up_once(kind, launches, cupy):
-    counts = fakecupy.counts if cupy is fakecupy.cupy else hostcupy.counts
+def test_a_step_of_an_optimiser_is_so_many_launches_and_the_table_goes_up_once(kind, launches, cupy, request):
+    counts = (on_device.library(request.config) or (cupy, fakecupy.counts))[1]
     p = {str(i): Parameter(np.ones(i + 1, np.float32)) for i in range(30)}
     for parameter in p.values():
         parameter.data = up(parameter.data)
@@ -365,7 +366,7 @@ def without_barrier(source, number):
                                            ("sums", 1)])
 def test_a_barrier_that_is_missing_is_noticed(file, barrier, monkeypatch, request):
     """The third of block_max is left out: it protects a second call, which no kernel makes."""
-    if request.config.getoption("--backend") == "hostcupy":
+    if request.config.getoption("--backend") in on_device.REAL:
         pytest.skip("the stand-in shows it")
     real, rng = gpu_launch.source, np.random.default_rng(0)
     assert [real(f, "float32").count("__syncthreads();") for f in ("norm", "softmax", "sums")] == [7, 6, 1]
@@ -390,7 +391,7 @@ def test_a_barrier_that_is_missing_is_noticed(file, barrier, monkeypatch, reques
 
 
 def test_arguments_that_a_gpu_would_misread_are_refused(request):
-    if request.config.getoption("--backend") == "hostcupy":
+    if request.config.getoption("--backend") in on_device.REAL:
         pytest.skip("the stand-in checks them")
     x, y, dtype = up(np.ones(4, np.float32)), up(np.ones(4, np.float32)), np.dtype(np.float32)
     good = [x, y, 4, 4, 1.0, 0, 0, 0]

@@ -39,9 +39,8 @@ with_and_without = pytest.mark.parametrize("kernels", [True, False], ids=["kerne
 def device(monkeypatch, request):
     """The library that stands for the GPU: (module `cupy`, its counts)."""
     monkeypatch.setattr(on_device, "ACTIVE", False)
-    if request.config.getoption("--backend") == "hostcupy":
-        import hostcupy
-        return sys.modules["cupy"], hostcupy.counts
+    if real := on_device.library(request.config):
+        return real
     for name, module in fakecupy.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     return fakecupy.cupy, fakecupy.counts
