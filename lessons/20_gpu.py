@@ -230,8 +230,9 @@ backend.scatter_add(filled, put(words), put(g))
 same(scatter_add(5, words, g), filled, "backend.scatter_add")
 
 # %% [markdown]
-# A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, so two runs on a GPU
-# differ in the last digits; on the CPU the library adds in a fixed order, and runs are equal bit for bit.
+# A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, and two runs would differ
+# in the last digits. Sums of whole numbers do not: `kernels/scatter.cu` counts everything in one small unit, in integers
+# of 64 bits, so a run can be repeated bit for bit there too. On the CPU the library adds in a fixed order.
 #
 # ## When is it worth it?
 # A launch costs the CPU some ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations a

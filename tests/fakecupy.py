@@ -378,7 +378,7 @@ C_TYPES = {"float": "float32", "double": "float64", "__half": "float16", "__nv_b
 class RawModule:
     """CUDA C whose kernels run as kernel_references.py has them."""
 
-    def __init__(self, *, code):
+    def __init__(self, *, code, options=()):
         self.stored, self.real = (np.dtype(C_TYPES[re.search(rf"typedef (\w+) {name};", code)[1]])
                                   for name in ("Stored", "Real"))
         self.signatures = {name: [tuple(p.replace("const ", "").rsplit(" ", 1)) for p in re.split(r",\s+", parameters)]

@@ -62,6 +62,24 @@ def gelu_backward(g, slope, gz, partial, rows, width):
         sums[:] = gz[strip * i:strip * (i + 1)].sum(axis=0)
 
 
+# --- scatter.cu -------------------------------------------------------------------------------------------
+
+def largest(g, top, size):
+    top[:] = np.maximum(top, abs(g.astype(np.float64)).max().view(np.int64))
+
+
+def _unit(top, share):
+    return np.maximum((top & 0x7FF0000000000000).view(np.float64) * share, 1e-280)
+
+
+def add_rows(g, ids, sums, top, size, rows, width, share):
+    np.add.at(sums[:-1].reshape(rows, width), ids.reshape(-1), np.rint(rows_of(g, width) / _unit(top, share)).astype(np.int64))
+
+
+def to_real(sums, top, table, size, share):
+    table.reshape(-1)[:] = sums[:size] * _unit(top, share)
+
+
 # --- dropout.cu, heads.cu, softmax.cu ---------------------------------------------------------------------
 
 def _mix(x):

@@ -8,6 +8,7 @@ both orders hide, speed.
 import ctypes
 import functools
 import inspect
+import math
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ both = pytest.mark.parametrize("dtype", DTYPES)
 class Compiled(fakecupy.RawModule):
     """RawModule of the stand-in for CuPy, with the kernels themselves in place of their NumPy references."""
 
-    def __init__(self, *, code, flags=()):
+    def __init__(self, *, code, options=(), flags=()):
         super().__init__(code=code)
         self.run = hostcupy.kernels(code, "-DCUDACPU_STRICT", *flags)
 
@@ -228,6 +229,28 @@ def test_dropout_is_numpys_bit_for_bit(shape, dtype):
         got, gradients = on_gpu("dropout", [x], static, g)
         np.testing.assert_array_equal(got, want)
         np.testing.assert_array_equal(gradients[0], vjp(g)[0])
+
+
+@both
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 600), rows=st.integers(1, 4), scale=st.sampled_from([1e-30, 1.0, 1e30]))
+def test_rows_of_an_embedding_add_up_to_the_same_bits_in_any_order(dtype, seed, n, rows, scale):
+    rng = np.random.default_rng(seed)
+    table, ids = np.zeros((rows, 3), dtype), rng.integers(-rows, rows, n).astype("int32")
+    g = (scale * rng.standard_normal((n, 3)) * 10.0 ** rng.integers(-5, 1, (n, 1))).astype(dtype)
+    order = rng.permutation(n)
+    got, again = (down(KERNELS["embedding", "cupy"](up(table), up(ids[o]))[1](up(g[o]))[0]) for o in (slice(None), order))
+    np.testing.assert_array_equal(got, again)
+    want = [[math.fsum(g[ids % rows == row, column]) for column in range(3)] for row in range(rows)]
+    np.testing.assert_allclose(got, want, rtol=np.finfo(dtype).eps,
+                               atol=n * 2.0 ** (n.bit_length() - 62) * float(abs(g).max(initial=0)))     # half a unit each
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_the_gradient_of_an_embedding_is_not_finite_where_one_number_is_not(bad):
+    g = np.ones((4, 2), np.float32)
+    g[1, 0] = bad
+    got = down(KERNELS["embedding", "cupy"](up(np.zeros((3, 2), np.float32)), up(np.array([0, 1, 1, 0], "int32")))[1](up(g))[0])
+    assert not np.isfinite(got[1, 0])
 
 
 @both

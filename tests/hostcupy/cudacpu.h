@@ -96,6 +96,8 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
 inline float __expf(float x) { return expf(x); }
+inline long long __double_as_longlong(double x) { long long bits; memcpy(&bits, &x, 8); return bits; }
+inline double __longlong_as_double(long long bits) { double x; memcpy(&x, &bits, 8); return x; }
 inline float __fdividef(float a, float b) { return a / b; }
 template <class T, class U> inline T atomicAdd(T *p, U v) { T old = *p; *p = (T)(*p + (T)v); return old; }
 template <class T, class U> inline T atomicSub(T *p, U v) { T old = *p; *p -= (T)v; return old; }

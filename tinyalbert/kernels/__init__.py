@@ -17,7 +17,8 @@ written here by `python scripts/benchmark.py --rows kernels --write`.
 On a GPU (gpu_*.py, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
 
 all of the above but linear                       1 to 3 launches for what takes 10 to 40 one after the other
-linear, embedding                                 products of 16 bits into 32, sums over rows in 32
+linear                                            products of 16 bits into 32, sums over rows in 32
+embedding                                         its gradient added up in integers: the same bits every time
 AdamW, LAMB                                       all parameters in 1 launch, and in 3
 collect                                           gradients into their sum, weights into their 16-bit copies: 1 launch
 LossScale                                         fp16's loss scale is updated in 1 launch

@@ -1,6 +1,6 @@
-"""Kernels of GELU and dropout on a GPU (gelu.cu, dropout.cu), one launch each way beside the products; embedding."""
+"""Kernels of GELU, dropout and embedding on a GPU (gelu.cu, dropout.cu, scatter.cu): few launches each way."""
 
-from ..backend import scatter_add, xp_of
+from ..backend import xp_of
 from .gpu_launch import STRIP, THREADS, computed_in, contiguous, launch, launch_over, real, strip_sums
 from .gpu_product import linear
 from .numpy_blocks import recording
@@ -57,9 +57,13 @@ def dropout(x, p, key, first_row=0):
 
 @real(stored=1)
 def embedding(table, ids):
-    """ops.embedding: rows of 16 bits are added up in float32, which a GPU also adds faster."""
+    """ops.embedding: the gradient's rows are added up in integers, so the same bits come out in whatever order."""
     def vjp(g):
-        gtable = xp_of(g).zeros(table.shape, dtype=computed_in(g.dtype))
-        scatter_add(gtable, ids.reshape(-1), g.reshape(ids.size, table.shape[1]).astype(gtable.dtype, copy=False))
+        xp, g, places = xp_of(g), contiguous(g), contiguous(ids.astype("int32", copy=False))
+        gtable, sums = xp.empty(table.shape, dtype=computed_in(g.dtype)), xp.zeros(table.size + 1, dtype="int64")
+        top, share = sums[-1:], 2.0 ** (ids.size.bit_length() - 61)            # |g| / unit < 2 / share: none overflows
+        launch("scatter", "largest", g.dtype, -(-g.size // (THREADS * STRIP)), THREADS, g, top, g.size)
+        launch_over("scatter", "add_rows", g.dtype, g.size, g, places, sums, top, g.size, *table.shape, share)
+        launch_over("scatter", "to_real", g.dtype, table.size, sums, top, gtable, table.size, share)
         return gtable, None
     return table[ids], vjp

@@ -33,9 +33,17 @@ def source(file, dtype):
 
 
 @functools.cache
+def name_of(dtype):
+    """dtype.name, which NumPy makes anew each time: that takes the processor almost as long as a launch."""
+    return dtype.name
+
+
+@functools.cache
 def _module(file, dtype):
     import cupy
-    return cupy.RawModule(code=source(file, dtype))
+    # a b + c rounded twice, as NumPy does it: rounded once, a b - a b is not 0, and layer norm divides that by its
+    # standard deviation.  The kernels wait for memory, not for arithmetic.
+    return cupy.RawModule(code=source(file, dtype), options=("--fmad=false",))
 
 
 @functools.cache
@@ -49,7 +57,7 @@ def launch(file, name, dtype, blocks, threads, *args):
     Arrays go as pointers, None as a null pointer, integers as long long, floats as double.
     """
     if blocks:                                   # of an empty array there is nothing to do, and CUDA refuses it
-        _kernel(file, name, dtype.name)((blocks,), (threads,), tuple(0 if a is None else a for a in args))
+        _kernel(file, name, name_of(dtype))((blocks,), (threads,), tuple(0 if a is None else a for a in args))
 
 
 def probe(cupy):
@@ -95,9 +103,9 @@ def real(stored):
     def decorate(kernel):
         @functools.wraps(kernel)
         def run(*args, **static):
-            first, *others = ([a.dtype.name for a in part if hasattr(a, "dtype") and a.dtype.kind in "fV"]
+            first, *others = ([name_of(a.dtype) for a in part if hasattr(a, "dtype") and a.dtype.kind in "fV"]
                               for part in (args[:stored], args[stored:]))
-            fits = len(set(first)) == 1 and first[0] in TYPES and set(*others) <= {computed_in(first[0]).name}
+            fits = len(set(first)) == 1 and first[0] in TYPES and set(*others) <= {name_of(computed_in(first[0]))}
             return (kernel if fits else rounded(OPS[kernel.__name__]))(*args, **static)
         return run
     return decorate

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..backend import xp_of
-from .gpu_launch import THREADS, contiguous, launch, launch_over
+from .gpu_launch import THREADS, contiguous, launch, launch_over, name_of
 
 PIECE = 8192                                     # elements of a parameter that one block works on
 MOST = 128                                       # addresses in the arguments of one launch, as in collect.cu
@@ -20,7 +20,7 @@ def _of_one_precision(step):
     """`step` where all numbers are float32 or all float64; parameter by parameter where they are not."""
     @functools.wraps(step)
     def run(optimizer, arrays, lr, finite):
-        found = {a.dtype.name for group in arrays.values() for a in group}
+        found = {name_of(a.dtype) for group in arrays.values() for a in group}
         fits = found in ({"float32"}, {"float64"})
         (step if fits else type(optimizer)._update_each)(optimizer, arrays, lr, finite)
     return run

@@ -5,13 +5,14 @@ bits back.  cuBLAS adds up in float32 whatever the operands are, and can write f
 through 16 bits.  It reads transposed operands as they are.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from ..backend import xp_of
 from ..tensor import _mode
-from .gpu_launch import computed_in, contiguous, launch_over, real, strip_sums
+from .gpu_launch import computed_in, contiguous, launch_over, name_of, real, strip_sums
 
 CUDA_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}                # cudaDataType, library_types.h
 
@@ -20,6 +21,12 @@ def _operand(x):
     """(x, whether it lies in memory transposed, elements from one of its lines there to the next)."""
     transposed = not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous
     return (x, 1, x.shape[-2]) if transposed else (contiguous(x), 0, x.shape[-1])
+
+
+@functools.cache
+def _one_and_zero(dtype):
+    """What cuBLAS multiplies the product and the old result by, read from the processor's memory."""
+    return np.array(1, dtype), np.array(0, dtype)
 
 
 def product(a, b, dtype=None):
@@ -36,16 +43,16 @@ def product(a, b, dtype=None):
         c.fill(0)                                # a sum of nothing, if it is not itself empty
         return c
     tf32 = _mode.precision is not None and _mode.precision.name == "tf32"
-    how = {"float64": cublas.CUBLAS_COMPUTE_64F}.get(a.dtype.name, cublas.CUBLAS_COMPUTE_32F)
+    how = {"float64": cublas.CUBLAS_COMPUTE_64F}.get(name_of(a.dtype), cublas.CUBLAS_COMPUTE_32F)
     if tf32 and a.dtype == "float32":
         how = cublas.CUBLAS_COMPUTE_32F_FAST_TF32
-    one, zero = (np.array(x, dtype=computed_in(a.dtype)) for x in (1, 0))
+    one, zero = _one_and_zero(computed_in(a.dtype))
+    a_type, b_type, c_type = (CUDA_TYPES[name_of(x.dtype)] for x in (a, b, c))
     # cuBLAS counts column by column, so what it sees is the transpose of each array, and c' = b' a'
     cublas.gemmStridedBatchedEx(
         cupy.cuda.Device().cublas_handle, b_transposed, a_transposed, m, n, k, one.ctypes.data,
-        b.data.ptr, CUDA_TYPES[b.dtype.name], max(1, b_line), k * m, a.data.ptr, CUDA_TYPES[a.dtype.name],
-        max(1, a_line), n * k, zero.ctypes.data, c.data.ptr, CUDA_TYPES[c.dtype.name], m, n * m, math.prod(batch), how,
-        cublas.CUBLAS_GEMM_DEFAULT)
+        b.data.ptr, b_type, max(1, b_line), k * m, a.data.ptr, a_type, max(1, a_line), n * k, zero.ctypes.data,
+        c.data.ptr, c_type, m, n * m, math.prod(batch), how, cublas.CUBLAS_GEMM_DEFAULT)
     return c
 
 
