@@ -155,9 +155,8 @@ _sender = functools.cache(Sender)                # one for each CuPy, of which t
 def scatter_add(table, ids, rows):
     """table[ids[i]] += rows[i] in place, repeated ids included.  table (V, E), ids (N,), rows (N, E).
 
-    On the CPU equal ids are brought together by a sort and summed by one reduction, which is many times
-    quicker than `np.add.at` and adds in a fixed order.  A GPU adds atomically, in no fixed order (kernels/scatter.cu
-    adds integers there, whose sum no order changes).
+    On the CPU equal ids are brought together by a sort and summed by one reduction: many times quicker than
+    `np.add.at`, in a fixed order.  A GPU adds atomically, in no fixed order (but see kernels/scatter.cu).
     """
     xp = xp_of(table, ids, rows)
     if xp is not np:
