@@ -29,12 +29,18 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     backend = config.getoption("--backend")
-    if backend != "numpy":
+    if backend == "cupy":
+        from tinyalbert.backend import UserError, check_device
+        try:
+            check_device("gpu")
+        except UserError as error:
+            raise pytest.UsageError(f"--backend cupy: {error}") from None
+    elif backend != "numpy":
         device = importlib.import_module(backend)
         if backend == "hostcupy" and device.missing():
             raise pytest.UsageError(f"--backend hostcupy {device.missing()}")
-        if backend != "cupy":
-            device.install()
+        device.install()
+    if backend != "numpy":
         import on_device
         on_device.move_ops()
 
