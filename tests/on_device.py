@@ -21,19 +21,22 @@ ONE_AT_A_TIME = threading.RLock()                # CUDA is safe for threads, wha
 class Unknown:
     """A count that a GPU does not give: whatever a test says of it holds there."""
 
-    __hash__ = None
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True
-    __add__ = __radd__ = __sub__ = __rsub__ = lambda self, other: self
+    __eq__ = __le__ = __gt__ = __ge__ = lambda self, other: True
+    __add__ = __sub__ = lambda self, other: self
     __bool__ = lambda self: False
 
 
 def library(config):
     """(module `cupy`, its counts) of the backend of the suite, if it is CuPy itself; None if it is not."""
     backend = config.getoption("--backend")
+    if backend not in REAL:
+        return None
     if backend == "hostcupy":
         import hostcupy
-        return sys.modules["cupy"], hostcupy.counts
-    return (sys.modules["cupy"], dict.fromkeys(("launch", "h2d", "d2h", "d2d", "sync"), Unknown())) if backend in REAL else None
+        counts = hostcupy.counts
+    else:
+        counts = dict.fromkeys(("launch", "h2d", "d2h", "d2d", "sync"), Unknown())
+    return sys.modules["cupy"], counts
 
 
 def up(a):

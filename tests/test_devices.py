@@ -306,7 +306,7 @@ def test_together_is_one_by_one(device):
     np.testing.assert_array_equal(to_device_together(there, "cpu")[0], arrays[0])
 
 
-@pytest.mark.skipif("config.getoption('--backend') in ('hostcupy', 'cupy')", reason="the stand-in can be late")
+@pytest.mark.skipif("config.getoption('--backend') in on_device.REAL", reason="the stand-in can be late")
 @pytest.mark.parametrize("lag", [0, 1, 3])
 def test_memory_that_may_be_on_its_way_is_not_written_to(lag, device, monkeypatch):
     monkeypatch.setattr(fakecupy, "lag", lag)
@@ -324,7 +324,7 @@ def test_memory_that_may_be_on_its_way_is_not_written_to(lag, device, monkeypatc
     assert len(sender.slots) == lag + 2
 
 
-@pytest.mark.skipif("config.getoption('--backend') in ('hostcupy', 'cupy')", reason="the stand-in can be late")
+@pytest.mark.skipif("config.getoption('--backend') in on_device.REAL", reason="the stand-in can be late")
 def test_work_that_does_not_wait_for_its_batch_finds_something_else(device, monkeypatch):
     sender, a = Sender(device[0]), np.arange(7)
     monkeypatch.setattr(fakecupy.Stream, "wait_event", lambda self, event: None)
@@ -389,7 +389,7 @@ def test_hidden_waits_are_counted(device):
         assert counted(device[1], peek, a)[1]["d2h"] == 1
 
 
-fake_only = pytest.mark.skipif("config.getoption('--backend') in ('hostcupy', 'cupy')", reason="stricter than CuPy on purpose")
+fake_only = pytest.mark.skipif("config.getoption('--backend') in on_device.REAL", reason="stricter than CuPy on purpose")
 
 
 @fake_only

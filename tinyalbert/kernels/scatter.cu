@@ -12,7 +12,8 @@ extern "C" __global__ void largest(const Stored* g, long long* top, long long si
     if (found > *top) atomicMax(top, found);
 }
 
-// share of the largest number, rounded down to a power of two, so that x / unit is exact; infinite if any x is not finite.
+// share of the largest number, rounded down to a power of two, so that x / unit is exact; infinite if any x is not
+// finite.  It is not 0 where all x are.
 __device__ double unit(const long long* top, double share) {
     double power = __longlong_as_double(*top & 0x7FF0000000000000LL) * share;
     return power < 1e-280 ? 1e-280 : power;
