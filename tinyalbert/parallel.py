@@ -223,6 +223,7 @@ class MpiRanks:
             time.sleep(2)                        # what all of them stumble over, the first process says
             message = f"process {self.rank} of {self.size}: {message}"
         print(message, file=sys.stderr, flush=True)
+        time.sleep(0.5)                          # mpiexec drops what it has not yet passed on when a job aborts
         self._comm.Abort(code)
 
 
