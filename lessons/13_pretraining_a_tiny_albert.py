@@ -168,7 +168,7 @@ def train(length, steps, beta2=0.98, first=(), seed=3):
     return np.array(curve)
 
 
-p = predict("Three runs of 600 steps: as the library does it (beta2 = 0.98); with Adam's usual beta2 = 0.999; and with 16 tokens "
+p = predict("Three runs of 600 steps: with the library's beta2 = 0.98; with Adam's usual beta2 = 0.999; and with 16 tokens "
             "a sequence for the first 300 steps. Which has the HIGHEST held-out loss in the end? (1, 2 or 3)", guess=None)
 runs = {"beta2 = 0.98": train(64, 600), "beta2 = 0.999": train(64, 600, beta2=0.999),
         "16 tokens at first": train(64, 600, first=(16, 300))}
@@ -200,8 +200,9 @@ assert final["beta2 = 0.98"] < unigram - 0.2 and final["beta2 = 0.98"] < final["
 # p log p over all pieces with the frequencies p. To go below, a word's neighbours must be found. At the start attention
 # is an even mean over the whole sequence (all scores are near 0), in which a neighbour has a share of 1/T. The longer
 # the sequence, the less a neighbour is noticed. These stories are so regular that it matters little; on real text it
-# decides, and the library's recipes begin with 16 tokens (`pretraining/recipes.py`; the README shows the curves). What
-# is learned on short sequences stays useful on long ones.
+# decides. One way out is to begin with 16 tokens: what is learned on short sequences stays useful on long ones. The
+# library's recipes take another, and begin with two heads that look at the next and the previous token already
+# (`pretraining/mimetic.py`; the README shows the curves).
 #
 # The second trap is the optimiser. Without bias correction (lesson 12), as in the released ALBERT, and with beta2 =
 # 0.999 the first hundred steps are several times longer than meant (figure below), and a layer that is used at every

@@ -17,9 +17,10 @@ import environment
 
 VARIANTS = {
     "recipe": {},
-    "64 tokens from the start": dict(early=()),
+    "attention from random values": dict(mimetic=False),
+    "the same, 16 tokens at first": dict(mimetic=False, early=((16, 1400),)),
     "beta2 0.999": dict(betas=(0.9, 0.999)),
-    "beta2 0.999, 64 tokens from the start": dict(betas=(0.9, 0.999), early=()),
+    "beta2 0.999, attention from random values": dict(betas=(0.9, 0.999), mimetic=False),
     "bias of the decoder from 0": dict(frequency_bias=False),
     "LAMB, learning rate 0.005": dict(optimizer="lamb", lr=5e-3),
     "runs of up to 3 words masked": dict(ngram=3, whole_word=True),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_folder import random_documents, write_shards
 
+from tinyalbert import AlbertForPreTraining
 from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.pretraining.recipes import RECIPES, recipe_for
 from tinyalbert.pretraining.shards import Shards
@@ -43,13 +44,22 @@ def test_frequencies_are_those_of_the_training_documents(tmp_path):
 
 
 def test_released_sizes_begin_as_in_the_paper():
-    assert not recipe_for("base_v2").frequency_bias and all(r.frequency_bias for r in RECIPES.values())
+    for r, small in ((recipe_for("base_v2"), False), *((r, True) for r in RECIPES.values())):
+        assert r.frequency_bias == r.mimetic == small
+
+
+@pytest.mark.parametrize("mimetic", [True, False])
+def test_attention_begins_as_the_recipe_says(tmp_path, mimetic):
+    """With a learning rate of next to nothing, the saved model is the one that the run began with."""
+    begin("stories:200", tmp_path, mimetic=mimetic, vocab_size=400, workers=1, lr=1e-12, max_seq_length=32)
+    positions = AlbertForPreTraining.from_pretrained(tmp_path).albert.embeddings.position_embeddings.weight.data
+    assert (np.abs(positions[:, 32:]).max() < 1e-6) == mimetic
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @given(total=st.integers(3, 40000))
 def test_sequences_grow_and_are_long_for_more_than_half_of_the_run(name, total):
-    recipe = recipe_for(name)
+    recipe = recipe_for(name).changed(early=((16, 1400), (32, 600)))
     lengths = [recipe.length_at(step, total) for step in (0, total // 4, total // 2, total - 1)]
     assert lengths == sorted(lengths) and lengths[-1] == recipe.max_seq_length
     assert recipe.length_at((total + 1) // 2, total) == recipe.max_seq_length

@@ -116,12 +116,12 @@ def _pretrain(args):
 
 
 def _early(given):
-    """["16x1400"] -> ((16, 1400),)."""
+    """["64x900"] -> ((64, 900),)."""
     if given is None:
         return None
     pairs = [re.fullmatch(r"(\d+)x(\d+)", text) for text in given]
     if not all(pairs):
-        raise UserError(f"--early {' '.join(given)}; wanted LENGTHxSTEPS, for example 16x1400")
+        raise UserError(f"--early {' '.join(given)}; wanted LENGTHxSTEPS, for example 64x900")
     return tuple((int(p[1]), int(p[2])) for p in pairs)
 
 
@@ -247,8 +247,8 @@ def build_parser():
     p.add_argument("--vocab-size", type=COUNT, help="size of the vocabulary to learn (default: the preset's)")
     p.add_argument("--batch-size", type=COUNT, help="sequences a step")
     p.add_argument("--max-length", type=LENGTH, help="tokens a sequence")
-    p.add_argument("--early", nargs="*", metavar="LENGTHxSTEPS", help="short sequences at first: they get a small "
-                   "model off the unigram plateau, as 16x1400; nothing behind it: none (default: the preset's)")
+    p.add_argument("--early", nargs="*", metavar="LENGTHxSTEPS", help="short sequences at first, as 64x900; nothing "
+                   "behind it: none (default: the preset's)")
     p.add_argument("--optimizer", choices=("adamw", "lamb"))
     p.add_argument("--lr", type=AMOUNT, help="peak learning rate")
     p.add_argument("--warmup", type=WHOLE, help="steps until the peak, at most a tenth of the run")

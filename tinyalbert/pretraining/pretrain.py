@@ -22,6 +22,7 @@ from ..tokenizer import AlbertTokenizer
 from ..training import Trainer, evaluate_pretraining, train
 from .batches import PretrainingData
 from .corpus import as_list, check_sources, documents
+from .mimetic import imitate_trained_attention
 from .recipes import Recipe, recipe_for
 from .shards import Shards, check_target, fingerprint, prepare
 
@@ -92,7 +93,9 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
         model = AlbertForPreTraining.from_pretrained(settings["init"], config=config, seed=settings["seed"])
     else:
         model = AlbertForPreTraining(config, seed=settings["seed"])
-        if recipe.frequency_bias and not resume: # a resumed run brings its own
+        if recipe.mimetic and not resume:        # a resumed run brings its own values
+            imitate_trained_attention(model, settings["seed"])
+        if recipe.frequency_bias and not resume:
             model.predictions.bias.data[...] = batch_at.full.shards.log_frequencies()
     model.to(device)
     kind = {"adamw": AdamW, "lamb": LAMB}[recipe.optimizer]

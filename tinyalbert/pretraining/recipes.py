@@ -2,11 +2,10 @@
 
 Two things hold a small ALBERT on the unigram plateau.  With beta2 = 0.999 and no bias correction the first
 updates are several times too large, and the shared layers learn to give every token the same vector; with
-0.98 they don't.  And attention starts as an even mean over the whole sequence, in which a word's neighbours
-have a share of 1/T: in sequences of 16 tokens they are found within a thousand steps, in 64 not within ten
-thousand, and what is learned at 16 carries over.  The first steps would go into learning which words
-are frequent; so the decoder's bias begins at the logarithm of the pieces' frequencies, and the loss at the
-unigram entropy.
+0.98 they don't.  And attention from random values is an even mean over the whole sequence, in which a word's
+neighbours have a share of 1/T, and it takes thousands of steps to find them; so two heads begin with looking
+at them (mimetic.py).  The first steps would go into learning which words are frequent; so the decoder's bias
+begins at the logarithm of the pieces' frequencies, and the loss at the unigram entropy.
 """
 
 from dataclasses import dataclass, replace
@@ -21,13 +20,14 @@ class Recipe:
     lr: float
     batch_size: int = 16
     max_seq_length: int = 64
-    early: tuple = ((16, 1400),)           # (length, steps) of short sequences at first
+    early: tuple = ()                      # (length, steps) of short sequences at first
     warmup: int = 700                      # steps, at most a tenth of the run
     optimizer: str = "adamw"
     betas: tuple = (0.9, 0.98)
     weight_decay: float = 0.01
     initializer_range: float = 0.03
     frequency_bias: bool = True            # the decoder's bias begins at log frequencies, not at 0
+    mimetic: bool = True                   # attention begins as trained heads look (mimetic.py), not at random
     ngram: int = 1                         # longest run of words that is masked together
     whole_word: bool = False
     fill: str = "whole"                    # segments of whole sentences; "cut" fills every sequence to the end
@@ -63,8 +63,8 @@ RECIPES = {
 # The released sizes: the paper's own numbers (Lan et al. 2020, appendix A.2), its batch of 4096 left to
 # accumulation and ranks.
 PAPER = Recipe(lr=0.00176, batch_size=4096, max_seq_length=512, early=(), warmup=3125,
-               optimizer="lamb", betas=(0.9, 0.999), initializer_range=0.02, frequency_bias=False, ngram=3,
-               whole_word=True)
+               optimizer="lamb", betas=(0.9, 0.999), initializer_range=0.02, frequency_bias=False,
+               mimetic=False, ngram=3, whole_word=True)
 
 
 def recipe_for(preset):
