@@ -14,6 +14,7 @@ SIZES = {
     "narrower than the embedding": dict(hidden_size=64, num_attention_heads=2),
     "no projection": dict(embedding_projection=False),
     "a set a layer": dict(num_hidden_groups=4),
+    "tiny": dict(hidden_size=64, embedding_size=64, num_hidden_layers=2, num_attention_heads=2),
 }
 
 
@@ -54,6 +55,12 @@ def test_heads_look_at_neighbours_and_at_equal_pieces(size, seed):
     for head in same:
         others = [s[head] for d, s in share.items() if d and abs(d) != 24]
         assert min(share[24][head], share[-24][head]) > 5 * max(others)
+
+
+def test_a_model_without_room_for_positions_runs():
+    """Heads of one dimension: no sinusoid fits."""
+    model = started(embedding_size=4, hidden_size=4, num_attention_heads=4, intermediate_size=8)
+    assert np.isfinite(model(np.arange(5, 20)[None]).sop_logits.numpy()).all()
 
 
 def test_all_else_is_as_it_was():

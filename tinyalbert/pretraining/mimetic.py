@@ -14,13 +14,13 @@ NEIGHBOUR_SCALE, SAME_SCALE = 1.2, 1.5           # length of each row of the que
 
 
 def sinusoids(positions, width):
-    """(P, width) of sines and cosines in turns (Vaswani et al. 2017, §3.5), and the frequencies (width // 2,).
+    """(P, width) of sines and cosines in turns (Vaswani et al. 2017, §3.5), the frequencies (width // 2,).  Even width.
 
     In a pair of columns, going one token on is a rotation, the same one at every position.
     """
     frequencies = np.geomspace(FASTEST, SLOWEST, width // 2)
     angles = np.arange(positions)[:, None] * frequencies
-    return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(positions, -1), frequencies
+    return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(positions, 2 * len(frequencies)), frequencies
 
 
 def rotation(frequencies, tokens):
@@ -41,14 +41,14 @@ def orthonormal(rng, rows, columns):
 def imitate_trained_attention(model, seed=0):
     """Overwrite positions, E->H projection, queries and keys of a pretraining model with values to begin from.
 
-    The first columns of the embeddings, as many as half of them or as a head has, are for the positions, as sinusoids,
-    and nearly empty of words; the others have words only.  The projection keeps lengths.  Of each layer's heads the
+    The first quarter of the embeddings' columns (or fewer, if a head has fewer) is for the positions, as sinusoids, and
+    nearly empty of words; the others have words only.  The projection keeps lengths.  Of each layer's heads the
     first asks for the position after its own, the second for the one before; the others ask with the same random map
     as they answer with, so that equal pieces find each other.
     """
     config, albert, rng = model.config, model.albert, np.random.default_rng([seed, 1])
     H, E, D = config.hidden_size, config.embedding_size, config.hidden_size // config.num_attention_heads
-    width = min(D, E // 2) // 2 * 2
+    width = min(D, E // 4) // 2 * 2
     words, positions = albert.embeddings.word_embeddings.weight.data, albert.embeddings.position_embeddings.weight.data
     table, frequencies = sinusoids(len(positions), width)
     positions[...] = 0
@@ -61,11 +61,10 @@ def imitate_trained_attention(model, seed=0):
     place, content = projection[:, :width].T, projection[:, width:].T                    # (width, H), (E - width, H)
     for layer in {id(layer): layer for layer in albert.encoder.layers()}.values():       # a shared layer once
         query, key = (getattr(layer.attention, name).weight.data for name in ("query", "key"))       # (H, H)
-        for head in range(config.num_attention_heads):
-            rows = slice(head * D, (head + 1) * D)
-            if head < 2:
-                rows = slice(head * D, head * D + width)
-                query[rows] = NEIGHBOUR_SCALE * rotation(frequencies, (1, -1)[head]) @ place
-                key[rows] = NEIGHBOUR_SCALE * place
-            else:
-                query[rows] = key[rows] = SAME_SCALE * orthonormal(rng, D, E - width) @ content
+        for head, tokens in zip(range(config.num_attention_heads), (1, -1)):             # the next, the previous
+            rows = slice(head * D, head * D + width)
+            query[rows] = NEIGHBOUR_SCALE * rotation(frequencies, tokens) @ place
+            key[rows] = NEIGHBOUR_SCALE * place
+        for head in range(2, config.num_attention_heads):                                # equal pieces
+            rows = slice(head * D, head * D + D)
+            query[rows] = key[rows] = SAME_SCALE * orthonormal(rng, D, E - width) @ content
