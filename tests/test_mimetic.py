@@ -50,8 +50,9 @@ def test_heads_look_at_neighbours_and_at_equal_pieces(size, seed):
     weights = model(ids, output_attentions=True).attentions[0].numpy()[0]                # (N, T, T)
     share = {d: np.trace(weights, offset=d, axis1=1, axis2=2) / (48 - abs(d)) for d in range(-24, 25)}     # (N,) each
     after, before, *same = range(len(weights))
-    assert share[1][after] == max(s[after] for s in share.values()) > 0.25
-    assert share[-1][before] == max(s[before] for s in share.values()) > 0.25
+    even = 1 / 48                                                                        # a token, of random heads
+    assert share[1][after] == max(s[after] for s in share.values()) > 10 * even
+    assert share[-1][before] == max(s[before] for s in share.values()) > 10 * even
     for head in same:
         others = [s[head] for d, s in share.items() if d and abs(d) != 24]
         assert min(share[24][head], share[-24][head]) > 5 * max(others)

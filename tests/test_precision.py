@@ -346,4 +346,5 @@ def test_pretraining_and_fine_tuning_from_text(precision, tmp_path):
                               batch_size=8, max_length=32, precision=name, **quiet)["metrics"]
         assert {a.dtype.name for a in load_state(tmp_path / f"{name}-classes").values()} == {"float32"}
     assert found[0]["mlm_loss"] == pytest.approx(found[1]["mlm_loss"], rel=1e-3)
-    assert found[0]["mlm_loss"] != found[1]["mlm_loss"]
+    lower, full = (load_state(tmp_path / name) for name in (precision, "fp32"))      # one rounded loss can be the same
+    assert any(not np.array_equal(lower[name], full[name]) for name in full)
