@@ -15,10 +15,13 @@ from pathlib import Path
 
 import environment
 
+# Of the recipe's stages the first one only: the plateau is left there, or not.
+FIRST_STAGE = dict(max_seq_length=64, stages=(), decay=1.0)
 VARIANTS = {
     "recipe": {},
     "attention from random values": dict(mimetic=False),
-    "the same, 16 tokens at first": dict(mimetic=False, early=((16, 1400),)),
+    "the same, 16 tokens at first": dict(mimetic=False, stages=(dict(share=0.4, length=16, times=4),
+                                                                dict(share=0.6, length=64))),
     "beta2 0.999": dict(betas=(0.9, 0.999)),
     "beta2 0.999, attention from random values": dict(betas=(0.9, 0.999), mimetic=False),
     "bias of the decoder from 0": dict(frequency_bias=False),
@@ -49,7 +52,7 @@ def main():
         if not (folder / "loss.png").exists():   # drawn last: without it the run was stopped on its way
             print(f"\n== {name}", flush=True)
             pretrain([options.data], folder, preset=options.preset, steps=options.steps, resume=folder.exists(),
-                     eval_every=max(1, options.steps // 20), **VARIANTS[name])
+                     eval_every=max(1, options.steps // 20), **{**FIRST_STAGE, **VARIANTS[name]})
         logs[name] = folder
     print()
     for name, folder in logs.items():

@@ -88,9 +88,10 @@ def main():
 
     def pretraining():
         from tinyalbert.pretraining.pretrain import pretrain
+        from tinyalbert.pretraining.recipes import Stage
         return pretrain([str(data)], model, preset="mini", minutes=options.minutes, lr=1.5e-3, max_seq_length=192,
-                        batch_size=4, early=((16, 350), (64, 900)), warmup=150,      # small batches: steps are scarce
-                        mimetic=False,           # with it words are learned sooner, but sentence order later
+                        batch_size=4, warmup=150, decay=1.0, mimetic=False,            # small batches: steps are scarce
+                        stages=(Stage(0.1, 16, 12), Stage(0.25, 64, 3), Stage(0.65, 192)),    # order is easy in stories
                         eval_every=500, say=lambda text: print("  ", text))
 
     metrics = stages.run("pretraining on masked words and sentence order", pretraining,

@@ -17,6 +17,7 @@ import on_device
 import pytest
 
 from tinyalbert.cli import build_parser, main
+from tinyalbert.pretraining.recipes import Recipe
 
 TINY = {"--minutes": "--steps 8 --eval-every 4", "stories:4000": "stories:60", "stories:2000": "stories:120",
         "--vocab-size 1200": "--vocab-size 400", " stories ": " stories:60 ", "my_book.txt": "book.txt",
@@ -110,6 +111,13 @@ def test_predictions_and_scores_agree(inside, world):
     assert np.mean([row[1] == g for row, g in zip(said[1:], gold)]) == pytest.approx(accuracy, abs=1e-4)
 
 
+def test_stages_from_the_command_line(inside, world, tmp_path):
+    assert run(f"tinyalbert pretrain runs/stories/data --preset tiny --steps 4 --stages 0.5:16x2:0.2-0.9@3 1:32 "
+               f"--output {tmp_path / 'x'}") == 0
+    recipe = Recipe(**json.loads((tmp_path / "x" / "pretrain.json").read_text())["recipe"])
+    assert [stage[:4] for stage in recipe.plan()] == [(16, 32, (0.2, 0.9), 3), (32, 16, (), 1)]
+
+
 TABLE = "sentence\tlabel\ngood day\tyes\nbad day\tno\n"
 
 
@@ -121,6 +129,8 @@ TABLE = "sentence\tlabel\ngood day\tyes\nbad day\tno\n"
     ("pretrain stories:60 --preset huge --output x --steps 3", ["preset 'huge'", "mini"]),
     ("pretrain stories:60 --config heads.json --output x --steps 3", ["hidden_size 10", "3 heads"]),
     ("pretrain stories:60 --max-length 4000 --output x --steps 3", ["4000", "positions"]),
+    ("pretrain stories:60 --stages 64x --output x --steps 3", ["--stages 64x", "0.8:64"]),
+    ("pretrain stories:60 --stages 1:64:0.9-0.1 --output x --steps 3", ["echo of 0.9 to 0.1", "smaller one first"]),
     ("pretrain runs/stories/data --output runs/stories --steps 3", ["already holds", "--resume"]),
     ("pretrain --resume --output nowhere", ["nowhere", "without --resume"]),
     ("prepare stories:60 --tokenizer nowhere --output x", ["nowhere", "spiece.model"]),

@@ -185,7 +185,7 @@ def test_a_short_pretraining_and_a_fine_tuning_are_numpys(tmp_path):
     for name in ("gpu", "cpu"):
         model, classifier = tmp_path / name, tmp_path / f"{name}-classes"
         metrics.append(pretrain("stories:60", model, config=config, vocab_size=300, steps=4, eval_every=2, batch_size=4,
-                                max_seq_length=32, early=(), workers=1, device=name, **quiet))
+                                max_seq_length=32, stages=(), workers=1, device=name, **quiet))
         metrics[-1] |= finetune("stories:topic:24", "stories:topic:12", classifier, model=model, steps=4, batch_size=8,
                                 max_length=32, device=name, **quiet)["metrics"]
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)

@@ -341,7 +341,7 @@ def test_pretraining_and_fine_tuning_from_text(precision, tmp_path):
     for name in (precision, "fp32"):
         model = tmp_path / name
         found.append(pretrain("stories:60", model, config=config, vocab_size=300, steps=4, eval_every=2, batch_size=4,
-                              max_seq_length=32, early=(), workers=1, precision=name, **quiet))
+                              max_seq_length=32, stages=(), workers=1, precision=name, **quiet))
         found[-1] |= finetune("stories:topic:24", "stories:topic:12", tmp_path / f"{name}-classes", model=model, steps=4,
                               batch_size=8, max_length=32, precision=name, **quiet)["metrics"]
         assert {a.dtype.name for a in load_state(tmp_path / f"{name}-classes").values()} == {"float32"}

@@ -17,7 +17,7 @@ pytest.importorskip("mpi4py", reason="needs mpi4py: pip install 'tinyalbert[mpi]
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 pytestmark = [pytest.mark.skipif(not MPIEXEC.exists(), reason="needs mpiexec beside python: pip install mpich"),
               pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="starts processes of its own")]
-PRETRAIN = ["pretrain", "stories:60", "--preset", "tiny", "--vocab-size", "500", "--early", "--max-length", "32"]
+PRETRAIN = ["pretrain", "stories:60", "--preset", "tiny", "--vocab-size", "500", "--stages", "--max-length", "32"]
 QUIET = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 
 

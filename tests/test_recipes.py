@@ -1,7 +1,9 @@
 """What a pretraining run begins with: where its loss starts, how long its sequences are."""
 
+import itertools
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_folder import random_documents, write_shards
 
-from tinyalbert import AlbertForPreTraining
-from tinyalbert.pretraining.pretrain import pretrain
-from tinyalbert.pretraining.recipes import RECIPES, recipe_for
+from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
+from tinyalbert.optim import linear_warmup_decay
+from tinyalbert.parallel import Single
+from tinyalbert.pretraining.pretrain import _BatchAt, pretrain
+from tinyalbert.pretraining.recipes import RECIPES, Recipe, Stage, recipe_for
 from tinyalbert.pretraining.shards import Shards
 
 
@@ -28,7 +32,7 @@ def test_the_loss_begins_at_the_unigram_entropy(tmp_path):
     from tinyalbert.pretraining.shards import prepare
     tokenizer = train_tokenizer(["stories:200"], 400, tmp_path / "vocabulary")
     meta = prepare(["stories:200"], tokenizer, tmp_path / "data", held_out=20, workers=1, progress=False)
-    run = dict(max_seq_length=32, early=())
+    run = dict(max_seq_length=32, stages=())
     entropy = meta["held_out_unigram_loss"]
     assert abs(begin(tmp_path / "data", tmp_path / "with", **run) - entropy) < 0.15
     assert abs(begin(tmp_path / "data", tmp_path / "without", frequency_bias=False, **run) - math.log(400)) < 0.15
@@ -56,10 +60,62 @@ def test_attention_begins_as_the_recipe_says(tmp_path, mimetic):
     assert (np.abs(positions[:, 32:]).max() < 1e-6) == mimetic
 
 
+stages = st.lists(st.builds(Stage, st.floats(0.01, 1), st.integers(8, 600), st.floats(0.1, 8)), min_size=1, max_size=6)
+
+
+@given(stages=stages, total=st.integers(200, 40000), longest=st.integers(8, 512))
+def test_stages_get_their_shares_of_the_tokens_in_order(stages, total, longest):
+    recipe = Recipe(lr=1e-3, max_seq_length=longest, stages=tuple(stages))
+    tokens = np.zeros(len(stages))
+    order = [recipe.stage_at(step, total) for step in range(total)]
+    plan = [stage for *stage, _ in recipe.plan()]
+    assert [list(s) for s, _ in itertools.groupby(order)] == [s for s, _ in itertools.groupby(
+        stage for stage, end, begin in zip(plan, recipe._ends(total), [0, *recipe._ends(total)]) if end > begin)]
+    for number, (end, begin) in enumerate(zip(recipe._ends(total), [0, *recipe._ends(total)])):
+        tokens[number] = (end - begin) * plan[number][0] * plan[number][1]
+    wanted = np.array([s.share for s in stages]) / sum(s.share for s in stages) * tokens.sum()
+    one_step = max(length * batch for length, batch, *_ in plan)
+    assert (np.abs(tokens - wanted) <= 2 * len(stages) * one_step).all()           # ends are whole steps
+    assert max(length for length, *_ in plan) <= longest
+
+
+@given(stages=stages, total=st.integers(20, 4000))
+def test_the_rate_falls_with_the_tokens_that_are_left(stages, total):
+    recipe = Recipe(lr=1e-3, max_seq_length=512, stages=tuple(stages), warmup=0)
+    rates = np.array([recipe.lr_at(step, total) for step in range(total + 1)])
+    tokens = np.array([math.prod(recipe.stage_at(step, total)[:2]) for step in range(total)])
+    np.testing.assert_allclose(rates[:-1] - rates[1:], 1e-3 * tokens / tokens.sum(), atol=1e-12)
+
+
+@given(total=st.integers(1, 40000), step=st.floats(0, 1))
+def test_one_stage_is_the_usual_schedule(total, step):
+    recipe, step = Recipe(lr=1e-3), int(step * (total - 1))
+    assert recipe.lr_at(step, total) == linear_warmup_decay(step, 1e-3, min(700, total // 10), total)
+    assert recipe.stage_at(step, total) == (64, 16, (), 1)
+
+
 @pytest.mark.parametrize("name", RECIPES)
-@given(total=st.integers(3, 40000))
-def test_sequences_grow_and_are_long_for_more_than_half_of_the_run(name, total):
-    recipe = recipe_for(name).changed(early=((16, 1400), (32, 600)))
-    lengths = [recipe.length_at(step, total) for step in (0, total // 4, total // 2, total - 1)]
-    assert lengths == sorted(lengths) and lengths[-1] == recipe.max_seq_length
-    assert recipe.length_at((total + 1) // 2, total) == recipe.max_seq_length
+def test_recipes_end_with_whole_sequences_of_plain_text(name):
+    recipe, size = recipe_for(name), AlbertConfig.preset(name)
+    *_, (length, _, echo, _, _) = recipe.plan()
+    assert length == recipe.max_seq_length == size.max_position_embeddings and not echo
+
+
+def test_a_recipe_survives_the_settings_file():
+    recipe = recipe_for("mini")
+    assert Recipe(**json.loads(json.dumps(asdict(recipe)))).plan() == recipe.plan()
+
+
+@pytest.mark.parametrize("values, wanted", [((0, 64), "share 0"), ((1, 4), "length 4"), ((1, 64, 0), "times 0"),
+                                            ((1, 64, 1, (0.5, 0.1)), "echo of 0.5 to 0.1"), ((1, 64, 1, (), 0), "best_of 0")])
+def test_impossible_stages_are_refused(values, wanted):
+    with pytest.raises(UserError, match=wanted):
+        Stage(*values)
+
+
+def test_short_documents_are_not_padded_to_the_longest_stage(tmp_path):
+    """Trained on sequences as long as the documents are, whatever the recipe's length."""
+    documents = [[[7, 8, 9], [10, 11, 12]]] * 40
+    write_shards(tmp_path / "data", documents, held_out=[0, 1])
+    batch_at = _BatchAt(tmp_path / "data", AlbertConfig.preset("tiny", vocab_size=64), recipe_for("tiny"), 0, Single())
+    assert all(draw(0)["input_ids"].shape[1] == 16 for _, draw in batch_at.kinds)

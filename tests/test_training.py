@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import itertools
 import json
 import os
@@ -515,6 +516,27 @@ def test_minutes_are_turned_into_steps(monkeypatch):
     assert plan_steps(t, batch_at, 1.0, 0.02, 10) == int(left / (step + 0.02 / 10))            # one every 10 steps
     assert plan_steps(t, batch_at, 0.1, 2.0, None) == 1                 # no time for anything: one step
     np.testing.assert_array_equal(before, parameters(t))
+
+
+def test_minutes_of_unlike_batches(monkeypatch):
+    """A share of the steps costs more: each kind of batch is timed.  A look at the clock takes as long as told."""
+    clock = {"now": 0.0, "tick": 0.01}
+
+    def perf_counter():
+        clock["now"] += clock["tick"]
+        return clock["now"]
+
+    class Mixed:
+        def __call__(self, step):
+            raise AssertionError("the kinds are timed")
+
+        def drawn(self, tick, step):
+            clock["tick"] = tick
+            return batch_at(step)
+        kinds = property(lambda self: [(0.75, functools.partial(self.drawn, 0.01)), (0.25, functools.partial(self.drawn, 0.05))])
+    monkeypatch.setattr("tinyalbert.training.time", SimpleNamespace(perf_counter=perf_counter))
+    steps = plan_steps(trainer(total_steps=None), Mixed(), 100.0, 0.0, None)
+    assert steps == pytest.approx(100 / (1.03 * (0.75 * 0.01 + 0.25 * 0.05)), rel=0.06)
 
 
 def test_the_plan_is_kept(tmp_path):

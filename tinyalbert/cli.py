@@ -106,7 +106,7 @@ def _pretrain(args):
         held_out=args.held_out, format=args.format, accumulation=args.accumulation, threads=args.threads,
         device=args.device, precision=args.precision, seed=args.seed, resume=args.resume, eval_every=args.eval_every,
         save_every=args.save_every, workers=args.workers, lr=args.lr, batch_size=args.batch_size,
-        max_seq_length=args.max_length, early=_early(args.early), optimizer=args.optimizer, ngram=args.ngram,
+        max_seq_length=args.max_length, stages=_stages(args.stages), optimizer=args.optimizer, ngram=args.ngram,
         warmup=args.warmup, whole_word=None if args.ngram is None else args.ngram > 1)
     if metrics:
         print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
@@ -115,14 +115,18 @@ def _pretrain(args):
           "\"The [MASK] was old.\"")
 
 
-def _early(given):
-    """["64x900"] -> ((64, 900),)."""
+def _stages(given):
+    """["0.8:64", "0.2:512x0.5:0.1-0.9@2"] -> stages of a recipe."""
     if given is None:
         return None
-    pairs = [re.fullmatch(r"(\d+)x(\d+)", text) for text in given]
-    if not all(pairs):
-        raise UserError(f"--early {' '.join(given)}; wanted LENGTHxSTEPS, for example 64x900")
-    return tuple((int(p[1]), int(p[2])) for p in pairs)
+    from .pretraining.recipes import Stage
+    number = r"(\d*\.?\d+)"
+    parts = [re.fullmatch(rf"{number}:(\d+)(?:x{number})?(?::{number}-{number})?(?:@(\d+))?", text) for text in given]
+    if not all(parts):
+        raise UserError(f"--stages {' '.join(given)}; wanted SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF] of each, for "
+                        "example 0.8:64 0.2:512")
+    return tuple(Stage(float(p[1]), int(p[2]), float(p[3] or 1), (float(p[4]), float(p[5])) if p[4] else (),
+                       int(p[6] or 1)) for p in parts)
 
 
 def _finetune(args):
@@ -246,9 +250,11 @@ def build_parser():
     p.add_argument("--tokenizer", help="folder with a spiece.model (default: learn one)")
     p.add_argument("--vocab-size", type=COUNT, help="size of the vocabulary to learn (default: the preset's)")
     p.add_argument("--batch-size", type=COUNT, help="sequences a step")
-    p.add_argument("--max-length", type=LENGTH, help="tokens a sequence")
-    p.add_argument("--early", nargs="*", metavar="LENGTHxSTEPS", help="short sequences at first, as 64x900; nothing "
-                   "behind it: none (default: the preset's)")
+    p.add_argument("--max-length", type=LENGTH, help="tokens a sequence; longer stages are cut to it")
+    p.add_argument("--stages", nargs="*", metavar="STAGE", help="how sequences grow, as SHARE:LENGTH[xTIMES]: 0.8:64x4 "
+                   "0.2:512 is 0.8 of the run's tokens in sequences of 64, in batches of 4 times --batch-size, then "
+                   "0.2 in sequences of 512; :LEAST-MOST of echoed pieces and @BEST_OF pairs after it make sentence "
+                   "order easier to see; nothing behind it: all sequences have --max-length (default: the preset's)")
     p.add_argument("--optimizer", choices=("adamw", "lamb"))
     p.add_argument("--lr", type=AMOUNT, help="peak learning rate")
     p.add_argument("--warmup", type=WHOLE, help="steps until the peak, at most a tenth of the run")

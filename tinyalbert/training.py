@@ -189,19 +189,23 @@ def plan_steps(trainer, batch_at, seconds, evaluation_seconds, eval_every):
 
     Nothing is changed by it, so the number can be fixed before the first step, as the schedule needs it.
     """
-    times, begun = [], time.perf_counter()
+    begun, step_time = time.perf_counter(), 0.0
+    kinds = getattr(batch_at, "kinds", [(1.0, batch_at)])      # of batches, each with its share of the steps
     trainer.model.train()
-    for step in range(21):
-        batch, start = batch_at(step), time.perf_counter()
-        totals, _, first_row = trainer._totals(batch)
-        to_host(trainer._accumulate(batch, totals, first_row))             # waits for a GPU
-        times.append(time.perf_counter() - start)
-        enough = np.array([float(trainer.ranks.rank == 0 and step >= 3 and sum(times) > 0.03 * seconds)])
-        trainer.ranks.all_reduce(enough)         # all processes stop together
-        if enough[0]:
-            break
+    for share, draw in kinds:
+        times = []
+        for step in range(21):
+            batch, start = draw(step), time.perf_counter()
+            totals, _, first_row = trainer._totals(batch)
+            to_host(trainer._accumulate(batch, totals, first_row))         # waits for a GPU
+            times.append(time.perf_counter() - start)
+            slow = step >= 3 and sum(times) > 0.03 * seconds / len(kinds)
+            enough = np.array([float(trainer.ranks.rank == 0 and slow)])
+            trainer.ranks.all_reduce(enough)     # all processes stop together
+            if enough[0]:
+                break
+        step_time += 1.03 * share * float(np.median(times[1:]))            # the update takes about 3 % more
     left = seconds - (time.perf_counter() - begun)
-    step_time = 1.03 * float(np.median(times[1:]))             # the update takes about 3 % more
     if eval_every:
         steps = left / (step_time + evaluation_seconds / eval_every)
     else:

@@ -5,19 +5,20 @@ whether it is drawn at once, in parts on several ranks, or after a resume.  Exam
 epoch takes each window of a new packing of all documents once, in random order (pairs.py).
 """
 
+import functools
 import threading
 
 import numpy as np
 
 from ..backend import UserError
-from . import pairs
+from . import curriculum, pairs
 from .draws import uniforms
 from .masking import apply_masks, choose_targets, targets_wanted
 from .shards import Shards
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
 SHORTEST = 8                                     # [CLS] A [SEP] B [SEP] with something to read
-PAIRS, TARGETS, REPLACEMENTS = 0, 1, 2           # streams of random numbers
+PAIRS, TARGETS, REPLACEMENTS, ECHOES = 0, 1, 2, 3          # streams of random numbers
 EVALUATION_SEED = 0                              # evaluation is the same for every run
 
 
@@ -106,10 +107,35 @@ class PretrainingData:
                 windows[i] = plan[places[i] % len(plan)]
         return np.stack(windows)
 
-    def segments(self, examples):
-        """pairs.Segments of the examples with these numbers (n,)."""
-        u = uniforms(self.seed, PAIRS, examples, 7)
-        windows, sentences = self._windows(examples), self.shards.sentences
+    def segments(self, examples, twins=False, best_of=1):
+        """pairs.Segments of the examples with these numbers (n,).
+
+        twins: examples 2 k and 2 k + 1 are the same pair in both orders.  best_of: each is the one of so many whose
+        seam shows most (curriculum.py).
+        """
+        numbers = examples // 2 if twins else examples
+        if best_of > 1:
+            numbers, examples = (numbers[:, None] * best_of + np.arange(best_of)).ravel(), np.repeat(examples, best_of)
+        segments = self._drawn(numbers, examples % 2 if twins else None)
+        if best_of > 1:
+            width = curriculum.reach(self.max_seq_length)
+            shown = curriculum.seam(self.shards.tokens, self._information, segments, width)
+            best = np.arange(0, len(shown), best_of) + shown.reshape(-1, best_of).argmax(1)
+            segments = pairs.Segments(*(field[best] for field in segments))
+        return segments
+
+    @functools.cached_property
+    def _information(self):
+        """(V,): by how many nats a piece says more than the average one; 0 for common pieces."""
+        log = self.shards.log_frequencies()
+        return np.maximum(0.0, (np.exp(log) * log).sum() - log)
+
+    def _drawn(self, numbers, order=None):
+        """The segments with these numbers (n,); order (n,): 0 is swapped, 1 is not; None leaves it to chance."""
+        u = uniforms(self.seed, PAIRS, numbers, 7)
+        if order is not None:
+            u[:, 1] = order
+        windows, sentences = self._windows(numbers), self.shards.sentences
         if self.faithful:
             return pairs.google_pairs(u, sentences, windows, self.max_tokens)
         if self.sentence_task == "nsp":
@@ -131,24 +157,30 @@ class PretrainingData:
         ids = np.where(segment > 0, self.shards.tokens[source], fixed).astype(np.int32)
         return ids, segment, (place <= end).astype(np.int32), ((place > middle) & (place <= end)).astype(np.int32)
 
-    def batch(self, step, batch_size, first=0, count=None):
+    def batch(self, step, batch_size, first=0, count=None, echo=(), best_of=1):
         """Rows first to first + count (all if None) of the batch of a step: a dict of int32 arrays (count, T).
 
         input_ids, attention_mask, token_type_ids, labels (the pieces to guess, elsewhere -100) and, unless
-        sentence_task is "none", sentence_order_label (count,): 0 in order, 1 swapped.
+        sentence_task is "none", sentence_order_label (count,): 0 in order, 1 swapped.  echo (least, most) and
+        best_of make the order easier to see (curriculum.py); every pair then comes in both orders.
         """
         count = batch_size - first if count is None else count
         if step < 0 or first < 0 or count < 1 or first + count > batch_size:
             raise UserError(f"rows {first} to {first + count} of {batch_size} at step {step}; wanted rows of the batch")
-        return self._draw(step * batch_size + np.arange(first, first + count))
+        return self._draw(step * batch_size + np.arange(first, first + count), echo, best_of)
 
-    def _draw(self, examples):
-        segments, T = self.segments(examples), self.max_seq_length
+    def _draw(self, examples, echo=(), best_of=1):
+        if self.sentence_task != "sop" or self.faithful:
+            echo, best_of = (), 1
+        segments, T = self.segments(examples, bool(echo) or best_of > 1, best_of), self.max_seq_length
         original, segment, attention_mask, token_type_ids = self._assemble(segments)
         starts = self.shards.word_start[original] if self.whole_word else np.ones_like(segment, dtype=bool)
         wanted = targets_wanted(attention_mask.sum(1), self.masked_lm_prob, self.max_predictions)
         covered = choose_targets(uniforms(self.seed, TARGETS, examples, 2 * T), starts,
                                  np.minimum(segment, 1) if self.faithful else segment, wanted, self.ngram)
+        if echo:
+            u = uniforms(self.seed, ECHOES, examples // 2, 1 + 4 * curriculum.reach(T))
+            curriculum.echo(u, segments, *echo, original, covered)
         lowest = 0 if self.faithful else 1 + max(self.meta["special_ids"].values())
         input_ids, labels = apply_masks(uniforms(self.seed, REPLACEMENTS, examples, 2 * T), original, covered,
                                         self.meta["special_ids"]["mask"], (lowest, self.vocab_size))

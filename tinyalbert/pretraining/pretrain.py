@@ -5,6 +5,7 @@
     output/last/       the state of the training, for --resume
 """
 
+import functools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..backend import UserError, check_device
 from ..checkpoint import changed
 from ..config import AlbertConfig
 from ..heads import AlbertForPreTraining
-from ..optim import LAMB, AdamW, linear_warmup_decay
+from ..optim import LAMB, AdamW
 from ..parallel import launched_ranks
 from ..precision import check_precision
 from ..run import check_output, check_writable, read_settings, say_what_counts
@@ -79,6 +80,8 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
             preset, initializer_range=recipe.initializer_range))
         config = changed(config, vocab_size=vocab_size or config.vocab_size,
                          sentence_task=sentence_task or config.sentence_task)
+        if not recipe_changes.get("max_seq_length"):       # the recipe's own length gives way to a smaller model
+            recipe = recipe.changed(max_seq_length=min(recipe.max_seq_length, config.max_position_embeddings))
         _check_lengths(config, recipe)
         tokenizer = _one_tokenizer(tokenizer, init)
         folder = _prepared(as_list(sources), output, config, vocab_size, tokenizer, held_out, format, seed, workers,
@@ -103,7 +106,7 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
                      weight_decay=recipe.weight_decay)
 
     def linear(step):
-        return linear_warmup_decay(step, recipe.lr, recipe.warmup_steps(trainer.total_steps), trainer.total_steps)
+        return recipe.lr_at(step, trainer.total_steps)
     trainer = Trainer(model, optimizer, schedule=linear, accumulation=settings["accumulation"], threads=threads,
                       seed=settings["seed"], ranks=ranks, precision=precision)
     batch_at.trainer = trainer
@@ -192,25 +195,32 @@ def describe_corpus(meta):
 
 
 class _BatchAt:
-    """step -> this rank's rows of the batch: short sequences first, then longer ones."""
+    """step -> this rank's rows of the batch of the recipe's stage at that step."""
 
     def __init__(self, folder, config, recipe, seed, ranks):
         common = dict(sentence_task=config.sentence_task, ngram=recipe.ngram, whole_word=recipe.whole_word,
                       fill=recipe.fill, short_seq_prob=0.0, seed=seed)
         self.recipe, self.ranks, self.trainer = recipe, ranks, None
-        lengths = {recipe.max_seq_length, *(n for n, _ in recipe.early if n < recipe.max_seq_length)}
-        self.data = {n: PretrainingData(folder, max_seq_length=n, **common) for n in lengths}
+        lengths = {recipe.max_seq_length, *(length for length, *_ in recipe.plan())}
+        self.data = {length: PretrainingData(folder, max_seq_length=length, **common) for length in lengths}
         self.full = self.data[recipe.max_seq_length]
 
     def __call__(self, step):
-        total = self.trainer.total_steps         # not yet known while the first batches are timed
-        length = self.recipe.length_at(step, total) if total else self.recipe.max_seq_length
-        data, size = self.data[length], self.recipe.batch_size_at(length)
+        return self._rows(*self.recipe.stage_at(step, self.trainer.total_steps), step)
+
+    @property
+    def kinds(self):
+        """[(share of the steps, step -> batch)]: what a step can cost."""
+        return [(share, functools.partial(self._rows, *stage)) for *stage, share in self.recipe.plan()]
+
+    def _rows(self, length, size, echo, best_of, step):
         low, high = (size * r // self.ranks.size for r in (self.ranks.rank, self.ranks.rank + 1))
         if low == high:
             raise UserError(f"a batch of {size} sequences can't be dealt to {self.ranks.size} processes; raise "
                             "--batch-size or start fewer")
-        return data.batch(step, size, low, high - low)
+        batch = self.data[length].batch(step, size, low, high - low, echo, best_of)
+        longest = -(-int(batch["attention_mask"].sum(1).max()) // 8) * 8       # short documents: less padding
+        return {name: rows[:, :longest] if rows.ndim == 2 else rows for name, rows in batch.items()}
 
 
 def _batches(folder, config, recipe, seed, ranks):

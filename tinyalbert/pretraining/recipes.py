@@ -10,7 +10,31 @@ begins at the logarithm of the pieces' frequencies, and the loss at the unigram 
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..backend import UserError
+from ..optim import linear_warmup_decay
+from .batches import SHORTEST
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a pretraining run."""
+
+    share: float                           # of the run's tokens, beside the shares of the other stages
+    length: int                            # tokens a sequence, at most the recipe's max_seq_length
+    times: float = 1.0                     # its batches hold so many times the recipe's batch_size
+    echo: tuple = ()                       # (least, most) echoed pieces, and
+    best_of: int = 1                       # pairs to choose from, to make the order easier to see: curriculum.py
+
+    def __post_init__(self):
+        if not (self.share > 0 and self.length >= SHORTEST and self.times > 0 and self.best_of >= 1):
+            raise UserError(f"a stage of share {self.share}, length {self.length}, times {self.times}, best_of "
+                            f"{self.best_of}; wanted a share and times above 0, a length of {SHORTEST} or more, "
+                            "best_of of 1 or more")
+        if self.echo and not 0 < self.echo[0] <= self.echo[1] <= 1:
+            raise UserError(f"a stage with an echo of {self.echo[0]} to {self.echo[1]}; wanted shares, the smaller one "
+                            "first, above 0")
 
 
 @dataclass(frozen=True)
@@ -20,8 +44,9 @@ class Recipe:
     lr: float
     batch_size: int = 16
     max_seq_length: int = 64
-    early: tuple = ()                      # (length, steps) of short sequences at first
-    warmup: int = 700                      # steps, at most a tenth of the run
+    stages: tuple = ()                     # Stage by Stage; none: one of max_seq_length
+    warmup: int = 700                      # batches of the first stage, at most a tenth of the run
+    decay: float = 1.0                     # power of the decay: 1 a straight line, 0.5 is steep only at the end
     optimizer: str = "adamw"
     betas: tuple = (0.9, 0.98)
     weight_decay: float = 0.01
@@ -36,33 +61,47 @@ class Recipe:
         """A copy with the changes that are not None."""
         return replace(self, **{k: v for k, v in changes.items() if v is not None})
 
-    def warmup_steps(self, total_steps):
-        """The warm-up of a run of so many steps."""
-        return min(self.warmup, total_steps // 10)
+    def plan(self):
+        """[(length, sequences a batch, echo, best_of, share of the steps)] of the stages."""
+        stages = [Stage(**s) if isinstance(s, dict) else s for s in self.stages] or [Stage(1, self.max_seq_length)]
+        sizes = [(min(s.length, self.max_seq_length), max(1, round(s.times * self.batch_size))) for s in stages]
+        steps = np.array([s.share / (length * batch) for s, (length, batch) in zip(stages, sizes)])
+        return [(*size, tuple(s.echo), s.best_of, share) for s, size, share in zip(stages, sizes, steps / steps.sum())]
 
-    def length_at(self, step, total_steps):
-        """Tokens a sequence at a step: the early ones are short, in less than half of a run however brief."""
-        planned = sum(steps for _, steps in self.early)
-        scale, start = min(1.0, 0.45 * total_steps / planned) if planned else 1.0, 0.0
-        for length, steps in self.early:
-            start += steps * scale
-            if step < start and length < self.max_seq_length:
-                return length
-        return self.max_seq_length
+    def _ends(self, total_steps):
+        """The step after the last one of each stage."""
+        return np.rint(np.cumsum([share for *_, share in self.plan()]) * total_steps).astype(int)
 
-    def batch_size_at(self, length):
-        """Sequences a batch: short ones come in larger batches, so that a step always sees as many tokens."""
-        return max(1, self.batch_size * self.max_seq_length // length)
+    def stage_at(self, step, total_steps):
+        """(length, sequences a batch, echo, best_of) at a step of a run of so many."""
+        number = int(np.searchsorted(self._ends(total_steps), step, side="right"))
+        return self.plan()[number][:4]
+
+    def lr_at(self, step, total_steps):
+        """Warm-up and decay over the tokens of the run; with one stage, over its steps."""
+        plan, ends = self.plan(), self._ends(total_steps)
+        begins = np.concatenate([[0], ends[:-1]])
+        worth = np.array([length * batch for length, batch, *_ in plan]) / (plan[0][0] * plan[0][1])
+
+        def batches(step):                                 # of the first stage, that hold as many tokens
+            return float((np.clip(step - begins, 0, ends - begins) * worth).sum())
+        total = batches(total_steps)
+        return linear_warmup_decay(batches(step), self.lr, min(self.warmup, int(total) // 10), total,
+                                   self.decay)
 
 
+STAGES = (Stage(0.32, 64),                                       # words first; the order can't be seen yet
+          Stage(0.07, 24, 8, echo=(0.6, 1.0)), Stage(0.17, 64, 3, echo=(0.2, 1.0)),
+          Stage(0.08, 64, 3, best_of=64), Stage(0.08, 128, 2, best_of=32), Stage(0.08, 256, 1, best_of=16),
+          Stage(0.1, 512, 1, best_of=8), Stage(0.1, 512, 1, best_of=2))
 RECIPES = {
-    "tiny": Recipe(lr=2e-3),
-    "mini": Recipe(lr=1e-3),
-    "small": Recipe(lr=7e-4),
+    "tiny": Recipe(lr=2e-3, max_seq_length=128, stages=STAGES, decay=0.5),
+    "mini": Recipe(lr=1e-3, max_seq_length=512, stages=STAGES, decay=0.5),
+    "small": Recipe(lr=7e-4, max_seq_length=512, stages=STAGES, decay=0.5),
 }
 # The released sizes: the paper's own numbers (Lan et al. 2020, appendix A.2), its batch of 4096 left to
 # accumulation and ranks.
-PAPER = Recipe(lr=0.00176, batch_size=4096, max_seq_length=512, early=(), warmup=3125,
+PAPER = Recipe(lr=0.00176, batch_size=4096, max_seq_length=512, warmup=3125,
                optimizer="lamb", betas=(0.9, 0.999), initializer_range=0.02, frequency_bias=False,
                mimetic=False, ngram=3, whole_word=True)
 
