@@ -6,6 +6,9 @@ updates are several times too large, and the shared layers learn to give every t
 neighbours have a share of 1/T, and it takes thousands of steps to find them; so two heads begin with looking
 at them (mimetic.py).  The first steps would go into learning which words are frequent; so the decoder's bias
 begins at the logarithm of the pieces' frequencies, and the loss at the unigram entropy.
+
+Sentence order stays at guessing in short sequences of real text, and in long ones too unless the model knows what
+to look for.  So words come first, then pairs whose order is easy to see (curriculum.py), then longer sequences.
 """
 
 from dataclasses import dataclass, replace
