@@ -105,9 +105,9 @@ def pretrain(sources=None, output_dir="runs/pretrain", *, preset="mini", config=
     optimizer = kind(list(model.named_parameters()), recipe.lr, betas=tuple(recipe.betas),
                      weight_decay=recipe.weight_decay)
 
-    def linear(step):
+    def by_recipe(step):
         return recipe.lr_at(step, trainer.total_steps)
-    trainer = Trainer(model, optimizer, schedule=linear, accumulation=settings["accumulation"], threads=threads,
+    trainer = Trainer(model, optimizer, schedule=by_recipe, accumulation=settings["accumulation"], threads=threads,
                       seed=settings["seed"], ranks=ranks, precision=precision)
     batch_at.trainer = trainer
     if not resume and ranks.rank == 0:

@@ -89,8 +89,7 @@ class Recipe:
         def batches(step):                                 # of the first stage, that hold as many tokens
             return float((np.clip(step - begins, 0, ends - begins) * worth).sum())
         total = batches(total_steps)
-        return linear_warmup_decay(batches(step), self.lr, min(self.warmup, int(total) // 10), total,
-                                   self.decay)
+        return linear_warmup_decay(batches(step), self.lr, min(self.warmup, int(total) // 10), total, self.decay)
 
 
 STAGES = (Stage(0.32, 64),                                       # words first; the order can't be seen yet
