@@ -47,6 +47,22 @@ def test_a_run_has_its_reference_lines_and_a_title_with_its_numbers(tmp_path, dr
     assert "93%" in order.get_title()
 
 
+def test_labels_of_levels_lie_where_no_curve_can_cross_them(tmp_path, drawn):
+    plots.plot_run(pretraining_log(tmp_path / "log.jsonl"))
+    for ax in drawn[0].axes:
+        labels = [text for text in ax.texts if "guessing" in text.get_text() or "entropy" in text.get_text()]
+        assert labels and all(text.get_window_extent().x0 >= ax.get_window_extent().x1 for text in labels)
+
+
+def test_the_lengths_of_held_out_sequences_are_named_if_they_grow(tmp_path, drawn):
+    lines = [{"kind": "train", "step": 1, "mlm_loss": 6.0}]
+    lines += [{"kind": "eval", "step": i, "mlm_loss": 6.0, "max_seq_length": n} for i, n in enumerate((512, 64, 64, 128))]
+    plots.plot_run(write_log(tmp_path / "log.jsonl", lines))
+    plots.plot_run(write_log(tmp_path / "log.jsonl", lines[:-1]))
+    assert [figure.axes[0].get_legend().get_texts()[1].get_text() for figure in drawn] == [
+        "held-out, sequences of 64 to 128 tokens", "held-out"]
+
+
 def test_a_run_on_the_plateau_is_called_so(tmp_path, drawn):
     plots.plot_run(pretraining_log(tmp_path / "log.jsonl", final=6.41, order=0.51))
     loss, order = drawn[0].axes

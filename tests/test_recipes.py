@@ -7,13 +7,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shard_folder import random_documents, write_shards
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.optim import linear_warmup_decay
 from tinyalbert.parallel import Single
+from tinyalbert.pretraining import pretrain as module
 from tinyalbert.pretraining.pretrain import _BatchAt, pretrain
 from tinyalbert.pretraining.recipes import RECIPES, Recipe, Stage, recipe_for
 from tinyalbert.pretraining.shards import Shards
@@ -79,12 +80,35 @@ def test_stages_get_their_shares_of_the_tokens_in_order(stages, total, longest):
     assert max(length for length, *_ in plan) <= longest
 
 
+@example(stages=[Stage(0.5, 8, 3.0), Stage(1.0, 8, 0.125)], total=20)         # less than a batch of the first stage
 @given(stages=stages, total=st.integers(20, 4000))
 def test_the_rate_falls_with_the_tokens_that_are_left(stages, total):
     recipe = Recipe(lr=1e-3, max_seq_length=512, stages=tuple(stages), warmup=0)
     rates = np.array([recipe.lr_at(step, total) for step in range(total + 1)])
     tokens = np.array([math.prod(recipe.stage_at(step, total)[:2]) for step in range(total)])
     np.testing.assert_allclose(rates[:-1] - rates[1:], 1e-3 * tokens / tokens.sum(), atol=1e-12)
+
+
+@given(stages=stages, total=st.integers(1, 400), step=st.floats(0, 1))
+def test_the_longest_sequences_so_far(stages, total, step):
+    recipe, step = Recipe(lr=1e-3, max_seq_length=512, stages=tuple(stages)), round(step * total)
+    assert recipe.longest_by(step, total) == max(recipe.stage_at(s, total)[0] for s in range(max(step, 1)))
+
+
+def test_evaluation_is_on_lengths_that_were_trained_on(tmp_path, monkeypatch):
+    """Positions that no step has reached yet would make a model look worse the longer it trains."""
+    evaluate, longest = module.evaluate_pretraining, []
+
+    def spy(model, batches, *args):
+        longest.append(max(batch["input_ids"].shape[1] for batch in batches))
+        return evaluate(model, batches, *args)
+    monkeypatch.setattr(module, "evaluate_pretraining", spy)
+    pretrain(["stories:200"], tmp_path, preset="tiny", steps=6, threads=1, progress=False, say=lambda text: None,
+             vocab_size=400, workers=1, eval_every=2, max_seq_length=32, batch_size=4,
+             stages=(Stage(0.5, 16, 2), Stage(0.1, 8, 4), Stage(0.5, 32, 1)))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["max_seq_length"] for line in lines if line["kind"] == "eval"] == [32, 16, 32, 32]
+    assert longest == [32, 32, 16, 16, 32, 32, 32, 32]         # the single pieces, then the n-grams
 
 
 @given(total=st.integers(1, 40000), step=st.floats(0, 1))

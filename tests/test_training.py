@@ -380,6 +380,20 @@ def test_the_best_model_is_kept(tmp_path):
     np.testing.assert_array_equal(np.concatenate([p.data.reshape(-1) for p in kept.parameters()]), seen[0.9])
 
 
+def test_the_best_is_one_of_the_longest_sequences(tmp_path):
+    """A loss on short sequences may be lower; it is no measure for a model of long ones."""
+    values, seen = iter([(16, 5.0), (16, 1.0), (32, 4.0), (32, 3.0), (32, 3.5)]), {}
+    t = trainer(total_steps=None)
+
+    def evaluate(model, replicas):
+        length, loss = next(values)
+        seen[loss] = parameters(t)
+        return {"mlm_loss": loss, "max_seq_length": length}
+
+    train(t, batch_at, 8, evaluate, tmp_path, eval_every=2, best="mlm_loss", progress=False)
+    np.testing.assert_array_equal(parameters(t), seen[3.0])
+
+
 def test_without_a_metric_the_last_model_is_kept(tmp_path):
     t = trainer(total_steps=None)
     assert train_to(tmp_path, t, evaluate=None, best=None) == {}

@@ -244,7 +244,7 @@ def linear_warmup_decay(step, peak, warmup, total, power=1.0, end=0.0):
     """
     if step < warmup:
         return peak * (step + 1) / warmup
-    left = 1.0 - min((step - warmup) / max(total - warmup, 1), 1.0)
+    left = (total - step) / (total - warmup) if step < total else 0.0
     return end + (peak - end) * left ** power
 
 

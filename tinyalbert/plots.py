@@ -87,10 +87,10 @@ def _draw_losses(ax, lines, name, start):
     ax.plot(steps, losses, color=LIGHT, lw=1.2, label="training")
     held_steps, held = _series(lines["eval"], name)
     if len(held):
-        ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out")
+        lengths = _series(lines["eval"], "max_seq_length")[1][1:]      # without the untrained model's, the last one's
+        grow = f", sequences of {min(lengths)} to {max(lengths)} tokens" if len(set(lengths)) > 1 else ""
+        ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out" + grow)
     _draw_levels(ax, start)
-    low, high = ax.get_ylim()
-    ax.set_ylim(low - 0.12 * (high - low), high)           # room for labels under the lowest line
     ax.set_ylabel("masked-word loss (nats)" if name == "mlm_loss" else "loss")
     curve = held if len(held) else losses
     which = ("Held-out" if len(held) else "Training") + (" masked-word loss" if name == "mlm_loss" else " loss")
@@ -100,8 +100,8 @@ def _draw_losses(ax, lines, name, start):
 
 def _draw_levels(ax, start):
     """The two reference lines of pretraining, where the log's first line knows them."""
-    levels = {"log V: every piece equally likely": math.log(start["vocab_size"]) if start.get("vocab_size") else None,
-              "unigram entropy: frequencies, no context": start.get("unigram_entropy")}
+    levels = {"log V:\nevery piece\nequally likely": math.log(start["vocab_size"]) if start.get("vocab_size") else None,
+              "unigram entropy:\nfrequencies,\nno context": start.get("unigram_entropy")}
     for (text, level), dash in zip(levels.items(), ("--", ":")):
         if level is not None:
             ax.axhline(level, color=MIDDLE, ls=dash, lw=1.3)
@@ -109,9 +109,9 @@ def _draw_levels(ax, start):
 
 
 def _label_level(ax, level, text):
-    """Write `text` on the right, just under a level line, readable across curves."""
-    ax.annotate(text, (0.99, level), xycoords=("axes fraction", "data"), xytext=(0, -4), textcoords="offset points",
-                ha="right", va="top", fontsize=8, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8})
+    """Write `text` at the right end of a level line, outside the frame, where no curve can cross it."""
+    ax.annotate(text, (1, level), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points",
+                ha="left", va="center", fontsize=8, annotation_clip=False)
 
 
 def _from_to(values, form="{:.2f}"):
@@ -145,7 +145,7 @@ def _draw_right_answers(ax, evaluations, name, words, chance):
     steps, values = _series(evaluations, name)
     if chance is not None:
         ax.axhline(chance, color=MIDDLE, ls="--", lw=1.3)
-        _label_level(ax, chance, f"guessing ({chance:.0%})")
+        _label_level(ax, chance, f"guessing\n({chance:.0%})")
     ax.plot(steps, values, color="black", lw=2, marker="o", ms=3.5)
     if chance is None:
         ax.set_title(f"Held-out {words} {_from_to(values, '{:.3f}')}", fontsize=11)
@@ -185,7 +185,7 @@ def plot_comparison(logs, path, metric="mlm_loss", x="step"):
     handles, labels = ax.get_legend_handles_labels()           # in the order in which the curves end
     order = sorted(range(len(labels)), key=lambda i: -list(ends.values())[i])
     ax.legend([handles[i] for i in order], [labels[i] for i in order], frameon=False, fontsize=8, handlelength=4,
-              loc="center left", bbox_to_anchor=(1.0, 0.5))
+              loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=1 + (len(labels) > 3))
     return _save(figure, path)
 
 

@@ -141,8 +141,8 @@ class Run:
         self.progress, self.bar = progress and self.leads, None
         self.metrics, self.begun = {}, time.perf_counter()
         # what a resumed run must know: also the sums behind the next line of the log
-        self.state = {"seconds": 0.0, "best": None, "evaluated": 0, "sums": {}, "summed": 0, "plateau_since": None,
-                      "hinted": False}
+        self.state = {"seconds": 0.0, "best": None, "length": None, "evaluated": 0, "sums": {}, "summed": 0,
+                      "plateau_since": None, "hinted": False}
         self.evaluation_seconds = 0.0
 
     # --- the start ---------------------------------------------------------------------------------------
@@ -257,10 +257,11 @@ class Run:
         if self.best_name not in self.metrics:
             raise UserError(f"evaluate() gave {', '.join(self.metrics)}; wanted {self.best_name} as well, "
                             "by which the best model is to be chosen")
-        value, before = self.metrics[self.best_name], self.state["best"]
+        value, length = self.metrics[self.best_name], self.metrics.get("max_seq_length")
+        before = self.state["best"] if length == self.state.get("length") else None    # values of one length compare
         sign = -1 if self.best_name.endswith("loss") else 1
         if before is None or sign * value > sign * before:
-            self.state["best"] = value
+            self.state.update(best=value, length=length)
             self.save_model()
 
     def call_evaluator(self):

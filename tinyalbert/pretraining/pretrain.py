@@ -224,19 +224,29 @@ class _BatchAt:
 
 
 def _batches(folder, config, recipe, seed, ranks):
-    """(batch_at, evaluate or None, meta).  Evaluation is on single pieces, as published losses are, and on n-grams."""
+    """(batch_at, evaluate or None, meta).  Evaluation is on single pieces, as published losses are, and on n-grams.
+
+    Its sequences are as long as the longest that were trained on so far: of the positions beyond, a model can say
+    nothing yet.  The untrained model is given the longest of all.
+    """
     batch_at = _BatchAt(folder, config, recipe, seed, ranks)
     meta = batch_at.full.meta
     if not meta["held_out_documents"]:
         return batch_at, None, meta
-    size = max(1, min(32, 4096 // recipe.max_seq_length))
-    count = max(4, EVALUATION_TOKENS // (size * recipe.max_seq_length))
-    single = batch_at.full.evaluation_batches(count, size, ngram=1, whole_word=False)
-    ngrams = batch_at.full.evaluation_batches(count // 4, size, ngram=3, whole_word=True)
+
+    @functools.cache
+    def held_out(length):
+        size = max(1, min(32, 4096 // length))
+        count = max(4, EVALUATION_TOKENS // (size * length))
+        return (batch_at.data[length].evaluation_batches(count, size, ngram=1, whole_word=False),
+                batch_at.data[length].evaluation_batches(count // 4, size, ngram=3, whole_word=True))
 
     def evaluate(model, replicas):
-        metrics = evaluate_pretraining(model, single, replicas, ranks)
-        spans = evaluate_pretraining(model, ngrams, replicas, ranks)
-        return {**metrics, "ngram_mlm_loss": spans["mlm_loss"], "ngram_mlm_accuracy": spans["mlm_accuracy"]}
+        trainer = batch_at.trainer
+        length = (recipe.longest_by(trainer.steps_done, trainer.total_steps) if trainer.steps_done else
+                  recipe.max_seq_length)
+        single, ngrams = (evaluate_pretraining(model, batches, replicas, ranks) for batches in held_out(length))
+        return {**single, "ngram_mlm_loss": ngrams["mlm_loss"], "ngram_mlm_accuracy": ngrams["mlm_accuracy"],
+                "max_seq_length": length}
 
     return batch_at, evaluate, meta

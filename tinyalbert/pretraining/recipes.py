@@ -80,6 +80,13 @@ class Recipe:
         number = int(np.searchsorted(self._ends(total_steps), step, side="right"))
         return self.plan()[number][:4]
 
+    def longest_by(self, step, total_steps):
+        """Tokens of the longest sequences among the first `step` steps, the first stage's at step 0."""
+        ends = self._ends(total_steps)
+        begins = np.concatenate([[0], ends[:-1]])
+        return max(length for (length, *_), begin, end in zip(self.plan(), begins, ends)
+                   if begin < min(end, max(step, 1)))
+
     def lr_at(self, step, total_steps):
         """Warm-up and decay over the tokens of the run; with one stage, over its steps."""
         plan, ends = self.plan(), self._ends(total_steps)
