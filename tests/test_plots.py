@@ -56,7 +56,7 @@ def test_labels_of_levels_lie_where_no_curve_can_cross_them(tmp_path, drawn):
 
 def test_the_lengths_of_held_out_sequences_are_named_if_they_grow(tmp_path, drawn):
     lines = [{"kind": "train", "step": 1, "mlm_loss": 6.0}]
-    lines += [{"kind": "eval", "step": i, "mlm_loss": 6.0, "max_seq_length": n} for i, n in enumerate((512, 64, 64, 128))]
+    lines += [{"kind": "eval", "step": i, "mlm_loss": 6.0, "max_seq_length": n} for i, n in enumerate((512.0, 64.0, 64.0, 128.0))]
     plots.plot_run(write_log(tmp_path / "log.jsonl", lines))
     plots.plot_run(write_log(tmp_path / "log.jsonl", lines[:-1]))
     assert [figure.axes[0].get_legend().get_texts()[1].get_text() for figure in drawn] == [

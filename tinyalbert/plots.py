@@ -88,7 +88,7 @@ def _draw_losses(ax, lines, name, start):
     held_steps, held = _series(lines["eval"], name)
     if len(held):
         lengths = _series(lines["eval"], "max_seq_length")[1][1:]      # without the untrained model's, the last one's
-        grow = f", sequences of {min(lengths)} to {max(lengths)} tokens" if len(set(lengths)) > 1 else ""
+        grow = f", sequences of {min(lengths):.0f} to {max(lengths):.0f} tokens" if len(set(lengths)) > 1 else ""
         ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out" + grow)
     _draw_levels(ax, start)
     ax.set_ylabel("masked-word loss (nats)" if name == "mlm_loss" else "loss")
