@@ -90,6 +90,12 @@ def test_the_rate_falls_with_the_tokens_that_are_left(stages, total):
 
 
 @given(stages=stages, total=st.integers(1, 400), step=st.floats(0, 1))
+def test_tokens_of_the_first_steps(stages, total, step):
+    recipe, step = Recipe(lr=1e-3, max_seq_length=512, stages=tuple(stages)), round(step * total)
+    assert recipe.tokens_by(step, total) == sum(math.prod(recipe.stage_at(s, total)[:2]) for s in range(step))
+
+
+@given(stages=stages, total=st.integers(1, 400), step=st.floats(0, 1))
 def test_the_longest_sequences_so_far(stages, total, step):
     recipe, step = Recipe(lr=1e-3, max_seq_length=512, stages=tuple(stages)), round(step * total)
     assert recipe.longest_by(step, total) == max(recipe.stage_at(s, total)[0] for s in range(max(step, 1)))

@@ -509,7 +509,19 @@ def test_a_log_file_is_not_filled_with_progress_bars(tmp_path, capsys, monkeypat
     monkeypatch.setattr("tqdm.std.time", iter(range(0, 10_000, 5)).__next__)              # every look takes 5 seconds
     train_to(tmp_path, trainer(total_steps=30), steps=30, progress=True)
     text = capsys.readouterr().err
-    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28: " in text
+    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28: " in text and "step 30/30 100%" in text
+
+
+def test_the_bar_counts_tokens_where_batches_differ(tmp_path, capsys, monkeypatch):
+    """Else the time left would be that of the short batches with which a run begins."""
+    monkeypatch.setattr("tqdm.std.time", iter(range(0, 100_000, 100)).__next__)           # every look takes 100 seconds
+
+    def growing(step):
+        return batch_at(step)
+    growing.tokens = [0, 1, 2, 10, 20].__getitem__
+    train(trainer(total_steps=4), growing, 4, output_dir=tmp_path, eval_every=5)
+    text = capsys.readouterr().err
+    assert all(shown in text for shown in ("step 0/4   0%", "step 1/4   5%", "step 2/4  10%", "step 3/4  50%", "step 4/4 100%"))
 
 
 def test_other_settings_on_resume_are_said(tmp_path, capsys):

@@ -203,7 +203,7 @@ class Run:
         self.unread.append((metrics, now - self.clock))
         self.clock = now
         if self.bar is not None:
-            self.bar.update()
+            self.advance()
         logs = self.trainer.steps_done % self.log_every == 0 or self.trainer.steps_done == self.trainer.total_steps
         if not (logs or metrics.fetched):
             return
@@ -344,15 +344,23 @@ class Run:
             from tqdm import tqdm
             tqdm.write(text, file=sys.stderr)
 
+    def advance(self):
+        """Move the progress bar to the step that is done."""
+        self.bar.set_description_str(self.where(), refresh=False)
+        self.bar.update(self.work(self.trainer.steps_done) - self.bar.n)
+
+    def where(self):
+        return f"step {self.trainer.steps_done}/{self.trainer.total_steps}"
+
     @contextlib.contextmanager
-    def display(self):
-        """Show the progress bar; let a run that diverges say where its last checkpoint is."""
+    def display(self, work):
+        """Show the progress bar, which is full at work(steps); let a run that diverges say where its checkpoint is."""
         from tqdm import tqdm
-        total, done = self.trainer.total_steps, self.trainer.steps_done
-        self.clock = time.perf_counter()
+        self.work, self.clock = work, time.perf_counter()
         try:
-            with tqdm(total=total, initial=done, unit="step", disable=not self.progress,
-                      mininterval=0.5 if sys.stderr.isatty() else 60) as self.bar:
+            with tqdm(desc=self.where(), total=work(self.trainer.total_steps), initial=work(self.trainer.steps_done),
+                      bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+                      disable=not self.progress, mininterval=0.5 if sys.stderr.isatty() else 60) as self.bar:
                 yield
         except TrainingDiverged as error:
             if not self.saved():

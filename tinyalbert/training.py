@@ -144,7 +144,8 @@ def train(trainer, batch_at, steps=None, evaluate=None, output_dir=None, *, minu
     """Train to step `steps` (or for about `minutes`) on batch_at(step); returns the last evaluation's metrics.
 
     batch_at(step) -> batch (of several processes, each gives its own rows) must depend on nothing but `step`;
-    batches are drawn one ahead, in a thread.
+    batches are drawn one ahead, in a thread.  Where batches differ in size, batch_at.tokens(step) says how many tokens
+    the first `step` of them hold, for the bar, and batch_at.kinds what there are, for minutes=.
     evaluate(model, replicas) -> {metric: number} is called before the first step, every `eval_every` steps
     and at the end.  In output_dir: the model with the best value of the metric `best` ("...loss": the lower
     the better), or the last one if `best` is None; log.jsonl; and last/, from which resume=True goes on.
@@ -166,7 +167,7 @@ def train(trainer, batch_at, steps=None, evaluate=None, output_dir=None, *, minu
     eval_every = eval_every or -(-total // 10)
     save_every = save_every or eval_every
     batches = prefetched(batch_at, trainer.steps_done, total)
-    with contextlib.closing(batches), run.display(), stop_signals() as received:
+    with contextlib.closing(batches), run.display(getattr(batch_at, "tokens", int)), stop_signals() as received:
         if trainer.steps_done % eval_every == 0:
             run.evaluate()                       # one that an interruption put off
         for batch in batches:

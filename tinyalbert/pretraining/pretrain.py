@@ -208,6 +208,10 @@ class _BatchAt:
     def __call__(self, step):
         return self._rows(*self.recipe.stage_at(step, self.trainer.total_steps), step)
 
+    def tokens(self, step):
+        """Tokens in the first `step` batches: how far the run is."""
+        return self.recipe.tokens_by(step, self.trainer.total_steps)
+
     @property
     def kinds(self):
         """[(share of the steps, step -> batch)]: what a step can cost."""

@@ -11,6 +11,7 @@ Sentence order stays at guessing in short sequences of real text, and in long on
 to look for.  So words come first, then pairs whose order is easy to see (curriculum.py), then longer sequences.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,16 +88,17 @@ class Recipe:
         return max(length for (length, *_), begin, end in zip(self.plan(), begins, ends)
                    if begin < min(end, max(step, 1)))
 
-    def lr_at(self, step, total_steps):
-        """Warm-up and decay over the tokens of the run; with one stage, over its steps."""
-        plan, ends = self.plan(), self._ends(total_steps)
+    def tokens_by(self, step, total_steps):
+        """Tokens in the first `step` batches of a run."""
+        ends = self._ends(total_steps)
         begins = np.concatenate([[0], ends[:-1]])
-        worth = np.array([length * batch for length, batch, *_ in plan]) / (plan[0][0] * plan[0][1])
+        return int((np.clip(step - begins, 0, ends - begins) * [math.prod(stage[:2]) for stage in self.plan()]).sum())
 
-        def batches(step):                                 # of the first stage, that hold as many tokens
-            return float((np.clip(step - begins, 0, ends - begins) * worth).sum())
-        total = batches(total_steps)
-        return linear_warmup_decay(batches(step), self.lr, min(self.warmup, int(total) // 10), total, self.decay)
+    def lr_at(self, step, total_steps):
+        """Warm-up and decay over the tokens of the run, in batches of the first stage."""
+        batch = math.prod(self.plan()[0][:2])
+        done, total = (self.tokens_by(s, total_steps) / batch for s in (step, total_steps))
+        return linear_warmup_decay(done, self.lr, min(self.warmup, int(total) // 10), total, self.decay)
 
 
 STAGES = (Stage(0.32, 64),                                       # words first; the order can't be seen yet
