@@ -14,10 +14,10 @@ from shard_folder import random_documents, write_shards
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.optim import linear_warmup_decay
 from tinyalbert.parallel import Single
-from tinyalbert.pretraining import pretrain as module
 from tinyalbert.pretraining.pretrain import _BatchAt, pretrain
 from tinyalbert.pretraining.recipes import RECIPES, Recipe, Stage, recipe_for
 from tinyalbert.pretraining.shards import Shards
+from tinyalbert.training import evaluate_pretraining
 
 
 def begin(folder, output, **changes):
@@ -103,12 +103,12 @@ def test_the_longest_sequences_so_far(stages, total, step):
 
 def test_evaluation_is_on_lengths_that_were_trained_on(tmp_path, monkeypatch):
     """Positions that no step has reached yet would make a model look worse the longer it trains."""
-    evaluate, longest = module.evaluate_pretraining, []
+    longest = []
 
     def spy(model, batches, *args):
         longest.append(max(batch["input_ids"].shape[1] for batch in batches))
-        return evaluate(model, batches, *args)
-    monkeypatch.setattr(module, "evaluate_pretraining", spy)
+        return evaluate_pretraining(model, batches, *args)
+    monkeypatch.setattr("tinyalbert.pretraining.pretrain.evaluate_pretraining", spy)
     pretrain(["stories:200"], tmp_path, preset="tiny", steps=6, threads=1, progress=False, say=lambda text: None,
              vocab_size=400, workers=1, eval_every=2, max_seq_length=32, batch_size=4,
              stages=(Stage(0.5, 16, 2), Stage(0.1, 8, 4), Stage(0.5, 32, 1)))

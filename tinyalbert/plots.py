@@ -87,7 +87,7 @@ def _draw_losses(ax, lines, name, start):
     ax.plot(steps, losses, color=LIGHT, lw=1.2, label="training")
     held_steps, held = _series(lines["eval"], name)
     if len(held):
-        lengths = _series(lines["eval"], "max_seq_length")[1][1:]      # without the untrained model's, the last one's
+        lengths = _series(lines["eval"], "max_seq_length")[1][1:]      # the untrained model was given the longest
         grow = f", sequences of {min(lengths):.0f} to {max(lengths):.0f} tokens" if len(set(lengths)) > 1 else ""
         ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out" + grow)
     _draw_levels(ax, start)

@@ -350,6 +350,7 @@ class Run:
         self.bar.update(self.work(self.trainer.steps_done) - self.bar.n)
 
     def where(self):
+        """The words beside the bar."""
         return f"step {self.trainer.steps_done}/{self.trainer.total_steps}"
 
     @contextlib.contextmanager

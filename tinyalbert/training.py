@@ -148,7 +148,8 @@ def train(trainer, batch_at, steps=None, evaluate=None, output_dir=None, *, minu
     the first `step` of them hold, for the bar, and batch_at.kinds what there are, for minutes=.
     evaluate(model, replicas) -> {metric: number} is called before the first step, every `eval_every` steps
     and at the end.  In output_dir: the model with the best value of the metric `best` ("...loss": the lower
-    the better), or the last one if `best` is None; log.jsonl; and last/, from which resume=True goes on.
+    the better; only values with the same metric max_seq_length, if evaluate gives it, are compared), or the last
+    one if `best` is None; log.jsonl; and last/, from which resume=True goes on.
     minutes: the first batches are timed, which fixes the number of steps once and for all.
     """
     run = Run(trainer, evaluate, output_dir, best, log_every, tokenizer, unigram_entropy, progress)

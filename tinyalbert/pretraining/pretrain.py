@@ -231,7 +231,7 @@ def _batches(folder, config, recipe, seed, ranks):
     """(batch_at, evaluate or None, meta).  Evaluation is on single pieces, as published losses are, and on n-grams.
 
     Its sequences are as long as the longest that were trained on so far: of the positions beyond, a model can say
-    nothing yet.  The untrained model is given the longest of all.
+    nothing yet.  The untrained model, for which the stages have no ends yet, is given the longest of all.
     """
     batch_at = _BatchAt(folder, config, recipe, seed, ranks)
     meta = batch_at.full.meta

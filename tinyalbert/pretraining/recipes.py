@@ -81,18 +81,17 @@ class Recipe:
         number = int(np.searchsorted(self._ends(total_steps), step, side="right"))
         return self.plan()[number][:4]
 
+    def _done(self, step, total_steps):
+        """Steps of each stage among the first `step`."""
+        return np.diff(np.minimum(self._ends(total_steps), step), prepend=0)
+
     def longest_by(self, step, total_steps):
-        """Tokens of the longest sequences among the first `step` steps, the first stage's at step 0."""
-        ends = self._ends(total_steps)
-        begins = np.concatenate([[0], ends[:-1]])
-        return max(length for (length, *_), begin, end in zip(self.plan(), begins, ends)
-                   if begin < min(end, max(step, 1)))
+        """Tokens of the longest sequences among the first `step` batches; at step 0, of the first batch."""
+        return max(length for (length, *_), done in zip(self.plan(), self._done(max(step, 1), total_steps)) if done)
 
     def tokens_by(self, step, total_steps):
-        """Tokens in the first `step` batches of a run."""
-        ends = self._ends(total_steps)
-        begins = np.concatenate([[0], ends[:-1]])
-        return int((np.clip(step - begins, 0, ends - begins) * [math.prod(stage[:2]) for stage in self.plan()]).sum())
+        """Tokens in the first `step` batches."""
+        return int(self._done(step, total_steps) @ [math.prod(stage[:2]) for stage in self.plan()])
 
     def lr_at(self, step, total_steps):
         """Warm-up and decay over the tokens of the run, in batches of the first stage."""
