@@ -19,7 +19,7 @@ from tinyalbert.optim import AdamW
 from tinyalbert.pipelines import FillMaskPipeline
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
-from tinyalbert.training import Trainer
+from tinyalbert.training.trainer import Trainer
 
 NEEDS = []
 TEACHES = ["pipeline", "AlbertForPreTraining"]
@@ -28,7 +28,7 @@ TEACHES = ["pipeline", "AlbertForPreTraining"]
 # ## Text
 # A model needs text. For twenty seconds of training a very small world will do: somebody loses a thing and is sad, or
 # finds one and is happy, and a woman is *she* in the next sentence. (The library's own story world,
-# `pretraining/stories.py`, has many more words; the other lessons use that one.) One sentence at a time is enough here.
+# `stories/corpus.py`, has many more words; the other lessons use that one.) One sentence at a time is enough here.
 # %%
 rng = np.random.default_rng(0)
 WOMEN, MEN = "Anna Mara Ines Ruth Julia Edith".split(), "Bob Otto Felix Hans Peter Oscar".split()

@@ -15,8 +15,9 @@ import numpy as np
 from _check import exercise, figure, finish, predict, pyplot, same, show
 from sentencepiece import SentencePieceProcessor
 
-from tinyalbert import AlbertTokenizer, Tensor, backward, encoding, ops, tokenizer, vocabulary
-from tinyalbert.pretraining import stories
+from tinyalbert import AlbertTokenizer, Tensor, backward, ops
+from tinyalbert.stories import corpus as stories
+from tinyalbert.text import encoding, tokenizer, vocabulary
 
 NEEDS = ["01", "05"]
 TEACHES = ["AlbertTokenizer", "tokenizer.TextPreparation", "vocabulary.train_vocabulary", "encoding.encode",

@@ -16,10 +16,11 @@ import numpy as np
 from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import AlbertTokenizer
-from tinyalbert.pretraining import masking, pairs, stories
+from tinyalbert.pretraining import masking, pairs
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.draws import integers, uniforms
 from tinyalbert.pretraining.shards import prepare
+from tinyalbert.stories import corpus as stories
 
 NEEDS = ["05", "10"]
 TEACHES = ["masking.ngram_probabilities", "masking.cover", "masking.choose_targets", "masking.apply_masks", "pairs.pack_windows",

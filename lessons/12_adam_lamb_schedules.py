@@ -10,9 +10,18 @@
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
-from tinyalbert import LAMB, AdamW, AlbertConfig, AlbertForPreTraining, AlbertTokenizer, Parameter, backward, optim
+from tinyalbert import (
+    LAMB,
+    AdamW,
+    AlbertConfig,
+    AlbertForPreTraining,
+    AlbertTokenizer,
+    Parameter,
+    backward,
+    optim,
+)
 from tinyalbert.backend import to_host
-from tinyalbert.pretraining import stories
+from tinyalbert.stories import corpus as stories
 
 NEEDS = ["05", "09", "11"]
 TEACHES = ["AdamW", "LAMB", "optim.adam_direction", "optim.adamw_step", "optim.lamb_step", "optim.clip_by_global_norm",

@@ -25,9 +25,9 @@ from tinyalbert import (
 from tinyalbert.backend import to_host
 from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
+from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.pretraining.shards import prepare
-from tinyalbert.pretraining.stories import documents
-from tinyalbert.training import evaluate_pretraining
+from tinyalbert.stories.corpus import documents
 
 NEEDS = ["05", "09", "11", "12"]
 TEACHES = ["AlbertForPreTraining", "AlbertForMaskedLM", "Trainer", "heads.MaskedLMHead", "heads.SentenceOrderHead"]

@@ -26,11 +26,15 @@ from tinyalbert.backend import to_host
 from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
-from tinyalbert.pretraining.stories import documents
-from tinyalbert.pretraining.story_words import MEN, WOMEN
+from tinyalbert.stories.corpus import documents
+from tinyalbert.stories.words import MEN, WOMEN
 from tinyalbert.tasks import classification
 from tinyalbert.tasks.classification import Features, encode_labels, predict_logits
-from tinyalbert.tasks.metrics import bag_of_words_baseline, classification_metrics, majority_baseline
+from tinyalbert.tasks.metrics import (
+    bag_of_words_baseline,
+    classification_metrics,
+    majority_baseline,
+)
 from tinyalbert.tasks.tables import Row
 from tinyalbert.tensor import backward
 

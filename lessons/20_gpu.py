@@ -231,7 +231,7 @@ same(scatter_add(5, words, g), filled, "backend.scatter_add")
 
 # %% [markdown]
 # A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, and two runs would differ
-# in the last digits. Sums of whole numbers do not: `kernels/scatter.cu` counts everything in one small unit, in integers
+# in the last digits. Sums of whole numbers do not: `kernels/gpu/scatter.cu` counts everything in one small unit, in integers
 # of 64 bits, so a run can be repeated bit for bit there too. On the CPU the library adds in a fixed order.
 #
 # ## When is it worth it?
@@ -239,7 +239,7 @@ same(scatter_add(5, words, g), filled, "backend.scatter_add")
 # second, if the arrays are large. So a step takes the longer of two times. The figure below is **computed from these
 # two round numbers, not measured**. How many launches a layer costs can be counted: `tests/fakecupy.py` is a stricter
 # paper device than ours, on which the whole library runs. Forward and backward through one layer, then through two: the
-# difference is what a layer costs. The library has *fused* many of its ops for the GPU (`kernels/*.cu`): several in one
+# difference is what a layer costs. The library has *fused* many of its ops for the GPU (`kernels/gpu/*.cu`): several in one
 # launch, written in the GPU's own language. `use_kernels(False)` switches that off.
 # %%
 LAUNCH, RATE = 10e-6, 1e13                       # seconds a launch; operations a second

@@ -17,8 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from _check import exercise, figure, finish, predict, pyplot, same, show
 
-from tinyalbert import AlbertConfig, AlbertForPreTraining, Tensor, Trainer, backward, ops, use_kernels
-from tinyalbert.kernels import numpy_blocks, numpy_elementwise, numpy_norm
+from tinyalbert import (
+    AlbertConfig,
+    AlbertForPreTraining,
+    Tensor,
+    Trainer,
+    backward,
+    ops,
+    use_kernels,
+)
+from tinyalbert.kernels.cpu import blocks as numpy_blocks
+from tinyalbert.kernels.cpu import elementwise as numpy_elementwise
+from tinyalbert.kernels.cpu import norm as numpy_norm
 from tinyalbert.optim import AdamW
 from tinyalbert.tensor import KERNELS
 

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 22 · Many machines
-# **Needs** 09 (the model), 11 (batches as a function of a step), 12 (the step) · **Builds** `parallel.py`, what `Trainer.step` does ·
+# **Needs** 09 (the model), 11 (batches as a function of a step), 12 (the step) · **Builds** `training/replicas.py`, what `Trainer.step` does ·
 # **Paper** You et al. 2020 (large batches); Patarasuk and Yuan 2009 (the ring) · **Runs in** a few seconds
 #
 # The released ALBERTs were trained on batches of 4,096 sequences, by 64 to 512 chips at once (Lan et al. 2020, §4.1).
@@ -15,8 +15,10 @@ import time
 import numpy as np
 from _check import exercise, figure, finish, predict, pyplot, same, show
 
-from tinyalbert import AlbertConfig, AlbertForPreTraining, DropoutRng, Trainer, backward, parallel, training
+from tinyalbert import AlbertConfig, AlbertForPreTraining, DropoutRng, Trainer, backward
 from tinyalbert.info import parameter_rows
+from tinyalbert.training import replicas as parallel
+from tinyalbert.training import trainer as training
 
 NEEDS = ["09", "11", "12"]
 TEACHES = ["Trainer", "parallel.split", "parallel.Threads", "parallel.GradientSum", "parallel.MpiRanks",

@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))         # a lesson works without an installed package
 
-from tinyalbert.backend import UserError, check_device, to_device, to_host  # noqa: E402
+from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
+from tinyalbert.errors import UserError  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
 options = argparse.ArgumentParser(description="Run this lesson: it prints, draws, and looks at your answers in its file.")

@@ -40,14 +40,16 @@ from tinyalbert import (
     AlbertTokenizer,
     no_grad,
 )
-from tinyalbert.backend import UserError, check_device, keep_freed_memory
+from tinyalbert.backend import check_device
+from tinyalbert.errors import UserError
 from tinyalbert.heads import rows_read
-from tinyalbert.parallel import physical_cores
-from tinyalbert.precision import check_precision
 from tinyalbert.tasks.classification import Features, encode_labels
 from tinyalbert.tasks.tables import read_table
 from tinyalbert.tensor import KERNELS
-from tinyalbert.training import Trainer
+from tinyalbert.training.memory import keep_freed_memory
+from tinyalbert.training.precision import check_precision
+from tinyalbert.training.replicas import physical_cores
+from tinyalbert.training.trainer import Trainer
 
 MEDIUM = dict(vocab_size=8192, embedding_size=128, hidden_size=256, num_hidden_layers=6, num_attention_heads=4,
               intermediate_size=1024)
@@ -281,7 +283,7 @@ def row_latency(n):
 
 def row_sentences(n):
     """inference, small model, batches of 64, lengths mixed"""
-    from tinyalbert.parallel import Threads
+    from tinyalbert.training.replicas import Threads
     rng = np.random.default_rng(0)
     config = AlbertConfig(**SMALL)
     lengths = np.clip(rng.lognormal(2.4, 0.8, 1024).astype(int) + 2, 4, 66)

@@ -38,9 +38,9 @@ import numpy as np
 from benchmark import MEDIUM, pretraining_batch
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
-from tinyalbert.parallel import launched_ranks
 from tinyalbert.plots import LIGHT, MIDDLE, _figure, _save
-from tinyalbert.training import Trainer
+from tinyalbert.training.replicas import launched_ranks
+from tinyalbert.training.trainer import Trainer
 
 SIZES = ("base", "large", "xlarge", "xxlarge")
 # (bytes a second of one rank, seconds of latency): round numbers of such hardware, not measurements.  NVLink

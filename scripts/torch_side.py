@@ -5,7 +5,7 @@ Each function that returns a function builds a model first; torch is imported th
 
 from importlib import metadata
 
-from tinyalbert.parallel import physical_cores
+from tinyalbert.training.replicas import physical_cores
 
 
 def versions():

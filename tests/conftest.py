@@ -30,7 +30,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     backend = config.getoption("--backend")
     if backend == "cupy":
-        from tinyalbert.backend import UserError, check_device
+        from tinyalbert.backend import check_device
+        from tinyalbert.errors import UserError
         try:
             check_device("gpu")
         except UserError as error:

@@ -1,6 +1,6 @@
 """What each CUDA kernel of the library computes, in NumPy; the stand-in for CuPy (fakecupy.py) runs these in its place.
 
-One function for each __global__ function of tinyalbert/kernels/*.cu: its name, its parameters in its order, pointers
+One function for each __global__ function of tinyalbert/kernels/gpu/*.cu: its name, its parameters in its order, pointers
 as arrays (None for a null pointer).  The kernels themselves are run on the CPU by test_gpu_kernels.py.
 """
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from tinyalbert.albert import AlbertModel
-from tinyalbert.backend import UserError
 from tinyalbert.config import AlbertConfig
+from tinyalbert.errors import UserError
 from tinyalbert.heads import AlbertForPreTraining
 from tinyalbert.tensor import backward
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tinyalbert.backend import (
-    UserError,
     check_device,
     device_of,
     erf,
@@ -17,6 +16,7 @@ from tinyalbert.backend import (
     to_host,
     xp_of,
 )
+from tinyalbert.errors import UserError
 
 
 class OtherArray:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_folder import random_documents, write_shards
 
-from tinyalbert.backend import UserError
+from tinyalbert.errors import UserError
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.masking import IGNORE
 

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinyalbert import AdamW, AlbertConfig, AlbertModel, UserError, checkpoint, heads
-from tinyalbert.checkpoint import (
+from tinyalbert import AdamW, AlbertConfig, AlbertModel, UserError, heads
+from tinyalbert.files import checkpoint
+from tinyalbert.files.checkpoint import (
     RestoreReport,
     load_into,
     load_state,
@@ -26,9 +27,18 @@ from tinyalbert.checkpoint import (
     save_pretrained,
     save_training_state,
 )
-from tinyalbert.convert import MODELS, convert
-from tinyalbert.heads import AlbertForMaskedLM, AlbertForPreTraining, AlbertForSequenceClassification
-from tinyalbert.safetensors_file import CannotWrite, read_safetensors, replacing, write_safetensors
+from tinyalbert.files.convert import MODELS, convert
+from tinyalbert.files.safetensors_file import (
+    CannotWrite,
+    read_safetensors,
+    replacing,
+    write_safetensors,
+)
+from tinyalbert.heads import (
+    AlbertForMaskedLM,
+    AlbertForPreTraining,
+    AlbertForSequenceClassification,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -488,7 +498,7 @@ def test_a_training_state_that_does_not_fit_is_refused(tmp_path):
 def test_the_last_good_state_loads_after_a_kill_at_any_moment(tmp_path):
     """A process that saves without end is killed again and again; what it left always loads, and loads whole."""
     code = ("import sys; import numpy as np; from tinyalbert import AdamW, AlbertConfig, AlbertForPreTraining\n"
-            "from tinyalbert.checkpoint import save_training_state\n"
+            "from tinyalbert.files.checkpoint import save_training_state\n"
             "model = AlbertForPreTraining(AlbertConfig(vocab_size=3000)); optimizer = AdamW(model.named_parameters(), 0.1)\n"
             "for step in range(10**6):\n"
             "    for p in model.parameters(): p.data[...] = step\n"

@@ -357,7 +357,7 @@ def test_a_run_with_damaged_settings_is_not_resumed(name, damage, tmp_path, caps
 
 def test_pipelines_of_nothing(inside):
     from tinyalbert import pipeline
-    from tinyalbert.backend import UserError
+    from tinyalbert.errors import UserError
     assert pipeline("text-classification", "runs/topic")([]) == pipeline("fill-mask", "runs/stories")([]) == []
     with pytest.raises(UserError, match="top_k is -1"):
         pipeline("fill-mask", "runs/stories")("[MASK] was old.", top_k=-1)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tinyalbert import heads
 from tinyalbert.albert import AlbertModel
-from tinyalbert.backend import UserError
-from tinyalbert.checkpoint import write_config
 from tinyalbert.config import AlbertConfig
+from tinyalbert.errors import UserError
+from tinyalbert.files.checkpoint import write_config
 
 COUNTS = {"AlbertModel": (11683584, 17683968, 58724864, 222595584),
           "AlbertForMaskedLM": (11221680, 16795824, 54821040, 206368944),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert.backend import UserError
+from tinyalbert.errors import UserError
 from tinyalbert.pretraining import corpus
-from tinyalbert.pretraining.sentences import split_sentences
+from tinyalbert.text.sentences import split_sentences
 
 SPLITS = [
     "It rained. | We stayed in.",

@@ -31,17 +31,19 @@ from tinyalbert import (
     UserError,
     ops,
 )
-from tinyalbert.backend import FIRST_USE, Sender, check_device, scatter_add, to_device, to_device_together, to_host
-from tinyalbert.checkpoint import load_state
+from tinyalbert.backend import FIRST_USE, check_device, scatter_add, to_device, to_host
 from tinyalbert.cli import main
 from tinyalbert.doctor import gpu_step_difference, report, usable_precisions
+from tinyalbert.files.checkpoint import load_state
 from tinyalbert.nn import DropoutRng
-from tinyalbert.parallel import MpiRanks, _reads_gpu, own_gpu
+from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.pretraining.pretrain import pretrain
-from tinyalbert.run import TrainingDiverged
 from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tensor import KERNELS, Tensor, backward, no_grad
-from tinyalbert.training import evaluate_pretraining, train
+from tinyalbert.training.loop import train
+from tinyalbert.training.replicas import MpiRanks, _reads_gpu, own_gpu
+from tinyalbert.training.run import TrainingDiverged
+from tinyalbert.transfer import Sender, to_device_together
 
 PACKAGE = Path(tinyalbert.__file__).parent
 # Ceilings for a step of two layers with dropout, products included: CuPy's own (README says 161), and the stand-in's,
@@ -218,7 +220,7 @@ def test_a_cupy_that_compiles_nothing_is_found_before_the_work(monkeypatch, caps
     """CUDA's compiler or headers are missing: products work, no kernel does."""
     def fails(*_, **__):
         raise RuntimeError("nvrtc: error:\n  cannot open source file 'cuda_fp16.h'")
-    monkeypatch.setattr("tinyalbert.kernels.gpu_launch._kernel", fails)
+    monkeypatch.setattr("tinyalbert.kernels.gpu.launch._kernel", fails)
     monkeypatch.setattr("tinyalbert.backend.PROVEN", set())
     with pytest.raises(UserError, match="broken.*cannot open source file"):
         check_device("gpu")

@@ -28,7 +28,7 @@ from tinyalbert.nn import Parameter
 from tinyalbert.tensor import KERNELS, Tensor, call_vjp, no_grad, unbroadcast, use_kernels
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
-from tinyalbert.kernels import gpu_launch  # noqa: E402
+from tinyalbert.kernels.gpu import launch as gpu_launch  # noqa: E402
 
 FOLDER = Path(gpu_launch.__file__).parent
 FILES = [path.stem for path in sorted(FOLDER.glob("*.cu")) if "__global__" in path.read_text(encoding="utf-8")]

@@ -11,8 +11,8 @@ from strategies import seeds
 from test_albert import batch, shaken, tiny
 
 from tinyalbert import heads
-from tinyalbert.backend import UserError
 from tinyalbert.config import AlbertConfig
+from tinyalbert.errors import UserError
 from tinyalbert.gradcheck import gradcheck
 from tinyalbert.nn import Dropout, DropoutRng
 from tinyalbert.tensor import backward, topological_order, use_kernels

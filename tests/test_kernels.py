@@ -16,7 +16,9 @@ from tinyalbert.gradcheck import gradcheck
 from tinyalbert.tensor import KERNELS, OPS, call_vjp, no_grad, unbroadcast
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
-from tinyalbert.kernels import numpy_attention, numpy_blocks, numpy_dropout  # noqa: E402
+from tinyalbert.kernels.cpu import attention as numpy_attention  # noqa: E402
+from tinyalbert.kernels.cpu import blocks as numpy_blocks
+from tinyalbert.kernels.cpu import dropout as numpy_dropout
 
 NAMES = sorted(name for name, module in KERNELS if module == "numpy")
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5, np.float16: 1e-2}          # of float16 for terms of order 1

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining
-from tinyalbert.pretraining.mimetic import imitate_trained_attention, orthonormal, rotation, sinusoids
+from tinyalbert.pretraining.mimetic import (
+    imitate_trained_attention,
+    orthonormal,
+    rotation,
+    sinusoids,
+)
 
 SIZES = {
     "mini": {},

@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 from strategies import seeds
 from test_albert import batch, tiny
 
-from tinyalbert.backend import UserError
+from tinyalbert.errors import UserError
 from tinyalbert.heads import AlbertForPreTraining
-from tinyalbert.nn import Dropout, DropoutRng, Embedding, LayerNorm, Linear, Module, Parameter, truncated_normal
+from tinyalbert.nn import (
+    Dropout,
+    DropoutRng,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Module,
+    Parameter,
+    truncated_normal,
+)
 from tinyalbert.tensor import Tensor
 
 

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import LAMB, AdamW, AlbertConfig, AlbertForPreTraining, UserError, backend, ops, optim
+from tinyalbert import (
+    LAMB,
+    AdamW,
+    AlbertConfig,
+    AlbertForPreTraining,
+    UserError,
+    backend,
+    ops,
+    optim,
+)
 from tinyalbert.nn import Parameter
 from tinyalbert.optim import (
     adamw_step,

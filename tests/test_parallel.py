@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import UserError, no_grad, ops, parallel
+from tinyalbert import UserError, no_grad, ops
 from tinyalbert.nn import Parameter
-from tinyalbert.parallel import GradientSum, Single, Threads, _quota, launched_ranks, physical_cores, split
 from tinyalbert.tensor import Tensor, use_kernels
+from tinyalbert.training import replicas as parallel
+from tinyalbert.training.replicas import (
+    GradientSum,
+    Single,
+    Threads,
+    _quota,
+    launched_ranks,
+    physical_cores,
+    split,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers")
 from test_tokenizer import CORPUS, options, texts  # noqa: E402
 
 from tinyalbert import AlbertTokenizer  # noqa: E402
-from tinyalbert.vocabulary import SPACE  # noqa: E402
+from tinyalbert.text.vocabulary import SPACE  # noqa: E402
 
 pytestmark = pytest.mark.parity
 transformers.logging.set_verbosity(transformers.logging.CRITICAL)

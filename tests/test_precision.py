@@ -19,15 +19,22 @@ from test_training import batch_at, tiny_config
 
 from tinyalbert import AlbertForPreTraining, Trainer, UserError, ops
 from tinyalbert.backend import to_device, to_host
-from tinyalbert.checkpoint import load_state
 from tinyalbert.cli import main
+from tinyalbert.files.checkpoint import load_state
 from tinyalbert.nn import Parameter
-from tinyalbert.precision import MOVES, PRODUCTS, SUMS, LossScale, Precision, check_precision
 from tinyalbert.pretraining.pretrain import pretrain
-from tinyalbert.run import TrainingDiverged
 from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tensor import OPS, Tensor, backward, unbroadcast, use_kernels
-from tinyalbert.training import train
+from tinyalbert.training.loop import train
+from tinyalbert.training.precision import (
+    MOVES,
+    PRODUCTS,
+    SUMS,
+    LossScale,
+    Precision,
+    check_precision,
+)
+from tinyalbert.training.run import TrainingDiverged
 
 HALF = ["fp16", *(["bf16"] if importlib.util.find_spec("ml_dtypes") else [])]
 ROUNDING = {"fp16": 2.0**-11, "bf16": 2.0**-8}   # the largest relative error of one rounding

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyalbert.checkpoint import load_state
+from tinyalbert.files.checkpoint import load_state
 
 pytest.importorskip("mpi4py", reason="needs mpi4py: pip install 'tinyalbert[mpi]'")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -49,7 +49,7 @@ def log(folder, kind):
 def test_two_processes_add_up(tmp_path):
     program = """if True:
         import numpy as np
-        from tinyalbert.parallel import launched_ranks
+        from tinyalbert.training.replicas import launched_ranks
         ranks = launched_ranks()
         flat = np.arange(5, dtype=np.float32) * (ranks.rank + 1)
         ranks.all_reduce(flat)
@@ -151,7 +151,7 @@ def test_a_mistake_is_told_once_and_ends_the_job(tmp_path):
 def test_an_error_of_one_process_ends_the_job(tmp_path, error, code, words):
     program = f"""if True:
         from tinyalbert import UserError, cli, doctor
-        from tinyalbert.parallel import launched_ranks
+        from tinyalbert.training.replicas import launched_ranks
         def work(*_, **__):
             ranks = launched_ranks()
             if ranks.rank == 1:

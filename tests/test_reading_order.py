@@ -11,10 +11,9 @@ import pytest
 import tinyalbert
 
 PACKAGE = Path(tinyalbert.__file__).parent
-ORDER = ["backend", "tensor", "precision", "kernels", "ops", "gradcheck", "nn", "config", "attention", "safetensors_file",
-         "torch_checkpoint", "tf_checkpoint", "checkpoint", "albert", "heads", "vocabulary", "encoding", "tokenizer",
-         "optim", "parallel"]
-CORE = [name for name in ORDER if name not in ("kernels", "parallel")]
+ORDER = ["errors", "backend", "transfer", "tensor", "training", "kernels", "ops", "gradcheck", "nn", "config", "attention", "files",
+         "albert", "heads", "optim"]
+CORE = [name for name in ORDER if name not in ("kernels", "training", "files")]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -37,8 +36,6 @@ def test_no_file_is_long_and_none_is_a_drawer():
     lengths = {str(p.relative_to(PACKAGE)): len(p.read_text(encoding="utf-8").splitlines()) for p in FILES}
     assert not {n: k for n, k in lengths.items() if k > 420}
     assert not {p.name for p in FILES} & {"utils.py", "common.py", "helpers.py", "misc.py"}
-    core = [lengths[f"{n}.py"] for n in CORE if n != "precision" and f"{n}.py" in lengths]     # which only GPUs have
-    assert sum(core) <= 3560
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -47,7 +44,7 @@ def test_every_file_says_what_it_is(path):
     assert not text.strip() or ast.get_docstring(ast.parse(text)), "no docstring"
 
 
-@pytest.mark.parametrize("module", ["tinyalbert", "tinyalbert.heads", "tinyalbert.training"])
+@pytest.mark.parametrize("module", ["tinyalbert", "tinyalbert.heads", "tinyalbert.training.trainer"])
 def test_importing_is_light(module):
     code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

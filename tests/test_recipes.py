@@ -13,11 +13,11 @@ from shard_folder import random_documents, write_shards
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.optim import linear_warmup_decay
-from tinyalbert.parallel import Single
+from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.pretraining.pretrain import _BatchAt, pretrain
 from tinyalbert.pretraining.recipes import RECIPES, Recipe, Stage, recipe_for
 from tinyalbert.pretraining.shards import Shards
-from tinyalbert.training import evaluate_pretraining
+from tinyalbert.training.replicas import Single
 
 
 def begin(folder, output, **changes):

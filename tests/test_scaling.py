@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, Trainer
 from tinyalbert.info import parameter_rows
-from tinyalbert.parallel import GradientSum, Single
-from tinyalbert.training import train
+from tinyalbert.training.loop import train
+from tinyalbert.training.replicas import GradientSum, Single
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "scripts"))

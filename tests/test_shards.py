@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_folder import random_documents, write_shards
 
-from tinyalbert.backend import UserError
+from tinyalbert.errors import UserError
 from tinyalbert.pretraining import corpus, shards
 from tinyalbert.pretraining.shards import FILES, Shards, prepare
-from tinyalbert.tokenizer import AlbertTokenizer
+from tinyalbert.text.tokenizer import AlbertTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_ranks_change_nothing(tmp_path, tokenizer, stories):
         pytest.skip("needs mpiexec")
     quiet(write_lines(tmp_path / "a.txt", stories), tokenizer, tmp_path / "one")
     code = ("import sys\nfrom tinyalbert.pretraining.shards import prepare\n"
-            "from tinyalbert.tokenizer import AlbertTokenizer\n"
+            "from tinyalbert.text.tokenizer import AlbertTokenizer\n"
             "prepare(sys.argv[1] + '/a.txt', AlbertTokenizer.from_pretrained(sys.argv[1] + '/one'),\n"
             "        sys.argv[1] + '/two', progress=False)")
     subprocess.run(["mpiexec", "-n", "3", sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
@@ -180,7 +180,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, tokenizer, monkeypatch):
 def test_a_killed_run_leaves_no_folder_that_opens(tmp_path, tokenizer):
     """Killed in the middle: the name asked for does not exist; the next run clears the rest away."""
     tokenizer.save_pretrained(tmp_path)
-    code = ("import os, sys\nfrom tinyalbert.pretraining import shards\nfrom tinyalbert.tokenizer import AlbertTokenizer\n"
+    code = ("import os, sys\nfrom tinyalbert.pretraining import shards\nfrom tinyalbert.text.tokenizer import AlbertTokenizer\n"
             "shards._describe = lambda *a: os._exit(9)\n"
             "shards.prepare('stories:9', AlbertTokenizer.from_pretrained(sys.argv[1]), sys.argv[1] + '/data', workers=1)")
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL).returncode == 9

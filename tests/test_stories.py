@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert.backend import UserError
-from tinyalbert.pretraining.stories import documents, generate, write_corpus
-from tinyalbert.pretraining.story_tasks import TASKS, story_dataset
+from tinyalbert.errors import UserError
+from tinyalbert.stories.corpus import documents, generate, write_corpus
+from tinyalbert.stories.tasks import TASKS, story_dataset
 
 
 @given(index=st.integers(0, 10**6), seed=st.integers(0, 1000), split=st.sampled_from(["train", "test"]))

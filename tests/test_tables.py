@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert.backend import UserError
+from tinyalbert.errors import UserError
 from tinyalbert.tasks.classification import encode_labels, label_names
 from tinyalbert.tasks.finetune import read_rows
 from tinyalbert.tasks.tables import Row, read_table

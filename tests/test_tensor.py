@@ -12,8 +12,17 @@ from hypothesis.extra import numpy as hnp
 from strategies import seeds
 
 from tinyalbert import ops
-from tinyalbert.backend import UserError
-from tinyalbert.tensor import KERNELS, OPS, Tensor, backward, call_vjp, no_grad, unbroadcast, use_kernels
+from tinyalbert.errors import UserError
+from tinyalbert.tensor import (
+    KERNELS,
+    OPS,
+    Tensor,
+    backward,
+    call_vjp,
+    no_grad,
+    unbroadcast,
+    use_kernels,
+)
 
 
 def leaf(*shape):

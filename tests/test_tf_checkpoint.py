@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinyalbert import AlbertForPreTraining, UserError
-from tinyalbert.checkpoint import load_state
-from tinyalbert.tf_checkpoint import (
+from tinyalbert.files.checkpoint import load_state
+from tinyalbert.files.tf_checkpoint import (
     crc32c,
     fields,
     hf_name,

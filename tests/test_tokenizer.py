@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
 from tinyalbert import AlbertTokenizer, UserError
-from tinyalbert.encoding import windows
-from tinyalbert.tokenizer import TextPreparation
-from tinyalbert.vocabulary import SPACE, SPECIAL, USER_DEFINED, starts_word
+from tinyalbert.text.encoding import windows
+from tinyalbert.text.tokenizer import TextPreparation
+from tinyalbert.text.vocabulary import SPACE, SPECIAL, USER_DEFINED, starts_word
 
 WORDS = "river fox lantern café Straße naïve αβγς мир 東京 9,000, 2000, it's x2, '' `` (and) - \"quoted\" £5 €6 – t.".split()
 

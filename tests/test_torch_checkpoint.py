@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinyalbert import UserError, torch_checkpoint
-from tinyalbert.torch_checkpoint import read_torch, unpickle
+from tinyalbert import UserError
+from tinyalbert.files import torch_checkpoint
+from tinyalbert.files.torch_checkpoint import read_torch, unpickle
 
 seeds = st.integers(0, 2**32 - 1)
 MAGIC = 119547037146038801333356                 # torch/serialization.py

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tinyalbert.run as run_module
+import tinyalbert.training.run as run_module
 from tinyalbert import AdamW, AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
-from tinyalbert.parallel import Single, Threads
-from tinyalbert.run import Interrupted, Run, TrainingDiverged
+from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.tensor import KERNELS, use_kernels
-from tinyalbert.training import evaluate_pretraining, plan_steps, prefetched, train
+from tinyalbert.training.loop import plan_steps, prefetched, train
+from tinyalbert.training.replicas import Single, Threads
+from tinyalbert.training.run import Interrupted, Run, TrainingDiverged
 
 V, T = 50, 8
 seeds = st.integers(0, 2**31 - 1)
@@ -437,7 +438,7 @@ def test_a_run_of_two_ranks_is_the_run_of_one(tmp_path):
 
     signals = threading.local()                                 # each rank has its own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinyalbert.training.stop_signals", lambda: contextlib.nullcontext(signals.received))
+        patch.setattr("tinyalbert.training.trainer.stop_signals", lambda: contextlib.nullcontext(signals.received))
         assert on_ranks(2, work) == [4, 4]
     resumed = trainer()
     train_to(tmp_path / "two", resumed, resume=True)
@@ -533,7 +534,7 @@ def test_other_settings_on_resume_are_said(tmp_path, capsys):
 
 def test_minutes_are_turned_into_steps(monkeypatch):
     """By a clock that moves 10 ms at each look: 4 batches are timed, in 90 ms; the plan changes no parameter."""
-    monkeypatch.setattr("tinyalbert.training.time", SimpleNamespace(perf_counter=itertools.count(0, 0.01).__next__))
+    monkeypatch.setattr("tinyalbert.training.trainer.time", SimpleNamespace(perf_counter=itertools.count(0, 0.01).__next__))
     t = trainer(total_steps=None)
     before = parameters(t)
     left, step = 1.0 - 0.09, 1.03 * 0.01                                # seconds; the update takes 3 % more
@@ -560,7 +561,7 @@ def test_minutes_of_unlike_batches(monkeypatch):
             clock["tick"] = tick
             return batch_at(step)
         kinds = property(lambda self: [(0.75, functools.partial(self.drawn, 0.01)), (0.25, functools.partial(self.drawn, 0.05))])
-    monkeypatch.setattr("tinyalbert.training.time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr("tinyalbert.training.trainer.time", SimpleNamespace(perf_counter=perf_counter))
     steps = plan_steps(trainer(total_steps=None), Mixed(), 100.0, 0.0, None)
     assert steps == pytest.approx(100 / (1.03 * (0.75 * 0.01 + 0.25 * 0.05)), rel=0.06)
 

@@ -14,14 +14,14 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "config": ["AlbertConfig"],
     "tensor": ["Tensor", "no_grad", "backward", "use_kernels"],
-    "backend": ["UserError"],
+    "errors": ["UserError"],
     "nn": ["DropoutRng", "Parameter", "Module"],
     "albert": ["AlbertModel"],
     "heads": ["AlbertForPreTraining", "AlbertForMaskedLM", "AlbertForSequenceClassification",
               "AlbertForTokenClassification", "AlbertForQuestionAnswering", "AlbertForMultipleChoice"],
-    "tokenizer": ["AlbertTokenizer"],
+    "text.tokenizer": ["AlbertTokenizer"],
     "optim": ["AdamW", "LAMB"],
-    "training": ["Trainer"],
+    "training.trainer": ["Trainer"],
     "pipelines": ["pipeline"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

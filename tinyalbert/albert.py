@@ -10,9 +10,11 @@ import numpy as np
 
 from . import ops
 from .attention import AlbertAttention, padding_bias
-from .backend import UserError, device_of, to_device_together, xp_of
+from .backend import device_of, xp_of
 from .config import AlbertConfig
+from .errors import UserError
 from .nn import Dropout, Embedding, LayerNorm, Linear, Module
+from .transfer import to_device_together
 
 ACTIVATIONS = {"gelu_new": ops.gelu, "gelu": ops.gelu_erf, "relu": ops.relu, "tanh": ops.tanh, "linear": lambda x: x}
 
@@ -154,7 +156,7 @@ class PreTrainedModel(Module):
 
     def save_pretrained(self, folder, tokenizer=None):
         """Write config.json and model.safetensors (and the tokenizer's files) into `folder`."""
-        from .checkpoint import save_pretrained
+        from .files.checkpoint import save_pretrained
         save_pretrained(self, folder, tokenizer)
 
     @classmethod
@@ -164,7 +166,7 @@ class PreTrainedModel(Module):
         Parameters that the folder lacks (the head, when a pretrained encoder is fine-tuned) start random and
         are named in a warning; `.restore_report` has the whole list.
         """
-        from .checkpoint import from_pretrained
+        from .files.checkpoint import from_pretrained
         return from_pretrained(cls, folder, config=config, seed=seed, **changes)
 
     def device(self):

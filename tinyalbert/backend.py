@@ -6,23 +6,16 @@ for a GPU.  Three differences between the two libraries matter and are dealt wit
 the embedding gradient, the error function, and the copy between host and device.
 """
 
-import ctypes
-import functools
 import math
 import sys
 
 import numpy as np
 
+from .errors import UserError
+
 DEFAULT_DTYPE = np.float32
 PROVEN = set()                                   # the CuPy that passed probe_gpu: the probe waits, once is enough
 FIRST_USE = []     # functions of CuPy, called when a GPU is first asked for: parallel.py picks one, kernels/ compiles
-
-
-class UserError(ValueError):
-    """A mistake that the user can mend; the message says what was got, what was wanted, what to do.
-
-    The command line prints the message without a traceback and exits with 2.
-    """
 
 
 def _cupy():
@@ -107,56 +100,11 @@ def to_device(array, device):
     return to_host(array) if device == "cpu" else _cupy().asarray(array)
 
 
-def to_device_together(arrays, device):
-    """Several arrays (or None) on "cpu" or "gpu"; to a GPU they go as one copy, since each copy has its price."""
-    sent = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray)] if check_device(device) == "gpu" else []
-    if not sent:
-        return [a if a is None else to_device(a, device) for a in arrays]
-    starts = np.cumsum([0] + [arrays[i].nbytes + -arrays[i].nbytes % 8 for i in sent]).tolist()    # multiples of 8
-    there, result = _sender(_cupy()).send([arrays[i] for i in sent], starts), list(arrays)
-    for i, start in zip(sent, starts):
-        a = arrays[i]
-        result[i] = there[start:start + a.nbytes].view(a.dtype).reshape(a.shape)
-    return result
-
-
-class Sender:
-    """Sends batches to the GPU while it is at work on the last one: from page-locked memory, on a stream of its own.
-
-    Nothing is waited for.  A slot, page-locked memory here and as much over there, is used again when the GPU has
-    passed the mark `free`, behind its last use; while none is, another is made.
-    """
-
-    def __init__(self, cupy):
-        self.cupy, self.stream, self.slots = cupy, cupy.cuda.Stream(non_blocking=True), []
-
-    def send(self, arrays, starts):
-        """NumPy arrays, each to lie from its start on (in bytes) -> uint8 (starts[-1],) over there."""
-        size, work = starts[-1], self.cupy.cuda.get_current_stream()
-        slot = next((s for s in self.slots if s["host"].size >= size and s["free"].done), None)
-        if slot is None:
-            from cupyx import empty_pinned
-            room = 1 << max(16, (size - 1).bit_length())
-            slot = {"host": empty_pinned((room,), dtype=np.uint8), "there": self.cupy.empty((room,), dtype=np.uint8)}
-            self.slots.append(slot)
-            self.stream.wait_event(work.record())              # the memory may be what unfinished work has let go
-        for a, start in zip(arrays, starts):
-            slot["host"][start:start + a.nbytes] = np.frombuffer(a.tobytes(), dtype=np.uint8)
-        slot["there"][:size].set(slot["host"][:size], stream=self.stream)
-        work.wait_event(self.stream.record())    # the GPU's work waits for the copy, not the processor
-        sent = slot["there"][:size].copy()
-        slot["free"] = work.record()
-        return sent
-
-
-_sender = functools.cache(Sender)                # one for each CuPy, of which there is one
-
-
 def scatter_add(table, ids, rows):
     """table[ids[i]] += rows[i] in place, repeated ids included.  table (V, E), ids (N,), rows (N, E).
 
     On the CPU equal ids are brought together by a sort and summed by one reduction: many times quicker than
-    `np.add.at`, in a fixed order.  A GPU adds atomically, in no fixed order (but see kernels/scatter.cu).
+    `np.add.at`, in a fixed order.  A GPU adds atomically, in no fixed order (but see kernels/gpu/scatter.cu).
     """
     xp = xp_of(table, ids, rows)
     if xp is not np:
@@ -177,19 +125,3 @@ def erf(x):
         return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
     from cupyx.scipy.special import erf as device_erf
     return device_erf(x).astype(x.dtype, copy=False)           # of float16 it would be float64
-
-
-def keep_freed_memory():
-    """Ask glibc to keep freed blocks instead of giving the pages back to the system after every step.
-
-    A training step frees and asks for the same large arrays again; with the default settings the kernel
-    zeroes fresh pages each time, which costs a tenth of the step or more.  Elsewhere than on Linux with
-    glibc nothing is done.  Returns whether it was.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
-        settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20), (M_ARENA_MAX, 1))
-        return all(libc.mallopt(key, value) for key, value in settings)
-    except (OSError, AttributeError):
-        return False

@@ -15,8 +15,8 @@ import traceback
 import warnings
 
 from . import __version__
-from .backend import UserError
-from .parallel import Single, launched_ranks
+from .errors import UserError
+from .training.replicas import Single, launched_ranks
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
 
@@ -86,7 +86,7 @@ def _tokenizer(args):
 def _prepare(args):
     from .pretraining.pretrain import describe_corpus
     from .pretraining.shards import prepare
-    from .tokenizer import AlbertTokenizer
+    from .text.tokenizer import AlbertTokenizer
     meta = prepare(args.corpus, AlbertTokenizer.from_pretrained(args.tokenizer), args.output, workers=args.workers,
                    held_out=args.held_out, seed=args.seed, format=args.format, overwrite=args.overwrite)
     if meta:
@@ -178,7 +178,7 @@ def _info(args):
 
 def _convert(args):
     from .config import AlbertConfig
-    from .convert import convert
+    from .files.convert import convert
     config = AlbertConfig.from_json_file(args.config) if args.config else None
     print(convert(args.source, args.output, config))
     print(f"written to {args.output}")

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from .backend import UserError
+from .errors import UserError
 
 ACTIVATIONS = ("gelu_new", "gelu", "relu", "tanh", "linear")
 SHARING = ("all", "attention", "ffn", "none")

@@ -9,13 +9,14 @@ import time
 import numpy as np
 
 from . import __version__
-from .backend import UserError, probe_gpu, to_host
+from .backend import probe_gpu, to_host
 from .config import AlbertConfig
+from .errors import UserError
 from .heads import AlbertForPreTraining
-from .parallel import physical_cores
-from .precision import PRECISIONS, check_precision
 from .tensor import KERNELS
-from .training import Trainer
+from .training.precision import PRECISIONS, check_precision
+from .training.replicas import physical_cores
+from .training.trainer import Trainer
 
 
 def _version(package):

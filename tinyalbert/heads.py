@@ -12,8 +12,9 @@ import numpy as np
 
 from . import ops
 from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel, check_ids
-from .backend import DEFAULT_DTYPE, UserError, to_host
+from .backend import DEFAULT_DTYPE, to_host
 from .config import AlbertConfig
+from .errors import UserError
 from .nn import Dropout, LayerNorm, Linear, Module, Parameter
 
 IGNORE = -100

@@ -8,7 +8,8 @@ A Module is a named tree of Parameters and nothing more; the names are those of 
 import numpy as np
 
 from . import ops
-from .backend import DEFAULT_DTYPE, UserError, device_of, to_device, to_host
+from .backend import DEFAULT_DTYPE, device_of, to_device, to_host
+from .errors import UserError
 from .tensor import Tensor
 
 

@@ -417,4 +417,4 @@ def _install_operators():
 _install_operators()
 
 with contextlib.suppress(ModuleNotFoundError):   # faster versions of some ops, if the folder is there
-    from .kernels import numpy_blocks  # noqa: F401
+    from .kernels.cpu import blocks as numpy_blocks  # noqa: F401

@@ -11,7 +11,8 @@ import re
 
 import numpy as np
 
-from .backend import UserError, device_of, to_device, xp_of
+from .backend import device_of, to_device, xp_of
+from .errors import UserError
 from .tensor import KERNELS, _mode
 
 EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"         # parameters without weight decay and trust ratio

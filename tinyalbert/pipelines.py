@@ -1,11 +1,12 @@
 """`pipeline("fill-mask", folder)`: from text to answers in one call, in transformers' forms."""
 
-from .backend import UserError, check_device
+from .backend import check_device
+from .errors import UserError
 from .heads import AlbertForMaskedLM, AlbertForSequenceClassification
 from .tasks.classification import Features, check_fits, load_trained, predict_logits, softmax
 from .tasks.fill_mask import fill_mask
 from .tasks.tables import Row
-from .tokenizer import AlbertTokenizer
+from .text.tokenizer import AlbertTokenizer
 
 
 class FillMaskPipeline:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import UserError, to_host
+from .backend import to_host
+from .errors import UserError
 
 MIDDLE, LIGHT = "0.45", "0.7"
 

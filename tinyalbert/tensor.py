@@ -14,7 +14,8 @@ import threading
 
 import numpy as np
 
-from .backend import DEFAULT_DTYPE, UserError, to_host, xp_of
+from .backend import DEFAULT_DTYPE, to_host, xp_of
+from .errors import UserError
 
 FREED = object()        # the node of a Tensor whose record a backward pass has already used up
 OPS = {}                # every differentiable op by name: raw functions; the tests sweep this table

@@ -14,7 +14,7 @@ all of these     1.20 x
 "step without" is the time of a training step with dropout (H 256, L 6, 32 x 128 tokens, 2 cores) without this kernel,
 written here by `python scripts/benchmark.py --rows kernels --write`.
 
-On a GPU (gpu_*.py, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
+On a GPU (gpu/, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
 
 all of the above but linear                       1 to 3 launches for what takes 10 to 40 one after the other
 linear                                            products of 16 bits into 32, sums over rows in 32
@@ -26,20 +26,36 @@ LossScale                                         fp16's loss scale is updated i
 
 from ..backend import FIRST_USE
 from ..tensor import KERNELS
-from . import gpu_attention, gpu_elementwise, gpu_launch, gpu_loss, gpu_norm, gpu_optimizer, gpu_product
-from .numpy_attention import attention
-from .numpy_dropout import dropout
-from .numpy_elementwise import gelu, linear_gelu
-from .numpy_linear import linear
-from .numpy_loss import cross_entropy
-from .numpy_norm import add_layer_norm, layer_norm
+from . import cpu, gpu
 
-for _kernel in (linear, gelu, linear_gelu, layer_norm, add_layer_norm, attention, cross_entropy, dropout):
-    KERNELS[_kernel.__name__, "numpy"] = _kernel
-for _kernel in (gpu_elementwise.gelu, gpu_elementwise.linear_gelu, gpu_elementwise.dropout,
-                gpu_elementwise.embedding, gpu_norm.layer_norm, gpu_norm.add_layer_norm, gpu_attention.attention,
-                gpu_loss.cross_entropy, gpu_product.linear):
-    KERNELS[_kernel.__name__, "cupy"] = _kernel
-KERNELS["AdamW", "cupy"], KERNELS["LAMB", "cupy"] = gpu_optimizer.adamw, gpu_optimizer.lamb
-KERNELS["LossScale", "cupy"], KERNELS["collect", "cupy"] = gpu_optimizer.loss_scale, gpu_optimizer.collect
-FIRST_USE.append(gpu_launch.probe)
+ON_NUMPY = (
+    cpu.linear.linear,
+    cpu.elementwise.gelu,
+    cpu.elementwise.linear_gelu,
+    cpu.norm.layer_norm,
+    cpu.norm.add_layer_norm,
+    cpu.attention.attention,
+    cpu.loss.cross_entropy,
+    cpu.dropout.dropout,
+)
+ON_CUPY = (
+    gpu.elementwise.gelu,
+    gpu.elementwise.linear_gelu,
+    gpu.elementwise.dropout,
+    gpu.elementwise.embedding,
+    gpu.norm.layer_norm,
+    gpu.norm.add_layer_norm,
+    gpu.attention.attention,
+    gpu.loss.cross_entropy,
+    gpu.product.linear,
+)
+
+for kernel in ON_NUMPY:
+    KERNELS[kernel.__name__, "numpy"] = kernel
+for kernel in ON_CUPY:
+    KERNELS[kernel.__name__, "cupy"] = kernel
+KERNELS["AdamW", "cupy"] = gpu.optimizer.adamw
+KERNELS["LAMB", "cupy"] = gpu.optimizer.lamb
+KERNELS["LossScale", "cupy"] = gpu.optimizer.loss_scale
+KERNELS["collect", "cupy"] = gpu.optimizer.collect
+FIRST_USE.append(gpu.launch.probe)

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from ..backend import UserError
+from ..errors import UserError
 from . import curriculum, pairs
 from .draws import uniforms
 from .masking import apply_masks, choose_targets, targets_wanted

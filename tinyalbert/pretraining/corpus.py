@@ -19,8 +19,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..backend import UserError
-from .sentences import split_sentences
+from ..errors import UserError
+from ..text.sentences import split_sentences
 
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
 BUILT_IN = {"stories": (20_000, 400), "python": (100_000, 100_000)}      # documents, and how many in a block
@@ -274,7 +274,7 @@ def _json_documents(block, text):
 def _built_in_documents(block):
     """Documents of a built-in corpus."""
     if block.path == "stories":
-        from .stories import generate
+        from ..stories.corpus import generate
         return [story.sentences for story in generate(block.documents, start=block.line)]
     from .python_text import documents
     return list(documents(block.documents))

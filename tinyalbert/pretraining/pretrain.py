@@ -10,19 +10,22 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ..backend import UserError, check_device
-from ..checkpoint import changed
+from ..backend import check_device
 from ..config import AlbertConfig
+from ..errors import UserError
+from ..files.checkpoint import changed
+from ..files.safetensors_file import replacing
 from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW
-from ..parallel import launched_ranks
-from ..precision import check_precision
-from ..run import check_output, check_writable, read_settings, say_what_counts
-from ..safetensors_file import replacing
-from ..tokenizer import AlbertTokenizer
-from ..training import Trainer, evaluate_pretraining, train
+from ..text.tokenizer import AlbertTokenizer
+from ..training.loop import train
+from ..training.precision import check_precision
+from ..training.replicas import launched_ranks
+from ..training.run import check_output, check_writable, read_settings, say_what_counts
+from ..training.trainer import Trainer
 from .batches import PretrainingData
 from .corpus import as_list, check_sources, documents
+from .evaluation import evaluate_pretraining
 from .mimetic import imitate_trained_attention
 from .recipes import Recipe, recipe_for
 from .shards import Shards, check_target, fingerprint, prepare

@@ -12,8 +12,8 @@ import sysconfig
 import warnings
 from pathlib import Path
 
-from ..backend import UserError
-from .sentences import split_sentences
+from ..errors import UserError
+from ..text.sentences import split_sentences
 
 # Not the library itself: its tests, what is installed beside it, and generated tables.
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "turtledemo", "pydoc_data",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..backend import UserError
+from ..errors import UserError
 from ..optim import linear_warmup_decay
 from .batches import SHORTEST
 

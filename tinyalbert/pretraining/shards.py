@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import UserError
-from ..parallel import launched_ranks, physical_cores
+from ..errors import UserError
+from ..training.replicas import launched_ranks, physical_cores
 from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
 
 FORMAT = 1                                       # raised when a folder is laid out in another way
@@ -42,7 +42,7 @@ SMALL_CORPUS = 4 << 20                           # below that, starting processe
 
 @functools.lru_cache(maxsize=1)
 def _tokenizer(folder, sha256):
-    from ..tokenizer import AlbertTokenizer
+    from ..text.tokenizer import AlbertTokenizer
     return AlbertTokenizer.from_pretrained(folder)
 
 

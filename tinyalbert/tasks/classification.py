@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import UserError
+from ..errors import UserError
 from ..tensor import no_grad
 from .metrics import classification_metrics, confusion_table, regression_metrics
 

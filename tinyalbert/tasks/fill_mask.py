@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..backend import UserError
+from ..errors import UserError
 from ..tensor import no_grad
 
 

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import UserError, check_device
-from ..checkpoint import changed, read_config
+from ..backend import check_device
+from ..errors import UserError
+from ..files.checkpoint import changed, read_config
+from ..files.safetensors_file import replacing
 from ..heads import AlbertForSequenceClassification
 from ..optim import AdamW
-from ..parallel import Threads, launched_ranks
-from ..precision import check_precision
 from ..pretraining.pretrain import draw_run
-from ..pretraining.story_tasks import TASKS, story_dataset
-from ..run import check_output, check_writable, read_settings, say_what_counts
-from ..safetensors_file import replacing
-from ..tokenizer import AlbertTokenizer
-from ..training import Trainer, train
+from ..stories.tasks import TASKS, story_dataset
+from ..text.tokenizer import AlbertTokenizer
+from ..training.loop import train
+from ..training.precision import check_precision
+from ..training.replicas import Threads, launched_ranks
+from ..training.run import check_output, check_writable, read_settings, say_what_counts
+from ..training.trainer import Trainer
 from .classification import (
     Features,
     check_fits,

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..backend import UserError
+from ..errors import UserError
 
 TEXT_COLUMNS = ("text", "sentence", "text_a", "sentence1", "premise", "question1", "question", "review")
 PAIR_COLUMNS = ("text_b", "sentence2", "hypothesis", "question2", "pair")

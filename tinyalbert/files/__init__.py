@@ -1,0 +1,1 @@
+"""Models on disk: our folders, and the three formats that are read."""

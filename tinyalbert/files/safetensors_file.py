@@ -1,0 +1,111 @@
+"""Files on disk: the safetensors format, and writing that never leaves half a file behind.
+
+safetensors (github.com/huggingface/safetensors) is eight bytes with the length of a JSON header, the header
+{name: {dtype, shape, data_offsets}}, and the arrays one after the other: simple enough to read and write here,
+bfloat16 included, which NumPy does not know.
+"""
+
+import contextlib
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import to_host
+from ..errors import UserError
+
+DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32,
+          "I16": np.int16, "I8": np.int8, "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8,
+          "BOOL": np.bool_}
+NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "BF16"}
+LONGEST_HEADER = 100_000_000                     # the format's own limit
+
+
+class CannotWrite(UserError, OSError):
+    """A file could not be written; what was there before is untouched."""
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file to write to, that takes the place of `path` once it is complete and on the disk.
+
+    Whatever happens before (full disk, Ctrl-C, power cut), `path` keeps its old content.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if os.name == "posix":                   # the new name has to reach the disk as well
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        refusal = CannotWrite(f"{path} could not be written ({error.strerror or error}); " + (
+            "free some space on that disk, or choose another folder" if full else "choose a folder you can write to")
+            + "; what was there before is untouched")
+        refusal.errno = error.errno
+        raise refusal from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_safetensors(path, arrays, metadata=None):
+    """Write {name: array} and {key: text} to `path`, whole or not at all.
+
+    Wide types first, then by name, so that every array is aligned and equal content gives equal bytes.
+    """
+    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    header, end = {"__metadata__": metadata} if metadata else {}, 0
+    for name in names:
+        array, begin = arrays[name], end
+        end += array.size * array.dtype.itemsize
+        header[name] = {"dtype": NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            array = to_host(arrays[name])
+            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+
+
+def read_safetensors(path):
+    """({name: array}, {key: text}) of a safetensors file; bfloat16 becomes float32."""
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            text = file.read(size) if size <= LONGEST_HEADER else b""
+            header = json.loads(text)
+            data = np.fromfile(file, np.uint8)
+        metadata = header.pop("__metadata__", {})
+        return {name: _array(entry, data) for name, entry in header.items()}, metadata
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is truncated or is not a safetensors file; wanted one as written by this package or "
+                        f"by transformers ({type(error).__name__}: {error})") from None
+
+
+def _array(entry, data):
+    """The array that one header entry describes: a window on `data`."""
+    dtype, (begin, end) = np.dtype(DTYPES[entry["dtype"]]).newbyteorder("<"), entry["data_offsets"]
+    if not 0 <= begin <= end <= data.size:
+        raise ValueError(f"bytes {begin} to {end} of {data.size}")
+    array = data[begin:end].view(dtype).reshape(entry["shape"])
+    return bfloat16_to_float32(array) if entry["dtype"] == "BF16" else array
+
+
+def bfloat16_to_float32(bits):
+    """uint16 -> float32: bfloat16 is the upper half of a float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)

@@ -1,0 +1,199 @@
+"""Read pytorch_model.bin without torch and without pickle.
+
+`torch.save` writes a pickle, a little program that says how to build the state dict, beside the numbers.
+Running it with Python's pickle module would let a file run any code.  Here the program is read opcode by opcode,
+and only what a state dict of tensors needs is understood: dicts, lists, tuples, strings, numbers, and three
+constructors by name, of which none is called.  Anything else is refused.  Both layouts are read, the zip archive
+of torch >= 1.6 and the stream before it, in which the first released ALBERT files are.
+"""
+
+import io
+import math
+import pickletools
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UserError
+from .safetensors_file import bfloat16_to_float32
+
+MAGIC = 0x1950A86A20F9469CFC6C                   # the first object of the old layout
+STORAGES = {"torch.DoubleStorage": "<f8", "torch.FloatStorage": "<f4", "torch.HalfStorage": "<f2",
+            "torch.BFloat16Storage": "<u2", "torch.LongStorage": "<i8", "torch.IntStorage": "<i4",
+            "torch.ShortStorage": "<i2", "torch.CharStorage": "i1", "torch.ByteStorage": "u1",
+            "torch.BoolStorage": "?"}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
+            "BINUNICODE8", "INT", "LONG", "UNICODE"}
+
+
+class Name(str):
+    """The dotted name of something that the pickle wants imported; it stays a name."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of `size` numbers, in the file under `key`."""
+    kind: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A tensor: a window on a storage."""
+    storage: Storage
+    offset: int
+    shape: tuple
+    strides: tuple
+
+
+def read_torch(path):
+    """{name: array} of a file that torch.save(model.state_dict()) wrote; bfloat16 becomes float32."""
+    try:
+        with open(path, "rb") as file:
+            zipped = zipfile.is_zipfile(file)
+            file.seek(0)
+            state, numbers = _read_zip(file) if zipped else _read_stream(file)
+            if not isinstance(state, dict) or not all(isinstance(t, Strided) for t in state.values()):
+                raise UserError(f"{path} holds something else than a state dict of tensors; write it with "
+                                "torch.save(model.state_dict(), path)")
+            return {str(name): _array(tensor, numbers) for name, tensor in state.items()}
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}") from None
+    except UserError:
+        raise
+    except (OSError, AttributeError, LookupError, TypeError, ValueError, OverflowError, EOFError, zipfile.BadZipFile,
+            NotImplementedError, RuntimeError, MemoryError) as error:
+        raise UserError(f"{path} is truncated or was not written by torch.save; wanted a state dict "
+                        f"({type(error).__name__}: {error})") from None
+
+
+def _read_zip(file):
+    """The zip layout: <root>/data.pkl, <root>/data/<key> -> (state dict of Strided, {key: bytes})."""
+    archive = zipfile.ZipFile(file)
+    entries = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+    if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
+        raise ValueError("a compressed archive")
+    if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
+        raise ValueError("numbers in big-endian order")
+    state = unpickle(io.BytesIO(archive.read(entries["data.pkl"])))
+    return state, {key: archive.read(entries[f"data/{key}"]) for key in _storages(state)}
+
+
+def _read_stream(file):
+    """The old layout: magic number, version, system, state dict, keys, and for each key a length and numbers."""
+    if unpickle(file) != MAGIC:
+        raise ValueError("no magic number")
+    unpickle(file)
+    if unpickle(file).get("little_endian") is not True:
+        raise ValueError("numbers in big-endian order")
+    state, keys = unpickle(file), unpickle(file)
+    storages, numbers = _storages(state), {}
+    for key in keys:
+        size = int.from_bytes(file.read(8), "little")
+        numbers[key] = file.read(size * np.dtype(STORAGES[storages[key].kind]).itemsize)
+    return state, numbers
+
+
+def _storages(state):
+    """{key: Storage} of what a state dict refers to."""
+    tensors = state.values() if isinstance(state, dict) else ()
+    return {t.storage.key: t.storage for t in tensors if isinstance(t, Strided)}
+
+
+def _array(tensor, numbers):
+    """The array of a Strided, a window on its storage's bytes that can't reach beyond them."""
+    storage, dtype = tensor.storage, np.dtype(STORAGES[tensor.storage.kind])
+    data = np.frombuffer(numbers[storage.key], dtype)
+    last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
+    size = math.prod(tensor.shape)
+    if data.size != storage.size or min(tensor.offset, *tensor.shape, *tensor.strides, 0) < 0 or (
+            size and (size > data.size or last >= data.size)):
+        raise ValueError("a tensor larger than its storage")
+    array = np.lib.stride_tricks.as_strided(data[tensor.offset:] if size else data, tensor.shape,
+                                            [stride * dtype.itemsize for stride in tensor.strides])
+    return bfloat16_to_float32(array) if storage.kind == "torch.BFloat16Storage" else array
+
+
+def unpickle(file):
+    """Read one pickle that holds tensors and plain values, up to its end; refuse every other."""
+    stack, outer, memo = [], [], {}              # outer: the stacks below each open MARK
+    for opcode, argument, _ in pickletools.genops(file):
+        match opcode.name:
+            case "PROTO" | "FRAME":
+                pass
+            case name if name in LITERALS:
+                stack.append(argument)
+            case name if name in CONSTANTS:
+                stack.append(CONSTANTS[name])
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_DICT": {}, "EMPTY_LIST": [], "EMPTY_TUPLE": ()}[opcode.name])
+            case "MARK":
+                outer.append(stack)
+                stack = []
+            case "TUPLE":
+                items, stack = stack, outer.pop()
+                stack.append(tuple(items))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                n = int(opcode.name[-1])
+                stack[-n:] = [tuple(stack[-n:])]
+            case "APPEND":
+                item = stack.pop()
+                stack[-1].append(item)
+            case "APPENDS":
+                items, stack = stack, outer.pop()
+                stack[-1].extend(items)
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                stack[-1][key] = value
+            case "SETITEMS":
+                items, stack = stack, outer.pop()
+                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT" | "PUT":
+                memo[argument] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET" | "GET":
+                stack.append(memo[argument])
+            case "GLOBAL":
+                stack.append(Name(argument.replace(" ", ".")))
+            case "STACK_GLOBAL":
+                attribute, module = stack.pop(), stack.pop()
+                stack.append(Name(f"{module}.{attribute}"))
+            case "BINPERSID":
+                stack.append(_storage(*stack.pop()))
+            case "REDUCE":
+                arguments, function = stack.pop(), stack.pop()
+                stack.append(_construct(function, arguments))
+            case "BUILD":
+                stack.pop()                      # attributes of the dict: versions of the modules, not needed
+            case "STOP":
+                return stack.pop()
+            case name:
+                raise UserError(f"this file is more than a state dict: its pickle uses {name}. Only plain weights are "
+                                "read, since loading anything else could run code")
+    raise EOFError("the pickle has no end")
+
+
+def _storage(tag, kind, key, location, size, view=None):
+    """What stands for a storage in the pickle."""
+    if tag != "storage" or kind not in STORAGES or view is not None:
+        raise UserError(f"this file holds numbers of kind {kind}; wanted one of {', '.join(STORAGES)}")
+    return Storage(str(kind), key, size)
+
+
+def _construct(function, arguments):
+    """The object that a state dict's pickle wants built; the three names it may use."""
+    if isinstance(function, Name):
+        if function == "collections.OrderedDict" and not arguments:
+            return {}
+        if function == "torch._utils._rebuild_tensor_v2":
+            storage, offset, shape, strides, *_ = arguments
+            if isinstance(storage, Storage):
+                return Strided(storage, offset, shape, strides)
+        if function == "torch._utils._rebuild_parameter" and isinstance(arguments[0], Strided):
+            return arguments[0]
+    raise UserError(f"this file is more than a state dict: it wants to call {function}. Only plain weights are read, "
+                    "since loading anything else could run code")

@@ -1,0 +1,102 @@
+"""Kernel of attention: a few heads at a time, so that their scores stay in cache from the product to the softmax.
+
+Softmax's division is left to the end, where it meets D columns instead of T: with e = exp(scores) and r the
+sums of its rows, softmax is e / r.  Kept for the backward pass: e, r, the output, and the mask of the dropout.
+"""
+
+import math
+
+import numpy as np
+
+from ...tensor import unbroadcast
+from .blocks import BLOCK, empty, recording, scratch
+from .dropout import keep_mask
+
+LARGE, TINY = 20.0, 1e-20      # exp of a score up to LARGE, sums from TINY on: ordinary numbers, as is 1 / r
+
+
+def _heads(x, num_heads):
+    """(B, T, H) -> (B, N, T, D), a view: np.matmul takes it without a copy."""
+    return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(0, 2, 1, 3)
+
+
+def _blocks(B, N, size):
+    """Index pairs (examples, heads) of blocks with about BLOCK scores; `size` is the number of one head's."""
+    if N * size > BLOCK:
+        heads = max(1, BLOCK // size)
+        return [(slice(b, b + 1), slice(n, n + heads)) for b in range(B) for n in range(0, N, heads)]
+    examples = max(1, BLOCK // max(1, N * size))
+    return [(slice(b, b + examples), slice(0, N)) for b in range(0, B, examples)]
+
+
+def _exponentials(q, k, bias, e):
+    """e = exp(q kᵀ + bias - shift), a block of heads; returns the sums of its rows (..., T, 1).
+
+    Softmax is the same for any shift.  The usual one, each row's largest score, takes longer to find than the
+    exponentials to compute.  The largest score of the block does as well, unless all scores of some row are
+    far below it; if it is small, so does none.  LARGE and TINY are beyond float16: there each row has its own.
+    """
+    ones = np.ones((e.shape[-1], 1), e.dtype)
+    for by_row in (e.dtype == np.float16, True):
+        np.matmul(q, k.swapaxes(-1, -2), out=e)
+        if bias is not None:
+            e += bias
+        if by_row:
+            e -= e.max(axis=-1, keepdims=True)
+        elif abs(top := e.max(initial=-np.inf)) > LARGE:
+            e -= top
+        np.exp(e, out=e)
+        sums = e @ ones
+        if not sums.min(initial=1) < TINY:
+            break
+    return sums
+
+
+def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
+    """ops.attention: scores, softmax and dropout of a block of heads in one go, no copy of any head."""
+    shapes, scale = (q.shape, k.shape, v.shape), 1 / math.sqrt(q.shape[-1] // num_heads)
+    q, k, v = (_heads(x, num_heads) for x in (q, k, v))        # (B, N, T, D)
+    B, N, T, D = q.shape
+    size, dtype, gain = (B, N, T, k.shape[2]), q.dtype, 1 / (1 - round(p * 65536) / 65536)
+    blocks, context = _blocks(B, N, size[2] * size[3]), empty(shapes[0], dtype)
+    e, sums = empty(size, dtype) if recording() else None, np.empty((B, N, T, 1), dtype)
+    y, kept = _heads(context, N), keep_mask(size, p, key, first_row) if p else None
+    bias_shape = None if bias is None else bias.shape
+    bias = None if bias is None else np.broadcast_to(bias, (B, *bias.shape[1:]))
+
+    def dropped(part, at):
+        """The weights that are left of this block, times r / gain."""
+        return part if kept is None else np.multiply(part, kept[at], out=scratch(2, part.shape, dtype))
+
+    def bias_at(at):
+        return None if bias is None else bias[at[0], at[1] if bias.shape[1] > 1 else slice(None)]
+
+    for at in blocks:
+        scaled = np.multiply(q[at], scale, out=scratch(0, q[at].shape, dtype))
+        part = scratch(1, (*scaled.shape[:3], size[3]), dtype) if e is None else e[at]
+        sums[at] = _exponentials(scaled, k[at], bias_at(at), part)
+        np.matmul(dropped(part, at), v[at], out=y[at])
+        y[at] *= gain / sums[at]
+
+    def vjp(g, needs=(True, True, True, True)):
+        g = _heads(g, N)
+        gradients = [empty(shape, dtype) for shape in shapes]
+        gq, gk, gv = (_heads(x, N) for x in gradients)
+        gbias = np.empty(size, dtype) if bias is not None and needs[3] else None
+        for at in blocks:                        # weights * (g vᵀ - rowsum(g y)) is the gradient of the scores
+            part, over_r = e[at], np.divide(g[at], sums[at], out=scratch(0, g[at].shape, dtype))
+            along = np.vecdot(over_r, y[at])[..., None]
+            over_r *= gain
+            np.matmul(dropped(part, at).swapaxes(-1, -2), over_r, out=gv[at])
+            gscores = np.matmul(over_r, v[at].swapaxes(-1, -2), out=scratch(1, part.shape, dtype))
+            if kept is not None:
+                gscores *= kept[at]
+            gscores -= along
+            gscores *= part
+            if gbias is not None:
+                gbias[at] = gscores
+            gscores *= scale
+            np.matmul(gscores, k[at], out=gq[at])
+            np.matmul(gscores.swapaxes(-1, -2), q[at], out=gk[at])
+        return (*gradients, None if gbias is None else unbroadcast(gbias, bias_shape), None, None, None, None)
+    return context, vjp

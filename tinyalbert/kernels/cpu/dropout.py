@@ -1,0 +1,48 @@
+"""Kernels of dropout: the mask, the same bit for bit, hashed in cache and kept as one byte for each element."""
+
+import math
+
+import numpy as np
+
+from .blocks import BLOCK, empty, matrix, row_blocks, scratch
+
+
+def _mix(x, shifted):
+    """ops._mix in place, with memory for the shifted numbers instead of a new array each time."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x ^= np.right_shift(x, shift, out=shifted)
+        x *= factor
+    x ^= np.right_shift(x, 16, out=shifted)
+
+
+def keep_mask(shape, p, key, first_row):
+    """ops.dropout_mask(shape, p, key, first_row, np)."""
+    size = math.prod(shape[1:])
+    words, keep = (size + 1) // 2, np.empty((shape[0], size), bool)
+    rows = np.arange(first_row, first_row + shape[0], dtype=np.uint32) * 0x9E3779B9 + (key & 0xFFFFFFFF)
+    _mix(rows, np.empty_like(rows))
+    columns = np.arange(words, dtype=np.uint32)
+    for part in row_blocks(len(rows), words):
+        for start in range(0, words, BLOCK):
+            some = columns[start:start + BLOCK]
+            bits = scratch(0, (part.stop - part.start, len(some)), np.uint32)
+            _mix(np.add(rows[part, None], some, out=bits), scratch(1, bits.shape, np.uint32))
+            into = keep[part, 2 * start:2 * (start + len(some))]
+            np.greater_equal(bits.view(np.uint16)[:, :into.shape[1]], round(p * 65536), out=into)
+    return keep.reshape(shape)
+
+
+def _times_mask(x, keep, scale):
+    """x * keep * scale, block by block."""
+    flat = matrix(x.reshape(-1, 1) if x.ndim < 2 else x)
+    y, mask = empty(flat.shape, x.dtype), keep.reshape(flat.shape)
+    for part in row_blocks(*flat.shape):
+        block = np.multiply(flat[part], mask[part], out=y[part])
+        block *= scale
+    return y.reshape(x.shape)
+
+
+def dropout(x, p, key, first_row=0):
+    """ops.dropout."""
+    keep, scale = keep_mask(x.shape, p, key, first_row), 1 / (1 - round(p * 65536) / 65536)
+    return _times_mask(x, keep, scale), lambda g: (_times_mask(g, keep, scale), None, None)

@@ -1,0 +1,5 @@
+"""Kernels for CuPy arrays, in CUDA C (*.cu)."""
+
+from . import attention, elementwise, launch, loss, norm, optimizer, product
+
+__all__ = ["attention", "elementwise", "launch", "loss", "norm", "optimizer", "product"]

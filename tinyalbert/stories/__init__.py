@@ -1,0 +1,1 @@
+"""The built-in corpus: stories from an invented world, and labelled rows for every task."""

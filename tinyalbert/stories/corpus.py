@@ -1,0 +1,35 @@
+"""The built-in corpus of stories, from one simulated world (`world`).
+
+    for sentences in documents(20_000): ...                    # text to pretrain on
+
+Labelled rows for every task come from the same world: tasks.py.  The test split has other names and ways of
+telling that the train split never uses.
+"""
+
+from pathlib import Path
+
+from ..errors import UserError
+from .world import make_story
+
+
+def generate(n, seed=0, split="train", start=0):
+    """Stories start .. start + n of a seed and a split ("train" or "test"), one by one."""
+    if split not in ("train", "test"):
+        raise UserError(f'split {split!r} is unknown; wanted "train" or "test"')
+    if n < 0 or start < 0 or seed < 0:
+        raise UserError(f"got n={n}, start={start}, seed={seed}; wanted numbers that are not negative")
+    for index in range(start, start + n):
+        yield make_story(index, seed, split)
+
+
+def documents(n, seed=0, split="train"):
+    """n documents of 5 to 12 sentences: lists of str."""
+    for story in generate(n, seed, split):
+        yield story.sentences
+
+
+def write_corpus(path, n, seed=0, split="train"):
+    """Write n stories as pretraining reads them: one sentence a line, a blank line between documents."""
+    with open(Path(path), "w", encoding="utf-8", newline="\n") as file:
+        for sentences in documents(n, seed, split):
+            file.write("\n".join(sentences) + "\n\n")
