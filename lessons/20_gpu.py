@@ -209,7 +209,7 @@ assert together["copies"] == 1
 table, ids, rows = np.zeros((5, 3)), np.array([1, 1, 4]), np.ones((3, 3))
 lost = table.copy()
 lost[ids] += rows
-print(f"   row 1 after table[ids] += rows: {lost[1]}, wanted {rows[0] + rows[1]}")
+print(f"   row 1 after table[ids] += rows: {lost[1]}, expected {rows[0] + rows[1]}")
 assert lost[1, 0] == 1
 
 

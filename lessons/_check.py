@@ -129,14 +129,14 @@ def diagnose(name, attempt, reference, trials):
             if all(_agree(_run(attempt, t), _run(mistake, t)) for t in trials):
                 return what
         if not isinstance(want, (np.ndarray, np.generic, float, int)):
-            return f"for {args!r} it gave {got!r}, wanted {want!r}"
+            return f"for {args!r} it gave {got!r}, expected {want!r}"
         try:
             got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
         except (TypeError, ValueError):
-            return f"it returned a {type(got).__name__}, wanted numbers of shape {np.shape(want)}"
+            return f"it returned a {type(got).__name__}, expected numbers of shape {np.shape(want)}"
         if got.shape != want.shape:
             same_numbers = got.size == want.size and np.allclose(np.sort(got.ravel()), np.sort(want.ravel()))
-            return (f"shape {got.shape}, wanted {want.shape}"
+            return (f"shape {got.shape}, expected {want.shape}"
                     + ("; the numbers are right: transposed or reshaped" if same_numbers else ""))
         if got.ndim > 1 and got.shape[-1] == got.shape[-2] and _close(got.swapaxes(-1, -2), want):
             return "transposed: right after swapping the last two axes"
@@ -145,7 +145,7 @@ def diagnose(name, attempt, reference, trials):
         ratio = float((got * want).sum() / (want * want).sum()) if (want * want).sum() else 0.0
         if got.size == 1 and not (ratio and _by_one_factor(attempt, reference, trials, ratio)):
             plain = all(isinstance(a, (int, float)) for a in args)               # any two numbers have some ratio
-            return f"{f'for {args} ' if plain else ''}it gave {got.item():.10g}, wanted {want.item():.10g}"
+            return f"{f'for {args} ' if plain else ''}it gave {got.item():.10g}, expected {want.item():.10g}"
         if ratio and np.allclose(got, ratio * want, rtol=1e-6):
             return f"right up to a factor of {ratio:.6g}"
         if np.allclose(got - want, (got - want).flat[0], rtol=1e-6):

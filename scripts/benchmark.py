@@ -6,11 +6,10 @@
     python scripts/benchmark.py --quick               three rounds in place of seven
     python scripts/benchmark.py --device gpu          the training steps on a GPU
 
-The sides of a row work in turns, so a machine whose speed drifts slows both, each in a process of its own, with
-the settings that its users have (ours tells the C library to keep freed memory; PyTorch gains by that too, and
-does not do it).  Each figure is the median of the rounds, each claim a ratio.  Without torch and transformers
-(extra `parity`) only our side runs.
-"""
+The sides of a row work in turns, so a machine whose speed drifts slows both, each in a process of
+its own, with the settings that its users have (ours tells the C library to keep freed memory;
+PyTorch gains by that too, and does not do it).  Each figure is the median of the rounds, each claim
+a ratio.  Without torch and transformers (extra `parity`) only our side runs."""
 
 import argparse
 import contextlib
@@ -27,7 +26,7 @@ import time
 import timeit
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")        # our replicas bring the parallelism
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # our replicas bring the parallelism
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
@@ -51,14 +50,26 @@ from tinyalbert.training.precision import check_precision
 from tinyalbert.training.replicas import physical_cores
 from tinyalbert.training.trainer import Trainer
 
-MEDIUM = dict(vocab_size=8192, embedding_size=128, hidden_size=256, num_hidden_layers=6, num_attention_heads=4,
-              intermediate_size=1024)
-SMALL = dict(vocab_size=8000, embedding_size=128, hidden_size=128, num_hidden_layers=4, num_attention_heads=4,
-             intermediate_size=512)
+MEDIUM = dict(
+    vocab_size=8192,
+    embedding_size=128,
+    hidden_size=256,
+    num_hidden_layers=6,
+    num_attention_heads=4,
+    intermediate_size=1024,
+)
+SMALL = dict(
+    vocab_size=8000,
+    embedding_size=128,
+    hidden_size=128,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    intermediate_size=512,
+)
 DROPOUT = dict(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
 THREADS = physical_cores()
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
-DEVICE, PICTURE, WRITE = "cpu", None, False      # what --device, --picture and --write say
+DEVICE, PICTURE, WRITE = "cpu", None, False  # what --device, --picture and --write say
 
 
 def pretraining_batch(B, T, vocab_size, seed=0):
@@ -66,17 +77,20 @@ def pretraining_batch(B, T, vocab_size, seed=0):
     rng = np.random.default_rng(seed)
     ids = rng.integers(5, vocab_size, (B, T)).astype(np.int32)
     labels = np.where(rng.random((B, T)) < 0.15, ids, -100).astype(np.int32)
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": labels,
-            "token_type_ids": (np.arange(T) >= T // 2).astype(np.int32) * np.ones_like(ids),
-            "sentence_order_label": rng.integers(0, 2, B).astype(np.int32)}
+    return {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "labels": labels,
+        "token_type_ids": (np.arange(T) >= T // 2).astype(np.int32) * np.ones_like(ids),
+        "sentence_order_label": rng.integers(0, 2, B).astype(np.int32),
+    }
 
 
 def rounds(sides, n):
     """{name: median seconds}: sides {name: build}, where build() returns what is timed, in turns.
 
-    One round is not counted.  Between two turns there is a pause: threads of OpenMP spin for a while when they
-    have nothing more to do.
-    """
+    One round is not counted.  Between two turns there is a pause: threads of OpenMP spin for a
+    while when they have nothing more to do."""
     with contextlib.ExitStack() as stack:
         runs = {name: stack.enter_context(apart(build)) for name, build in sides.items()}
         times = {name: [] for name in sides}
@@ -91,8 +105,8 @@ def rounds(sides, n):
 def apart(build):
     """A function that runs build()'s function in a process of its own and returns its seconds.
 
-    In this process instead with a GPU, whose memory can't be shared out by forking, and on systems without fork.
-    """
+    In this process instead with a GPU, whose memory can't be shared out by forking, and on systems
+    without fork."""
     if DEVICE == "gpu" or not hasattr(os, "fork"):
         run = build()
         yield lambda: timeit.timeit(run, number=1)
@@ -111,6 +125,7 @@ def apart(build):
         if isinstance(answer, str):
             raise SystemExit(f"a side of the benchmark failed: {answer}")
         return answer
+
     try:
         yield run
     finally:
@@ -123,35 +138,60 @@ def _serve(build, pipe):
         run = build()
         while pipe.recv():
             pipe.send(timeit.timeit(run, number=1))
-    except EOFError:                             # the benchmark has gone
+    except EOFError:  # the benchmark has gone
         pass
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-# --- our side and the floor ------------------------------------------------------------------------------------
+# --- our side and the floor -----------------------------------------------------------------------
+
 
 def our_step(config, batch, threads=None, device="cpu", precision="fp32"):
-    """A function that does one step of `Trainer` and reads the loss, which on a GPU waits for the step's end."""
-    trainer = Trainer(AlbertForPreTraining(config).to(device), lr=1e-4, threads=threads, precision=precision)
+    """A function that does one step of `Trainer` and reads the loss, which on a GPU waits for the
+    step's end.
+    """
+    trainer = Trainer(
+        AlbertForPreTraining(config).to(device), lr=1e-4, threads=threads, precision=precision
+    )
     return lambda: trainer.step(batch)["loss"]
 
 
 def products(config, B, T, masked, read):
-    """(rows, inner, columns, times) of the step's matrix products, forward and backward, attention apart.
+    """(rows, inner, columns, times) of the step's matrix products, forward and backward, attention
+    apart.
 
-    masked: tokens whose words are guessed; read: tokens that the last layer computes, all its keys and values apart.
-    """
-    E, H, I, V = config.embedding_size, config.hidden_size, config.intermediate_size, config.vocab_size
+    masked: tokens whose words are guessed; read: tokens that the last layer computes, all its keys
+    and values apart."""
+    E, H, I, V = (
+        config.embedding_size,
+        config.hidden_size,
+        config.intermediate_size,
+        config.vocab_size,
+    )
     L, R = config.num_hidden_layers - 1, B * T
-    layers = [(R, E, H, 1), (R, H, H, 4 * L + 2), (R, H, I, L), (R, I, H, L),
-              (read, H, H, 2), (read, H, I, 1), (read, I, H, 1), (masked, H, E, 1), (masked, E, V, 1)]
-    return [shape for m, k, n, times in layers for shape in ((m, k, n, times), (m, n, k, times), (n, m, k, times))]
+    layers = [
+        (R, E, H, 1),
+        (R, H, H, 4 * L + 2),
+        (R, H, I, L),
+        (R, I, H, L),
+        (read, H, H, 2),
+        (read, H, I, 1),
+        (read, I, H, 1),
+        (masked, H, E, 1),
+        (masked, E, V, 1),
+    ]
+    return [
+        shape
+        for m, k, n, times in layers
+        for shape in ((m, k, n, times), (m, n, k, times), (n, m, k, times))
+    ]
 
 
 def floor_step(config, batch, threads=THREADS):
     """A function that does only the step's matrix products, a share of the batch in each thread."""
     from concurrent.futures import ThreadPoolExecutor
+
     B, T = batch["input_ids"].shape
     part, masked = B // threads, int((batch["labels"] != -100).sum()) // threads
     read = rows_read(batch["labels"])[0].size // threads
@@ -163,8 +203,10 @@ def floor_step(config, batch, threads=THREADS):
         return rng.standard_normal(shape, dtype=np.float32)
 
     def arrays():
-        dense = [(draw(m, k), draw(k, n), np.empty((m, n), np.float32), times)
-                 for m, k, n, times in products(config, part, T, masked, read)]
+        dense = [
+            (draw(m, k), draw(k, n), np.empty((m, n), np.float32), times)
+            for m, k, n, times in products(config, part, T, masked, read)
+        ]
         q, s = draw(part, N, T, D), np.empty((part, N, T, T), np.float32)
         return dense, q, s, np.empty_like(q)
 
@@ -173,7 +215,9 @@ def floor_step(config, batch, threads=THREADS):
         for a, b, out, times in dense:
             for _ in range(times):
                 np.matmul(a, b, out=out)
-        for _ in range(2 * (config.num_hidden_layers - 1)):    # forward 2 products, backward 4; the last layer has few
+        for _ in range(
+            2 * (config.num_hidden_layers - 1)
+        ):  # forward 2 products, backward 4; the last layer has few
             np.matmul(q, q.swapaxes(-1, -2), out=s)
             np.matmul(s, q, out=o)
             np.matmul(s.swapaxes(-1, -2), q, out=o)
@@ -182,7 +226,8 @@ def floor_step(config, batch, threads=THREADS):
     return lambda: list(pool.map(work, held))
 
 
-# --- rows ------------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
+
 
 def line(name, ours, other=None, against="", target=None, unit="tokens/s"):
     """One row of the table."""
@@ -205,10 +250,16 @@ def pretraining_row(name, size, B, T, target, n, lean=False, lean_target=None, f
         sides["transformers"] = lambda: torch_side.transformers_steps(config, [batch], device=on)
         if lean:
             sides["lean PyTorch"] = lambda: torch_side.lean_step(config, batch, device=on)
-            sides["lean PyTorch, compiled"] = lambda: torch_side.lean_step(config, batch, compiled=True, device=on)
+            sides["lean PyTorch, compiled"] = lambda: torch_side.lean_step(
+                config, batch, compiled=True, device=on
+            )
     rate = {side: B * T / seconds for side, seconds in rounds(sides, n).items()}
-    targets = {"transformers": target, "lean PyTorch": lean_target, "lean PyTorch, compiled": lean_target,
-               "the step's products alone": 0.85}
+    targets = {
+        "transformers": target,
+        "lean PyTorch": lean_target,
+        "lean PyTorch, compiled": lean_target,
+        "the step's products alone": 0.85,
+    }
     if len(rate) == 1:
         line(name, rate["ours"])
     for side in rate:
@@ -218,7 +269,9 @@ def pretraining_row(name, size, B, T, target, n, lean=False, lean_target=None, f
 
 def row_step(n):
     """one pretraining step, H 256 L 6, 32 x 128 tokens"""
-    pretraining_row("step: H 256 L 6, 32 x 128", MEDIUM, 32, 128, 2.5, n, lean=True, lean_target=1.2, floor=True)
+    pretraining_row(
+        "step: H 256 L 6, 32 x 128", MEDIUM, 32, 128, 2.5, n, lean=True, lean_target=1.2, floor=True
+    )
 
 
 def row_dropout(n):
@@ -234,36 +287,59 @@ def row_small(n):
 def row_base(n):
     """base-v2 size, 4 x 128 tokens"""
     size = AlbertConfig.preset("base_v2").to_dict()
-    pretraining_row("base-v2, 4 x 128", {k: size[k] for k in (*MEDIUM, "hidden_act")}, 4, 128, 1.3, max(2, n // 2))
+    pretraining_row(
+        "base-v2, 4 x 128",
+        {k: size[k] for k in (*MEDIUM, "hidden_act")},
+        4,
+        128,
+        1.3,
+        max(2, n // 2),
+    )
 
 
 def row_finetune(n):
-    """a fine-tuning step on the sentences of SST-2, padded to the longest of their batch (needs TINYALBERT_DATA)"""
+    """a fine-tuning step on the sentences of SST-2, padded to the longest of their batch (needs
+    TINYALBERT_DATA)
+    """
     data = Path(os.environ.get("TINYALBERT_DATA", ""))
     table, vocabulary = data / "sst2" / "train.tsv", data / "spiece.model"
     if not (table.exists() and vocabulary.exists()):
-        print("fine-tuning: left out; wanted TINYALBERT_DATA=FOLDER with sst2/train.tsv and ALBERT's spiece.model")
+        print(
+            "fine-tuning: left out; expected TINYALBERT_DATA=FOLDER with sst2/train.tsv and "
+            "ALBERT's spiece.model"
+        )
         return
     rows = read_table(table)[:1024]
     features = Features(rows, AlbertTokenizer(vocabulary), 128, encode_labels(rows, ["0", "1"]))
     config = AlbertConfig(**dict(MEDIUM, vocab_size=30000))
-    bucketed = [features.batch(step, 32) for step in range(32)]                # as our trainer draws them
+    bucketed = [features.batch(step, 32) for step in range(32)]  # as our trainer draws them
     mixed = [features.take(part) for part in np.arange(1024).reshape(-1, 32)]  # as they come
 
     def ours():
         trainer = Trainer(AlbertForSequenceClassification(config), lr=1e-4)
         return lambda: [trainer.step(b) for b in bucketed]
+
     sides = {"ours": ours}
     if torch_side.versions():
-        sides["transformers"] = lambda: torch_side.transformers_steps(config, mixed, "AlbertForSequenceClassification")
+        sides["transformers"] = lambda: torch_side.transformers_steps(
+            config, mixed, "AlbertForSequenceClassification"
+        )
     rate = {side: 1024 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
-    line("fine-tuning on SST-2", rate["ours"], rate.get("transformers"), "transformers", 2.5, "sentences/s")
+    line(
+        "fine-tuning on SST-2",
+        rate["ours"],
+        rate.get("transformers"),
+        "transformers",
+        2.5,
+        "sentences/s",
+    )
 
 
 def row_latency(n):
     """inference, base-v2, one sequence of 128 tokens"""
     preset = AlbertConfig.preset("base_v2")
     from threadpoolctl import threadpool_limits
+
     ids = np.random.default_rng(0).integers(5, 30000, (1, 128)).astype(np.int32)
 
     def ours():
@@ -273,17 +349,29 @@ def row_latency(n):
         def run():
             with no_grad(), threadpool_limits(THREADS, "blas"):
                 model(ids)
+
         return run
+
     sides = {"ours": ours}
     if torch_side.versions():
-        sides["transformers"] = lambda: torch_side.transformers_predict(preset, [{"input_ids": ids}])
+        sides["transformers"] = lambda: torch_side.transformers_predict(
+            preset, [{"input_ids": ids}]
+        )
     rate = {side: 1 / seconds for side, seconds in rounds(sides, n).items()}
-    line("inference: base-v2, 1 x 128", rate["ours"], rate.get("transformers"), "transformers", 1.0, "sequences/s")
+    line(
+        "inference: base-v2, 1 x 128",
+        rate["ours"],
+        rate.get("transformers"),
+        "transformers",
+        1.0,
+        "sequences/s",
+    )
 
 
 def row_sentences(n):
     """inference, small model, batches of 64, lengths mixed"""
     from tinyalbert.training.replicas import Threads
+
     rng = np.random.default_rng(0)
     config = AlbertConfig(**SMALL)
     lengths = np.clip(rng.lognormal(2.4, 0.8, 1024).astype(int) + 2, 4, 66)
@@ -291,7 +379,10 @@ def row_sentences(n):
     def padded(rows):
         T = int(rows.max())
         mask = (np.arange(T) < rows[:, None]).astype(np.int32)
-        return {"input_ids": rng.integers(5, 8000, (len(rows), T)).astype(np.int32) * mask, "attention_mask": mask}
+        return {
+            "input_ids": rng.integers(5, 8000, (len(rows), T)).astype(np.int32) * mask,
+            "attention_mask": mask,
+        }
 
     bucketed, mixed = ([padded(r) for r in x.reshape(-1, 64)] for x in (np.sort(lengths), lengths))
 
@@ -302,13 +393,21 @@ def row_sentences(n):
         def one(batch):
             with no_grad():
                 return model(**batch).logits
+
         return lambda: replicas.run(one, bucketed)
+
     sides = {"ours": ours}
     if torch_side.versions():
         sides["transformers"] = lambda: torch_side.transformers_predict(config, mixed)
     rate = {side: 1024 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
-    line("inference: small, batches of 64, mixed lengths", rate["ours"], rate.get("transformers"), "transformers", 2,
-         "sentences/s")
+    line(
+        "inference: small, batches of 64, mixed lengths",
+        rate["ours"],
+        rate.get("transformers"),
+        "transformers",
+        2,
+        "sentences/s",
+    )
 
 
 def row_memory(n):
@@ -319,13 +418,23 @@ def row_memory(n):
     peak = {}
     for side in ("ours", "transformers") if torch_side.versions() else ("ours",):
         peak[side] = peak_megabytes(side)
-    line("peak memory of the step (whole process)", peak["ours"], peak.get("transformers"), "transformers", 0.35, "MB")
+    line(
+        "peak memory of the step (whole process)",
+        peak["ours"],
+        peak.get("transformers"),
+        "transformers",
+        0.35,
+        "MB",
+    )
 
 
 def peak_megabytes(side, L=6, T=128, B=32, V=8192, threads=THREADS):
     """Peak resident memory of a process that does three steps (H 256)."""
-    done = subprocess.run([sys.executable, __file__, "--peak", json.dumps([side, L, T, B, V, threads])],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--peak", json.dumps([side, L, T, B, V, threads])],
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise SystemExit(f"measuring the memory of {side} failed: {done.stderr[-500:]}")
     return float(done.stdout)
@@ -333,16 +442,27 @@ def peak_megabytes(side, L=6, T=128, B=32, V=8192, threads=THREADS):
 
 def print_peak(side, L, T, B, V, threads):
     """For peak_megabytes: do the steps and print."""
-    config, batch = AlbertConfig(**dict(MEDIUM, num_hidden_layers=L, vocab_size=V)), pretraining_batch(B, T, V)
-    step = our_step(config, batch, threads) if side == "ours" else torch_side.transformers_steps(config, [batch])
+    config, batch = (
+        AlbertConfig(**dict(MEDIUM, num_hidden_layers=L, vocab_size=V)),
+        pretraining_batch(B, T, V),
+    )
+    step = (
+        our_step(config, batch, threads)
+        if side == "ours"
+        else torch_side.transformers_steps(config, [batch])
+    )
     for _ in range(3):
         step()
-    with open("/proc/self/status") as status:    # not ru_maxrss: a process inherits that of the one that started it
+    with open(
+        "/proc/self/status"
+    ) as status:  # not ru_maxrss: a process inherits that of the one that started it
         print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
 
 
 def row_kernels(n):
-    """what each fused kernel earns: the step without it, against the step with all; --write puts it into kernels/"""
+    """what each fused kernel earns: the step without it, against the step with all; --write puts it
+    into kernels/
+    """
     config, batch = AlbertConfig(**MEDIUM, **DROPOUT), pretraining_batch(32, 128, 8192)
     names = [name for name, array_module in KERNELS if array_module == "numpy"]
 
@@ -351,8 +471,14 @@ def row_kernels(n):
             for name in names:
                 KERNELS.pop((name, "numpy"))
             return our_step(config, batch)
+
         return build
-    sides = {"none": without([]), **{name: without([name]) for name in names}, "all of these": without(names)}
+
+    sides = {
+        "none": without([]),
+        **{name: without([name]) for name in names},
+        "all of these": without(names),
+    }
     seconds = rounds(sides, n)
     table = LESSONS.parent / "tinyalbert" / "kernels" / "__init__.py"
     text = table.read_text(encoding="utf-8")
@@ -366,37 +492,73 @@ def row_kernels(n):
 
 
 def row_growth(n):
-    """how a step's time and memory grow with layers, length, batch, vocabulary and threads; --picture draws it"""
+    """how a step's time and memory grow with layers, length, batch, vocabulary and threads;
+    --picture draws it
+    """
     base, measured = dict(L=6, T=128, B=32, V=8192, threads=THREADS), {}
-    print("growth of a step (H 256), and the share of the floor (the matrix products alone, as many threads):")
-    for key, values in {"L": (3, 6, 12, 24), "T": (32, 64, 128, 256, 512), "B": (8, 16, 32, 64),
-                        "V": (4096, 8192, 16384, 32768), "threads": tuple(range(1, THREADS + 1))}.items():
+    print(
+        "growth of a step (H 256), and the share of the floor (the matrix products alone, as many "
+        "threads):"
+    )
+    for key, values in {
+        "L": (3, 6, 12, 24),
+        "T": (32, 64, 128, 256, 512),
+        "B": (8, 16, 32, 64),
+        "V": (4096, 8192, 16384, 32768),
+        "threads": tuple(range(1, THREADS + 1)),
+    }.items():
         for value in values:
             at = {**base, key: value}
             config = AlbertConfig(**dict(MEDIUM, num_hidden_layers=at["L"], vocab_size=at["V"]))
             batch = pretraining_batch(at["B"], at["T"], at["V"])
-            seconds = rounds({"ours": functools.partial(our_step, config, batch, at["threads"]),
-                              "floor": functools.partial(floor_step, config, batch, at["threads"])}, max(2, n // 2))
-            point = (value, seconds["ours"], peak_megabytes("ours", **at), seconds["floor"] / seconds["ours"])
+            seconds = rounds(
+                {
+                    "ours": functools.partial(our_step, config, batch, at["threads"]),
+                    "floor": functools.partial(floor_step, config, batch, at["threads"]),
+                },
+                max(2, n // 2),
+            )
+            point = (
+                value,
+                seconds["ours"],
+                peak_megabytes("ours", **at),
+                seconds["floor"] / seconds["ours"],
+            )
             measured.setdefault(key, []).append(point)
-            print(f"    {key:8s}{value:6d}{point[1] * 1e3:8.0f} ms{point[2]:8.0f} MB{point[3]:8.0%} of the floor",
-                  flush=True)
+            print(
+                f"    {key:8s}{value:6d}{point[1] * 1e3:8.0f} ms{point[2]:8.0f} MB{point[3]:8.0%} "
+                f"of the floor",
+                flush=True,
+            )
     if PICTURE:
         draw_growth(measured, PICTURE)
 
 
 def draw_growth(measured, path):
-    """measured {what grows: [(value, seconds, MB, share of the floor), ...]}: a panel for each, both axes doubling."""
+    """measured {what grows: [(value, seconds, MB, share of the floor), ...]}: a panel for each,
+    both axes doubling.
+    """
     from tinyalbert.plots import _figure, _save
-    names = {"L": "layers", "T": "tokens a sequence", "B": "sequences a batch", "V": "pieces in the vocabulary",
-             "threads": "threads"}
+
+    names = {
+        "L": "layers",
+        "T": "tokens a sequence",
+        "B": "sequences a batch",
+        "V": "pieces in the vocabulary",
+        "threads": "threads",
+    }
     figure = _figure(3 * len(measured), 3.4)
     axes = figure.subplots(1, len(measured), sharey=True)
     for ax, (key, points) in zip(axes, measured.items()):
         x, seconds, memory, share = zip(*points)
-        for y, style, name, fill in ((seconds, "k-o", "time", "black"), (memory, "k--s", "memory", "white")):
+        for y, style, name, fill in (
+            (seconds, "k-o", "time", "black"),
+            (memory, "k--s", "memory", "white"),
+        ):
             ax.plot(x, [v / y[0] for v in y], style, markersize=4, markerfacecolor=fill)
-            ax.annotate(name, (x[-1], y[-1] / y[0]), xytext=(4, 0), textcoords="offset points", va="center")
+            ax.annotate(
+                name, (x[-1], y[-1] / y[0]), xytext=(4, 0), textcoords="offset points", va="center"
+            )
         proportional = [v / x[0] for v in x] if key != "threads" else [x[0] / v for v in x]
         ax.plot(x, proportional, color="0.7", linewidth=1, zorder=0)
         ax.set_xscale("log", base=2)
@@ -406,10 +568,18 @@ def draw_growth(measured, path):
         ax.set_xlabel(f"{names[key]}\n{share[0]:.0%} to {share[-1]:.0%} of the floor")
     axes[0].set_ylabel("times the first value")
     axes[0].yaxis.set_major_formatter(lambda y, _: f"{y:g}")
-    times = {key: (points[-1][0] / points[0][0], points[-1][1] / points[0][1]) for key, points in measured.items()}
-    figure.suptitle("Time of a step: " + ", ".join(
-        f"{times[key][1]:.1f} times for {times[key][0]:.0f} times the {name}"
-        for key, name in (("T", "length"), ("L", "layers"), ("V", "vocabulary"))) + " (grey: in proportion)")
+    times = {
+        key: (points[-1][0] / points[0][0], points[-1][1] / points[0][1])
+        for key, points in measured.items()
+    }
+    figure.suptitle(
+        "Time of a step: "
+        + ", ".join(
+            f"{times[key][1]:.1f} times for {times[key][0]:.0f} times the {name}"
+            for key, name in (("T", "length"), ("L", "layers"), ("V", "vocabulary"))
+        )
+        + " (grey: in proportion)"
+    )
     _save(figure, path)
 
 
@@ -419,37 +589,66 @@ def row_batches(n):
     from tinyalbert.pretraining.batches import PretrainingData
     from tinyalbert.pretraining.pretrain import train_tokenizer
     from tinyalbert.pretraining.shards import prepare
+
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = train_tokenizer(["stories:1000"], 1000, f"{folder}/t")
         prepare(["stories:2000"], tokenizer, f"{folder}/d", workers=1, progress=False)
         for B, T, size in ((32, 128, MEDIUM), (64, 64, SMALL)):
             data = PretrainingData(f"{folder}/d", max_seq_length=T)
             numbers = iter(range(10**6))
-            seconds = rounds({
-                "draw": lambda data=data, B=B, numbers=numbers: lambda: data.batch(next(numbers), B),
-                "step": functools.partial(our_step, AlbertConfig(**size), pretraining_batch(B, T, 8000))}, n)
-            print(f"drawing a batch of {B} x {T:<20d}{seconds['draw'] * 1e3:10.2f} ms        "
-                  f"{seconds['draw'] / seconds['step']:10.1%} of its step (target 3 %)")
+            seconds = rounds(
+                {
+                    "draw": lambda data=data, B=B, numbers=numbers: (
+                        lambda: data.batch(next(numbers), B)
+                    ),
+                    "step": functools.partial(
+                        our_step, AlbertConfig(**size), pretraining_batch(B, T, 8000)
+                    ),
+                },
+                n,
+            )
+            print(
+                f"drawing a batch of {B} x {T:<20d}{seconds['draw'] * 1e3:10.2f} ms        "
+                f"{seconds['draw'] / seconds['step']:10.1%} of its step (target 3 %)"
+            )
 
 
 def line_by_line(lines, model_file, max_seq_length=128):
-    """Pretraining instances the usual way (google-research/albert, create_pretraining_data.py, in our own words).
+    """Pretraining instances the usual way (google-research/albert, create_pretraining_data.py, in
+    our own words).
 
-    One process, SentencePiece called for each line, documents and instances in lists of pieces, masks of single
-    pieces; each document once, where that program goes over it 40 times.  Returns the number of pieces.
-    """
+    One process, SentencePiece called for each line, documents and instances in lists of pieces,
+    masks of single pieces; each document once, where that program goes over it 40 times.  Returns
+    the number of pieces."""
     import unicodedata
 
     from sentencepiece import SentencePieceProcessor
-    processor, documents, instances, rng = SentencePieceProcessor(model_file=model_file), [[]], [], random.Random(0)
+
+    processor, documents, instances, rng = (
+        SentencePieceProcessor(model_file=model_file),
+        [[]],
+        [],
+        random.Random(0),
+    )
     for text in lines:
-        text = unicodedata.normalize("NFKD", " ".join(text.strip().split()).replace("``", '"').replace("''", '"'))
+        text = unicodedata.normalize(
+            "NFKD", " ".join(text.strip().split()).replace("``", '"').replace("''", '"')
+        )
         text = "".join(c for c in text if not unicodedata.combining(c)).lower()
         if text:
             pieces = processor.encode(text, out_type=str)
-            if any(len(p) > 1 and p[-1] == "," and p[-2].isdigit() for p in pieces):     # "9," is cut in two
-                pieces = [q for p in pieces for q in (processor.encode(p[:-1], out_type=str) + [","]
-                                                      if p[-1] == "," and p[-2:-1].isdigit() else [p])]
+            if any(
+                len(p) > 1 and p[-1] == "," and p[-2].isdigit() for p in pieces
+            ):  # "9," is cut in two
+                pieces = [
+                    q
+                    for p in pieces
+                    for q in (
+                        processor.encode(p[:-1], out_type=str) + [","]
+                        if p[-1] == "," and p[-2:-1].isdigit()
+                        else [p]
+                    )
+                ]
             documents[-1].append(pieces)
         else:
             documents.append([])
@@ -460,7 +659,10 @@ def line_by_line(lines, model_file, max_seq_length=128):
             length += len(sentence)
             if len(chunk) > 1 and (length >= max_seq_length - 3 or i == len(document) - 1):
                 cut = rng.randint(1, len(chunk) - 1)
-                a, b = ([piece for part in half for piece in part] for half in (chunk[:cut], chunk[cut:]))
+                a, b = (
+                    [piece for part in half for piece in part]
+                    for half in (chunk[:cut], chunk[cut:])
+                )
                 while len(a) + len(b) > max_seq_length - 3:
                     (a if len(a) > len(b) else b).pop()
                 if swapped := rng.random() < 0.5:
@@ -468,37 +670,67 @@ def line_by_line(lines, model_file, max_seq_length=128):
                 pieces = ["[CLS]", *a, "[SEP]", *b, "[SEP]"]
                 places = [i for i, piece in enumerate(pieces) if piece not in ("[CLS]", "[SEP]")]
                 rng.shuffle(places)
-                places = sorted(places[:max(1, round(0.15 * len(pieces)))])
+                places = sorted(places[: max(1, round(0.15 * len(pieces)))])
                 labels = [processor.piece_to_id(pieces[i]) for i in places]
                 for i in places:
                     pieces[i] = "[MASK]" if rng.random() < 0.8 else pieces[i]
                 ids = [processor.piece_to_id(piece) for piece in pieces]
-                instances.append((ids, [0] * (len(a) + 2) + [1] * (len(b) + 1), places, labels, swapped))
+                instances.append(
+                    (ids, [0] * (len(a) + 2) + [1] * (len(b) + 1), places, labels, swapped)
+                )
                 chunk, length = [], 0
     return sum(len(sentence) for document in documents for sentence in document)
 
 
 def row_prepare(n):
-    """preparing a corpus on all cores, against SentencePiece line by line in one process, instances in lists"""
+    """preparing a corpus on all cores, against SentencePiece line by line in one process, instances
+    in lists
+    """
     from tinyalbert.pretraining.corpus import documents
     from tinyalbert.pretraining.pretrain import train_tokenizer
     from tinyalbert.pretraining.shards import prepare
+
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer, text = train_tokenizer(["stories:1000"], 1000, f"{folder}/t"), Path(folder, "corpus.txt")
-        text.write_text("".join("\n".join(d) + "\n\n" for d in documents(["stories:40000"])), encoding="utf-8")
-        pieces = line_by_line(text.read_text(encoding="utf-8").split("\n"), f"{folder}/t/spiece.model")
-        seconds = rounds({
-            "ours": lambda: lambda: prepare([text], tokenizer, f"{folder}/d", overwrite=True, progress=False),
-            "theirs": lambda: lambda: line_by_line(open(text, encoding="utf-8"), f"{folder}/t/spiece.model")},
-            max(2, n // 3))
+        tokenizer, text = (
+            train_tokenizer(["stories:1000"], 1000, f"{folder}/t"),
+            Path(folder, "corpus.txt"),
+        )
+        text.write_text(
+            "".join("\n".join(d) + "\n\n" for d in documents(["stories:40000"])), encoding="utf-8"
+        )
+        pieces = line_by_line(
+            text.read_text(encoding="utf-8").split("\n"), f"{folder}/t/spiece.model"
+        )
+        seconds = rounds(
+            {
+                "ours": lambda: (
+                    lambda: prepare(
+                        [text], tokenizer, f"{folder}/d", overwrite=True, progress=False
+                    )
+                ),
+                "theirs": lambda: (
+                    lambda: line_by_line(open(text, encoding="utf-8"), f"{folder}/t/spiece.model")
+                ),
+            },
+            max(2, n // 3),
+        )
         print(f"preparing {text.stat().st_size / 1e6:.0f} MB:")
-        line("prepare", pieces / seconds["ours"], pieces / seconds["theirs"], "line by line, in lists", 5)
+        line(
+            "prepare",
+            pieces / seconds["ours"],
+            pieces / seconds["theirs"],
+            "line by line, in lists",
+            5,
+        )
 
 
 def row_corpus(n):
-    """peak memory of `prepare`, of the largest of its processes, as the corpus grows to 2 GB (to 256 MB if quick)"""
+    """peak memory of `prepare`, of the largest of its processes, as the corpus grows to 2 GB (to
+    256 MB if quick)
+    """
     from tinyalbert.pretraining.corpus import documents
     from tinyalbert.pretraining.pretrain import train_tokenizer
+
     rng, texts = random.Random(0), ["\n".join(d) + "\n\n" for d in documents(["stories:20000"])]
     with tempfile.TemporaryDirectory() as folder:
         train_tokenizer(["stories:1000"], 1000, f"{folder}/t")
@@ -508,23 +740,44 @@ def row_corpus(n):
                 while written < 1e6 * megabytes:
                     written += file.write(rng.choice(texts))
             start = time.perf_counter()
-            peak = peak_of_all([sys.executable, "-m", "tinyalbert", "prepare", file.name, "--tokenizer", f"{folder}/t",
-                                "--output", f"{folder}/d", "--overwrite"])
-            print(f"preparing {megabytes:5d} MB of text{peak:20,.0f} MB{time.perf_counter() - start:8.0f} s")
+            peak = peak_of_all(
+                [
+                    sys.executable,
+                    "-m",
+                    "tinyalbert",
+                    "prepare",
+                    file.name,
+                    "--tokenizer",
+                    f"{folder}/t",
+                    "--output",
+                    f"{folder}/d",
+                    "--overwrite",
+                ]
+            )
+            print(
+                f"preparing {megabytes:5d} MB of text{peak:20,.0f} "
+                f"MB{time.perf_counter() - start:8.0f} s"
+            )
 
 
 def peak_of_all(command):
     """Peak memory, in MB, of the largest of a command's processes, looked at twenty times a second.
 
-    RssAnon, what a process has of its own: pages of files that it maps are the system's, which takes them back.
-    """
-    process, peaks = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), {}
+    RssAnon, what a process has of its own: pages of files that it maps are the system's, which
+    takes them back."""
+    process, peaks = (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
+        {},
+    )
     while process.poll() is None:
         waiting = [process.pid]
         for pid in waiting:
-            with contextlib.suppress(OSError, StopIteration):              # it ended meanwhile
+            with contextlib.suppress(OSError, StopIteration):  # it ended meanwhile
                 with open(f"/proc/{pid}/status") as status:
-                    own = next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+                    own = (
+                        next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+                        / 1024
+                    )
                 peaks[pid] = max(own, peaks.get(pid, 0))
                 with open(f"/proc/{pid}/task/{pid}/children") as children:
                     waiting += map(int, children.read().split())
@@ -535,9 +788,15 @@ def peak_of_all(command):
 
 
 def row_import(n):
-    """time of `import tinyalbert` against `import torch, transformers`, the interpreter's start left out"""
+    """time of `import tinyalbert` against `import torch, transformers`, the interpreter's start
+    left out
+    """
+
     def timed(code):
-        return lambda: lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        return lambda: (
+            lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        )
+
     sides = {"nothing": timed("pass"), "ours": timed("import tinyalbert")}
     if torch_side.versions():
         sides["theirs"] = timed("import torch, transformers; transformers.AlbertForPreTraining")
@@ -550,15 +809,23 @@ def row_import(n):
 
 
 def row_lessons(n):
-    """seconds that each lesson runs; minutes to read it at 60 words a minute, with 8 for each exercise"""
+    """seconds that each lesson runs; minutes to read it at 60 words a minute, with 8 for each
+    exercise
+    """
     with tempfile.TemporaryDirectory() as figures:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TINYALBERT_FIGURES": figures}
         for lesson in sorted(LESSONS.glob("[0-9]*.py")):
             times = []
             for _ in range(min(n, 3)):
                 start = time.perf_counter()
-                subprocess.run([sys.executable, lesson.name], cwd=LESSONS, env=environment, check=True,
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                subprocess.run(
+                    [sys.executable, lesson.name],
+                    cwd=LESSONS,
+                    env=environment,
+                    check=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
                 times.append(time.perf_counter() - start)
             text = lesson.read_text(encoding="utf-8")
             minutes = len(text.split()) / 60 + 8 * text.count("@exercise")
@@ -566,7 +833,9 @@ def row_lessons(n):
 
 
 def row_precisions(n):
-    """one step of base-v2, 32 x 128 tokens, in every precision of the GPU (only with --device gpu)"""
+    """one step of base-v2, 32 x 128 tokens, in every precision of the GPU (only with --device
+    gpu)
+    """
     if DEVICE != "gpu":
         return
     config = AlbertConfig.preset("base_v2")
@@ -579,22 +848,45 @@ def row_precisions(n):
             continue
         sides = {"ours": lambda p=precision: our_step(config, batch, device="gpu", precision=p)}
         if torch_side.versions():
-            sides["lean PyTorch"] = lambda p=precision: torch_side.lean_step(config, batch, device="cuda", precision=p)
+            sides["lean PyTorch"] = lambda p=precision: torch_side.lean_step(
+                config, batch, device="cuda", precision=p
+            )
         rate = {side: 32 * 128 / seconds for side, seconds in rounds(sides, n).items()}
-        line(f"{precision}: base-v2, 32 x 128", rate["ours"], rate.get("lean PyTorch"), "lean PyTorch")
+        line(
+            f"{precision}: base-v2, 32 x 128",
+            rate["ours"],
+            rate.get("lean PyTorch"),
+            "lean PyTorch",
+        )
 
 
 GPU_ROWS = ("step", "small", "dropout", "base", "precisions")
-ROWS = {name.removeprefix("row_"): f for name, f in list(globals().items()) if name.startswith("row_")}
+ROWS = {
+    name.removeprefix("row_"): f for name, f in list(globals().items()) if name.startswith("row_")
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), metavar="ROW", help="which rows; all, if left out")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
-                        help="gpu: the rows " + ", ".join(GPU_ROWS) + " on CuPy, against PyTorch on the same GPU")
-    parser.add_argument("--write", action="store_true", help="row `kernels` writes its table into tinyalbert/kernels")
-    parser.add_argument("--picture", type=Path, help="where row `growth` draws its picture, such as growth.png")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rows", nargs="+", choices=list(ROWS), metavar="ROW", help="which rows; all, if left out"
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="gpu: the rows " + ", ".join(GPU_ROWS) + " on CuPy, against PyTorch on the same GPU",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="row `kernels` writes its table into tinyalbert/kernels",
+    )
+    parser.add_argument(
+        "--picture", type=Path, help="where row `growth` draws its picture, such as growth.png"
+    )
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("--quick", action="store_true", help="three rounds in place of seven")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
@@ -614,8 +906,14 @@ def main():
         parser.error(f"with --device gpu there are the rows {', '.join(GPU_ROWS)}")
     n = 3 if options.quick else 7
     versions = {"numpy": np.__version__, **torch_side.versions()}
-    print(f"{THREADS} threads, float32, medians of {n} rounds in turns; {json.dumps(versions)}"
-          + ("" if torch_side.versions() else "; torch and transformers are not installed: our side alone"))
+    print(
+        f"{THREADS} threads, float32, medians of {n} rounds in turns; {json.dumps(versions)}"
+        + (
+            ""
+            if torch_side.versions()
+            else "; torch and transformers are not installed: our side alone"
+        )
+    )
     for name in options.rows or (GPU_ROWS if DEVICE == "gpu" else ROWS):
         ROWS[name](n)
 

@@ -6,9 +6,9 @@
     python scripts/mutate.py ops.py --seconds 120        as many as fit
     python scripts/mutate.py ops.py --grep 'def|scale'   those whose changed line matches
 
-Works in a temporary copy.  A mutant is killed when a test fails, or when the run takes far too much time or
-memory.  Those named in EQUIVALENT compute the same as the original: they are run, but not counted.  Prints
-the survivors and the score of each file; exits with 1 if a score is below 95 %.
+Works in a temporary copy.  A mutant is killed when a test fails, or when the run takes far too much
+time or memory.  Those named in EQUIVALENT compute the same as the original: they are run, but not
+counted.  Prints the survivors and the score of each file; exits with 1 if a score is below 95 %.
 """
 
 import argparse
@@ -32,7 +32,7 @@ import hypothesis.extra.numpy  # noqa: E402, F401
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = {                                        # the files that are to notice, the quickest first
+TESTS = {  # the files that are to notice, the quickest first
     "tensor.py": ["test_tensor.py", "test_nn.py", "test_ops.py"],
     "ops.py": ["test_ops.py", "test_attention.py"],
     "attention.py": ["test_attention.py", "test_albert.py"],
@@ -40,7 +40,7 @@ TESTS = {                                        # the files that are to notice,
     "pretraining/masking.py": ["test_masking.py"],
     "pretraining/pairs.py": ["test_pairs.py"],
 }
-NAMED = {"ops.py"}                               # whose tests bear the function's name: those are run first
+NAMED = {"ops.py"}  # whose tests bear the function's name: those are run first
 
 # {file: {mutant as printed: why no test can tell it from the original}}
 ONE_IN_2_53 = "differs if a random number is exactly the limit: one in 2**53"
@@ -48,8 +48,7 @@ NUMBER_2 = "of four axes, the last but one is number 2"
 EQUIVALENT = {
     "tensor.py": {
         ": __slots__ = ('__weakref__', 'node', 'grad', 'requires_grad', 'data')": "slots have no order",
-        "unbroadcast: g = g.sum(axis=tuple(range(g.ndim - len(shape)))) if g.ndim >= len(shape) else g":
-            "with as many axes as wanted this is a sum over none",
+        "unbroadcast: g = g.sum(axis=tuple(range(g.ndim - len(shape)))) if g.ndim >= len(shape) else g": "with as many axes as expected this is a sum over none",
         "backward: drop owned.discard(id(tensor))": "nobody looks for a Tensor again that the sweep has passed",
     },
     "ops.py": {
@@ -57,8 +56,7 @@ EQUIVALENT = {
         "embedding: def vjp(g, needs=(True, True)):": "needs is there to be passed, and not looked at",
         "embedding: def vjp(g, needs=(False, True)):": "needs is there to be passed, and not looked at",
         "linear: def vjp(g, needs=(True, True, False)):": "the bias has its gradient whether it is needed or not",
-        "linear_gelu: return (y, lambda g, needs=(True, True, False): linear_vjp(*gelu_vjp(g), needs))":
-            "the bias has its gradient whether it is needed or not",
+        "linear_gelu: return (y, lambda g, needs=(True, True, False): linear_vjp(*gelu_vjp(g), needs))": "the bias has its gradient whether it is needed or not",
         "dropout_mask: bits = _mix(rows * 2654435769 + (key & 4294967295))[:, None] + "
         "xp.arange((row_size + 1) * 2, dtype='uint32')": "the columns too many are cut off in the next line",
         "dropout_mask: bits = _mix(rows * 2654435769 + (key & 4294967295))[:, None] + "
@@ -71,20 +69,17 @@ EQUIVALENT = {
     "optim.py": {
         ": BLOCK = 1 << 16": "blocks of another size: only the speed differs",
         ": BLOCK = 2 << 15": "blocks of another size: only the speed differs",
-        "_add_to_moments: xp, t, (beta1, beta2) = (xp_of(g), self._temporary(1, g), self.betas)":
-            "t is done with before u is written into the same scratch",
+        "_add_to_moments: xp, t, (beta1, beta2) = (xp_of(g), self._temporary(1, g), self.betas)": "t is done with before u is written into the same scratch",
         "_direction: xp, u = (xp_of(w), self._temporary(2, w))": "scratch memory under another number",
         "_temporary: key = (device_of(like), like.dtype, i)": "the same key in another order",
         "state_dict: return {**state, 'global_step': np.array(self.steps)}": "int64 is NumPy's integer",
-        "_update: ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 1.01)), 1.0)":
-            "what is divided by where the quotient is not used",
-        "_update: ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 2.0)), 1.0)":
-            "what is divided by where the quotient is not used",
+        "_update: ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 1.01)), 1.0)": "what is divided by where the quotient is not used",
+        "_update: ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 2.0)), 1.0)": "what is divided by where the quotient is not used",
         "clip_by_global_norm: factor = limit / norm if limit <= norm < math.inf else None": "times 1 if they are equal",
     },
     "pretraining/masking.py": {
         "ngram_probabilities: p = 2 / np.arange(1, ngram + 1)": "divided by its sum in the next line",
-        "cover: drop break": "a little slower: with nothing wanted no span is short enough",
+        "cover: drop break": "a little slower: with nothing expected no span is short enough",
     },
     "pretraining/pairs.py": {
         "_google_document: elif not random_next_sentence and rng.random() <= 0.5:": ONE_IN_2_53,
@@ -94,33 +89,56 @@ EQUIVALENT = {
         "rng.integers(2, max_tokens + 1, len(sentence)), max_tokens)": ONE_IN_2_53,
         "fit: keep_a = np.where(a_length + b_length < max_tokens, a_length, "
         "np.minimum(a_length, np.maximum(max_tokens - b_length, half)))": "where they just fit both give a_length",
-        "google_instances: target = int(rng.integers(2, max_tokens + 1)) if rng.random() <= short_seq_prob "
+        "google_instances: target = int(rng.integers(2, max_tokens + 1)) if rng.random() <= "
+        "short_seq_prob "
         "else max_tokens": ONE_IN_2_53,
-        "google_pairs: off_a = np.where(a_length >= b_length, longer, 0) + even // 2":
-            "longer is 0 where they are equal",
-        "google_pairs: off_b = np.where(a_length >= b_length, 0, longer) + (even + 1) // 2":
-            "longer is 0 where they are equal",
+        "google_pairs: off_a = np.where(a_length >= b_length, longer, 0) + even // 2": "longer is 0 where they are equal",
+        "google_pairs: off_b = np.where(a_length >= b_length, 0, longer) + (even + 1) // 2": "longer is 0 where they are equal",
     },
 }
 
-OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-             ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult, ast.BitXor: ast.BitOr, ast.RShift: ast.LShift,
-             ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
-             ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-             ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-             ast.And: ast.Or, ast.Or: ast.And}
+OPERATORS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.MatMult: ast.Mult,
+    ast.BitXor: ast.BitOr,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
 
 PROFILE = """
 from hypothesis import Phase  # noqa: E402
 settings.register_profile("mutate", max_examples=10, derandomize=True,
                           phases=[Phase.explicit, Phase.generate], **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
-"""                                              # one failure is enough: none is shrunk to its smallest form
-MEMORY = 8 << 30                                 # bytes of address space for one run of the tests
+"""  # one failure is enough: none is shrunk to its smallest form
+MEMORY = 8 << 30  # bytes of address space for one run of the tests
 
 
 def is_text(node):
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def changes_at(node):
@@ -153,21 +171,28 @@ def changes_at(node):
         statements = getattr(node, part, None)
         for i, statement in enumerate(statements if isinstance(statements, list) else ()):
             if isinstance(statement, (ast.AugAssign, ast.Raise, ast.Break, ast.Continue)) or (
-                    isinstance(statement, ast.Expr) and not is_text(statement)):
+                isinstance(statement, ast.Expr) and not is_text(statement)
+            ):
                 yield lambda n, part=part, i=i: getattr(n, part).__setitem__(i, ast.Pass())
 
 
 def left_alone(node):
-    """The parts of `node` that are not changed: messages, annotations, and the -1 of reshape (any negative will do)."""
+    """The parts of `node` that are not changed: messages, annotations, and the -1 of reshape (any
+    negative will do).
+    """
     if isinstance(node, (ast.JoinedStr, ast.Raise)):
         yield node
-    yield from (part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part)
+    yield from (
+        part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part
+    )
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape":
         yield from (size.operand for size in node.args if isinstance(size, ast.UnaryOp))
 
 
 def scopes(tree):
-    """{line of the text: the function that it stands in}, inner functions under the name of the outer."""
+    """{line of the text: the function that it stands in}, inner functions under the name of the
+    outer.
+    """
     names = {}
     for node in tree.body:
         for inner in [node, *(node.body if isinstance(node, ast.ClassDef) else ())]:
@@ -177,12 +202,14 @@ def scopes(tree):
 
 
 def mutants(source):
-    """[(label, text of the changed module)], one for each place and change; all but what is left_alone.
+    """[(label, text of the changed module)], one for each place and change; all but what is
+    left_alone.
 
-    label: the function, and the changed line as ast.unparse writes it, or the line that was dropped,
-    numbered where a function has several alike.
-    """
-    tree = ast.parse(ast.unparse(ast.parse(source)))           # its line numbers are those of the unparsed text
+    label: the function, and the changed line as ast.unparse writes it, or the line that was
+    dropped, numbered where a function has several alike."""
+    tree = ast.parse(
+        ast.unparse(ast.parse(source))
+    )  # its line numbers are those of the unparsed text
     plain, where = ast.unparse(tree).splitlines(), scopes(tree)
     skip = {id(m) for n in ast.walk(tree) for part in left_alone(n) for m in ast.walk(part)}
     found = {}
@@ -196,7 +223,10 @@ def mutants(source):
             at = [i for i, (a, b) in enumerate(zip(plain, lines)) if a != b]
             if at:
                 new, old = lines[at[0]].strip(), plain[at[0]].strip()
-                found[text] = at[0], f"{where.get(at[0] + 1, '')}: {'drop ' + old if new == 'pass' else new}"
+                found[text] = (
+                    at[0],
+                    f"{where.get(at[0] + 1, '')}: {'drop ' + old if new == 'pass' else new}",
+                )
     labelled, seen = [], Counter()
     for text, (_, label) in sorted(found.items(), key=lambda item: item[1]):
         seen[label] += 1
@@ -205,7 +235,8 @@ def mutants(source):
 
 
 def run_tests(folder, arguments, seconds):
-    """What pytest exits with, in a child that has `seconds` of computing time; negative if it was stopped.
+    """What pytest exits with, in a child that has `seconds` of computing time; negative if it was
+    stopped.
 
     A fork: NumPy, pytest and hypothesis are imported once, here, and tinyalbert in the child alone.
     """
@@ -213,24 +244,28 @@ def run_tests(folder, arguments, seconds):
     if not child:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        signal.alarm(900)                                      # for one that waits for ever
+        signal.alarm(900)  # for one that waits for ever
         os.chdir(folder)
         sys.path.insert(0, str(folder))
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        code = 3                                               # what pytest says if it breaks down itself
+        code = 3  # what pytest says if it breaks down itself
         try:
             code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *arguments]))
         finally:
-            os._exit(code)                                     # whatever happened: there is one parent
+            os._exit(code)  # whatever happened: there is one parent
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def outcome(folder, tests, seconds, named=None):
-    """What the tests exit with in `folder`, 0 if they pass; those with `named` in their names are run first."""
+    """What the tests exit with in `folder`, 0 if they pass; those with `named` in their names are
+    run first.
+    """
     files = [f"tests/{t}" for t in tests]
     first = run_tests(folder, [*files, "-k", named], seconds) if named else 0
-    return first if first not in (0, 5) else run_tests(folder, files, seconds)           # 5: none has such a name
+    return (
+        first if first not in (0, 5) else run_tests(folder, files, seconds)
+    )  # 5: none has such a name
 
 
 def judge(name, count=None, seconds=None, rng=None, pattern=""):
@@ -240,7 +275,9 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
     labels = {label for label, _ in every}
     for label in equivalent:
         if label not in labels:
-            print(f"  no such mutant any more, take it out of EQUIVALENT: {name}: {label}", flush=True)
+            print(
+                f"  no such mutant any more, take it out of EQUIVALENT: {name}: {label}", flush=True
+            )
     chosen = [m for m in every if re.search(pattern, m[0])]
     if count is not None or seconds is not None:
         rng.shuffle(chosen)
@@ -249,7 +286,9 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for part in ("tinyalbert", "tests"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copy(ROOT / "pyproject.toml", folder)
         conftest = folder / "tests" / "conftest.py"
         text = conftest.read_text(encoding="utf-8")
@@ -265,7 +304,7 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
                 break
             changed.write_text(text, encoding="utf-8")
             for stale in changed.parent.glob(f"__pycache__/{changed.stem}.*"):
-                stale.unlink()                                 # Python tells old from new by size and second only
+                stale.unlink()  # Python tells old from new by size and second only
             code = outcome(folder, TESTS[name], limit, name in NAMED and label.split(":")[0])
             lives = code == 0
             if label in equivalent:
@@ -279,8 +318,13 @@ def judge(name, count=None, seconds=None, rng=None, pattern=""):
             if lives:
                 print(f"  survives: {name}: {label}", flush=True)
     score = 100 * (1 - alive / max(tried, 1))
-    print(f"{name}: {tried - alive} of {tried} killed ({score:.1f} %), {stopped} of them for taking too long, "
-          f"{alive} alive, {same} equivalent; {len(every)} mutants in all, {time.time() - begin:.0f} s", flush=True)
+    print(
+        f"{name}: {tried - alive} of {tried} killed ({score:.1f} %), {stopped} of them for taking "
+        f"too long, "
+        f"{alive} alive, {same} equivalent; {len(every)} mutants in all, {time.time() - begin:.0f} "
+        f"s",
+        flush=True,
+    )
     for label in sorted(equivalent):
         print(f"  equivalent: {label}\n      {equivalent[label]}", flush=True)
     return score
@@ -291,13 +335,18 @@ def main():
     parser.add_argument("files", nargs="*", default=list(TESTS), help=f"of: {', '.join(TESTS)}")
     parser.add_argument("-n", type=int, help="mutants of each file, drawn at random")
     parser.add_argument("--seconds", type=float, help="stop each file after this time")
-    parser.add_argument("--grep", default="", help="only mutants whose label matches this regular expression")
+    parser.add_argument(
+        "--grep", default="", help="only mutants whose label matches this regular expression"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     for name in args.files:
         if name not in TESTS:
-            sys.exit(f"{name}: no tests are known for it; wanted one of {', '.join(TESTS)}")
-    scores = [judge(name, args.n, args.seconds, random.Random(args.seed), args.grep) for name in args.files]
+            sys.exit(f"{name}: no tests are known for it; expected one of {', '.join(TESTS)}")
+    scores = [
+        judge(name, args.n, args.seconds, random.Random(args.seed), args.grep)
+        for name in args.files
+    ]
     sys.exit(min(scores) < 95)
 
 

@@ -23,7 +23,8 @@ class Unknown:
 
     __eq__ = __le__ = __gt__ = __ge__ = lambda self, other: True
     __add__ = __sub__ = lambda self, other: self
-    __bool__ = lambda self: False
+    def __bool__(self):
+        return False
 
 
 def library(config):

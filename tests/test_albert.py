@@ -132,6 +132,6 @@ def test_without_positions_a_permuted_text_gives_permuted_vectors(seed):
 def test_errors_say_what_was_wanted():
     model = AlbertModel(tiny(), seed=0)
     for ids, message in ((np.zeros((1, 10), int), "positions for 9"), (np.full((1, 2), 17), "0 to 16"),
-                         (np.full((1, 2), -1), "0 to 16"), (np.zeros(3, int), "wanted")):
+                         (np.full((1, 2), -1), "0 to 16"), (np.zeros(3, int), "expected")):
         with pytest.raises(UserError, match=message):
             model(ids)

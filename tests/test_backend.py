@@ -44,7 +44,7 @@ def test_without_cupy_the_error_says_what_is_missing(monkeypatch):
     assert probe_gpu()[0] in ("missing", "broken")
     with pytest.raises(UserError, match="'gpu' can't be used"):
         check_device("gpu")
-    with pytest.raises(UserError, match="wanted 'cpu' or 'gpu'"):
+    with pytest.raises(UserError, match="expected 'cpu' or 'gpu'"):
         to_device(np.ones(2), "tpu")
 
 

@@ -168,7 +168,7 @@ def test_wrong_options_are_refused(folder, options, words):
 def test_rows_outside_the_batch_are_refused(folder):
     data = PretrainingData(folder)
     for arguments in ((-1, 4), (0, 4, 2, 3), (0, 0), (0, 4, -1)):
-        with pytest.raises(UserError, match="wanted rows of the batch"):
+        with pytest.raises(UserError, match="expected rows of the batch"):
             data.batch(*arguments)
 
 

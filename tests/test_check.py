@@ -37,11 +37,11 @@ TRIALS = [(np.array([[1.0, 2.0], [3.0, 5.0]]),)]
     (lambda x: -2 * x, "right up to a factor of -1"),
     (lambda x: 2 * x + 3, "right up to a constant: every value is +3 off"),
     (lambda x: 2 * x.T, "transposed: right after swapping the last two axes"),
-    (lambda x: (2 * x).ravel(), "shape (4,), wanted (2, 2); the numbers are right: transposed or reshaped"),
-    (lambda x: 2 * x[:1], "shape (1, 2), wanted (2, 2)"),
+    (lambda x: (2 * x).ravel(), "shape (4,), expected (2, 2); the numbers are right: transposed or reshaped"),
+    (lambda x: 2 * x[:1], "shape (1, 2), expected (2, 2)"),
     (lambda x: x / 0, "4 values are not finite"),
     (lambda x: 2 * x + [[0, 0], [0.5, 0]], "largest error 0.5, at index (1, 0)"),
-    (lambda x: "ten", "it returned a str, wanted numbers of shape (2, 2)"),
+    (lambda x: "ten", "it returned a str, expected numbers of shape (2, 2)"),
     (lambda x: x.nothing, "it stopped with AttributeError: 'numpy.ndarray' object has no attribute 'nothing'"),
 ])
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -66,7 +66,7 @@ def test_an_answer_that_changes_its_arguments_spoils_nothing(check):
 
 def test_answers_that_are_no_numbers(check):
     assert check.diagnose("pair", lambda n: (n, n), lambda n: (n, n), [(2,)]) is None
-    assert check.diagnose("pair", lambda n: (n, 0), lambda n: (n, n), [(2,)]) == "for (2,) it gave (2, 0), wanted (2, 2)"
+    assert check.diagnose("pair", lambda n: (n, 0), lambda n: (n, n), [(2,)]) == "for (2,) it gave (2, 0), expected (2, 2)"
 
 
 @given(at=st.integers(0, 5), by=st.floats(1e-6, 1.0))

@@ -237,7 +237,7 @@ def test_label_names_travel(tmp_path):
     with pytest.warns(UserWarning, match="classifier.weight"):
         other = AlbertForSequenceClassification.from_pretrained(tmp_path, num_labels=4, allow=["shapes"])
     assert other.config.id2label[3] == "LABEL_3" and other.classifier.weight.shape == (4, 8)
-    with pytest.raises(UserError, match=r"classifier.weight: got \(3, 8\), wanted \(4, 8\).*allow=\['shapes'\]"):
+    with pytest.raises(UserError, match=r"classifier.weight: got \(3, 8\), expected \(4, 8\).*allow=\['shapes'\]"):
         AlbertForSequenceClassification.from_pretrained(tmp_path, num_labels=4)
 
 
@@ -332,9 +332,9 @@ def test_nothing_restored_is_always_refused():
     foreign = {"bert.encoder.layer.0.attention.self.query.weight": np.ones((8, 8), np.float32)}
     with pytest.raises(UserError, match="none of these weights belongs to the model: bert.encoder.layer.0"):
         load_into(random_model(), foreign, allow=["missing", "unexpected", "shapes"])
-    with pytest.raises(UserError, match="wanted a list with some of missing, unexpected, shapes"):
+    with pytest.raises(UserError, match="expected a list with some of missing, unexpected, shapes"):
         RestoreReport(loaded=["a"]).refuse("shapes")
-    with pytest.raises(UserError, match="wanted a list with some of"):
+    with pytest.raises(UserError, match="expected a list with some of"):
         RestoreReport(loaded=["a"]).refuse(["shape"])
 
 
@@ -373,13 +373,13 @@ def test_sharded_weights(tmp_path):
 def test_missing_files_are_said(tmp_path):
     with pytest.raises(UserError, match="no folder, file or TensorFlow checkpoint albert-base-v2; .*nothing is downloaded"):
         AlbertModel.from_pretrained("albert-base-v2")
-    with pytest.raises(UserError, match="has no weights; wanted model.safetensors, pytorch_model.bin"):
+    with pytest.raises(UserError, match="has no weights; expected model.safetensors, pytorch_model.bin"):
         load_state(tmp_path)
     write_safetensors(tmp_path / "model.safetensors", random_model().state_dict())
     with pytest.raises(UserError, match="has no config.json"):
         AlbertModel.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UserError, match="a model of type bert; wanted albert"):
+    with pytest.raises(UserError, match="a model of type bert; expected albert"):
         AlbertModel.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(tiny().to_dict()))
     with pytest.raises(UserError, match="num_lables is not a field"):

@@ -135,7 +135,7 @@ TABLE = "sentence\tlabel\ngood day\tyes\nbad day\tno\n"
     ("pretrain --resume --output nowhere", ["nowhere", "without --resume"]),
     ("prepare stories:60 --tokenizer nowhere --output x", ["nowhere", "spiece.model"]),
     ("prepare latin.txt --tokenizer runs/stories --output x", ["latin.txt", "UTF-8"]),
-    ("finetune columns.tsv --model runs/stories --output x", ["columns.tsv, line 3", "3 columns", "wanted 2"]),
+    ("finetune columns.tsv --model runs/stories --output x", ["columns.tsv, line 3", "3 columns", "expected 2"]),
     ("finetune few.tsv --model runs/stories --output x", ["few.tsv", "at least 10"]),
     ("finetune nolabel.tsv --model runs/stories --output x", ["no column for the label", "text"]),
     ("finetune stories:nothing --model runs/stories --output x", ["nothing", "sentiment"]),

@@ -171,11 +171,11 @@ def test_only_the_read_tokens_are_computed_and_with_dropout_all():
 
 
 @pytest.mark.parametrize("batch, words", [
-    ({"attention_mask": np.ones((2, 3), int)}, "wanted (sequences, tokens)"),
-    ({"token_type_ids": np.zeros((1, 4), int)}, "wanted (sequences, tokens)"),
-    ({"input_ids": [2, 5, 3]}, "wanted (sequences, tokens)"), ({"input_ids": 2}, "wanted (sequences, tokens)"),
-    ({"labels": np.array([1])}, "labels of shape (1,); wanted (2,)"),
-    ({"labels": np.array([1, 0, 1])}, "labels of shape (3,); wanted (2,)"),
+    ({"attention_mask": np.ones((2, 3), int)}, "expected (sequences, tokens)"),
+    ({"token_type_ids": np.zeros((1, 4), int)}, "expected (sequences, tokens)"),
+    ({"input_ids": [2, 5, 3]}, "expected (sequences, tokens)"), ({"input_ids": 2}, "expected (sequences, tokens)"),
+    ({"labels": np.array([1])}, "labels of shape (1,); expected (2,)"),
+    ({"labels": np.array([1, 0, 1])}, "labels of shape (3,); expected (2,)"),
 ])
 def test_arrays_of_different_shapes_are_refused(batch, words):
     """NumPy would stretch or cut some of them to fit, and the loss would be another one."""

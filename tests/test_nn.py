@@ -53,7 +53,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
     model = Pair()
     state = {n: a + 1 for n, a in model.state_dict().items()}
     before = {n: a.copy() for n, a in model.state_dict().items()}
-    for change, message in (({"other": np.ones(1)}, "unexpected: other"), ({"scale": np.ones(2)}, r"got \(2,\), wanted \(1,\)")):
+    for change, message in (({"other": np.ones(1)}, "unexpected: other"), ({"scale": np.ones(2)}, r"got \(2,\), expected \(1,\)")):
         with pytest.raises(UserError, match=message):
             model.load_state_dict({**state, **change})
     lacking = {n: a for n, a in state.items() if n != "norm.bias"}
@@ -63,7 +63,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
         np.testing.assert_array_equal(a, before[n])
     assert model.load_state_dict({**lacking, "other": 1}, strict=False) == (["norm.bias"], ["other"])
     np.testing.assert_array_equal(model.scale.data, 2)
-    with pytest.raises(UserError, match="wanted"):                        # wrong shapes even then
+    with pytest.raises(UserError, match="expected"):                        # wrong shapes even then
         model.load_state_dict({"scale": np.ones(2)}, strict=False)
 
 

@@ -292,7 +292,8 @@ def test_state_round_trip(kind, seed, before, after, corrected):
     """Saved after some steps and loaded into a new optimiser: the same bits as without the interruption."""
     rng = np.random.default_rng(seed)
     p = parameters(draw(rng, np.float32))
-    new = lambda q: KINDS[kind][0](q.items(), lr=0.1, bias_correction=corrected)
+    def new(q):
+        return KINDS[kind][0](q.items(), lr=0.1, bias_correction=corrected)
     optimizer = new(p)
     for _ in range(before):
         optimizer.step(draw(rng, np.float32))
@@ -440,7 +441,7 @@ def test_gradients_and_states_that_do_not_belong_are_refused():
     optimizer = AdamW(p.items(), lr=0.1)
     with pytest.raises(UserError, match="a gradient for 'encoder.wieght'"):
         optimizer.step({"table": np.ones(SHAPES["table"]), "encoder.wieght": np.ones((7, 5))})
-    with pytest.raises(UserError, match=r"the gradient of table has shape \(3,\); wanted \(3, 2, 2\)"):
+    with pytest.raises(UserError, match=r"the gradient of table has shape \(3,\); expected \(3, 2, 2\)"):
         optimizer.step({"scalar": np.ones(()), "table": np.ones(3)})
     assert all(np.array_equal(p[name].data, before[name]) for name in p) and optimizer.steps == 0
     good = {"table/adam_m": np.zeros(SHAPES["table"]), "table/adam_v": np.zeros(SHAPES["table"]),

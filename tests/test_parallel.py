@@ -150,7 +150,7 @@ def test_number_of_threads(monkeypatch):
     monkeypatch.setattr(parallel, "physical_cores", lambda: 8)
     monkeypatch.setenv("MPI_LOCALNRANKS", "3")
     assert Threads().n == 2                           # three processes share the machine
-    with pytest.raises(UserError, match="wanted 1 or more"):
+    with pytest.raises(UserError, match="expected 1 or more"):
         Threads(0)
 
 

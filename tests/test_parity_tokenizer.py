@@ -74,7 +74,8 @@ def test_parity_of_any_text_with_the_released_vocabulary(released, text):
 
 def real_lines(data):
     """At least 10,000 lines of five kinds of text: reviews, sentence pairs, encyclopaedia, tweets, questions."""
-    read = lambda name: (data / name).read_text(encoding="utf-8").splitlines()
+    def read(name):
+        return (data / name).read_text(encoding="utf-8").splitlines()
     lines = read("sst2/train.tsv")[:4000] + read("sst2/dev.tsv") + read("sts-b/train.tsv")[:3000] + read("wikitext2/valid.txt")
     lines += [" ".join(row.split("\t")[0] for row in block.splitlines())
               for part in ("train", "test") for block in (data / f"wnut17/{part}.conll").read_text(encoding="utf-8").split("\n\n")]

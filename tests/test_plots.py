@@ -138,9 +138,9 @@ def test_attention_maps_of_a_model(tmp_path, drawn):
     for head, drawn_map in enumerate(maps):
         np.testing.assert_array_equal(drawn_map, attentions[1].numpy()[0, head, :4, :4])
     assert len(maps) == 5 and "Layer 1" in drawn[0].get_suptitle()
-    with pytest.raises(UserError, match="wanted 0 to 1"):
+    with pytest.raises(UserError, match="expected 0 to 1"):
         plots.plot_attention(attentions, tokens, tmp_path / "a.png", layer=2)
-    with pytest.raises(UserError, match="wanted the tokens"):
+    with pytest.raises(UserError, match="expected the tokens"):
         plots.plot_attention(attentions, tokens * 2, tmp_path / "a.png")
 
 

@@ -72,7 +72,7 @@ def scaled_to(t, value):
 
 @pytest.mark.parametrize("name", ["tf32", "fp16", "bf16"])
 def test_the_cpu_computes_in_float32_only(name, tmp_path, capsys):
-    with pytest.raises(UserError, match=f"'{name}' on the CPU.*wanted 'fp32'"):
+    with pytest.raises(UserError, match=f"'{name}' on the CPU.*expected 'fp32'"):
         Trainer(AlbertForPreTraining(tiny_config(), seed=1), precision=name)
     for command in (["pretrain", "stories:20", "--steps", "1"], ["finetune", "stories:topic:20", "--model", "nowhere"]):
         assert main([*command, "--output", str(tmp_path / "out"), "--precision", name]) == 2
@@ -82,7 +82,7 @@ def test_the_cpu_computes_in_float32_only(name, tmp_path, capsys):
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match="'fp8' is unknown; wanted one of fp32, tf32, fp16, bf16"):
+    with pytest.raises(UserError, match="'fp8' is unknown; expected one of fp32, tf32, fp16, bf16"):
         check_precision("fp8", "gpu")
 
 
@@ -91,7 +91,7 @@ def test_an_old_gpu_has_fp16_only(monkeypatch, device):
     monkeypatch.setattr(device[0].cuda, "Device", lambda: types.SimpleNamespace(compute_capability="75"))
     assert check_precision("fp16", "gpu") == "fp16" and check_precision("fp32", "gpu") == "fp32"
     for name in ("tf32", "bf16"):
-        with pytest.raises(UserError, match=f"'{name}' on a GPU of compute capability 7.5; wanted 8.0"):
+        with pytest.raises(UserError, match=f"'{name}' on a GPU of compute capability 7.5; expected 8.0"):
             check_precision(name, "gpu")
 
 

@@ -155,7 +155,8 @@ def test_overlap_never_hurts_and_can_hide_all_but_the_last_part(n, bandwidth, la
 def test_overlap_of_two_parts_by_hand():
     """Over 2 ranks a message of s bytes takes s seconds at 1 byte a second: 3 s behind a pass of 10, then 4 s."""
     small = scaling.SMALL_MESSAGES * scaling.halving_seconds(2, scaling.SMALL_BYTES, 1.0, 0.0)
-    wait = lambda parts, overlap: scaling.waiting_seconds(2, parts, (1.0, 0.0), 10.0, overlap) - small
+    def wait(parts, overlap):
+        return scaling.waiting_seconds(2, parts, (1.0, 0.0), 10.0, overlap) - small
     assert wait([(0.5, 3.0), (1.0, 4.0)], False) == 7.0
     assert wait([(0.5, 3.0), (1.0, 4.0)], True) == 4.0
     assert wait([(0.5, 8.0), (1.0, 4.0)], True) == 7.0                     # the first is through 3 s after the pass

@@ -213,7 +213,7 @@ def test_damaged_folders_are_refused(tmp_path):
     for name in FILES:
         folder = write_shards(tmp_path / name, documents)
         os.truncate(folder / name, (folder / name).stat().st_size - 2)
-        with pytest.raises(UserError, match=f"{name} has .* bytes; wanted"):
+        with pytest.raises(UserError, match=f"{name} has .* bytes; expected"):
             Shards(folder)
     for name, content, words in (("meta.json", "{", "can't be read"), ("meta.json", '{"format": 99}', "layout 99"),
                                  ("meta.json", '{"format": 1}', "can't be read"), ("meta.json", "[]", "can't be read"),

@@ -59,7 +59,7 @@ def test_a_book_may_stand_in_one_cell(tmp_path):
 
 @pytest.mark.parametrize("name, text, words", [
     ("t.csv", 'text,label\nfine,1\n"open,0\n', ["line 3", "not a readable table"]),
-    ("t.jsonl", '{"text": ["a", "list"], "label": 1}\n', ["line 1", "['a', 'list']", "wanted a text"]),
+    ("t.jsonl", '{"text": ["a", "list"], "label": 1}\n', ["line 1", "['a', 'list']", "expected a text"]),
     ("t.csv", b"text,label\ncaf\xe9,1\n", ["not UTF-8", "iconv"]),
 ])
 def test_a_damaged_table_is_refused_with_its_line(tmp_path, name, text, words):

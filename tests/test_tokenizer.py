@@ -137,7 +137,7 @@ def test_training_prepares_the_text():
 
 def test_a_vocabulary_that_the_text_does_not_support_is_refused_with_the_largest_that_works():
     corpus = ["some words, some more words"] * 5
-    with pytest.raises(UserError, match="wanted at most") as refusal:
+    with pytest.raises(UserError, match="expected at most") as refusal:
         AlbertTokenizer.train(corpus, vocab_size=5000)
     largest = int(str(refusal.value).split("at most ")[1].split(";")[0])
     assert AlbertTokenizer.train(corpus, vocab_size=largest).vocab_size == largest
@@ -161,7 +161,7 @@ def test_unreadable_corpora_are_refused(tmp_path):
     for path in ("latin1.txt", "cut.gz", "missing.txt", "."):
         with pytest.raises(UserError, match="can't be read"):
             AlbertTokenizer.train(tmp_path / path, vocab_size=100)
-    with pytest.raises(UserError, match="wanted a string"):
+    with pytest.raises(UserError, match="expected a string"):
         AlbertTokenizer.train(["good", None], vocab_size=100)
 
 
@@ -417,8 +417,8 @@ def test_padding(tokenizer, batch, padding, multiple):
 
 
 @pytest.mark.parametrize("call, what", [
-    (dict(text=None), "wanted a string"), (dict(text=["a", 3]), "wanted a string"), (dict(text=b"a"), "wanted a string"),
-    (dict(text=["a", "b"], pair=["c"]), "got 2 texts and 1"), (dict(text="a b", is_split_into_words=True), "wanted a list of words"), (dict(text=["a"], pair="c"), "got 1 texts and one"),
+    (dict(text=None), "expected a string"), (dict(text=["a", 3]), "expected a string"), (dict(text=b"a"), "expected a string"),
+    (dict(text=["a", "b"], pair=["c"]), "got 2 texts and 1"), (dict(text="a b", is_split_into_words=True), "expected a list of words"), (dict(text=["a"], pair="c"), "got 1 texts and one"),
     (dict(text="a b c", truncation="middle"), "truncation='middle'"), (dict(text="a", padding="left"), "padding='left'"),
     (dict(text="a", return_tensors="pt"), "'pt'"), (dict(text="a", max_length=5), "does nothing"),
     (dict(text="a", max_length=1, truncation=True), "raise max_length"),

@@ -400,7 +400,7 @@ def test_without_a_metric_the_last_model_is_kept(tmp_path):
     assert train_to(tmp_path, t, evaluate=None, best=None) == {}
     kept = AlbertForPreTraining.from_pretrained(tmp_path)
     np.testing.assert_array_equal(np.concatenate([p.data.reshape(-1) for p in kept.parameters()]), parameters(t))
-    with pytest.raises(UserError, match="wanted accuracy as well"):
+    with pytest.raises(UserError, match="expected accuracy as well"):
         train_to(tmp_path / "other", trainer(), best="accuracy")
 
 
@@ -426,7 +426,8 @@ def test_a_run_of_two_ranks_is_the_run_of_one(tmp_path):
 
     def work(ranks):
         t, half = trainer(ranks=ranks), slice(3 * ranks.rank, 3 * ranks.rank + 3)
-        evaluate = lambda model, replicas: evaluate_pretraining(model, [batch_at(i, seed=99) for i in range(2)], ranks=ranks)
+        def evaluate(model, replicas):
+            return evaluate_pretraining(model, [batch_at(i, seed=99) for i in range(2)], ranks=ranks)
         signals.received = []
         if ranks.rank == 1:                                     # one rank is told to stop, both do
             interrupt_after(t, 4, lambda: signals.received.append(signal.SIGINT))
@@ -493,7 +494,7 @@ def test_folders_are_not_written_over(tmp_path):
     t = trainer(total_steps=None)
     train_to(tmp_path, t, steps=8, resume=True)                 # but it may be made longer
     assert t.steps_done == 8
-    with pytest.raises(UserError, match="wanted steps="):
+    with pytest.raises(UserError, match="expected steps="):
         train_to(tmp_path / "other", trainer(total_steps=None), steps=None)
 
 

@@ -1,9 +1,10 @@
-"""ALBERT, whole, in NumPy: every gradient by hand, trained on a laptop, moved to a GPU by changing one word.
+"""ALBERT, whole, in NumPy: every gradient by hand, trained on a laptop, moved to a GPU by changing
+one word.
 
-Reading order: backend, tensor, kernels/ (skip it), ops, gradcheck, nn, config, attention, checkpoint (with the three
-file formats it reads), albert, heads, vocabulary, encoding, tokenizer, optim, parallel, run, training, pretraining/,
-tasks/, plots, cli.  `python -m tinyalbert` names
-the lessons.  Names below are imported when they are first used, so that `import tinyalbert` is quick.
+Reading order: backend, tensor, kernels/ (skip it), ops, gradcheck, nn, config, attention,
+checkpoint (with the three file formats it reads), albert, heads, vocabulary, encoding, tokenizer,
+optim, parallel, run, training, pretraining/, tasks/, plots, cli.  `python -m tinyalbert` names the
+lessons.  Names below are imported when they are first used, so that `import tinyalbert` is quick.
 """
 
 import importlib
@@ -17,8 +18,14 @@ _PUBLIC = {
     "errors": ["UserError"],
     "nn": ["DropoutRng", "Parameter", "Module"],
     "albert": ["AlbertModel"],
-    "heads": ["AlbertForPreTraining", "AlbertForMaskedLM", "AlbertForSequenceClassification",
-              "AlbertForTokenClassification", "AlbertForQuestionAnswering", "AlbertForMultipleChoice"],
+    "heads": [
+        "AlbertForPreTraining",
+        "AlbertForMaskedLM",
+        "AlbertForSequenceClassification",
+        "AlbertForTokenClassification",
+        "AlbertForQuestionAnswering",
+        "AlbertForMultipleChoice",
+    ],
     "text.tokenizer": ["AlbertTokenizer"],
     "optim": ["AdamW", "LAMB"],
     "training.trainer": ["Trainer"],
@@ -40,5 +47,7 @@ def __dir__():
     return [*globals(), *__all__]
 
 
-if Path(__file__).with_name("kernels").is_dir():         # the fused ops; without the folder the plain ones run
+if (
+    Path(__file__).with_name("kernels").is_dir()
+):  # the fused ops; without the folder the plain ones run
     importlib.import_module(".kernels", __name__)

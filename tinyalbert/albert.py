@@ -1,9 +1,10 @@
 """ALBERT's encoder: embeddings, the shared layers, the pooler (Lan et al. 2020, §3.1).
 
-    ids (B, T) -> embeddings (B, T, E) -> E->H projection -> L times the same layer (B, T, H) -> pooler (B, H)
+    ids (B, T) -> embeddings (B, T, E) -> E->H projection -> L times the same layer (B, T, H) ->
+    pooler (B, H)
 
-Where Google's code and transformers differ, Google's behaviour is the default and a config field has the
-other.  Attribute names are the released checkpoints' names.  Taught in lessons 07 to 09.
+Where Google's code and transformers differ, Google's behaviour is the default and a config field
+has the other.  Attribute names are the released checkpoints' names.  Taught in lessons 07 to 09.
 """
 
 import numpy as np
@@ -16,20 +17,26 @@ from .errors import UserError
 from .nn import Dropout, Embedding, LayerNorm, Linear, Module
 from .transfer import to_device_together
 
-ACTIVATIONS = {"gelu_new": ops.gelu, "gelu": ops.gelu_erf, "relu": ops.relu, "tanh": ops.tanh, "linear": lambda x: x}
+ACTIVATIONS = {
+    "gelu_new": ops.gelu,
+    "gelu": ops.gelu_erf,
+    "relu": ops.relu,
+    "tanh": ops.tanh,
+    "linear": lambda x: x,
+}
 
 
 class ModelOutput:
     """What a model returns: named values as attributes, in transformers' names; None where absent.
 
-    A value in `lazy` is computed when it is first read: logits that the loss did not need cost nothing.
-    """
+    A value in `lazy` is computed when it is first read: logits that the loss did not need cost
+    nothing."""
 
     def __init__(self, lazy=None, **values):
         self._lazy = lazy or {}
         vars(self).update(values)
 
-    def __getattr__(self, name):                 # only called for what is not there yet
+    def __getattr__(self, name):  # only called for what is not there yet
         lazy = vars(self).get("_lazy", {})
         if name not in lazy:
             raise AttributeError(f"this output has no {name}; it has {', '.join(self.keys())}")
@@ -46,32 +53,41 @@ class ModelOutput:
 
 
 class AlbertEmbeddings(Module):
-    """word + segment + position vectors, all of width E, then layer norm and dropout: (B, T) -> (B, T, E)."""
+    """word + segment + position vectors, all of width E, then layer norm and dropout: (B, T) -> (B,
+    T, E).
+    """
 
     def __init__(self, rng, config):
         E, std = config.embedding_size, config.initializer_range
-        self.word_embeddings = Embedding(rng, config.vocab_size, E, std)                 # (V, E)
+        self.word_embeddings = Embedding(rng, config.vocab_size, E, std)  # (V, E)
         self.position_embeddings = Embedding(rng, config.max_position_embeddings, E, std)
         self.token_type_embeddings = Embedding(rng, config.type_vocab_size, E, std)
         self.LayerNorm = LayerNorm(E, config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids=None, token_type_ids=None, inputs_embeds=None, rng=None):
-        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds      # (B, T, E)
+        words = (
+            self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        )  # (B, T, E)
         T, longest = words.shape[1], self.position_embeddings.weight.shape[0]
         if T > longest:
-            raise UserError(f"sequences of {T} tokens, but the model has positions for {longest}; cut the input "
-                            "(max_length) or train with a larger max_position_embeddings")
-        positions = self.position_embeddings.weight[:T]                                  # (T, E)
+            raise UserError(
+                f"sequences of {T} tokens, but the model has positions for {longest}; cut the "
+                f"input "
+                "(max_length) or train with a larger max_position_embeddings"
+            )
+        positions = self.position_embeddings.weight[:T]  # (T, E)
         if token_type_ids is None:
             types = self.token_type_embeddings.weight[0]
         else:
-            types = self.token_type_embeddings(token_type_ids)                           # (B, T, E)
+            types = self.token_type_embeddings(token_type_ids)  # (B, T, E)
         return self.dropout(self.LayerNorm(words + types + positions), rng)
 
 
 class AlbertLayer(Module):
-    """Attention and feed-forward, each added to its input and normalised after the sum (post-LN)."""
+    """Attention and feed-forward, each added to its input and normalised after the sum
+    (post-LN).
+    """
 
     def __init__(self, rng, config):
         H, F, std = config.hidden_size, config.intermediate_size, config.initializer_range
@@ -83,13 +99,15 @@ class AlbertLayer(Module):
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False, rows=None):
-        """(B, T, H) -> (B, T, H), or (B, M, H) for the tokens at `rows` alone, and the attention weights."""
+        """(B, T, H) -> (B, T, H), or (B, M, H) for the tokens at `rows` alone, and the attention
+        weights.
+        """
         attended, weights = self.attention(hidden, bias, rng, output_attentions, rows)
         if self.activation is ops.gelu:
-            inner = ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)            # (B, M, F)
+            inner = ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)  # (B, M, F)
         else:
             inner = self.activation(self.ffn(attended))
-        projected = self.dropout(self.ffn_output(inner), rng)                            # (B, M, H)
+        projected = self.dropout(self.ffn_output(inner), rng)  # (B, M, H)
         return self.full_layer_layer_norm(projected, attended), weights
 
 
@@ -100,8 +118,12 @@ class AlbertLayerGroup(Module):
         self.albert_layers = [AlbertLayer(rng, config) for _ in range(config.inner_group_num)]
 
     def share_with(self, first, part):
-        """Use the first group's attention, or its feed-forward half, in place of this group's own."""
-        names = ("attention",) if part == "attention" else ("ffn", "ffn_output", "full_layer_layer_norm")
+        """Use the first group's attention, or its feed-forward half, instead of this group's."""
+        names = (
+            ("attention",)
+            if part == "attention"
+            else ("ffn", "ffn_output", "full_layer_layer_norm")
+        )
         for own, shared in zip(self.albert_layers, first.albert_layers):
             for name in names:
                 setattr(own, name, getattr(shared, name))
@@ -110,77 +132,101 @@ class AlbertLayerGroup(Module):
 class AlbertEncoder(Module):
     """E->H projection, then L layers drawn from G parameter sets: layer i uses set floor(i G / L).
 
-    With G = 1 every layer is the same layer; the gradient of its parameters is the sum over its uses, which
-    the reverse sweep gives without any code here.
-    """
+    With G = 1 every layer is the same layer; the gradient of its parameters is the sum over its
+    uses, which the reverse sweep gives without any code here."""
 
     def __init__(self, rng, config):
         self.num_layers, self.num_groups = config.num_hidden_layers, config.num_hidden_groups
         if config.embedding_projection:
-            self.embedding_hidden_mapping_in = Linear(rng, config.embedding_size, config.hidden_size,
-                                                      config.initializer_range)
+            self.embedding_hidden_mapping_in = Linear(
+                rng, config.embedding_size, config.hidden_size, config.initializer_range
+            )
         self.albert_layer_groups = [AlbertLayerGroup(rng, config) for _ in range(self.num_groups)]
         if config.shared_parameters in ("attention", "ffn"):
             for group in self.albert_layer_groups[1:]:
                 group.share_with(self.albert_layer_groups[0], config.shared_parameters)
 
     def layers(self):
-        """The layers in the order of their use, the same ones again and again where they are shared."""
-        return [layer for i in range(self.num_layers)
-                for layer in self.albert_layer_groups[i * self.num_groups // self.num_layers].albert_layers]
+        """The layers in the order of their use, the same ones again and again where they are
+        shared.
+        """
+        return [
+            layer
+            for i in range(self.num_layers)
+            for layer in self.albert_layer_groups[
+                i * self.num_groups // self.num_layers
+            ].albert_layers
+        ]
 
     def forward(self, embedded, bias=None, rng=None, output_attentions=False, rows=None):
-        """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention weights.
+        """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention
+        weights.
 
-        rows (B, M): the last layer computes these tokens only, (B, M, H); no later layer asks for the others.
-        """
+        rows (B, M): the last layer computes these tokens only, (B, M, H); no later layer asks for
+        the others."""
         projection = getattr(self, "embedding_hidden_mapping_in", None)
         hidden, layers = projection(embedded) if projection else embedded, self.layers()
         states, attentions = [hidden], []
         for n, layer in enumerate(layers, start=1):
-            hidden, weights = layer(hidden, bias, rng, output_attentions, rows if n == len(layers) else None)
+            hidden, weights = layer(
+                hidden, bias, rng, output_attentions, rows if n == len(layers) else None
+            )
             states.append(hidden)
             attentions.append(weights)
         return states, attentions
 
 
 def check_ids(name, ids, size):
-    """Refuse ids outside a table of `size` rows, while they are still on the host where looking is free."""
+    """Refuse ids outside a table of `size` rows, while they are still on the host where looking is
+    free.
+    """
     if xp_of(ids) is np and ids.size and not (0 <= ids.min() and ids.max() < size):
-        raise UserError(f"{name} from {ids.min()} to {ids.max()}; wanted 0 to {size - 1}: "
-                        "was the text encoded with this model's own tokenizer?")
+        raise UserError(
+            f"{name} from {ids.min()} to {ids.max()}; expected 0 to {size - 1}: "
+            "was the text encoded with this model's own tokenizer?"
+        )
 
 
 class PreTrainedModel(Module):
-    """What every model has: a config, and folders in the Hugging Face layout to load from and save to."""
+    """What every model has: a config, and folders in the Hugging Face layout to load from and save
+    to.
+    """
 
     def save_pretrained(self, folder, tokenizer=None):
         """Write config.json and model.safetensors (and the tokenizer's files) into `folder`."""
         from .files.checkpoint import save_pretrained
+
         save_pretrained(self, folder, tokenizer)
 
     @classmethod
     def from_pretrained(cls, folder, config=None, seed=0, **changes):
         """A model of this class with the weights of `folder`; `changes` override config fields.
 
-        Parameters that the folder lacks (the head, when a pretrained encoder is fine-tuned) start random and
-        are named in a warning; `.restore_report` has the whole list.
-        """
+        Parameters that the folder lacks (the head, when a pretrained encoder is fine-tuned) start
+        random and are named in a warning; `.restore_report` has the whole list."""
         from .files.checkpoint import from_pretrained
+
         return from_pretrained(cls, folder, config=config, seed=seed, **changes)
 
     def device(self):
-        """"cpu" or "gpu"."""
+        """ "cpu" or "gpu"."""
         return device_of(self.parameters()[0].data)
 
     def _inputs(self, input_ids, attention_mask, token_type_ids, *more):
-        """The integer inputs (or None) as arrays on the model's device, sent in one copy after the ids were checked."""
-        arrays = [a if a is None or hasattr(a, "dtype") else np.asarray(a)
-                  for a in (input_ids, attention_mask, token_type_ids, *more)]
+        """The integer inputs (or None) as arrays on the model's device, sent in one copy after the
+        ids were checked.
+        """
+        arrays = [
+            a if a is None or hasattr(a, "dtype") else np.asarray(a)
+            for a in (input_ids, attention_mask, token_type_ids, *more)
+        ]
         if input_ids is not None:
             shapes = [a.shape for a in arrays[:3] if a is not None]
             if arrays[0].ndim != 2 or len({*shapes}) > 1:
-                raise UserError(f"input_ids, mask and types of shape {shapes}; wanted (sequences, tokens) for each")
+                raise UserError(
+                    f"input_ids, mask and types of shape {shapes}; expected (sequences, tokens) "
+                    f"for each"
+                )
             check_ids("input_ids", arrays[0], self.config.vocab_size)
         if token_type_ids is not None:
             check_ids("token_type_ids", arrays[2], self.config.type_vocab_size)
@@ -192,30 +238,50 @@ class AlbertModel(PreTrainedModel):
 
     def __init__(self, config=None, seed=0, add_pooling_layer=True, rng=None):
         self.config = config = config or AlbertConfig()
-        if rng is None and seed is not None:     # seed None: shapes only, no values
+        if rng is None and seed is not None:  # seed None: shapes only, no values
             rng = np.random.default_rng(seed)
         self.embeddings = AlbertEmbeddings(rng, config)
         self.encoder = AlbertEncoder(rng, config)
         if add_pooling_layer:
-            self.pooler = Linear(rng, config.hidden_size, config.hidden_size, config.initializer_range)
+            self.pooler = Linear(
+                rng, config.hidden_size, config.hidden_size, config.initializer_range
+            )
 
-    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None,
-                output_hidden_states=False, output_attentions=False, rng=None, rows=None):
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        inputs_embeds=None,
+        output_hidden_states=False,
+        output_attentions=False,
+        rng=None,
+        rows=None,
+    ):
         """input_ids (B, T) -> last_hidden_state (B, T, H), pooler_output (B, H) or None.
 
-        attention_mask (B, T): 1 = token, 0 = padding (all 1 if None).  token_type_ids (B, T): segment of each
-        token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection first.  attentions: the
-        weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in training mode with dropout.
-        rows (B, M): the tokens, as rows of (B * T), whose last states are wanted, token 0 of each sequence first:
-        `states_at_rows` (B, M, H) has them, and last_hidden_state is computed only if it is read.
-        """
-        input_ids, attention_mask, token_type_ids = self._inputs(input_ids, attention_mask, token_type_ids)
-        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)        # (B, T, E)
+        attention_mask (B, T): 1 = token, 0 = padding (all 1 if None).  token_type_ids (B, T):
+        segment of each token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection
+        first.  attentions: the weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in
+        training mode with dropout. rows (B, M): the tokens, as rows of (B * T), whose last states
+        are expected, token 0 of each sequence first: `states_at_rows` (B, M, H) has them, and
+        last_hidden_state is computed only if it is read."""
+        input_ids, attention_mask, token_type_ids = self._inputs(
+            input_ids, attention_mask, token_type_ids
+        )
+        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)  # (B, T, E)
         bias = None if attention_mask is None else padding_bias(attention_mask, embedded.dtype)
         states, attentions = self.encoder(embedded, bias, rng, output_attentions, rows)
         pooler, last = getattr(self, "pooler", None), self.encoder.layers()[-1]
-        lazy = {"last_hidden_state": lambda: states[-1] if rows is None else last(states[-2], bias, rng)[0]}
-        return ModelOutput(lazy, states_at_rows=states[-1],
-                           pooler_output=ops.tanh(pooler(states[-1][:, 0])) if pooler else None,
-                           hidden_states=tuple(states) if output_hidden_states else None,
-                           attentions=tuple(attentions) if output_attentions else None)
+        lazy = {
+            "last_hidden_state": lambda: (
+                states[-1] if rows is None else last(states[-2], bias, rng)[0]
+            )
+        }
+        return ModelOutput(
+            lazy,
+            states_at_rows=states[-1],
+            pooler_output=ops.tanh(pooler(states[-1][:, 0])) if pooler else None,
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+        )

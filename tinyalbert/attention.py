@@ -9,13 +9,13 @@ from .ops import merge_heads, split_heads
 
 
 def padding_bias(attention_mask, dtype):
-    """(B, T) of 1 (token) and 0 (padding) -> (B, 1, 1, T) of 0 and -10000, or None if nothing is padded.
+    """(B, T) of 1 (token) and 0 (padding) -> (B, 1, 1, T) of 0 and -10000, or None if nothing is
+    padded.
 
-    Added to the scaled scores of every query and head (google-research/albert, modeling.py).  A sequence
-    that is all padding is shifted by the same amount everywhere and stays finite.
-    """
+    Added to the scaled scores of every query and head (google-research/albert, modeling.py).  A
+    sequence that is all padding is shifted by the same amount everywhere and stays finite."""
     xp = xp_of(attention_mask)
-    if xp.__name__ == "numpy" and attention_mask.all():        # on a GPU looking would mean waiting
+    if xp.__name__ == "numpy" and attention_mask.all():  # on a GPU looking would mean waiting
         return None
     return (attention_mask[:, None, None, :] == 0).astype(dtype) * -10000.0
 
@@ -23,10 +23,10 @@ def padding_bias(attention_mask, dtype):
 def attend(q, k, v, bias, num_heads, dropout=None):
     """Attention spelled out in single ops: (B, T, H) x 3 -> (B, T, H), weights (B, N, T, T).
 
-    The definition that the fused ops.attention is tested against, and the path that shows the weights.
-    """
-    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, T, D)
-    scores = q @ k.transpose(0, 1, 3, 2) * (1 / math.sqrt(q.shape[-1]))       # (B, N, T, T)
+    The definition that the fused ops.attention is tested against, and the path that shows the
+    weights."""
+    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (B, N, T, D)
+    scores = q @ k.transpose(0, 1, 3, 2) * (1 / math.sqrt(q.shape[-1]))  # (B, N, T, T)
     weights = ops.softmax(scores if bias is None else scores + bias)
     if dropout:
         weights = ops.dropout(weights, **dropout)
@@ -51,15 +51,21 @@ class AlbertAttention(Module):
         self.output_dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False, rows=None):
-        """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or None).
+        """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or
+        None).
 
-        rows (B, M), numbers of rows of hidden as (B * T, H): only these tokens ask, of all; the result is (B, M, H).
-        """
-        asking = hidden if rows is None else ops.embedding(hidden.reshape(-1, hidden.shape[-1]), rows)
+        rows (B, M), numbers of rows of hidden as (B * T, H): only these tokens ask, of all; the
+        result is (B, M, H)."""
+        asking = (
+            hidden if rows is None else ops.embedding(hidden.reshape(-1, hidden.shape[-1]), rows)
+        )
         q, k, v = self.query(asking), self.key(hidden), self.value(hidden)
         dropout = self.attention_dropout.key(rng)
         if output_attentions:
             context, weights = attend(q, k, v, bias, self.num_heads, dropout)
         else:
-            context, weights = ops.attention(q, k, v, bias, num_heads=self.num_heads, **(dropout or {})), None
+            context, weights = (
+                ops.attention(q, k, v, bias, num_heads=self.num_heads, **(dropout or {})),
+                None,
+            )
         return self.LayerNorm(self.output_dropout(self.dense(context), rng), asking), weights

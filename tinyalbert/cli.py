@@ -38,12 +38,18 @@ def _epilog(*lines):
 
 def _number(kind, least, above=False):
     """What argparse turns an option's text into: a finite number, at least `least` or above it."""
+
     def convert(text):
         value = kind(text)
         if not math.isfinite(value) or value < least or (above and value == least):
-            raise argparse.ArgumentTypeError(f"{text}; wanted a number {'above' if above else 'of at least'} {least}")
+            raise argparse.ArgumentTypeError(
+                f"{text}; expected a number {'above' if above else 'of at least'} {least}"
+            )
         return value
-    convert.__name__ = {int: "whole number", float: "number"}[kind]      # for argparse: invalid ... value
+
+    convert.__name__ = {int: "whole number", float: "number"}[
+        kind
+    ]  # for argparse: invalid ... value
     return convert
 
 
@@ -52,32 +58,55 @@ SHARE, AMOUNT = _number(float, 0), _number(float, 0, above=True)
 
 
 def _device_options(parser, threads=True):
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="where to compute (default: cpu)"
+    )
     if threads:
-        parser.add_argument("--threads", type=COUNT, help="replicas of the model (default: one for each physical core)")
+        parser.add_argument(
+            "--threads",
+            type=COUNT,
+            help="replicas of the model (default: one for each physical core)",
+        )
 
 
 def _precision_option(parser):
-    parser.add_argument("--precision", choices=("fp32", "tf32", "fp16", "bf16"), default="fp32",
-                        help="what a GPU computes in while training; the weights stay float32 (default: fp32)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "tf32", "fp16", "bf16"),
+        default="fp32",
+        help="what a GPU computes in while training; the weights stay float32 (default: fp32)",
+    )
 
 
 def _column_options(parser):
     for name, what in (("text", "the text"), ("pair", "a second text"), ("label", "the label")):
-        parser.add_argument(f"--{name}-column", metavar="NAME", help=f"column with {what}, if its name is unusual")
+        parser.add_argument(
+            f"--{name}-column", metavar="NAME", help=f"column with {what}, if its name is unusual"
+        )
 
 
 def _columns(args):
-    return {f"{n}_column": getattr(args, f"{n}_column") for n in ("text", "pair", "label")
-            if getattr(args, f"{n}_column")}
+    return {
+        f"{n}_column": getattr(args, f"{n}_column")
+        for n in ("text", "pair", "label")
+        if getattr(args, f"{n}_column")
+    }
 
 
-# --- one function for each command -------------------------------------------------------------------------
+# --- one function for each command ----------------------------------------------------------------
+
 
 def _tokenizer(args):
     from .pretraining.pretrain import train_tokenizer
-    tokenizer = train_tokenizer(args.corpus, args.vocab_size, args.output, args.format, keep_accents=args.keep_accents,
-                                do_lower_case=not args.cased)
+
+    tokenizer = train_tokenizer(
+        args.corpus,
+        args.vocab_size,
+        args.output,
+        args.format,
+        keep_accents=args.keep_accents,
+        do_lower_case=not args.cased,
+    )
     text = "The old dog wasn't sleeping, it was waiting."
     print(f"{tokenizer.vocab_size} pieces in {args.output}/spiece.model")
     print(f"{text!r} is {' '.join(tokenizer.tokenize(text))}")
@@ -87,32 +116,76 @@ def _prepare(args):
     from .pretraining.pretrain import describe_corpus
     from .pretraining.shards import prepare
     from .text.tokenizer import AlbertTokenizer
-    meta = prepare(args.corpus, AlbertTokenizer.from_pretrained(args.tokenizer), args.output, workers=args.workers,
-                   held_out=args.held_out, seed=args.seed, format=args.format, overwrite=args.overwrite)
+
+    meta = prepare(
+        args.corpus,
+        AlbertTokenizer.from_pretrained(args.tokenizer),
+        args.output,
+        workers=args.workers,
+        held_out=args.held_out,
+        seed=args.seed,
+        format=args.format,
+        overwrite=args.overwrite,
+    )
     if meta:
         print(f"{args.output}: {describe_corpus(meta)}")
 
 
 def _pretrain(args):
     from .pretraining.pretrain import pretrain
+
     config = None
     if args.config:
         from .config import AlbertConfig
+
         config = AlbertConfig.from_json_file(args.config)
     minutes = args.minutes or (None if args.steps or args.resume else 10.0)
     metrics = pretrain(
-        args.source, args.output, preset=args.preset, config=config, tokenizer=args.tokenizer,
-        vocab_size=args.vocab_size, init=args.init, steps=args.steps, minutes=minutes, sentence_task=args.sentence_task,
-        held_out=args.held_out, format=args.format, accumulation=args.accumulation, threads=args.threads,
-        device=args.device, precision=args.precision, seed=args.seed, resume=args.resume, eval_every=args.eval_every,
-        save_every=args.save_every, workers=args.workers, lr=args.lr, batch_size=args.batch_size,
-        max_seq_length=args.max_length, stages=_stages(args.stages), optimizer=args.optimizer, ngram=args.ngram,
-        warmup=args.warmup, whole_word=None if args.ngram is None else args.ngram > 1)
+        args.source,
+        args.output,
+        preset=args.preset,
+        config=config,
+        tokenizer=args.tokenizer,
+        vocab_size=args.vocab_size,
+        init=args.init,
+        steps=args.steps,
+        minutes=minutes,
+        sentence_task=args.sentence_task,
+        held_out=args.held_out,
+        format=args.format,
+        accumulation=args.accumulation,
+        threads=args.threads,
+        device=args.device,
+        precision=args.precision,
+        seed=args.seed,
+        resume=args.resume,
+        eval_every=args.eval_every,
+        save_every=args.save_every,
+        workers=args.workers,
+        lr=args.lr,
+        batch_size=args.batch_size,
+        max_seq_length=args.max_length,
+        stages=_stages(args.stages),
+        optimizer=args.optimizer,
+        ngram=args.ngram,
+        warmup=args.warmup,
+        whole_word=None if args.ngram is None else args.ngram > 1,
+    )
     if metrics:
-        print(f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss {metrics['mlm_loss']:.3f})" + (
-            f", sentence order {metrics['sop_accuracy']:.1%} right" if "sop_accuracy" in metrics else ""))
-    print(f"model and tokenizer in {args.output}; try: tinyalbert fill-mask {shlex.quote(args.output)} "
-          "\"The [MASK] was old.\"")
+        print(
+            f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss "
+            f"{metrics['mlm_loss']:.3f})"
+            + (
+                f", sentence order {metrics['sop_accuracy']:.1%} right"
+                if "sop_accuracy" in metrics
+                else ""
+            )
+        )
+    print(
+        f"model and tokenizer in {args.output}; try: tinyalbert fill-mask "
+        f"{shlex.quote(args.output)} "
+        '"The [MASK] was old."'
+    )
 
 
 def _stages(given):
@@ -120,22 +193,54 @@ def _stages(given):
     if given is None:
         return None
     from .pretraining.recipes import Stage
+
     number = r"(\d*\.?\d+)"
-    parts = [re.fullmatch(rf"{number}:(\d+)(?:x{number})?(?::{number}-{number})?(?:@(\d+))?", text) for text in given]
+    parts = [
+        re.fullmatch(rf"{number}:(\d+)(?:x{number})?(?::{number}-{number})?(?:@(\d+))?", text)
+        for text in given
+    ]
     if not all(parts):
-        raise UserError(f"--stages {' '.join(given)}; wanted SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF] of each, for "
-                        "example 0.8:64 0.2:512")
-    return tuple(Stage(float(p[1]), int(p[2]), float(p[3] or 1), (float(p[4]), float(p[5])) if p[4] else (),
-                       int(p[6] or 1)) for p in parts)
+        raise UserError(
+            f"--stages {' '.join(given)}; expected SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF] of "
+            f"each, for "
+            "example 0.8:64 0.2:512"
+        )
+    return tuple(
+        Stage(
+            float(p[1]),
+            int(p[2]),
+            float(p[3] or 1),
+            (float(p[4]), float(p[5])) if p[4] else (),
+            int(p[6] or 1),
+        )
+        for p in parts
+    )
 
 
 def _finetune(args):
     from .tasks.finetune import finetune
-    result = finetune(args.train, args.dev, args.output, model=args.model, random_init=args.random_init,
-                      regression=args.regression, epochs=args.epochs, steps=args.steps, batch_size=args.batch_size,
-                      lr=args.lr, warmup=args.warmup, max_length=args.max_length, dropout=args.dropout,
-                      columns=_columns(args), threads=args.threads, device=args.device, precision=args.precision,
-                      seed=args.seed, resume=args.resume)
+
+    result = finetune(
+        args.train,
+        args.dev,
+        args.output,
+        model=args.model,
+        random_init=args.random_init,
+        regression=args.regression,
+        epochs=args.epochs,
+        steps=args.steps,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        warmup=args.warmup,
+        max_length=args.max_length,
+        dropout=args.dropout,
+        columns=_columns(args),
+        threads=args.threads,
+        device=args.device,
+        precision=args.precision,
+        seed=args.seed,
+        resume=args.resume,
+    )
     _print_metrics(result["metrics"], result.get("confusion"))
     for name, accuracy in result["baselines"].items():
         print(f"{'baseline ' + name:24s}{accuracy:8.4f}  (accuracy)")
@@ -151,34 +256,52 @@ def _print_metrics(metrics, confusion):
 
 def _evaluate(args):
     from .tasks.finetune import evaluate_file
-    _print_metrics(*evaluate_file(args.model, args.table, _columns(args), args.max_length, args.threads, args.device))
+
+    _print_metrics(
+        *evaluate_file(
+            args.model, args.table, _columns(args), args.max_length, args.threads, args.device
+        )
+    )
 
 
 def _predict(args):
     from .tasks.finetune import predict_file
-    count = predict_file(args.model, args.table, args.output, _columns(args), args.max_length, args.threads,
-                         args.device)
+
+    count = predict_file(
+        args.model,
+        args.table,
+        args.output,
+        _columns(args),
+        args.max_length,
+        args.threads,
+        args.device,
+    )
     print(f"{count} predictions in {args.output}")
 
 
 def _fill_mask(args):
     from .pipelines import pipeline
+
     fill = pipeline("fill-mask", args.model, device=args.device)
     for text in args.text:
         answers = fill(text, top_k=args.top_k, targets=args.targets)
         print(text)
         for mask in answers if answers and isinstance(answers[0], list) else [answers]:
-            print("\n".join(f"  {a['score']:7.2%}  {a['token_str']:16s}{a['sequence']}" for a in mask))
+            print(
+                "\n".join(f"  {a['score']:7.2%}  {a['token_str']:16s}{a['sequence']}" for a in mask)
+            )
 
 
 def _info(args):
     from .info import describe
+
     print(describe(args.model))
 
 
 def _convert(args):
     from .config import AlbertConfig
     from .files.convert import convert
+
     config = AlbertConfig.from_json_file(args.config) if args.config else None
     print(convert(args.source, args.output, config))
     print(f"written to {args.output}")
@@ -186,123 +309,229 @@ def _convert(args):
 
 def _doctor(args):
     from .doctor import report
+
     text, fine = report(args.device)
     print(text)
     return 0 if fine else 2
 
 
-# --- the options ------------------------------------------------------------------------------------------
+# --- the options ----------------------------------------------------------------------------------
+
 
 def build_parser():
     """The argument parser, every command with an example that works as typed."""
     parser = argparse.ArgumentParser(
-        prog="tinyalbert", description="ALBERT, whole, in NumPy: pretraining, fine-tuning, filling masks.",
-        epilog="Every command explains itself: tinyalbert pretrain --help")
+        prog="tinyalbert",
+        description="ALBERT, whole, in NumPy: pretraining, fine-tuning, filling masks.",
+        epilog="Every command explains itself: tinyalbert pretrain --help",
+    )
     parser.add_argument("--version", action="version", version=f"tinyalbert {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name, run, help, *example):
-        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".",
-                                  epilog=_epilog(*example), formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = commands.add_parser(
+            name,
+            help=help,
+            description=help[0].upper() + help[1:] + ".",
+            epilog=_epilog(*example),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         sub.set_defaults(run=run)
         return sub
 
-    corpus = ("text files or folders, .gz too, JSON lines with \"text\", or the built-in `stories`, `stories:N`, "
-              "`python`")
+    corpus = (
+        'text files or folders, .gz too, JSON lines with "text", or the built-in `stories`, '
+        "`stories:N`, `python`"
+    )
     formats = ("lines", "prose", "wikitext", "jsonl")
 
-    p = command("tokenizer", _tokenizer, "learn a SentencePiece vocabulary with ALBERT's settings",
-                "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary")
+    p = command(
+        "tokenizer",
+        _tokenizer,
+        "learn a SentencePiece vocabulary with ALBERT's settings",
+        "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
+    )
     p.add_argument("corpus", nargs="+", help=corpus)
     p.add_argument("--output", required=True, help="folder for spiece.model and its settings")
-    p.add_argument("--vocab-size", type=COUNT, default=8000, help="pieces, special ones included (default: 8000)")
-    p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
+    p.add_argument(
+        "--vocab-size",
+        type=COUNT,
+        default=8000,
+        help="pieces, special ones included (default: 8000)",
+    )
+    p.add_argument(
+        "--format", choices=formats, help="how the text is written down (default: found out)"
+    )
     p.add_argument("--cased", action="store_true", help="keep upper case (ALBERT lower-cases)")
     p.add_argument("--keep-accents", action="store_true", help="keep accents (ALBERT drops them)")
 
-    p = command("prepare", _prepare, "turn text into a folder of token ids that pretraining reads",
-                "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
-                "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data")
+    p = command(
+        "prepare",
+        _prepare,
+        "turn text into a folder of token ids that pretraining reads",
+        "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
+        "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data",
+    )
     p.add_argument("corpus", nargs="+", help=corpus)
     p.add_argument("--tokenizer", required=True, help="folder with a spiece.model")
     p.add_argument("--output", required=True, help="folder to make")
-    p.add_argument("--held-out", type=SHARE, default=0.05, help="documents to keep for evaluation: a share below "
-                   "1 or a number (default: 0.05)")
+    p.add_argument(
+        "--held-out",
+        type=SHARE,
+        default=0.05,
+        help="documents to keep for evaluation: a share below 1 or a number (default: 0.05)",
+    )
     p.add_argument("--workers", type=COUNT, help="processes (default: one for each core)")
-    p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
-    p.add_argument("--seed", type=WHOLE, default=0, help="which documents are held out (default: 0)")
+    p.add_argument(
+        "--format", choices=formats, help="how the text is written down (default: found out)"
+    )
+    p.add_argument(
+        "--seed", type=WHOLE, default=0, help="which documents are held out (default: 0)"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 
-    p = command("pretrain", _pretrain, "pretrain on masked words and sentence order; vocabulary and data are made on "
-                "the way unless given",
-                "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
-                "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
-                "tinyalbert pretrain --resume --output runs/book")
+    p = command(
+        "pretrain",
+        _pretrain,
+        "pretrain on masked words and sentence order; vocabulary and data are made on "
+        "the way unless given",
+        "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
+        "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
+        "tinyalbert pretrain --resume --output runs/book",
+    )
     p.add_argument("source", nargs="*", help=corpus + "; or one folder made by `prepare`")
-    p.add_argument("--output", required=True, help="folder for the model, log.jsonl, loss.png and the checkpoints")
-    p.add_argument("--preset", default="mini", help="size and recipe: tiny, mini, small, base_v2 ... (default: mini)")
+    p.add_argument(
+        "--output",
+        required=True,
+        help="folder for the model, log.jsonl, loss.png and the checkpoints",
+    )
+    p.add_argument(
+        "--preset",
+        default="mini",
+        help="size and recipe: tiny, mini, small, base_v2 ... (default: mini)",
+    )
     p.add_argument("--config", help="config.json with a size of your own")
     p.add_argument("--init", help="folder of a model to start from")
     how_long = p.add_mutually_exclusive_group()
     how_long.add_argument("--minutes", type=AMOUNT, help="how long, about (default: 10)")
     how_long.add_argument("--steps", type=COUNT, help="how long, in optimiser steps")
-    p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --output, with its own settings",
+    )
     p.add_argument("--tokenizer", help="folder with a spiece.model (default: learn one)")
-    p.add_argument("--vocab-size", type=COUNT, help="size of the vocabulary to learn (default: the preset's)")
+    p.add_argument(
+        "--vocab-size", type=COUNT, help="size of the vocabulary to learn (default: the preset's)"
+    )
     p.add_argument("--batch-size", type=COUNT, help="sequences a step")
-    p.add_argument("--max-length", type=LENGTH, help="tokens a sequence; longer stages are cut to it")
-    p.add_argument("--stages", nargs="*", metavar="STAGE", help="how sequences grow, as SHARE:LENGTH[xTIMES]: 0.8:64x4 "
-                   "0.2:512 is 0.8 of the run's tokens in sequences of 64, in batches of 4 times --batch-size, then "
-                   "0.2 in sequences of 512; :LEAST-MOST of echoed pieces and @BEST_OF pairs after it make sentence "
-                   "order easier to see; nothing behind it: all sequences have --max-length (default: the preset's)")
+    p.add_argument(
+        "--max-length", type=LENGTH, help="tokens a sequence; longer stages are cut to it"
+    )
+    p.add_argument(
+        "--stages",
+        nargs="*",
+        metavar="STAGE",
+        help="how sequences grow, as SHARE:LENGTH[xTIMES]: 0.8:64x4 "
+        "0.2:512 is 0.8 of the run's tokens in sequences of 64, in batches of 4 times "
+        "--batch-size, then "
+        "0.2 in sequences of 512; :LEAST-MOST of echoed pieces and @BEST_OF pairs after it make "
+        "sentence "
+        "order easier to see; nothing behind it: all sequences have --max-length (default: the "
+        "preset's)",
+    )
     p.add_argument("--optimizer", choices=("adamw", "lamb"))
     p.add_argument("--lr", type=AMOUNT, help="peak learning rate")
     p.add_argument("--warmup", type=WHOLE, help="steps until the peak, at most a tenth of the run")
-    p.add_argument("--accumulation", type=COUNT, default=1, help="micro-batches a step (default: 1)")
-    p.add_argument("--ngram", type=COUNT, help="mask runs of up to N whole words (paper: 3); 1: single pieces")
-    p.add_argument("--sentence-task", choices=("sop", "nsp", "none"), help="sentence order (ALBERT), next sentence "
-                   "(BERT), or none")
-    p.add_argument("--held-out", type=SHARE, default=0.05, help="documents kept for evaluation (default: 0.05)")
-    p.add_argument("--format", choices=formats, help="how the text is written down (default: found out)")
+    p.add_argument(
+        "--accumulation", type=COUNT, default=1, help="micro-batches a step (default: 1)"
+    )
+    p.add_argument(
+        "--ngram", type=COUNT, help="mask runs of up to N whole words (paper: 3); 1: single pieces"
+    )
+    p.add_argument(
+        "--sentence-task",
+        choices=("sop", "nsp", "none"),
+        help="sentence order (ALBERT), next sentence (BERT), or none",
+    )
+    p.add_argument(
+        "--held-out", type=SHARE, default=0.05, help="documents kept for evaluation (default: 0.05)"
+    )
+    p.add_argument(
+        "--format", choices=formats, help="how the text is written down (default: found out)"
+    )
     p.add_argument("--eval-every", type=COUNT, help="steps (default: ten times a run)")
     p.add_argument("--save-every", type=COUNT, help="steps (default: with each evaluation)")
-    p.add_argument("--workers", type=COUNT, help="processes that prepare the text (default: one for each core)")
+    p.add_argument(
+        "--workers", type=COUNT, help="processes that prepare the text (default: one for each core)"
+    )
     p.add_argument("--seed", type=WHOLE, default=0)
     _device_options(p)
     _precision_option(p)
 
-    p = command("finetune", _finetune, "train a classifier on labelled rows, from a pretrained folder",
-                "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
-                "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output runs/topic")
-    p.add_argument("train", nargs="?", help="rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`")
+    p = command(
+        "finetune",
+        _finetune,
+        "train a classifier on labelled rows, from a pretrained folder",
+        "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
+        "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output "
+        "runs/topic",
+    )
+    p.add_argument(
+        "train",
+        nargs="?",
+        help="rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`",
+    )
     p.add_argument("--model", help="pretrained folder")
     p.add_argument("--output", required=True, help="folder for the classifier and its results")
     p.add_argument("--dev", help="held-out rows (default: a tenth of the training rows)")
-    p.add_argument("--random-init", action="store_true", help="forget the weights, keep the size: the control")
-    p.add_argument("--regression", action="store_true", help="the labels are numbers to be predicted (STS-B)")
+    p.add_argument(
+        "--random-init", action="store_true", help="forget the weights, keep the size: the control"
+    )
+    p.add_argument(
+        "--regression", action="store_true", help="the labels are numbers to be predicted (STS-B)"
+    )
     p.add_argument("--epochs", type=AMOUNT, default=3.0, help="passes over the rows (default: 3)")
     p.add_argument("--steps", type=COUNT, help="in place of --epochs")
     p.add_argument("--batch-size", type=COUNT, default=32)
-    p.add_argument("--lr", type=AMOUNT, help="peak learning rate (default: 5e-4, 1e-4 from H 512 on)")
-    p.add_argument("--warmup", type=SHARE, default=0.1, help="steps, or a share below 1 (default: 0.1)")
-    p.add_argument("--max-length", type=LENGTH, default=128, help="tokens a row; more are cut (default: 128)")
+    p.add_argument(
+        "--lr", type=AMOUNT, help="peak learning rate (default: 5e-4, 1e-4 from H 512 on)"
+    )
+    p.add_argument(
+        "--warmup", type=SHARE, default=0.1, help="steps, or a share below 1 (default: 0.1)"
+    )
+    p.add_argument(
+        "--max-length", type=LENGTH, default=128, help="tokens a row; more are cut (default: 128)"
+    )
     p.add_argument("--dropout", type=SHARE, help="of the encoder (default: the model's own)")
     p.add_argument("--seed", type=WHOLE, default=0)
-    p.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --output, with its own settings",
+    )
     _column_options(p)
     _device_options(p)
     _precision_option(p)
 
-    p = command("evaluate", _evaluate, "score a fine-tuned folder on labelled rows",
-                "tinyalbert evaluate runs/topic stories:topic:200")
+    p = command(
+        "evaluate",
+        _evaluate,
+        "score a fine-tuned folder on labelled rows",
+        "tinyalbert evaluate runs/topic stories:topic:200",
+    )
     p.add_argument("model", help="fine-tuned folder")
     p.add_argument("table", help="labelled rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
     p.add_argument("--max-length", type=LENGTH, help="tokens a row")
     _column_options(p)
     _device_options(p)
 
-    p = command("predict", _predict, "write a fine-tuned folder's predictions for rows without labels",
-                "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv")
+    p = command(
+        "predict",
+        _predict,
+        "write a fine-tuned folder's predictions for rows without labels",
+        "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",
+    )
     p.add_argument("model", help="fine-tuned folder")
     p.add_argument("table", help="rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
     p.add_argument("--output", required=True, help="TSV to write: index, prediction, probabilities")
@@ -310,46 +539,70 @@ def build_parser():
     _column_options(p)
     _device_options(p)
 
-    p = command("fill-mask", _fill_mask, "say which words fit at [MASK]",
-                'tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."')
+    p = command(
+        "fill-mask",
+        _fill_mask,
+        "say which words fit at [MASK]",
+        'tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."',
+    )
     p.add_argument("model", help="pretrained folder")
     p.add_argument("text", nargs="+", help="text with one or more [MASK]")
     p.add_argument("--top-k", type=COUNT, default=5, help="answers for each mask (default: 5)")
     p.add_argument("--targets", nargs="+", help="only these words")
     _device_options(p, threads=False)
 
-    p = command("info", _info, "show where a model's parameters are, and what sharing and factorising save",
-                "tinyalbert info base_v2")
+    p = command(
+        "info",
+        _info,
+        "show where a model's parameters are, and what sharing and factorising save",
+        "tinyalbert info base_v2",
+    )
     p.add_argument("model", help="a folder, a config.json, or a preset")
 
-    p = command("convert", _convert, "turn released weights (TensorFlow checkpoint, PyTorch .bin, safetensors) into a "
-                "folder", "tinyalbert convert albert_base/model.ckpt-best --output runs/albert_base")
+    p = command(
+        "convert",
+        _convert,
+        "turn released weights (TensorFlow checkpoint, PyTorch .bin, safetensors) into a folder",
+        "tinyalbert convert albert_base/model.ckpt-best --output runs/albert_base",
+    )
     p.add_argument("source", help="folder, file, or the prefix of a TensorFlow checkpoint")
     p.add_argument("--output", required=True, help="folder to write")
     p.add_argument("--config", help="config.json, if it does not lie beside the weights")
 
-    p = command("doctor", _doctor, "say what this machine has and what would be used", "tinyalbert doctor")
-    p.add_argument("--device", choices=("cpu", "gpu"), help="gpu: also run one training step there and compare")
+    p = command(
+        "doctor", _doctor, "say what this machine has and what would be used", "tinyalbert doctor"
+    )
+    p.add_argument(
+        "--device", choices=("cpu", "gpu"), help="gpu: also run one training step there and compare"
+    )
     return parser
 
 
 def main(argv=None):
-    """Run the command line; returns the exit code.  Of several processes the first one speaks for all."""
+    """Run the command line; returns the exit code.  Of several processes the first one speaks for
+    all.
+    """
     _prepare_streams()
     ranks = Single()
     try:
         args = build_parser().parse_args(argv)
         ranks = launched_ranks()
         with contextlib.redirect_stdout(None if ranks.rank else sys.stdout):
-            warnings.showwarning = lambda message, *_: ranks.rank or print(f"note: {message}", file=sys.stderr)
-            code = args.run(args) if hasattr(args, "run") else print(WELCOME.format(version=__version__))
+            warnings.showwarning = lambda message, *_: (
+                ranks.rank or print(f"note: {message}", file=sys.stderr)
+            )
+            code = (
+                args.run(args)
+                if hasattr(args, "run")
+                else print(WELCOME.format(version=__version__))
+            )
         sys.stdout.flush()
         return code or 0
-    except KeyboardInterrupt as error:           # all processes stop at the same step
+    except KeyboardInterrupt as error:  # all processes stop at the same step
         if ranks.rank == 0:
             print(f"\ntinyalbert: {str(error) or 'stopped'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:                      # `tinyalbert info base_v2 | head`; 141 is what a shell makes of it
+    except BrokenPipeError:  # `tinyalbert info base_v2 | head`; 141 is what a shell makes of it
         for stream in (sys.stdout, sys.stderr):  # or Python complains when it flushes them
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 141
@@ -363,7 +616,9 @@ def main(argv=None):
 
 
 def _prepare_streams():
-    """A stream that is closed becomes one that goes nowhere; a character that it can't encode is written as \\u2581."""
+    """A stream that is closed becomes one that goes nowhere; a character that it can't encode is
+    written as \\u2581.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -381,5 +636,5 @@ def _explained(error):
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; check the path and its rights"
     if isinstance(error, MemoryError):
-        return f"not enough memory ({error}); lower --batch-size or --max-length, or choose a smaller --preset"
+        return f"not enough memory ({error}); lower --batch-size, --max-length or --preset"
     return None

@@ -1,4 +1,6 @@
-"""The hyper-parameters of an ALBERT, in the field names of the released config.json, and the presets."""
+"""The hyper-parameters of an ALBERT, in the field names of the released config.json, and the
+presets.
+"""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -12,14 +14,21 @@ SENTENCE_TASKS = ("sop", "nsp", "none")
 
 
 def _preset(hidden, layers, heads, intermediate=None, dropout=0.0, **more):
-    return dict(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-                intermediate_size=intermediate or 4 * hidden, hidden_dropout_prob=dropout,
-                attention_probs_dropout_prob=dropout, **more)
+    return dict(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=intermediate or 4 * hidden,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        **more,
+    )
 
 
 _RELEASED = dict(vocab_size=30000, embedding_size=128, max_position_embeddings=512)
-# Released sizes (Lan et al. 2020, Table 1; google-research/albert README).  The paper gives xlarge 32 heads,
-# every released xlarge has 16.  Version 1 was trained with dropout 0.1 (xxlarge without), version 2 without.
+# Released sizes (Lan et al. 2020, Table 1; google-research/albert README).  The paper gives xlarge
+# 32 heads, every released xlarge has 16.  Version 1 was trained with dropout 0.1 (xxlarge without),
+# version 2 without.
 PRESETS = {
     "tiny": _preset(64, 2, 2, vocab_size=2000, embedding_size=64, max_position_embeddings=128),
     "mini": _preset(128, 4, 4, vocab_size=8000, embedding_size=128, max_position_embeddings=512),
@@ -39,19 +48,19 @@ PRESETS = {
 class AlbertConfig:
     """Hyper-parameters; the defaults are a small model (preset "mini"), never the 223M one.
 
-    Fields down to classifier_dropout_prob are those of google-research/albert and transformers.  The fields
-    after it exist only here and are written to config.json when they differ from their defaults.
-    """
+    Fields down to classifier_dropout_prob are those of google-research/albert and transformers.
+    The fields after it exist only here and are written to config.json when they differ from their
+    defaults."""
 
     vocab_size: int = 8000
     embedding_size: int = 128
     hidden_size: int = 128
     num_hidden_layers: int = 4
-    num_hidden_groups: int = 1             # parameter sets; layer i uses set floor(i * groups / layers)
-    inner_group_num: int = 1               # layers inside one set, all applied each time the set is used
+    num_hidden_groups: int = 1  # parameter sets; layer i uses set floor(i * groups / layers)
+    inner_group_num: int = 1  # layers inside one set, all applied each time the set is used
     num_attention_heads: int = 4
     intermediate_size: int = 512
-    hidden_act: str = "gelu_new"           # transformers' names: gelu_new = tanh form, gelu = exact
+    hidden_act: str = "gelu_new"  # transformers' names: gelu_new = tanh form, gelu = exact
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
     max_position_embeddings: int = 512
@@ -62,62 +71,119 @@ class AlbertConfig:
     pad_token_id: int = 0
     bos_token_id: int = 2
     eos_token_id: int = 3
-    num_labels: int = 2                    # of a fine-tuning head; id2label and label2id decide if given
-    problem_type: str | None = None        # regression, single_label_classification, multi_label_classification
+    num_labels: int = 2  # of a fine-tuning head; id2label and label2id decide if given
+    problem_type: str | None = (
+        None  # regression, single_label_classification, multi_label_classification
+    )
 
-    shared_parameters: str = "all"         # ablations: what all layers share: all, attention, ffn, none
-    sentence_task: str = "sop"             # sentence-order prediction, next-sentence prediction (BERT), none
-    embedding_projection: bool = True      # False leaves out the E->H map (Google's rule when E == H)
-    ffn_dropout: bool = True               # Google drops the FFN output, transformers does not
-    sop_dropout: bool = False              # transformers drops the pooled vector before the SOP head
-    extra: dict = field(default_factory=dict)       # unknown keys of a config.json, kept as they were
+    shared_parameters: str = "all"  # ablations: what all layers share: all, attention, ffn, none
+    sentence_task: str = "sop"  # sentence-order prediction, next-sentence prediction (BERT), none
+    embedding_projection: bool = True  # False leaves out the E->H map (Google's rule when E == H)
+    ffn_dropout: bool = True  # Google drops the FFN output, transformers does not
+    sop_dropout: bool = False  # transformers drops the pooled vector before the SOP head
+    extra: dict = field(default_factory=dict)  # unknown keys of a config.json, kept as they were
 
     def __post_init__(self):
-        for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_hidden_groups",
-                     "inner_group_num", "num_attention_heads", "intermediate_size", "max_position_embeddings",
-                     "type_vocab_size", "num_labels"):
+        for name in (
+            "vocab_size",
+            "embedding_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_hidden_groups",
+            "inner_group_num",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+            "num_labels",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name} is {value!r}; wanted a whole number of at least 1")
+                raise UserError(f"{name} is {value!r}; expected a whole number of at least 1")
         if self.hidden_size % self.num_attention_heads:
-            raise UserError(f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} heads; "
-                            "choose num_attention_heads so that it divides hidden_size")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "layer_norm_eps",
-                     "initializer_range"):
+            raise UserError(
+                f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} "
+                f"heads; "
+                "choose num_attention_heads so that it divides hidden_size"
+            )
+        for name in (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "classifier_dropout_prob",
+            "layer_norm_eps",
+            "initializer_range",
+        ):
             if not isinstance(value := getattr(self, name), (int, float)) or not 0 <= value < 1:
-                raise UserError(f"{name} is {value!r}; wanted a number from 0 to below 1")
-        for name, allowed in (("hidden_act", ACTIVATIONS), ("shared_parameters", SHARING),
-                              ("sentence_task", SENTENCE_TASKS)):
+                raise UserError(f"{name} is {value!r}; expected a number from 0 to below 1")
+        for name, allowed in (
+            ("hidden_act", ACTIVATIONS),
+            ("shared_parameters", SHARING),
+            ("sentence_task", SENTENCE_TASKS),
+        ):
             if getattr(self, name) not in allowed:
-                raise UserError(f"{name} is {getattr(self, name)!r}; wanted one of {', '.join(allowed)}")
-        if self.shared_parameters in ("attention", "ffn") and self.num_hidden_groups not in (1, self.num_hidden_layers):
-            raise UserError(f"shared_parameters={self.shared_parameters!r} shares one part over all layers; leave "
-                            f"num_hidden_groups at 1, got {self.num_hidden_groups}")
-        if self.shared_parameters != "all":      # one parameter set a layer, the shared part, if any, in all of them
+                raise UserError(
+                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
+                )
+        if self.shared_parameters in ("attention", "ffn") and self.num_hidden_groups not in (
+            1,
+            self.num_hidden_layers,
+        ):
+            raise UserError(
+                f"shared_parameters={self.shared_parameters!r} shares one part over all layers; "
+                f"leave "
+                f"num_hidden_groups at 1, got {self.num_hidden_groups}"
+            )
+        if (
+            self.shared_parameters != "all"
+        ):  # one parameter set a layer, the shared part, if any, in all of them
             self.num_hidden_groups = self.num_hidden_layers
         if self.num_hidden_groups > self.num_hidden_layers:
-            raise UserError(f"num_hidden_groups {self.num_hidden_groups} is more than the {self.num_hidden_layers} "
-                            "layers; wanted at most one group a layer")
+            raise UserError(
+                f"num_hidden_groups {self.num_hidden_groups} is more than the "
+                f"{self.num_hidden_layers} "
+                "layers; expected at most one group a layer"
+            )
         if not self.embedding_projection and self.embedding_size != self.hidden_size:
-            raise UserError(f"embedding_projection=False needs embedding_size == hidden_size, got "
-                            f"{self.embedding_size} and {self.hidden_size}")
+            raise UserError(
+                f"embedding_projection=False needs embedding_size == hidden_size, got "
+                f"{self.embedding_size} and {self.hidden_size}"
+            )
 
     @classmethod
     def preset(cls, name, **changes):
-        """A named size: tiny, mini, small, base_v1 ... xxlarge_v2; `changes` override single fields."""
+        """A named size: tiny, mini, small, base_v1 ... xxlarge_v2; `changes` override single
+        fields.
+        """
         key = name.replace("-", "_").removeprefix("albert_")
         if key not in PRESETS:
-            raise UserError(f"preset {name!r} is unknown; wanted one of {', '.join(PRESETS)}")
+            raise UserError(f"preset {name!r} is unknown; expected one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[key], **changes})
 
     @classmethod
     def bert(cls, **changes):
-        """BERT (Devlin et al. 2019) from the same code: nothing shared, E = H without a projection, NSP."""
-        size = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-                "vocab_size": 30522, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
-                "attention_probs_dropout_prob": 0.1, **changes}
+        """BERT (Devlin et al. 2019) from the same code: nothing shared, E = H without a projection,
+        NSP.
+        """
+        size = {
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "vocab_size": 30522,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1,
+            **changes,
+        }
         size.setdefault("embedding_size", size["hidden_size"])
-        return cls(**{"shared_parameters": "none", "sentence_task": "nsp", "embedding_projection": False, **size})
+        return cls(
+            **{
+                "shared_parameters": "none",
+                "sentence_task": "nsp",
+                "embedding_projection": False,
+                **size,
+            }
+        )
 
     @classmethod
     def from_dict(cls, values):
@@ -125,18 +191,32 @@ class AlbertConfig:
         values = dict(values)
         own = {f.name for f in fields(cls)} - {"extra"}
         if labels := values.get("id2label"):
-            if not isinstance(labels, dict) or {*map(str, labels)} != {*map(str, range(len(labels)))}:
-                raise UserError(f'id2label is {labels!r}; wanted names for 0, 1, ..., as {{"0": "no", "1": "yes"}}')
+            if not isinstance(labels, dict) or {*map(str, labels)} != {
+                *map(str, range(len(labels)))
+            }:
+                raise UserError(
+                    f'id2label is {labels!r}; expected names, as {{"0": "no", "1": "yes"}}'
+                )
             values["num_labels"] = len(labels)
         known = {k: v for k, v in values.items() if k in own and v is not None}
         return cls(**known, extra={k: v for k, v in values.items() if k not in own})
 
     def to_dict(self):
         """The keys of a config.json; transformers opens it."""
-        ours = {"shared_parameters", "sentence_task", "embedding_projection", "ffn_dropout", "sop_dropout",
-                "num_labels", "problem_type"}
-        values = {f.name: getattr(self, f.name) for f in fields(self)
-                  if f.name != "extra" and not (f.name in ours and getattr(self, f.name) == f.default)}
+        ours = {
+            "shared_parameters",
+            "sentence_task",
+            "embedding_projection",
+            "ffn_dropout",
+            "sop_dropout",
+            "num_labels",
+            "problem_type",
+        }
+        values = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name != "extra" and not (f.name in ours and getattr(self, f.name) == f.default)
+        }
         values = {**self.extra, **values, "model_type": "albert"}
         if "id2label" in values:
             values.pop("num_labels", None)
@@ -151,9 +231,14 @@ class AlbertConfig:
     def with_labels(self, names):
         """A copy for a classifier whose labels have these names, in this order."""
         names = list(names)
-        return self.from_dict({**self.to_dict(), "num_labels": len(names),
-                               "id2label": {str(i): n for i, n in enumerate(names)},
-                               "label2id": {n: i for i, n in enumerate(names)}})
+        return self.from_dict(
+            {
+                **self.to_dict(),
+                "num_labels": len(names),
+                "id2label": {str(i): n for i, n in enumerate(names)},
+                "label2id": {n: i for i, n in enumerate(names)},
+            }
+        )
 
     @classmethod
     def from_json_file(cls, path):
@@ -161,9 +246,9 @@ class AlbertConfig:
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"there is no {path}; wanted a folder with a config.json") from None
+            raise UserError(f"there is no {path}; expected a folder with a config.json") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not JSON: {error}") from None
         if not isinstance(values, dict):
-            raise UserError(f"{path} holds {type(values).__name__}; wanted one JSON object")
+            raise UserError(f"{path} holds {type(values).__name__}; expected one JSON object")
         return cls.from_dict(values)

@@ -38,6 +38,7 @@ def _memory():
 def product_rate(seconds=0.3, n=1024):
     """GFLOP/s of float32 matrix products on one thread."""
     from threadpoolctl import threadpool_limits
+
     a = np.ones((n, n), dtype=np.float32)
     with threadpool_limits(1, "blas"):
         a @ a
@@ -51,20 +52,28 @@ def product_rate(seconds=0.3, n=1024):
 def gpu_step_difference():
     """How a small training step on the GPU differs from NumPy's, at most: (gradients, parameters).
 
-    In units of the largest gradient and of the learning rate.  Not for each tensor: the keys' bias has no gradient at
-    all (it shifts a row of scores), only rounding.
-    """
+    In units of the largest gradient and of the learning rate.  Not for each tensor: the keys' bias
+    has no gradient at all (it shifts a row of scores), only rounding."""
     config = AlbertConfig.preset("tiny", vocab_size=500)
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 500, (4, 32)).astype(np.int32)
-    batch = {"input_ids": ids, "attention_mask": np.ones_like(ids),
-             "labels": np.where(rng.random(ids.shape) < 0.2, ids, -100),
-             "sentence_order_label": np.array([0, 1, 0, 1], dtype=np.int32)}
-    trainers = [Trainer(AlbertForPreTraining(config).to(device), lr=1e-3, threads=1) for device in ("cpu", "gpu")]
+    batch = {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "labels": np.where(rng.random(ids.shape) < 0.2, ids, -100),
+        "sentence_order_label": np.array([0, 1, 0, 1], dtype=np.int32),
+    }
+    trainers = [
+        Trainer(AlbertForPreTraining(config).to(device), lr=1e-3, threads=1)
+        for device in ("cpu", "gpu")
+    ]
     for trainer in trainers:
         trainer.step(batch)
     cpu, gpu = (to_host(trainer.gradients.flat) for trainer in trainers)
-    moved = max(abs(to_host(q.data) - p.data).max() for p, q in zip(*(t.model.parameters() for t in trainers)))
+    moved = max(
+        abs(to_host(q.data) - p.data).max()
+        for p, q in zip(*(t.model.parameters() for t in trainers))
+    )
     return float(abs(gpu - cpu).max() / abs(cpu).max()), float(moved / trainers[0].lr)
 
 
@@ -82,22 +91,40 @@ def usable_precisions():
 def report(device=None):
     """(text, everything asked for works): one line for each thing that matters."""
     from threadpoolctl import threadpool_info
-    blas = next((f"{i['internal_api']} {i.get('version')} ({i.get('architecture', 'unknown')})"
-                 for i in threadpool_info() if i["user_api"] == "blas"), "none found")
+
+    blas = next(
+        (
+            f"{i['internal_api']} {i.get('version')} ({i.get('architecture', 'unknown')})"
+            for i in threadpool_info()
+            if i["user_api"] == "blas"
+        ),
+        "none found",
+    )
     state, seen, fix = probe_gpu()
-    lines = {"tinyalbert": __version__,
-             "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-             "NumPy": f"{np.__version__}, BLAS {blas}", "products": f"{product_rate():.0f} GFLOP/s on one thread",
-             "threads": f"{physical_cores()} replicas, one for each physical core, BLAS at one thread each",
-             "kernels": f"{len(KERNELS)} fused ops" if KERNELS else "off: plain ops only",
-             "memory": _memory(), "disk here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free",
-             "GPU": f"{state}: {seen}" + (f"; {fix}" if fix else ""), "MPI": f"mpi4py {_version('mpi4py')}",
-             **{p: _version(p) for p in ("sentencepiece", "safetensors", "threadpoolctl", "tqdm", "matplotlib")}}
+    lines = {
+        "tinyalbert": __version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "NumPy": f"{np.__version__}, BLAS {blas}",
+        "products": f"{product_rate():.0f} GFLOP/s on one thread",
+        "threads": f"{physical_cores()} replicas, one per physical core, each with one BLAS thread",
+        "kernels": f"{len(KERNELS)} fused ops" if KERNELS else "off: plain ops only",
+        "memory": _memory(),
+        "disk here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free",
+        "GPU": f"{state}: {seen}" + (f"; {fix}" if fix else ""),
+        "MPI": f"mpi4py {_version('mpi4py')}",
+        **{
+            p: _version(p)
+            for p in ("sentencepiece", "safetensors", "threadpoolctl", "tqdm", "matplotlib")
+        },
+    }
     ok = device != "gpu" or state == "ok"
     if device == "gpu" and state == "ok":
         gradients, parameters = gpu_step_difference()
         ok = gradients < 1e-3 and parameters < 0.2
         lines["precisions"] = usable_precisions()
-        lines["GPU step"] = (f"{'right' if ok else 'WRONG'}: one training step differs from NumPy's by {gradients:.1e} "
-                             f"of the largest gradient and {parameters:.1e} of the learning rate (below 1e-3, 0.2)")
+        lines["GPU step"] = (
+            f"{'right' if ok else 'WRONG'}: one training step differs from NumPy's by "
+            f"{gradients:.1e} "
+            f"of the largest gradient and {parameters:.1e} of the learning rate (below 1e-3, 0.2)"
+        )
     return "\n".join(f"{name:14s}{value}" for name, value in lines.items()), ok

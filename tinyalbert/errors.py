@@ -2,7 +2,8 @@
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend; the message says what was got, what was wanted, what to do.
+    """A mistake that the user can mend; the message says what was got, what was expected, what to
+    do.
 
     The command line prints the message without a traceback and exits with 2.
     """

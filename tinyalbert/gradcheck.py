@@ -1,9 +1,8 @@
 """Is a vjp right?  One dot product in a random direction tells, if both sides are random.
 
-For y = f(x), a random cotangent g and a random direction v, the numbers <vjp(g), v> and
-<g, (f(x + h v) - f(x - h v)) / 2h> are the same derivative.  A check that differentiates sum(f(x)) instead
-has g = 1 and can't see a wrong softmax, whose rows always sum to 1.  Taught in lesson 04.
-"""
+For y = f(x), a random cotangent g and a random direction v, the numbers <vjp(g), v> and <g, (f(x +
+h v) - f(x - h v)) / 2h> are the same derivative.  A check that differentiates sum(f(x)) instead has
+g = 1 and can't see a wrong softmax, whose rows always sum to 1.  Taught in lesson 04."""
 
 import numpy as np
 
@@ -11,12 +10,13 @@ from .tensor import call_vjp, unbroadcast
 
 
 def gradcheck(fn, *arrays, rng, h=1e-5, rtol=1e-7, **static):
-    """Raise AssertionError unless the vjp of `fn` agrees with finite differences for every float array.
+    """Raise AssertionError unless the vjp of `fn` agrees with finite differences for every float
+    array.
 
-    fn: a raw op, or a lifted one (its .raw is used): fn(*arrays, **static) -> (out, vjp).  arrays: float64
-    arrays are differentiated, all others held fixed.  The tolerance is relative to the sum of the absolute
-    terms, so that it means the same for large and small arrays; the floor of the scale is 1e-3.
-    """
+    fn: a raw op, or a lifted one (its .raw is used): fn(*arrays, **static) -> (out, vjp).  arrays:
+    float64 arrays are differentiated, all others held fixed.  The tolerance is relative to the sum
+    of the absolute terms, so that it means the same for large and small arrays; the floor of the
+    scale is 1e-3."""
     raw = getattr(fn, "raw", fn)
     y, vjp = raw(*arrays, **static)
     g = rng.standard_normal(y.shape)
@@ -30,10 +30,11 @@ def gradcheck(fn, *arrays, rng, h=1e-5, rtol=1e-7, **static):
         gradient = unbroadcast(gradient, a.shape)
         assert gradient.shape == a.shape, f"{name}: gradient of shape {gradient.shape}"
         v = rng.standard_normal(a.shape)
-        plus, minus = ([*arrays[:i], a + s * h * v, *arrays[i + 1:]] for s in (1, -1))
+        plus, minus = ([*arrays[:i], a + s * h * v, *arrays[i + 1 :]] for s in (1, -1))
         terms = g * (raw(*plus, **static)[0] - raw(*minus, **static)[0]) / (2 * h)
         analytic, numeric = float((gradient * v).sum()), float(terms.sum())
         scale = float(abs(terms).sum() + abs(gradient * v).sum()) + 1e-3
         ratio = analytic / numeric if numeric else float("nan")
         assert abs(analytic - numeric) <= rtol * scale, (
-            f"{name}: analytic {analytic:.10g}, numeric {numeric:.10g}, ratio {ratio:.6g}")
+            f"{name}: analytic {analytic:.10g}, numeric {numeric:.10g}, ratio {ratio:.6g}"
+        )

@@ -10,26 +10,41 @@ def read_config(name):
     """The config of a folder (its config.json) or of a preset."""
     folder = Path(name)
     if folder.is_dir() or folder.suffix == ".json":
-        return AlbertConfig.from_json_file(folder if folder.suffix == ".json" else folder / "config.json")
+        return AlbertConfig.from_json_file(
+            folder if folder.suffix == ".json" else folder / "config.json"
+        )
     return AlbertConfig.preset(name)
 
 
 def parameter_rows(config):
-    """[(component, parameters, how often it is used)] of the pretraining model, counted from the model itself."""
-    parts = {"word embeddings (V x E)": "embeddings.word_embeddings", "position embeddings (P x E)":
-             "embeddings.position_embeddings", "segment embeddings (2 x E)": "embeddings.token_type_embeddings",
-             "embedding layer norm": "embeddings.LayerNorm", "projection E -> H": "embedding_hidden_mapping_in",
-             "attention, with its layer norm": ".attention.", "feed-forward, with its layer norm": "albert_layers.",
-             "pooler": "pooler", "masked-word head (decoder tied)": "predictions",
-             "sentence-order head": "sop_classifier"}
-    counts, named = dict.fromkeys(parts, 0), dict(AlbertForPreTraining(config, seed=None).named_parameters())
+    """[(component, parameters, how often it is used)] of the pretraining model, counted from the
+    model itself.
+    """
+    parts = {
+        "word embeddings (V x E)": "embeddings.word_embeddings",
+        "position embeddings (P x E)": "embeddings.position_embeddings",
+        "segment embeddings (2 x E)": "embeddings.token_type_embeddings",
+        "embedding layer norm": "embeddings.LayerNorm",
+        "projection E -> H": "embedding_hidden_mapping_in",
+        "attention, with its layer norm": ".attention.",
+        "feed-forward, with its layer norm": "albert_layers.",
+        "pooler": "pooler",
+        "masked-word head (decoder tied)": "predictions",
+        "sentence-order head": "sop_classifier",
+    }
+    counts, named = (
+        dict.fromkeys(parts, 0),
+        dict(AlbertForPreTraining(config, seed=None).named_parameters()),
+    )
     for name, parameter in named.items():
         counts[next(part for part, mark in parts.items() if mark in name)] += parameter.size
     depth, uses = config.num_hidden_layers * config.inner_group_num, dict.fromkeys(parts, 1)
-    for part, matrix in (("attention, with its layer norm", "query.weight"),
-                         ("feed-forward, with its layer norm", "ffn.weight")):
+    for part, matrix in (
+        ("attention, with its layer norm", "query.weight"),
+        ("feed-forward, with its layer norm", "ffn.weight"),
+    ):
         uses[part] = depth // len([name for name in named if name.endswith(matrix)])
-    uses["word embeddings (V x E)"] = 2          # looked up at the bottom, multiplied at the top
+    uses["word embeddings (V x E)"] = 2  # looked up at the bottom, multiplied at the top
     return [(part, n, uses[part]) for part, n in counts.items() if n]
 
 
@@ -43,16 +58,26 @@ def describe(name):
     L = config.num_hidden_layers * config.inner_group_num
     untied = AlbertConfig.from_dict({**config.to_dict(), "shared_parameters": "none"})
     unshared = sum(n for _, n, _ in parameter_rows(untied)) - total
-    lines = [f"{name}: H {H}, E {E}, L {L}, heads {config.num_attention_heads}, I {config.intermediate_size}, "
-             f"V {V}, positions {config.max_position_embeddings}, layers share: {config.shared_parameters}", "",
-             f"{'component':34s}{'parameters':>14s}{'share':>9s}  used"]
-    lines += [f"{part:34s}{n:14,d}{n / total:9.1%}  {f'{times} times' if times > 1 else 'once'}"
-              for part, n, times in rows]
-    lines += [f"{'encoder and pooler':34s}{encoder:14,d}", f"{'with both heads':34s}{total:14,d}{'':9s}  "
-              f"{4 * total / 2**20:,.1f} MiB in float32", "",
-              f"Factorised embeddings: V*E + E*H = {V * E + E * H:,d} in place of V*H = {V * H:,d}",
-              f"Shared layers: without sharing {unshared:,d} parameters more "
-              f"({(total + unshared) / total:.1f} times the model); the time of a step is the same"]
+    lines = [
+        f"{name}: H {H}, E {E}, L {L}, heads {config.num_attention_heads}, I "
+        f"{config.intermediate_size}, "
+        f"V {V}, positions {config.max_position_embeddings}, layers share: "
+        f"{config.shared_parameters}",
+        "",
+        f"{'component':34s}{'parameters':>14s}{'share':>9s}  used",
+    ]
+    lines += [
+        f"{part:34s}{n:14,d}{n / total:9.1%}  {f'{times} times' if times > 1 else 'once'}"
+        for part, n, times in rows
+    ]
+    lines += [
+        f"{'encoder and pooler':34s}{encoder:14,d}",
+        f"{'with both heads':34s}{total:14,d}{'':9s}  {4 * total / 2**20:,.1f} MiB in float32",
+        "",
+        f"Factorised embeddings: V*E + E*H = {V * E + E * H:,d} in place of V*H = {V * H:,d}",
+        f"Shared layers: without sharing {unshared:,d} parameters more "
+        f"({(total + unshared) / total:.1f} times the model); the time of a step is the same",
+    ]
     return "\n".join(lines)
 
 

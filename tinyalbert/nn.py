@@ -1,9 +1,8 @@
 """Parameters and the modules that hold them: Linear, Embedding, LayerNorm, Dropout.
 
-A Module is a named tree of Parameters and nothing more; the names are those of the released checkpoints, so
-`state_dict()` needs no rename table.  Linear weights are [out, in].  Modules start in evaluation mode;
-`model.train()` turns dropout on.  Taught in lessons 06, 07 and 09.
-"""
+A Module is a named tree of Parameters and nothing more; the names are those of the released
+checkpoints, so `state_dict()` needs no rename table.  Linear weights are [out, in].  Modules start
+in evaluation mode; `model.train()` turns dropout on.  Taught in lessons 06, 07 and 09."""
 
 import numpy as np
 
@@ -23,11 +22,12 @@ class Parameter(Tensor):
 
 
 def truncated_normal(rng, shape, std):
-    """Normal values of scale `std`, redrawn beyond two of them (google-research/albert, create_initializer).
+    """Normal values of scale `std`, redrawn beyond two of them (google-research/albert,
+    create_initializer).
 
-    The resulting standard deviation is 0.8796 * std.  Drawn on the host, so every device starts the same.
-    With rng None the values are zeros that take no memory: enough to ask a model for its shapes.
-    """
+    The resulting standard deviation is 0.8796 * std.  Drawn on the host, so every device starts the
+    same. With rng None the values are zeros that take no memory: enough to ask a model for its
+    shapes."""
     if rng is None:
         return np.broadcast_to(np.zeros((), DEFAULT_DTYPE), shape)
     values = rng.standard_normal(shape)
@@ -39,9 +39,8 @@ def truncated_normal(rng, shape, std):
 class DropoutRng:
     """Keys for the dropout calls of one forward pass, a new one for each call.
 
-    The masks depend on (seed, number of the call, row of the whole batch), see ops.dropout_mask; first_row
-    says which row of the whole batch is row 0 of the part at hand.
-    """
+    The masks depend on (seed, number of the call, row of the whole batch), see ops.dropout_mask;
+    first_row says which row of the whole batch is row 0 of the part at hand."""
 
     def __init__(self, seed, first_row=0):
         self.first_row, self._words = first_row, np.random.SeedSequence(seed)
@@ -54,7 +53,9 @@ class DropoutRng:
 
 
 class Module:
-    """A tree of Parameters, named by the attributes that hold them, in the order of their assignment."""
+    """A tree of Parameters, named by the attributes that hold them, in the order of their
+    assignment.
+    """
 
     training = False
 
@@ -67,7 +68,11 @@ class Module:
             if isinstance(value, (Parameter, Module)):
                 yield name, value
             elif isinstance(value, list):
-                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, (Parameter, Module)))
+                yield from (
+                    (f"{name}.{i}", m)
+                    for i, m in enumerate(value)
+                    if isinstance(m, (Parameter, Module))
+                )
 
     def modules(self):
         """This module and all below it."""
@@ -107,23 +112,36 @@ class Module:
     def load_state_dict(self, state, strict=True):
         """Copy arrays into the parameters; returns (missing names, unexpected names).
 
-        strict: refuse, before anything is changed, if there are any.  Wrong shapes are always refused.
-        """
+        strict: refuse, before anything is changed, if there are any.  Wrong shapes are always
+        refused."""
         own = dict(self._paths())
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
         arrays = {n: to_host(state[n]) for n in own if n in state}
-        wrong = [f"{n}: got {a.shape}, wanted {own[n].shape}" for n, a in arrays.items() if a.shape != own[n].shape]
+        wrong = [
+            f"{n}: got {a.shape}, expected {own[n].shape}"
+            for n, a in arrays.items()
+            if a.shape != own[n].shape
+        ]
         if wrong or (strict and (missing or unexpected)):
-            raise UserError("this state does not fit the model; " + "; ".join(
-                f"{what}: {', '.join(names)}" for what, names in
-                (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)) if names))
+            raise UserError(
+                "this state does not fit the model; "
+                + "; ".join(
+                    f"{what}: {', '.join(names)}"
+                    for what, names in (
+                        ("missing", missing),
+                        ("unexpected", unexpected),
+                        ("wrong shape", wrong),
+                    )
+                    if names
+                )
+            )
         for name, a in arrays.items():
             p = own[name].data
             p[...] = to_device(a.astype(p.dtype, copy=False), device_of(p))
         return missing, unexpected
 
     def train(self, mode=True):
-        """Turn dropout on (or off with mode=False) in this module and all below it; returns self."""
+        """Turn dropout on (off with mode=False) in this module and all below; returns self."""
         for module in self.modules():
             module.training = mode
         return self
@@ -149,8 +167,8 @@ class Linear(Module):
     """x Wᵀ + b: (..., I) -> (..., O)."""
 
     def __init__(self, rng, inputs, outputs, std=0.02):
-        self.weight = Parameter(truncated_normal(rng, (outputs, inputs), std))   # (O, I)
-        self.bias = Parameter(np.zeros(outputs, DEFAULT_DTYPE))                  # (O,)
+        self.weight = Parameter(truncated_normal(rng, (outputs, inputs), std))  # (O, I)
+        self.bias = Parameter(np.zeros(outputs, DEFAULT_DTYPE))  # (O,)
 
     def forward(self, x):
         return ops.linear(x, self.weight, self.bias)
@@ -160,18 +178,20 @@ class Embedding(Module):
     """A table of vectors, looked up by id: int (...) -> (..., E)."""
 
     def __init__(self, rng, rows, width, std=0.02):
-        self.weight = Parameter(truncated_normal(rng, (rows, width), std))       # (V, E)
+        self.weight = Parameter(truncated_normal(rng, (rows, width), std))  # (V, E)
 
     def forward(self, ids):
         return ops.embedding(self.weight, ids)
 
 
 class LayerNorm(Module):
-    """Layer norm over the last axis, gain 1 and shift 0 at the start; with a residual, norm of the sum."""
+    """Layer norm over the last axis, gain 1 and shift 0 at the start; with a residual, norm of the
+    sum.
+    """
 
     def __init__(self, width, eps=1e-12):
-        self.weight = Parameter(np.ones(width, DEFAULT_DTYPE))                   # (H,) gamma
-        self.bias = Parameter(np.zeros(width, DEFAULT_DTYPE))                    # (H,) beta
+        self.weight = Parameter(np.ones(width, DEFAULT_DTYPE))  # (H,) gamma
+        self.bias = Parameter(np.zeros(width, DEFAULT_DTYPE))  # (H,) beta
         self.eps = eps
 
     def forward(self, x, residual=None):
@@ -191,8 +211,10 @@ class Dropout(Module):
         if not (self.training and self.p):
             return None
         if rng is None:
-            raise UserError(f"a model in training mode with dropout {self.p} was called without rng; pass "
-                            "rng=DropoutRng(seed), or switch dropout off with model.eval()")
+            raise UserError(
+                f"a model in training mode with dropout {self.p} was called without rng; pass "
+                "rng=DropoutRng(seed), or switch dropout off with model.eval()"
+            )
         return {"p": self.p, "key": rng.next_key(), "first_row": rng.first_row}
 
     def forward(self, x, rng=None):

@@ -1,11 +1,11 @@
 """Every differentiable operation: forward above backward, plain definitions, any array module.
 
-Each function takes arrays and returns `(out, vjp)`; `@op` lifts it to Tensors (see tensor.py).  Letters:
-x, a, b inputs; y output; g the gradient that comes in; B batch, T tokens, H hidden, N heads, D = H // N,
-V vocabulary.  Shapes are repaired after broadcasting by `unbroadcast` in the sweep, so `add` returns (g, g).
-Integer and mask arguments get None.  Constants are Python floats: a NumPy scalar would turn float32 into
-float64.  Faster versions of some ops, never different ones, are in kernels/.  Taught in lessons 03 to 08.
-"""
+Each function takes arrays and returns `(out, vjp)`; `@op` lifts it to Tensors (see tensor.py).
+Letters: x, a, b inputs; y output; g the gradient that comes in; B batch, T tokens, H hidden, N
+heads, D = H // N, V vocabulary.  Shapes are repaired after broadcasting by `unbroadcast` in the
+sweep, so `add` returns (g, g). Integer and mask arguments get None.  Constants are Python floats: a
+NumPy scalar would turn float32 into float64.  Faster versions of some ops, never different ones,
+are in kernels/.  Taught in lessons 03 to 08."""
 
 import contextlib
 import math
@@ -18,7 +18,8 @@ from .tensor import Tensor, op, unbroadcast
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 
 
-# --- arithmetic, elementwise and broadcasting -------------------------------------------------------------
+# --- arithmetic, elementwise and broadcasting -----------------------------------------------------
+
 
 @op
 def add(a, b):
@@ -35,7 +36,10 @@ def sub(a, b):
 @op
 def mul(a, b):
     """a * b, elementwise."""
-    return a * b, lambda g, needs=(True, True): (g * b if needs[0] else None, g * a if needs[1] else None)
+    return a * b, lambda g, needs=(True, True): (
+        g * b if needs[0] else None,
+        g * a if needs[1] else None,
+    )
 
 
 @op
@@ -54,7 +58,7 @@ def neg(x):
 @op
 def power(x, exponent):
     """x ** exponent for a constant exponent."""
-    return x ** exponent, lambda g: (g * exponent * x ** (exponent - 1), None)
+    return x**exponent, lambda g: (g * exponent * x ** (exponent - 1), None)
 
 
 @op
@@ -87,10 +91,15 @@ def absolute(x):
 def where(condition, a, b):
     """a where condition is true, else b."""
     xp = xp_of(condition, a, b)
-    return xp.where(condition, a, b), lambda g: (None, xp.where(condition, g, 0), xp.where(condition, 0, g))
+    return xp.where(condition, a, b), lambda g: (
+        None,
+        xp.where(condition, g, 0),
+        xp.where(condition, 0, g),
+    )
 
 
-# --- activations ------------------------------------------------------------------------------------------
+# --- activations ----------------------------------------------------------------------------------
+
 
 @op
 def tanh(x):
@@ -114,15 +123,17 @@ def relu(x):
 
 @op
 def gelu(x):
-    """GELU in its tanh form, Google's `gelu` and transformers' `gelu_new` (Hendrycks & Gimpel 2016, §2).
+    """GELU in its tanh form, Google's `gelu` and transformers' `gelu_new` (Hendrycks & Gimpel 2016,
+    §2).
 
     y = x/2 (1 + tanh u), u = sqrt(2/π) (x + 0.044715 x³)
     """
     t = xp_of(x).tanh(SQRT_2_OVER_PI * x * (1 + 0.044715 * (x * x)))
 
-    def vjp(g):                                  # du/dx = sqrt(2/π) (1 + 3 * 0.044715 x²)
+    def vjp(g):  # du/dx = sqrt(2/π) (1 + 3 * 0.044715 x²)
         slope = SQRT_2_OVER_PI * (1 + 3 * 0.044715 * (x * x))
         return (g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+
     return 0.5 * x * (1 + t), vjp
 
 
@@ -131,15 +142,19 @@ def gelu_erf(x):
     """GELU, exact: x Φ(x) with the normal distribution function Φ; transformers' `gelu`."""
     phi = 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
-    def vjp(g):                                  # Φ' is the normal density
+    def vjp(g):  # Φ' is the normal density
         return (g * (phi + x * xp_of(x).exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))),)
+
     return x * phi, vjp
 
 
-# --- sums and shapes --------------------------------------------------------------------------------------
+# --- sums and shapes ------------------------------------------------------------------------------
+
 
 def _spread(g, x, axis, keepdims):
-    """A reduction's gradient, repeated over the axes that were reduced (a view; never written to)."""
+    """A reduction's gradient, repeated over the axes that were reduced (a view; never written
+    to).
+    """
     xp = xp_of(g)
     return xp.broadcast_to(g if axis is None or keepdims else xp.expand_dims(g, axis), x.shape)
 
@@ -147,7 +162,9 @@ def _spread(g, x, axis, keepdims):
 @op
 def sum(x, axis=None, keepdims=False):
     """Sum over `axis` (all axes if None)."""
-    return xp_of(x).asarray(x.sum(axis=axis, keepdims=keepdims)), lambda g: (_spread(g, x, axis, keepdims),)
+    return xp_of(x).asarray(x.sum(axis=axis, keepdims=keepdims)), lambda g: (
+        _spread(g, x, axis, keepdims),
+    )
 
 
 @op
@@ -164,7 +181,11 @@ def max(x, axis=None, keepdims=False):
 
     def vjp(g):
         hit = x == _spread(y, x, axis, keepdims)
-        return (_spread(g, x, axis, keepdims) * (hit / hit.sum(axis=axis, keepdims=True)).astype(x.dtype),)
+        return (
+            _spread(g, x, axis, keepdims)
+            * (hit / hit.sum(axis=axis, keepdims=True)).astype(x.dtype),
+        )
+
     return y, vjp
 
 
@@ -182,11 +203,15 @@ def transpose(x, axes):
 
 @op
 def getitem(x, key):
-    """x[key] for basic keys: integers, slices, None and `...` (rows by index array: `embedding`)."""
+    """x[key] for basic keys: integers, slices, None and `...` (rows by index array:
+    `embedding`).
+    """
+
     def vjp(g):
         gx = xp_of(g).zeros_like(x)
         gx[key] = g
         return gx, None
+
     return x[key], vjp
 
 
@@ -200,49 +225,67 @@ def concat(*arrays, axis=-1):
 
 @op
 def embedding(table, ids):
-    """Rows of a table: (V, E), int (...) -> (..., E).  Rows that are used twice add up in the gradient."""
+    """Rows of a table: (V, E), int (...) -> (..., E).  Rows that are used twice add up in the
+    gradient.
+    """
+
     def vjp(g, needs=(True, False)):
         gtable = xp_of(g).zeros_like(table)
         scatter_add(gtable, ids.reshape(-1), g.reshape(ids.size, table.shape[1]))
         return gtable, None
+
     return table[ids], vjp
 
 
-# --- products ---------------------------------------------------------------------------------------------
+# --- products -------------------------------------------------------------------------------------
+
 
 @op
 def matmul(a, b):
     """(..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast."""
+
     def vjp(g, needs=(True, True)):
-        return (g @ b.swapaxes(-1, -2) if needs[0] else None, a.swapaxes(-1, -2) @ g if needs[1] else None)
+        return (
+            g @ b.swapaxes(-1, -2) if needs[0] else None,
+            a.swapaxes(-1, -2) @ g if needs[1] else None,
+        )
+
     return a @ b, vjp
 
 
 @op
 def linear(x, weight, bias=None):
-    """x weightᵀ + bias: (..., I), (O, I), (O,) -> (..., O); one 2-D product whatever the leading axes."""
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])     # (R, I)
+    """x weightᵀ + bias: (..., I), (O, I), (O,) -> (..., O); one 2-D product whatever the leading
+    axes.
+    """
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (R, I)
     y = rows @ weight.T
     if bias is not None:
         y += bias
 
     def vjp(g, needs=(True, True, True)):
-        g = g.reshape(len(rows), len(weight))    # (R, O)
-        return ((g @ weight).reshape(x.shape) if needs[0] else None,
-                g.T @ rows if needs[1] else None,
-                g.sum(axis=0) if bias is not None else None)
+        g = g.reshape(len(rows), len(weight))  # (R, O)
+        return (
+            (g @ weight).reshape(x.shape) if needs[0] else None,
+            g.T @ rows if needs[1] else None,
+            g.sum(axis=0) if bias is not None else None,
+        )
+
     return y.reshape(*x.shape[:-1], weight.shape[0]), vjp
 
 
 @op
 def linear_gelu(x, weight, bias):
-    """gelu(linear(x, weight, bias)), the widest step of a layer, as one op for the sake of its kernel."""
+    """gelu(linear(x, weight, bias)), the widest step of a layer, as one op for the sake of its
+    kernel.
+    """
     z, linear_vjp = linear.raw(x, weight, bias)
     y, gelu_vjp = gelu.raw(z)
     return y, lambda g, needs=(True, True, True): linear_vjp(*gelu_vjp(g), needs)
 
 
-# --- normalisation and losses -----------------------------------------------------------------------------
+# --- normalisation and losses ---------------------------------------------------------------------
+
 
 @op
 def softmax(x, axis=-1):
@@ -250,8 +293,9 @@ def softmax(x, axis=-1):
     y = xp_of(x).exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
 
-    def vjp(g):                                  # J = diag(y) - y yᵀ, never formed
+    def vjp(g):  # J = diag(y) - y yᵀ, never formed
         return (y * (g - (g * y).sum(axis=axis, keepdims=True)),)
+
     return y, vjp
 
 
@@ -266,15 +310,20 @@ def log_softmax(x, axis=-1):
 
 @op
 def layer_norm(x, gamma, beta, eps=1e-12):
-    """(x - mean) / sqrt(var + eps) * gamma + beta over the last axis (Ba et al. 2016): (..., H), (H,), (H,)."""
+    """(x - mean) / sqrt(var + eps) * gamma + beta over the last axis (Ba et al. 2016): (..., H),
+    (H,), (H,).
+    """
     centred = x - x.mean(axis=-1, keepdims=True)
     rstd = 1 / xp_of(x).sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
-    xhat = centred * rstd                        # mean 0, variance 1 over the last axis
+    xhat = centred * rstd  # mean 0, variance 1 over the last axis
 
     def vjp(g):
         gx = g * gamma
-        gx = rstd * (gx - gx.mean(axis=-1, keepdims=True) - xhat * (gx * xhat).mean(axis=-1, keepdims=True))
-        return gx, g * xhat, g                   # gamma and beta: summed to (H,) by unbroadcast
+        gx = rstd * (
+            gx - gx.mean(axis=-1, keepdims=True) - xhat * (gx * xhat).mean(axis=-1, keepdims=True)
+        )
+        return gx, g * xhat, g  # gamma and beta: summed to (H,) by unbroadcast
+
     return xhat * gamma + beta, vjp
 
 
@@ -286,26 +335,29 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
     def vjp(g):
         gx, ggamma, gbeta = inner(g)
         return gx, gx, ggamma, gbeta
+
     return y, vjp
 
 
 @op
 def cross_entropy(logits, labels, ignore_index=-100):
-    """Mean of -log softmax(logits)[label] over the rows whose label counts: (..., V), int (...) -> ().
+    """Mean of -log softmax(logits)[label] over the rows whose label counts: (..., V), int (...) ->
+    ().
 
     Rows labelled `ignore_index` add nothing; with no row left the loss is 0.
     """
     xp = xp_of(logits, labels)
     flat, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
-    counts = (labels != ignore_index).astype(flat.dtype)       # (R,) 1 or 0
+    counts = (labels != ignore_index).astype(flat.dtype)  # (R,) 1 or 0
     rows, picked = xp.arange(len(labels)), xp.where(labels != ignore_index, labels, 0)
-    share = counts / xp.maximum(counts.sum(), 1)               # (R,) weight of each row in the mean
+    share = counts / xp.maximum(counts.sum(), 1)  # (R,) weight of each row in the mean
     logp, back = log_softmax.raw(flat)
 
-    def vjp(g):                                  # softmax - one-hot, times the row's weight
+    def vjp(g):  # softmax - one-hot, times the row's weight
         glogp = xp.zeros_like(flat)
         glogp[rows, picked] = -g * share
         return back(glogp)[0].reshape(logits.shape), None
+
     return xp.asarray(-(logp[rows, picked] * share).sum()), vjp
 
 
@@ -314,21 +366,32 @@ def mse(predictions, targets):
     """Mean squared error, the loss of regression tasks such as STS-B."""
     difference = predictions - targets
     y = xp_of(predictions).asarray((difference * difference).mean())
-    return y, lambda g: (2 / difference.size * g * difference, -2 / difference.size * g * difference)
+    return y, lambda g: (
+        2 / difference.size * g * difference,
+        -2 / difference.size * g * difference,
+    )
 
 
 @op
 def bce_with_logits(logits, targets):
-    """Mean binary cross-entropy of sigmoid(logits) against targets in [0, 1]; for multi-label tasks."""
+    """Mean binary cross-entropy of sigmoid(logits) against targets in [0, 1]; for multi-label
+    tasks.
+    """
     xp = xp_of(logits, targets)
-    y = xp.asarray((xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).mean())
+    y = xp.asarray(
+        (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).mean()
+    )
 
-    def vjp(g):                                  # sigmoid - target
-        return g * (0.5 * xp.tanh(0.5 * logits) + 0.5 - targets) / logits.size, -g * logits / logits.size
+    def vjp(g):  # sigmoid - target
+        return g * (
+            0.5 * xp.tanh(0.5 * logits) + 0.5 - targets
+        ) / logits.size, -g * logits / logits.size
+
     return y, vjp
 
 
-# --- dropout ----------------------------------------------------------------------------------------------
+# --- dropout --------------------------------------------------------------------------------------
+
 
 def _mix(x):
     """A 32-bit integer hash, elementwise, in place (two multiply-xorshift rounds)."""
@@ -342,28 +405,37 @@ def _mix(x):
 def dropout_mask(shape, p, key, first_row, xp):
     """Booleans of `shape`, True = keep, False with probability p (to within 2**-16).
 
-    The mask is a hash of (key, row, column), row 0 being row `first_row` of the whole batch: it is the
-    same on every device, and however a batch is split over threads, ranks or accumulation steps.
-    """
+    The mask is a hash of (key, row, column), row 0 being row `first_row` of the whole batch: it is
+    the same on every device, and however a batch is split over threads, ranks or accumulation
+    steps."""
     row_size = math.prod(shape[1:])
     rows = xp.arange(first_row, first_row + shape[0], dtype="uint32")
-    bits = _mix(rows * 0x9E3779B9 + (key & 0xFFFFFFFF))[:, None] + xp.arange((row_size + 1) // 2, dtype="uint32")
-    halves = _mix(bits).view("uint16")[:, :row_size]           # two 16-bit numbers from each hash
+    bits = _mix(rows * 0x9E3779B9 + (key & 0xFFFFFFFF))[:, None] + xp.arange(
+        (row_size + 1) // 2, dtype="uint32"
+    )
+    halves = _mix(bits).view("uint16")[:, :row_size]  # two 16-bit numbers from each hash
     return (halves >= round(p * 65536)).reshape(shape)
 
 
 @op
 def dropout(x, p, key, first_row=0):
-    """Zero a share p of x and scale the rest by 1 / (1 - p), so that the mean stays (Srivastava et al. 2014)."""
+    """Zero a share p of x and scale the rest by 1 / (1 - p), so that the mean stays (Srivastava et
+    al. 2014).
+    """
     xp = xp_of(x)
-    scaled = dropout_mask(x.shape, p, key, first_row, xp).astype(x.dtype) * (1 / (1 - round(p * 65536) / 65536))
+    scaled = dropout_mask(x.shape, p, key, first_row, xp).astype(x.dtype) * (
+        1 / (1 - round(p * 65536) / 65536)
+    )
     return x * scaled, lambda g: (g * scaled, None, None)
 
 
-# --- attention --------------------------------------------------------------------------------------------
+# --- attention ------------------------------------------------------------------------------------
+
 
 def split_heads(x, num_heads):
-    """(B, T, H) -> (B, N, T, D), arrays or Tensors: D features a head; a reshape alone would deal out tokens."""
+    """(B, T, H) -> (B, N, T, D), arrays or Tensors: D features a head; a reshape alone would deal
+    out tokens.
+    """
     return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(0, 2, 1, 3)
 
 
@@ -375,29 +447,33 @@ def merge_heads(x):
 
 @op
 def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
-    """softmax(q kᵀ / sqrt(D) + bias) v in each head (Vaswani et al. 2017, §3.2): (B, T, H) x 3 -> (B, T, H).
+    """softmax(q kᵀ / sqrt(D) + bias) v in each head (Vaswani et al. 2017, §3.2): (B, T, H) x 3 ->
+    (B, T, H).
 
-    bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on the
-    weights.  The same as attention.py spells out with single ops; here the weights are the one (B, N, T, T)
-    array that is kept.  q may have fewer rows, (B, M, H), and so has the result.
-    """
-    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))   # (B, N, S, D), S = M or T
+    bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on
+    the weights.  The same as attention.py spells out with single ops; here the weights are the one
+    (B, N, T, T) array that is kept.  q may have fewer rows, (B, M, H), and so has the result."""
+    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (B, N, S, D), S = M or T
     scale = 1 / math.sqrt(q.shape[-1])
-    scores = q @ k.swapaxes(-1, -2) * scale                    # (B, N, M, T)
+    scores = q @ k.swapaxes(-1, -2) * scale  # (B, N, M, T)
     weights, softmax_vjp = softmax.raw(scores if bias is None else scores + bias)
-    dropped, dropout_vjp = dropout.raw(weights, p, key, first_row) if p else (weights, lambda g: (g,))
+    dropped, dropout_vjp = (
+        dropout.raw(weights, p, key, first_row) if p else (weights, lambda g: (g,))
+    )
 
     def vjp(g):
         g = split_heads(g, num_heads)
         gv = dropped.swapaxes(-1, -2) @ g
-        gscores, = softmax_vjp(dropout_vjp(g @ v.swapaxes(-1, -2))[0])
+        (gscores,) = softmax_vjp(dropout_vjp(g @ v.swapaxes(-1, -2))[0])
         gq, gk = gscores @ k * scale, gscores.swapaxes(-1, -2) @ q * scale
         gbias = None if bias is None else unbroadcast(gscores, bias.shape)
         return merge_heads(gq), merge_heads(gk), merge_heads(gv), gbias, None, None, None, None
+
     return merge_heads(dropped @ v), vjp
 
 
-# --- operators on Tensors ---------------------------------------------------------------------------------
+# --- operators on Tensors -------------------------------------------------------------------------
+
 
 def _install_operators():
     """a + b, a @ b, x[key], x.reshape(...) and so on, for Tensors, all through the ops above."""
@@ -416,5 +492,7 @@ def _install_operators():
 
 _install_operators()
 
-with contextlib.suppress(ModuleNotFoundError):   # faster versions of some ops, if the folder is there
+with contextlib.suppress(
+    ModuleNotFoundError
+):  # faster versions of some ops, if the folder is there
     from .kernels.cpu import blocks as numpy_blocks  # noqa: F401

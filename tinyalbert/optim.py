@@ -1,10 +1,10 @@
 """Optimisers: AdamW and LAMB as ALBERT was trained with them, clipping, learning-rate schedules.
 
-Both follow google-research/albert (optimization.py, lamb_optimizer.py): no bias correction, epsilon outside
-the square root, weight decay apart from the gradient, and neither decay nor trust ratio for biases and layer
-norms.  `adamw_step` and `lamb_step` are the definitions, for one tensor, as in the papers.  The classes compute
-the same in place, block by block, so that nothing of the model's size is allocated.  Taught in lesson 12.
-"""
+Both follow google-research/albert (optimization.py, lamb_optimizer.py): no bias correction, epsilon
+outside the square root, weight decay apart from the gradient, and neither decay nor trust ratio for
+biases and layer norms.  `adamw_step` and `lamb_step` are the definitions, for one tensor, as in the
+papers.  The classes compute the same in place, block by block, so that nothing of the model's size
+is allocated.  Taught in lesson 12."""
 
 import math
 import re
@@ -15,17 +15,19 @@ from .backend import device_of, to_device, xp_of
 from .errors import UserError
 from .tensor import KERNELS, _mode
 
-EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"         # parameters without weight decay and trust ratio
-BLOCK = 1 << 15                # floats in one block on the CPU: six arrays of that size stay in the L2 cache
+EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"  # parameters without weight decay and trust ratio
+BLOCK = 1 << 15  # floats in one block on the CPU: six arrays of that size stay in the L2 cache
 
 
-# --- the definitions ----------------------------------------------------------------------------------------
+# --- the definitions ------------------------------------------------------------------------------
+
 
 def adam_direction(w, g, m, v, betas=(0.9, 0.999), eps=1e-6, decay=0.01, corrections=(1.0, 1.0)):
-    """Adam's direction with decoupled weight decay -> (u, new m, new v) (Loshchilov & Hutter 2019, algorithm 2).
+    """Adam's direction with decoupled weight decay -> (u, new m, new v) (Loshchilov & Hutter 2019,
+    algorithm 2).
 
-    corrections: (1 - beta1^t, 1 - beta2^t) for bias correction at step t; (1, 1), Google's choice, for none.
-    """
+    corrections: (1 - beta1^t, 1 - beta2^t) for bias correction at step t; (1, 1), Google's choice,
+    for none."""
     m = betas[0] * m + (1 - betas[0]) * g
     v = betas[1] * v + (1 - betas[1]) * g * g
     return (m / corrections[0]) / ((v / corrections[1]) ** 0.5 + eps) + decay * w, m, v
@@ -38,33 +40,44 @@ def adamw_step(w, g, m, v, lr, **options):
 
 
 def lamb_step(w, g, m, v, lr, **options):
-    """One LAMB step on one tensor -> new (w, m, v) (You et al. 2020, algorithm 2, with phi the identity).
+    """One LAMB step on one tensor -> new (w, m, v) (You et al. 2020, algorithm 2, with phi the
+    identity).
 
-    The direction is made as long as the tensor itself: the step's length is lr * |w|, whatever the gradient's.
-    """
+    The direction is made as long as the tensor itself: the step's length is lr * |w|, whatever the
+    gradient's."""
     u, m, v = adam_direction(w, g, m, v, **options)
     w_norm, u_norm = (w * w).sum() ** 0.5, (u * u).sum() ** 0.5
     ratio = w_norm / u_norm if w_norm > 0 and u_norm > 0 else 1.0
     return w - lr * ratio * u, m, v
 
 
-# --- the optimisers -----------------------------------------------------------------------------------------
+# --- the optimisers -------------------------------------------------------------------------------
+
 
 class AdamW:
     """AdamW over named Parameters: `step(gradients)` changes their .data in place.
 
-    exclude: regular expression of the names without weight decay.  bias_correction=True is torch's AdamW.
-    A parameter without a gradient stays as it is, moments included.
-    """
+    exclude: regular expression of the names without weight decay.  bias_correction=True is torch's
+    AdamW. A parameter without a gradient stays as it is, moments included."""
 
-    def __init__(self, named_parameters, lr, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, bias_correction=False,
-                 exclude=EXCLUDED):
+    def __init__(
+        self,
+        named_parameters,
+        lr,
+        betas=(0.9, 0.999),
+        eps=1e-6,
+        weight_decay=0.01,
+        bias_correction=False,
+        exclude=EXCLUDED,
+    ):
         for name, value, good, wanted in (
-                ("lr", lr, lr >= 0, "a number of at least 0"), ("eps", eps, eps > 0, "a number above 0"),
-                ("betas", betas, all(0 <= b < 1 for b in betas), "two numbers from 0 to below 1"),
-                ("weight_decay", weight_decay, weight_decay >= 0, "a number of at least 0")):
+            ("lr", lr, lr >= 0, "a number of at least 0"),
+            ("eps", eps, eps > 0, "a number above 0"),
+            ("betas", betas, all(0 <= b < 1 for b in betas), "two numbers from 0 to below 1"),
+            ("weight_decay", weight_decay, weight_decay >= 0, "a number of at least 0"),
+        ):
             if not good:
-                raise UserError(f"{name} is {value}; wanted {wanted}")
+                raise UserError(f"{name} is {value}; expected {wanted}")
         self.parameters = dict(named_parameters)
         self.lr, self.betas, self.eps, self.bias_correction = lr, tuple(betas), eps, bias_correction
         self.weight_decay = weight_decay
@@ -72,20 +85,29 @@ class AdamW:
         self.moments, self.steps, self._scratch = {}, 0, {}
 
     def step(self, gradients, lr=None, finite=None):
-        """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides self.lr.
+        """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides
+        self.lr.
 
-        finite: a number () on the device; where it is 0, parameters and moments stay as they are (see LossScale).
-        """
+        finite: a number () on the device; where it is 0, parameters and moments stay as they are
+        (see LossScale)."""
         gradients = self._by_name(gradients)
         self.steps += 1
         arrays = {name: self._flat(name, g) for name, g in gradients.items()}
-        update = KERNELS.get((type(self).__name__, xp_of(*gradients.values()).__name__)) if _mode.kernels else None
-        (update or type(self)._update_each)(self, arrays, self.lr if lr is None else float(lr), finite)
+        update = (
+            KERNELS.get((type(self).__name__, xp_of(*gradients.values()).__name__))
+            if _mode.kernels
+            else None
+        )
+        (update or type(self)._update_each)(
+            self, arrays, self.lr if lr is None else float(lr), finite
+        )
 
     def _flat(self, name, g):
         """(parameter, gradient, m, v) as flat arrays; new moments are 0."""
         p = self.parameters[name]
-        p.data = p.data if p.data.flags.c_contiguous else p.data.copy()    # so that the flat view below is a view
+        p.data = (
+            p.data if p.data.flags.c_contiguous else p.data.copy()
+        )  # so that the flat view below is a view
         if name not in self.moments:
             self.moments[name] = tuple(xp_of(p.data, g).zeros_like(p.data) for _ in "mv")
         return tuple(a.reshape(-1) for a in (p.data, g, *self.moments[name]))
@@ -98,15 +120,24 @@ class AdamW:
                 a[...] = xp_of(a).where(finite != 0, a, old)
 
     def _by_name(self, gradients):
-        """{name: gradient}; refuses names and shapes that don't belong, before anything is changed."""
-        if any(p in gradients for p in self.parameters.values()):          # keyed by the Parameters
-            gradients = {name: gradients[p] for name, p in self.parameters.items() if p in gradients}
+        """{name: gradient}; refuses names and shapes that don't belong, before anything is
+        changed.
+        """
+        if any(p in gradients for p in self.parameters.values()):  # keyed by the Parameters
+            gradients = {
+                name: gradients[p] for name, p in self.parameters.items() if p in gradients
+            }
         for name, g in gradients.items():
             if name not in self.parameters:
-                raise UserError(f"a gradient for {name!r}, which is not a parameter of this optimiser; it has "
-                                f"{', '.join(list(self.parameters)[:3])} ...")
+                raise UserError(
+                    f"a gradient for {name!r}, which is not a parameter of this optimiser; it has "
+                    f"{', '.join(list(self.parameters)[:3])} ..."
+                )
             if g.shape != self.parameters[name].shape:
-                raise UserError(f"the gradient of {name} has shape {g.shape}; wanted {self.parameters[name].shape}")
+                raise UserError(
+                    f"the gradient of {name} has shape {g.shape}; expected "
+                    f"{self.parameters[name].shape}"
+                )
         return gradients
 
     def _update(self, name, w, g, m, v, lr):
@@ -146,27 +177,49 @@ class AdamW:
         key = i, like.dtype, device_of(like)
         if key not in self._scratch or self._scratch[key].size < like.size:
             self._scratch[key] = xp_of(like).empty_like(like)
-        return self._scratch[key][:like.size]
+        return self._scratch[key][: like.size]
 
     def state_dict(self):
-        """{"<name>/adam_m", "<name>/adam_v": arrays, "global_step"}, in the names of Google's checkpoints."""
-        state = {f"{name}/adam_{slot}": a for name, pair in self.moments.items() for slot, a in zip("mv", pair)}
+        """{"<name>/adam_m", "<name>/adam_v": arrays, "global_step"}, in the names of Google's
+        checkpoints.
+        """
+        state = {
+            f"{name}/adam_{slot}": a
+            for name, pair in self.moments.items()
+            for slot, a in zip("mv", pair)
+        }
         return {**state, "global_step": np.array(self.steps, dtype=np.int64)}
 
     def load_state_dict(self, state):
         """Take over a state_dict(); refuses one of other parameters before anything is changed."""
         wanted = {f"{name}/adam_{slot}": p for name, p in self.parameters.items() for slot in "mv"}
-        wrong = [name for name in state if name != "global_step"
-                 and (name not in wanted or wanted[name].shape != state[name].shape)]
-        half = [name for name in state if name != "global_step"
-                and name.rpartition("/")[0] + ("/adam_v" if name.endswith("m") else "/adam_m") not in state]
+        wrong = [
+            name
+            for name in state
+            if name != "global_step"
+            and (name not in wanted or wanted[name].shape != state[name].shape)
+        ]
+        half = [
+            name
+            for name in state
+            if name != "global_step"
+            and name.rpartition("/")[0] + ("/adam_v" if name.endswith("m") else "/adam_m")
+            not in state
+        ]
         if wrong or half or "global_step" not in state:
-            raise UserError("this is not the optimiser's state for these parameters: " + ", ".join(
-                (wrong or half or ["global_step is missing"])[:5]))
+            raise UserError(
+                "this is not the optimiser's state for these parameters: "
+                + ", ".join((wrong or half or ["global_step is missing"])[:5])
+            )
         self.steps = int(state["global_step"])
-        self.moments = {name: tuple(to_device(np.array(state[f"{name}/adam_{slot}"], dtype=p.dtype), device_of(p.data))
-                                    for slot in "mv")
-                        for name, p in self.parameters.items() if f"{name}/adam_m" in state}
+        self.moments = {
+            name: tuple(
+                to_device(np.array(state[f"{name}/adam_{slot}"], dtype=p.dtype), device_of(p.data))
+                for slot in "mv"
+            )
+            for name, p in self.parameters.items()
+            if f"{name}/adam_m" in state
+        }
 
 
 class LAMB(AdamW):
@@ -176,7 +229,9 @@ class LAMB(AdamW):
     """
 
     def _update(self, name, w, g, m, v, lr):
-        """lamb_step on flat arrays, in place; the direction is computed twice instead of being kept."""
+        """lamb_step on flat arrays, in place; the direction is computed twice instead of being
+        kept.
+        """
         if name in self.excluded:
             return super()._update(name, w, g, m, v, lr)
         xp, w_squares, u_squares = xp_of(w), 0.0, 0.0
@@ -185,7 +240,7 @@ class LAMB(AdamW):
             u = self._direction(name, w[part], m[part], v[part])
             w_squares = w_squares + xp.vdot(w[part], w[part])
             u_squares = u_squares + xp.vdot(u, u)
-        some = (w_squares > 0) & (u_squares > 0)               # stays on the device: no waiting for a GPU
+        some = (w_squares > 0) & (u_squares > 0)  # stays on the device: no waiting for a GPU
         ratio = xp.where(some, xp.sqrt(w_squares) / xp.sqrt(xp.where(some, u_squares, 1.0)), 1.0)
         for part in blocks(w):
             u = self._direction(name, w[part], m[part], v[part])
@@ -195,7 +250,9 @@ class LAMB(AdamW):
 
 
 def blocks(flat):
-    """Slices that cover a flat array: blocks that stay in a CPU's cache; on a GPU, which pays by the operation, one."""
+    """Slices that cover a flat array: blocks that stay in a CPU's cache; on a GPU, which pays by
+    the operation, one.
+    """
     size = BLOCK if xp_of(flat) is np else max(1, flat.size)
     return [slice(i, i + size) for i in range(0, flat.size, size)]
 
@@ -203,23 +260,27 @@ def blocks(flat):
 def freeze(named_parameters, pattern):
     """Stop training the parameters whose names match a regular expression; returns the names.
 
-    They get no gradient any more, which also saves its computation.  Undone by p.requires_grad = True.
-    """
+    They get no gradient any more, which also saves its computation.  Undone by p.requires_grad =
+    True."""
     named = dict(named_parameters)
     names = [name for name in named if re.search(pattern, name)]
     if not names:
-        raise UserError(f"no parameter's name matches {pattern!r}; the names are like {', '.join(list(named)[:3])}")
+        raise UserError(
+            f"no parameter's name matches {pattern!r}; the names are like "
+            f"{', '.join(list(named)[:3])}"
+        )
     for name in names:
         named[name].requires_grad = False
     return names
 
 
 def clip_by_global_norm(gradients, limit, loss_scale=None):
-    """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm before.
+    """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm
+    before.
 
-    On a GPU the norm is an array of one number that stays there: reading it would mean waiting.  loss_scale: what they
-    were multiplied by, an array () too; they are divided by it, and so is the norm.
-    """
+    On a GPU the norm is an array of one number that stays there: reading it would mean waiting.
+    loss_scale: what they were multiplied by, an array () too; they are divided by it, and so is the
+    norm."""
     arrays = [g for g in gradients.values() if g is not None]
     xp = xp_of(*arrays)
     squares = sum(xp.vdot(g, g) for g in arrays)
@@ -236,30 +297,33 @@ def clip_by_global_norm(gradients, limit, loss_scale=None):
     return norm
 
 
-# --- learning rates -----------------------------------------------------------------------------------------
+# --- learning rates -------------------------------------------------------------------------------
+
 
 def linear_warmup_decay(step, peak, warmup, total, power=1.0, end=0.0):
-    """The learning rate of step `step` = 0 ... total - 1: up to `peak` in `warmup` steps, then down towards `end`.
+    """The learning rate of step `step` = 0 ... total - 1: up to `peak` in `warmup` steps, then down
+    towards `end`.
 
     Continuous, and no step is wasted on a rate of 0.  power: 1 is a straight line down.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
     left = (total - step) / (total - warmup) if step < total else 0.0
-    return end + (peak - end) * left ** power
+    return end + (peak - end) * left**power
 
 
 def google_schedule(step, peak, warmup, total, power=1.0, end=0.0, start=0):
     """The learning rate of google-research/albert (optimization.py, create_optimizer).
 
-    The decay counts from step 0, so the rate jumps down at the end of the warm-up and never reaches `peak`;
-    it is 0 at the first step.  start: the step at which the warm-up begins.
-    """
+    The decay counts from step 0, so the rate jumps down at the end of the warm-up and never reaches
+    `peak`; it is 0 at the first step.  start: the step at which the warm-up begins."""
     if step - start < warmup:
         return peak * max(step - start, 0) / warmup
     return end + (peak - end) * (1.0 - min(step / total, 1.0)) ** power
 
 
 def sqrt_scaled_lr(lr, batch, reference_batch=4096):
-    """The rate for another batch size, lr * sqrt(batch / reference_batch) (You et al. 2020, §4.3)."""
+    """The rate for another batch size, lr * sqrt(batch / reference_batch) (You et al. 2020,
+    §4.3).
+    """
     return lr * math.sqrt(batch / reference_batch)

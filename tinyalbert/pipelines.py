@@ -12,7 +12,10 @@ from .text.tokenizer import AlbertTokenizer
 class FillMaskPipeline:
     """Texts with [MASK] to the words that fit; see tasks.fill_mask."""
 
-    model_class, made_by = AlbertForMaskedLM, ("head for masked words", "pretrain TEXT --init FOLDER")
+    model_class, made_by = (
+        AlbertForMaskedLM,
+        ("head for masked words", "pretrain TEXT --init FOLDER"),
+    )
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
@@ -26,7 +29,10 @@ class FillMaskPipeline:
 class TextClassificationPipeline:
     """Texts, or {"text", "text_pair"} pairs, to [{"label", "score"}]."""
 
-    model_class, made_by = AlbertForSequenceClassification, ("classifier", "finetune TABLE --model FOLDER")
+    model_class, made_by = (
+        AlbertForSequenceClassification,
+        ("classifier", "finetune TABLE --model FOLDER"),
+    )
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
@@ -34,17 +40,25 @@ class TextClassificationPipeline:
     def __call__(self, inputs, top_k=1):
         single = isinstance(inputs, (str, dict))
         inputs = [inputs] if single else list(inputs)
-        rows = [Row(i, None, None, "") if isinstance(i, str) else Row(i["text"], i.get("text_pair"), None, "")
-                for i in inputs]
+        rows = [
+            Row(i, None, None, "")
+            if isinstance(i, str)
+            else Row(i["text"], i.get("text_pair"), None, "")
+            for i in inputs
+        ]
         if not rows:
             return []
         longest = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
         logits = predict_logits(self.model, Features(rows, self.tokenizer, max_length=longest))
         if self.model.config.num_labels == 1:
-            return [{"label": self.model.config.id2label[0], "score": float(x)} for x in logits[:, 0]]
+            return [
+                {"label": self.model.config.id2label[0], "score": float(x)} for x in logits[:, 0]
+            ]
         names = self.model.config.id2label
-        answers = [[{"label": names[i], "score": float(row[i])} for i in (-row).argsort()[:top_k]]
-                   for row in softmax(logits)]
+        answers = [
+            [{"label": names[i], "score": float(row[i])} for i in (-row).argsort()[:top_k]]
+            for row in softmax(logits)
+        ]
         return [a[0] for a in answers] if top_k == 1 else answers
 
 
@@ -52,9 +66,11 @@ PIPELINES = {"fill-mask": FillMaskPipeline, "text-classification": TextClassific
 
 
 def pipeline(task, model, tokenizer=None, device="cpu"):
-    """A callable for "fill-mask" or "text-classification".  model: a folder, or a model with its tokenizer."""
+    """A callable for "fill-mask" or "text-classification".  model: a folder, or a model with its
+    tokenizer.
+    """
     if task not in PIPELINES:
-        raise UserError(f"pipeline {task!r} is unknown; wanted one of {', '.join(PIPELINES)}")
+        raise UserError(f"pipeline {task!r} is unknown; expected one of {', '.join(PIPELINES)}")
     kind = PIPELINES[task]
     check_device(device)
     if not hasattr(model, "state_dict"):
@@ -62,5 +78,7 @@ def pipeline(task, model, tokenizer=None, device="cpu"):
         model = load_trained(kind.model_class, folder, *kind.made_by)
         check_fits(tokenizer, model.config, folder)
     if tokenizer is None:
-        raise UserError("pipeline() got a model without its tokenizer; pass tokenizer=, or the folder of both")
+        raise UserError(
+            "pipeline() got a model without its tokenizer; pass tokenizer=, or the folder of both"
+        )
     return kind(model.to(device), tokenizer)

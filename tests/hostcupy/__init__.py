@@ -236,7 +236,7 @@ def install():
     finally:
         sys.setdlopenflags(flags)
     if cupy.__version__ != VERSION:
-        raise RuntimeError(f"CuPy {cupy.__version__}; wanted {VERSION}, whose inner interfaces this replaces: "
+        raise RuntimeError(f"CuPy {cupy.__version__}; expected {VERSION}, whose inner interfaces this replaces: "
                            "pip install -e '.[hostcupy]'")
     cupy.cuda.compiler._compile_module_with_cache = _compile
     cupy.random = _NoRandom("cupy.random")

@@ -1,10 +1,11 @@
-"""Checkpoints: folders in the Hugging Face layout, released weights of every kind, the state of a training.
+"""Checkpoints: folders in the Hugging Face layout, released weights of every kind, the state of a
+training.
 
-A saved model is a folder with config.json, model.safetensors and the tokenizer's files; transformers opens it,
-and its folders open here.  `load_state` also reads PyTorch's .bin and the original TensorFlow checkpoints.
-Nothing is unpickled.  Whatever is loaded into a model gets a `RestoreReport`: weights that silently stayed
-random are the commonest cause of an ALBERT that learns nothing (google-research/albert#132).
-"""
+A saved model is a folder with config.json, model.safetensors and the tokenizer's files;
+transformers opens it, and its folders open here.  `load_state` also reads PyTorch's .bin and the
+original TensorFlow checkpoints. Nothing is unpickled.  Whatever is loaded into a model gets a
+`RestoreReport`: weights that silently stayed random are the commonest cause of an ALBERT that
+learns nothing (google-research/albert#132)."""
 
 import dataclasses
 import json
@@ -22,19 +23,29 @@ from .torch_checkpoint import read_torch
 
 STATE_FORMAT = "tinyalbert training state"
 STATE_FILE = "training_state.safetensors"
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                "pytorch_model.bin.index.json", STATE_FILE)
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    STATE_FILE,
+)
 # what a model may lack or have too much: it belongs to a task, and is trained anew for the next one
 TASK_PARTS = re.compile(r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs)\.")
-LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")             # buffers of old files
-TIED = {"predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",    # second names of one array
-        "predictions.decoder.bias": "predictions.bias"}
+LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")  # buffers of old files
+TIED = {
+    # second names of one array
+    "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
+    "predictions.decoder.bias": "predictions.bias",
+}
 
 
-# --- a folder in the Hugging Face layout ----------------------------------------------------------------------
+# --- a folder in the Hugging Face layout ----------------------------------------------------------
+
 
 def save_pretrained(model, folder, tokenizer=None):
-    """Write config.json, model.safetensors and the tokenizer's files; a folder there before is replaced by file.
+    """Write config.json, model.safetensors and the tokenizer's files; a folder there before is
+    replaced by file.
 
     A tied decoder is not written twice, as transformers does it.
     """
@@ -50,7 +61,9 @@ def write_config(folder, config, architecture, dtype="float32"):
     values = {**config.to_dict(), "architectures": [architecture], "dtype": str(dtype)}
     if architecture in ("AlbertForPreTraining", "AlbertForQuestionAnswering"):
         # transformers sizes these heads, which have two outputs, by the number of labels
-        values = {k: v for k, v in values.items() if k not in ("num_labels", "id2label", "label2id")}
+        values = {
+            k: v for k, v in values.items() if k not in ("num_labels", "id2label", "label2id")
+        }
     elif values.pop("num_labels", 2) != 2:
         values["id2label"] = {str(i): name for i, name in config.id2label.items()}
         values["label2id"] = {name: i for i, name in config.id2label.items()}
@@ -59,21 +72,28 @@ def write_config(folder, config, architecture, dtype="float32"):
 
 
 def read_config(source):
-    """The AlbertConfig beside the weights `source`: config.json, or albert_config.json of google-research/albert."""
+    """The AlbertConfig beside the weights `source`: config.json, or albert_config.json of
+    google-research/albert.
+    """
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
     for name in ("config.json", "albert_config.json"):
         if (folder / name).exists():
             return config_file(folder / name)
-    raise UserError(f"{folder} has no config.json (transformers) or albert_config.json (google-research/albert); "
-                    "wanted one beside the weights, or config=AlbertConfig(...)")
+    raise UserError(
+        f"{folder} has no config.json (transformers) or albert_config.json "
+        f"(google-research/albert); "
+        "expected one beside the weights, or config=AlbertConfig(...)"
+    )
 
 
 def config_file(path):
-    """AlbertConfig of one file.  In Google's files "gelu" means the tanh form, in transformers' the exact one."""
+    """AlbertConfig of one file.  In Google's files "gelu" means the tanh form, in transformers' the
+    exact one.
+    """
     config = AlbertConfig.from_json_file(path)
     kind = config.extra.pop("model_type", None)
     if kind not in (None, "albert"):
-        raise UserError(f"{path} describes a model of type {kind}; wanted albert")
+        raise UserError(f"{path} describes a model of type {kind}; expected albert")
     if kind is None and config.hidden_act == "gelu":
         config.hidden_act = "gelu_new"
     return config
@@ -82,9 +102,8 @@ def config_file(path):
 def load_state(source):
     """{name: array} in transformers' names, of a folder or a file.
 
-    source: a folder; a .safetensors or .bin file, or the .index.json of a sharded one; or the prefix of a
-    TensorFlow checkpoint (folder/model.ckpt-best).
-    """
+    source: a folder; a .safetensors or .bin file, or the .index.json of a sharded one; or the
+    prefix of a TensorFlow checkpoint (folder/model.ckpt-best)."""
     path = weights_path(source)
     if path.name.endswith(".index.json"):
         return _sharded(path)
@@ -108,15 +127,24 @@ def weights_path(source):
         found = sorted(path.glob("*.data-00000-of-*"))
         if len(found) == 1:
             return _tf_prefix(found[0])
-        raise UserError(f"{path} has " + (
-            f"{len(found)} TensorFlow checkpoints; name one of them: {', '.join(str(_tf_prefix(f)) for f in found)}"
-            if found else f"no weights; wanted {WEIGHT_FILES[0]}, {WEIGHT_FILES[2]} or a TensorFlow checkpoint "
-            "(model.ckpt-*.index and .data-*)"))
+        raise UserError(
+            f"{path} has "
+            + (
+                f"{len(found)} TensorFlow checkpoints; name one of them: "
+                f"{', '.join(str(_tf_prefix(f)) for f in found)}"
+                if found
+                else f"no weights; expected {WEIGHT_FILES[0]}, {WEIGHT_FILES[2]} or TensorFlow's "
+                "(model.ckpt-*.index and .data-*)"
+            )
+        )
     if path.name.endswith((".index", ".meta")) or ".data-" in path.name:
-        path = _tf_prefix(path)                  # the commonest slip; silently ignored it costs a run
+        path = _tf_prefix(path)  # the commonest slip; silently ignored it costs a run
     if not path.exists() and not Path(f"{path}.index").exists():
-        raise UserError(f"there is no folder, file or TensorFlow checkpoint {source}; wanted a folder with config.json "
-                        "and weights (nothing is downloaded)")
+        raise UserError(
+            f"there is no folder, file or TensorFlow checkpoint {source}; expected a folder with "
+            f"config.json "
+            "and weights (nothing is downloaded)"
+        )
     return path
 
 
@@ -129,47 +157,72 @@ def _sharded(path):
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} is no index of a sharded model ({type(error).__name__}: {error})") from None
+        raise UserError(
+            f"{path} is no index of a sharded model ({type(error).__name__}: {error})"
+        ) from None
     for name in names:
         if name != Path(name).name:
-            raise UserError(f"{path} names a file in another folder, {name}; wanted files beside it")
+            raise UserError(
+                f"{path} names a file in another folder, {name}; expected files beside it"
+            )
     return {key: array for name in names for key, array in load_state(path.with_name(name)).items()}
 
 
-# --- from a state to a model ----------------------------------------------------------------------------------
+# --- from a state to a model ----------------------------------------------------------------------
+
 
 @dataclass
 class RestoreReport:
     """What became of every name when a state was loaded into a model."""
 
     loaded: list = field(default_factory=list)
-    missing: list = field(default_factory=list)          # in the model alone: left as initialised
-    unexpected: list = field(default_factory=list)       # in the state alone: not used
-    wrong_shape: list = field(default_factory=list)      # in both, "name: got (3, 4), wanted (2, 4)"
-    ignored: list = field(default_factory=list)          # second names of tied arrays, buffers of old files
+    missing: list = field(default_factory=list)  # in the model alone: left as initialised
+    unexpected: list = field(default_factory=list)  # in the state alone: not used
+    wrong_shape: list = field(default_factory=list)  # in both, "name: got (3, 4), wanted (2, 4)"
+    ignored: list = field(default_factory=list)  # second names of tied arrays, buffers of old files
 
     def __str__(self):
         total = len(self.loaded) + len(self.missing) + len(self.wrong_shape)
-        return "; ".join([f"{len(self.loaded)} of the model's {total} arrays were restored", *(
-            f"{text}: {', '.join(names)}" for text, names in (
-                ("initialised anew", self.missing), ("of another shape", self.wrong_shape),
-                ("in the file but not in the model", self.unexpected)) if names)])
+        return "; ".join(
+            [
+                f"{len(self.loaded)} of the model's {total} arrays were restored",
+                *(
+                    f"{text}: {', '.join(names)}"
+                    for text, names in (
+                        ("initialised anew", self.missing),
+                        ("of another shape", self.wrong_shape),
+                        ("in the file but not in the model", self.unexpected),
+                    )
+                    if names
+                ),
+            ]
+        )
 
     def refuse(self, allow=()):
-        """Raise a UserError unless the state fits, but for what belongs to a task and for what `allow` names."""
-        reasons = {"missing": [n for n in self.missing if not TASK_PARTS.match(n)],
-                   "unexpected": [n for n in self.unexpected if not TASK_PARTS.match(n)], "shapes": self.wrong_shape}
+        """Raise a UserError unless the state fits, but for what belongs to a task and for what
+        `allow` names.
+        """
+        reasons = {
+            "missing": [n for n in self.missing if not TASK_PARTS.match(n)],
+            "unexpected": [n for n in self.unexpected if not TASK_PARTS.match(n)],
+            "shapes": self.wrong_shape,
+        }
         unknown = [name for name in allow if name not in reasons]
         if unknown or isinstance(allow, str):
-            raise UserError(f"allow={allow!r}; wanted a list with some of {', '.join(reasons)}")
+            raise UserError(f"allow={allow!r}; expected a list with some of {', '.join(reasons)}")
         refused = {kind: names for kind, names in reasons.items() if names and kind not in allow}
         if not self.loaded:
-            raise UserError(f"none of these weights belongs to the model: {_few(self.unexpected + self.wrong_shape)}; "
-                            f"wanted names such as {_few(self.missing)}")
+            raise UserError(
+                f"none of these weights belongs to the model: "
+                f"{_few(self.unexpected + self.wrong_shape)}; "
+                f"expected names such as {_few(self.missing)}"
+            )
         if refused:
-            raise UserError("the weights do not fit the model; " + "; ".join(
-                f"{kind}: {_few(names)}" for kind, names in refused.items())
-                + f". Check the config, or load what fits with allow={list(refused)}")
+            raise UserError(
+                "the weights do not fit the model; "
+                + "; ".join(f"{kind}: {_few(names)}" for kind, names in refused.items())
+                + f". Check the config, or load what fits with allow={list(refused)}"
+            )
 
 
 def _few(names, most=6):
@@ -180,9 +233,8 @@ def match(own, state, group0=False):
     """({name: array} in the model's names, RestoreReport): own is {name: shape} of a model.
 
     Arrays of a wrong shape are left out, those that are not the model's are kept.  The prefix
-    `albert.` is added or taken off as the model wants it.  group0: a layer group that the state lacks starts
-    as its group 0 (google-research/albert, --init_from_group0).
-    """
+    `albert.` is added or taken off as the model wants it.  group0: a layer group that the state
+    lacks starts as its group 0 (google-research/albert, --init_from_group0)."""
     report, found = RestoreReport(), {}
     prefixed = any(name.startswith("albert.") for name in own)
     rename = _with_prefix if prefixed else lambda name: name.removeprefix("albert.")
@@ -195,16 +247,19 @@ def match(own, state, group0=False):
     for second, first in TIED.items():
         if second in found and second not in own:
             report.ignored.append(second)
-            found.setdefault(rename(first), found.pop(second))           # the first name wins
+            found.setdefault(rename(first), found.pop(second))  # the first name wins
     if group0:
         for name in own:
-            if name not in found and (first := re.sub(r"layer_groups\.\d+\.", "layer_groups.0.", name)) in found:
+            if (
+                name not in found
+                and (first := re.sub(r"layer_groups\.\d+\.", "layer_groups.0.", name)) in found
+            ):
                 found[name] = found[first]
     for name, shape in own.items():
         if name not in found:
             report.missing.append(name)
         elif found[name].shape != tuple(shape):
-            report.wrong_shape.append(f"{name}: got {found[name].shape}, wanted {tuple(shape)}")
+            report.wrong_shape.append(f"{name}: got {found[name].shape}, expected {tuple(shape)}")
         else:
             report.loaded.append(name)
     report.unexpected = [name for name in found if name not in own]
@@ -218,9 +273,9 @@ def _with_prefix(name):
 def load_into(model, state, allow=(), group0=False):
     """Copy a state into a model; returns the RestoreReport.
 
-    Heads and the pooler may be missing (they stay as initialised) or left over; anything else that does not
-    fit is refused before anything is changed, unless `allow` has "missing", "unexpected" or "shapes".
-    """
+    Heads and the pooler may be missing (they stay as initialised) or left over; anything else that
+    does not fit is refused before anything is changed, unless `allow` has "missing", "unexpected"
+    or "shapes"."""
     found, report = match({name: a.shape for name, a in model.state_dict().items()}, state, group0)
     report.refuse(allow)
     model.load_state_dict(found, strict=False)
@@ -228,18 +283,22 @@ def load_into(model, state, allow=(), group0=False):
 
 
 def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **changes):
-    """A `cls` with the weights of `source` (see load_state) and the config beside them, fields changed by `changes`.
+    """A `cls` with the weights of `source` (see load_state) and the config beside them, fields
+    changed by `changes`.
 
-    What the weights lack starts random and is named in a warning; `.restore_report` has the whole list.
-    """
+    What the weights lack starts random and is named in a warning; `.restore_report` has the whole
+    list."""
     state = load_state(source)
     config = changed(config or read_config(source), **changes)
     model = cls(config, seed=seed)
     model.restore_report = load_into(model, state, allow, group0)
     new = model.restore_report.missing + model.restore_report.wrong_shape
     if new:
-        warnings.warn(f"{cls.__name__} from {source}: initialised anew, to be trained before use: {', '.join(new)}",
-                      stacklevel=3)
+        warnings.warn(
+            f"{cls.__name__} from {source}: initialised anew, to be trained before use: "
+            f"{', '.join(new)}",
+            stacklevel=3,
+        )
     return model
 
 
@@ -247,26 +306,32 @@ def changed(config, **changes):
     """A copy of `config` with some fields changed."""
     unknown = [name for name in changes if name not in {f.name for f in dataclasses.fields(config)}]
     if unknown:
-        raise UserError(f"{', '.join(unknown)} is not a field of AlbertConfig; wanted for example num_labels=3")
+        raise UserError(
+            f"{', '.join(unknown)} is not a field of AlbertConfig; expected for example "
+            f"num_labels=3"
+        )
     copy = dataclasses.replace(config, **{"extra": dict(config.extra), **changes})
     if "num_labels" in changes and len(copy.extra.get("id2label") or {}) != copy.num_labels:
-        copy.extra.pop("id2label", None)                       # names of other labels
+        copy.extra.pop("id2label", None)  # names of other labels
         copy.extra.pop("label2id", None)
     return copy
 
 
-# --- the state of a training ----------------------------------------------------------------------------------
+# --- the state of a training ----------------------------------------------------------------------
+
 
 def save_training_state(folder, model, optimizer, extra):
-    """Write everything a training needs to go on: parameters, moments, and `extra`, what JSON can hold.
+    """Write everything a training needs to go on: parameters, moments, and `extra`, what JSON can
+    hold.
 
-    It is one file, which replaces the one before in one go: there is always a whole one.  config.json lies
-    beside it, so that the folder also opens as a model.
-    """
+    It is one file, which replaces the one before in one go: there is always a whole one.
+    config.json lies beside it, so that the folder also opens as a model."""
     folder = Path(folder)
     arrays = {f"model/{name}": to_host(a) for name, a in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": to_host(a) for name, a in optimizer.state_dict().items()}
-    write_safetensors(folder / STATE_FILE, arrays, {"format": STATE_FORMAT, "extra": json.dumps(extra)})
+    write_safetensors(
+        folder / STATE_FILE, arrays, {"format": STATE_FORMAT, "extra": json.dumps(extra)}
+    )
     write_config(folder, model.config, type(model).__name__)
 
 
@@ -275,7 +340,9 @@ def load_training_state(folder, model, optimizer):
     path = Path(folder) / STATE_FILE
     arrays, metadata = read_safetensors(path)
     if metadata.get("format") != STATE_FORMAT or "extra" not in metadata:
-        raise UserError(f"{path} holds no training to go on with; wanted the file that a training run wrote")
+        raise UserError(
+            f"{path} holds no training to go on with; expected the file that a training run wrote"
+        )
     optimizer.load_state_dict(_part(arrays, "optimizer/"))
     model.load_state_dict(_part(arrays, "model/"))
     return json.loads(metadata["extra"])

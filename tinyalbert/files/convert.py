@@ -18,18 +18,27 @@ from .checkpoint import (
 )
 from .safetensors_file import write_safetensors
 
-MODELS = {cls.__name__: cls for cls in (
-    AlbertModel, heads.AlbertForPreTraining, heads.AlbertForMaskedLM, heads.AlbertForSequenceClassification,
-    heads.AlbertForTokenClassification, heads.AlbertForQuestionAnswering, heads.AlbertForMultipleChoice)}
+MODELS = {
+    cls.__name__: cls
+    for cls in (
+        AlbertModel,
+        heads.AlbertForPreTraining,
+        heads.AlbertForMaskedLM,
+        heads.AlbertForSequenceClassification,
+        heads.AlbertForTokenClassification,
+        heads.AlbertForQuestionAnswering,
+        heads.AlbertForMultipleChoice,
+    )
+}
 
 
 def convert(source, folder, config=None):
-    """Write the weights of `source` (see checkpoint.load_state) as a model folder; returns the RestoreReport.
+    """Write the weights of `source` (see checkpoint.load_state) as a model folder; returns the
+    RestoreReport.
 
-    config: an AlbertConfig or a file; by default the one beside the weights.  All weights are kept, also
-    those that the architecture named in config.json has no use for.  A SentencePiece model beside them comes
-    along as spiece.model.
-    """
+    config: an AlbertConfig or a file; by default the one beside the weights.  All weights are kept,
+    also those that the architecture named in config.json has no use for.  A SentencePiece model
+    beside them comes along as spiece.model."""
     folder, state = Path(folder), load_state(source)
     if (folder / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another folder")
@@ -53,9 +62,12 @@ def _architecture(config, state):
     named = (config.extra.get("architectures") or [None])[0]
     if named in MODELS:
         return named
-    for prefix, name in (("sop_classifier.", "AlbertForPreTraining"), ("predictions.", "AlbertForMaskedLM"),
-                         ("qa_outputs.", "AlbertForQuestionAnswering"),
-                         ("classifier.", "AlbertForSequenceClassification")):
+    for prefix, name in (
+        ("sop_classifier.", "AlbertForPreTraining"),
+        ("predictions.", "AlbertForMaskedLM"),
+        ("qa_outputs.", "AlbertForQuestionAnswering"),
+        ("classifier.", "AlbertForSequenceClassification"),
+    ):
         if any(key.startswith(prefix) for key in state):
             return name
     return "AlbertModel"
@@ -63,7 +75,11 @@ def _architecture(config, state):
 
 def _copy_tokenizer(source, folder):
     """Copy the tokenizer's files; Google's 30k-clean.model becomes spiece.model."""
-    models = [source / "spiece.model"] if (source / "spiece.model").exists() else sorted(source.glob("*.model"))
+    models = (
+        [source / "spiece.model"]
+        if (source / "spiece.model").exists()
+        else sorted(source.glob("*.model"))
+    )
     if len(models) == 1:
         shutil.copyfile(models[0], folder / "spiece.model")
     for name in ("tokenizer_config.json", "special_tokens_map.json"):

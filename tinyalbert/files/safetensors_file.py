@@ -1,9 +1,8 @@
 """Files on disk: the safetensors format, and writing that never leaves half a file behind.
 
-safetensors (github.com/huggingface/safetensors) is eight bytes with the length of a JSON header, the header
-{name: {dtype, shape, data_offsets}}, and the arrays one after the other: simple enough to read and write here,
-bfloat16 included, which NumPy does not know.
-"""
+safetensors (github.com/huggingface/safetensors) is eight bytes with the length of a JSON header,
+the header {name: {dtype, shape, data_offsets}}, and the arrays one after the other: simple enough
+to read and write here, bfloat16 included, which NumPy does not know."""
 
 import contextlib
 import errno
@@ -16,11 +15,23 @@ import numpy as np
 from ..backend import to_host
 from ..errors import UserError
 
-DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32,
-          "I16": np.int16, "I8": np.int8, "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8,
-          "BOOL": np.bool_}
+DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "BF16"}
-LONGEST_HEADER = 100_000_000                     # the format's own limit
+LONGEST_HEADER = 100_000_000  # the format's own limit
 
 
 class CannotWrite(UserError, OSError):
@@ -29,7 +40,8 @@ class CannotWrite(UserError, OSError):
 
 @contextlib.contextmanager
 def replacing(path):
-    """A binary file to write to, that takes the place of `path` once it is complete and on the disk.
+    """A binary file to write to, that takes the place of `path` once it is complete and on the
+    disk.
 
     Whatever happens before (full disk, Ctrl-C, power cut), `path` keeps its old content.
     """
@@ -42,7 +54,7 @@ def replacing(path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        if os.name == "posix":                   # the new name has to reach the disk as well
+        if os.name == "posix":  # the new name has to reach the disk as well
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -50,9 +62,15 @@ def replacing(path):
                 os.close(folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        refusal = CannotWrite(f"{path} could not be written ({error.strerror or error}); " + (
-            "free some space on that disk, or choose another folder" if full else "choose a folder you can write to")
-            + "; what was there before is untouched")
+        refusal = CannotWrite(
+            f"{path} could not be written ({error.strerror or error}); "
+            + (
+                "free some space on that disk, or choose another folder"
+                if full
+                else "choose a folder you can write to"
+            )
+            + "; what was there before is untouched"
+        )
         refusal.errno = error.errno
         raise refusal from error
     finally:
@@ -63,21 +81,30 @@ def replacing(path):
 def write_safetensors(path, arrays, metadata=None):
     """Write {name: array} and {key: text} to `path`, whole or not at all.
 
-    Wide types first, then by name, so that every array is aligned and equal content gives equal bytes.
-    """
+    Wide types first, then by name, so that every array is aligned and equal content gives equal
+    bytes."""
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     header, end = {"__metadata__": metadata} if metadata else {}, 0
     for name in names:
         array, begin = arrays[name], end
         end += array.size * array.dtype.itemsize
-        header[name] = {"dtype": NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [begin, end]}
+        header[name] = {
+            "dtype": NAMES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with replacing(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             array = to_host(arrays[name])
-            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+            file.write(
+                np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+                .reshape(-1)
+                .view(np.uint8)
+                .data
+            )
 
 
 def read_safetensors(path):
@@ -93,8 +120,11 @@ def read_safetensors(path):
     except FileNotFoundError:
         raise UserError(f"there is no {path}") from None
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is truncated or is not a safetensors file; wanted one as written by this package or "
-                        f"by transformers ({type(error).__name__}: {error})") from None
+        raise UserError(
+            f"{path} is truncated or is not a safetensors file; expected one as written by this "
+            f"package or "
+            f"by transformers ({type(error).__name__}: {error})"
+        ) from None
 
 
 def _array(entry, data):

@@ -1,11 +1,11 @@
 """Read the original ALBERT checkpoints, as google-research/albert trained them, without TensorFlow.
 
-A checkpoint `prefix` is two or more files: `prefix.data-00000-of-00001` holds the numbers, one variable after the
-other, and `prefix.index` says what is where.  The index is a sorted table in LevelDB's format (tensorflow/core/lib/
-io/table): blocks of key-value pairs, a block that lists the blocks, a footer that finds it.  Keys are variable
-names; values are protocol buffers (tensorflow/core/protobuf/tensor_bundle.proto).  Every block and every variable
-carries a CRC-32C, and each is checked.
-"""
+A checkpoint `prefix` is two or more files: `prefix.data-00000-of-00001` holds the numbers, one
+variable after the other, and `prefix.index` says what is where.  The index is a sorted table in
+LevelDB's format (tensorflow/core/lib/ io/table): blocks of key-value pairs, a block that lists the
+blocks, a footer that finds it.  Keys are variable names; values are protocol buffers
+(tensorflow/core/protobuf/tensor_bundle.proto).  Every block and every variable carries a CRC-32C,
+and each is checked."""
 
 import math
 import re
@@ -17,48 +17,70 @@ from ..errors import UserError
 from .safetensors_file import bfloat16_to_float32
 
 TABLE_MAGIC, FOOTER = 0xDB4775248B80FB57, 48
-DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 14: "<u2", 19: "<f2"}
+DTYPES = {
+    1: "<f4",
+    2: "<f8",
+    3: "<i4",
+    4: "u1",
+    5: "<i2",
+    6: "i1",
+    9: "<i8",
+    10: "?",
+    14: "<u2",
+    19: "<f2",
+}
 BFLOAT16 = 14
-STATE = re.compile(r"(^|/)(adam_[mv]|Adam(_\d)?|global_step|beta[12]_power|_CHECKPOINTABLE_OBJECT_GRAPH)$"
-                   r"|AdamWeightDecayOptimizer")                           # the optimiser's, not the model's
+STATE = re.compile(
+    r"(^|/)(adam_[mv]|Adam(_\d)?|global_step|beta[12]_power|_CHECKPOINTABLE_OBJECT_GRAPH)$"
+    r"|AdamWeightDecayOptimizer"
+)  # the optimiser's, not the model's
 
 # Google's names (modeling.py) -> transformers' names, rules applied one after the other
-RENAMED = [(re.compile(pattern), name) for pattern, name in (
-    (r"^module/", ""),                                                     # TF-Hub exports
-    (r"^bert/", "albert/"),
-    (r"/transformer/group_(\d+)/inner_group_(\d+)/", r"/albert_layer_groups/\1/albert_layers/\2/"),
-    (r"(/albert_layers/\d+)/LayerNorm_1/", r"\1/full_layer_layer_norm/"),
-    (r"(/albert_layers/\d+)/LayerNorm/", r"\1/attention/LayerNorm/"),
-    (r"/attention_\d+/self/", "/attention/"),
-    (r"/attention_\d+/output/dense/", "/attention/dense/"),
-    (r"/ffn_\d+/intermediate/dense/", "/ffn/"),
-    (r"/ffn_\d+/intermediate/output/dense/", "/ffn_output/"),
-    (r"/pooler/dense/", "/pooler/"),
-    (r"^cls/predictions/transform/", "predictions/"),
-    (r"^cls/predictions/output_bias$", "predictions/bias"),
-    (r"^cls/seq_relationship/output_", "sop_classifier/classifier/"),
-    (r"^cls/squad/output_", "qa_outputs/"),
-    (r"^output_(weights|bias)$", r"classifier/\1"),
-    (r"/(kernel|gamma|weights)$", "/weight"),
-    (r"/beta$", "/bias"),
-    (r"_embeddings$", "_embeddings/weight"),
-    (r"/", "."))]
+RENAMED = [
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"^module/", ""),  # TF-Hub exports
+        (r"^bert/", "albert/"),
+        (
+            r"/transformer/group_(\d+)/inner_group_(\d+)/",
+            r"/albert_layer_groups/\1/albert_layers/\2/",
+        ),
+        (r"(/albert_layers/\d+)/LayerNorm_1/", r"\1/full_layer_layer_norm/"),
+        (r"(/albert_layers/\d+)/LayerNorm/", r"\1/attention/LayerNorm/"),
+        (r"/attention_\d+/self/", "/attention/"),
+        (r"/attention_\d+/output/dense/", "/attention/dense/"),
+        (r"/ffn_\d+/intermediate/dense/", "/ffn/"),
+        (r"/ffn_\d+/intermediate/output/dense/", "/ffn_output/"),
+        (r"/pooler/dense/", "/pooler/"),
+        (r"^cls/predictions/transform/", "predictions/"),
+        (r"^cls/predictions/output_bias$", "predictions/bias"),
+        (r"^cls/seq_relationship/output_", "sop_classifier/classifier/"),
+        (r"^cls/squad/output_", "qa_outputs/"),
+        (r"^output_(weights|bias)$", r"classifier/\1"),
+        (r"/(kernel|gamma|weights)$", "/weight"),
+        (r"/beta$", "/bias"),
+        (r"_embeddings$", "_embeddings/weight"),
+        (r"/", "."),
+    )
+]
 
 
 def load_tf(prefix):
     """{transformers' name: array} of a checkpoint of google-research/albert.
 
-    Kernels [in, out] become Linear weights [out, in].  The optimiser's variables are left out.  A variable
-    that has no counterpart keeps its own name, so that a restore report lists it.  Google has no E->H
-    projection when E = H, transformers always has one: then it is the identity.
-    """
+    Kernels [in, out] become Linear weights [out, in].  The optimiser's variables are left out.  A
+    variable that has no counterpart keeps its own name, so that a restore report lists it.  Google
+    has no E->H projection when E = H, transformers always has one: then it is the identity."""
     state = {}
     for name, array in read_tf(prefix, skip=STATE).items():
         renamed = hf_name(name)
         state[renamed] = array.T if name.endswith("/kernel") and renamed != name else array
     projection = "albert.encoder.embedding_hidden_mapping_in."
     words = state.get("albert.embeddings.word_embeddings.weight")
-    hidden = next((a.shape[-1] for name, a in state.items() if name.endswith("full_layer_layer_norm.weight")), None)
+    hidden = next(
+        (a.shape[-1] for name, a in state.items() if name.endswith("full_layer_layer_norm.weight")),
+        None,
+    )
     if words is not None and words.shape[-1] == hidden and f"{projection}weight" not in state:
         state[f"{projection}weight"] = np.eye(hidden, dtype=words.dtype)
         state[f"{projection}bias"] = np.zeros(hidden, words.dtype)
@@ -74,10 +96,13 @@ def hf_name(name):
     return renamed if re.match(known, renamed) else name
 
 
-# --- the checkpoint's files ---------------------------------------------------------------------------------
+# --- the checkpoint's files -----------------------------------------------------------------------
+
 
 def read_tf(prefix, skip=None):
-    """{variable name: array} of a TensorFlow checkpoint; names that match the pattern `skip` are not read."""
+    """{variable name: array} of a TensorFlow checkpoint; names that match the pattern `skip` are
+    not read.
+    """
     prefix, arrays = str(prefix), {}
     try:
         entries = dict(read_table(f"{prefix}.index"))
@@ -91,20 +116,30 @@ def read_tf(prefix, skip=None):
                 arrays[name] = _variable(prefix, shards, message(value))
         return arrays
     except FileNotFoundError as error:
-        raise UserError(f"there is no {error.filename}; a checkpoint is named by what its files have in common, "
-                        "like folder/model.ckpt-best, and needs .index and .data- files") from None
+        raise UserError(
+            f"there is no {error.filename}; a checkpoint is named by what its files have in "
+            f"common, "
+            "like folder/model.ckpt-best, and needs .index and .data- files"
+        ) from None
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{prefix} is truncated or is not a TensorFlow checkpoint "
-                        f"({type(error).__name__}: {error}); fetch it again") from None
+        raise UserError(
+            f"{prefix} is truncated or is not a TensorFlow checkpoint "
+            f"({type(error).__name__}: {error}); fetch it again"
+        ) from None
 
 
 def _variable(prefix, shards, entry):
-    """The array of one BundleEntryProto: dtype 1, shape 2, shard 3, offset 4, size 5, crc32c 6, slices 7."""
+    """The array of one BundleEntryProto: dtype 1, shape 2, shard 3, offset 4, size 5, crc32c 6,
+    slices 7.
+    """
     if 7 in entry or entry.get(1) not in DTYPES:
-        raise UserError(f"{prefix} holds a variable in slices or of type number {entry.get(1)}; only whole variables "
-                        "of numbers are read")
+        raise UserError(
+            f"{prefix} holds a variable in slices or of type number {entry.get(1)}; only whole "
+            f"variables "
+            "of numbers are read"
+        )
     dtype = np.dtype(DTYPES[entry[1]])
     shape = [message(dim).get(1, 0) for dim in _repeated(entry.get(2, b""), 2)]
     size = entry.get(5, 0)
@@ -126,7 +161,7 @@ def read_table(path):
     footer = data[-FOOTER:]
     if len(footer) < FOOTER or int.from_bytes(footer[-8:], "little") != TABLE_MAGIC:
         raise ValueError("the index has no footer")
-    _, at = _handle(footer, 0)                             # the meta index block, always empty
+    _, at = _handle(footer, 0)  # the meta index block, always empty
     index, _ = _handle(footer, at)
     for _, value in _block(data, *index):
         yield from _block(data, *_handle(value, 0)[0])
@@ -141,24 +176,34 @@ def _handle(data, at):
 
 def _block(data, offset, size):
     """(key, value) pairs of one block.  A key is stored as what differs from the key before it."""
-    block, kind, crc = data[offset:offset + size], data[offset + size], data[offset + size + 1:offset + size + 5]
-    if masked_crc32c(np.frombuffer(block + bytes([kind]), np.uint8)) != int.from_bytes(crc, "little"):
+    block, kind, crc = (
+        data[offset : offset + size],
+        data[offset + size],
+        data[offset + size + 1 : offset + size + 5],
+    )
+    if masked_crc32c(np.frombuffer(block + bytes([kind]), np.uint8)) != int.from_bytes(
+        crc, "little"
+    ):
         raise ValueError("wrong checksum in the index")
     if kind != 0:
-        raise UserError("the checkpoint's index is compressed, which TensorFlow does not do; it is not read here")
-    end = size - 4 - 4 * int.from_bytes(block[-4:], "little")              # restart points, for searching
+        raise UserError(
+            "the checkpoint's index is compressed, which TensorFlow does not do; it is not read "
+            "here"
+        )
+    end = size - 4 - 4 * int.from_bytes(block[-4:], "little")  # restart points, for searching
     at, key = 0, b""
     while at < end:
         shared, at = _varint(block, at)
         fresh, at = _varint(block, at)
         length, at = _varint(block, at)
-        key = key[:shared] + block[at:at + fresh]
+        key = key[:shared] + block[at : at + fresh]
         at += fresh
-        yield key, block[at:at + length]
+        yield key, block[at : at + length]
         at += length
 
 
-# --- protocol buffers ---------------------------------------------------------------------------------------
+# --- protocol buffers -----------------------------------------------------------------------------
+
 
 def fields(data):
     """(field number, value) pairs of a protocol buffer: int or bytes."""
@@ -169,10 +214,10 @@ def fields(data):
             value, at = _varint(data, at)
         elif tag & 7 in (1, 5):
             n = 8 if tag & 7 == 1 else 4
-            value, at = int.from_bytes(data[at:at + n], "little"), at + n
+            value, at = int.from_bytes(data[at : at + n], "little"), at + n
         elif tag & 7 == 2:
             n, at = _varint(data, at)
-            value, at = data[at:at + n], at + n
+            value, at = data[at : at + n], at + n
         else:
             raise ValueError(f"wire type {tag & 7}")
         if at > len(data):
@@ -201,7 +246,8 @@ def _varint(data, at):
             raise ValueError("a number of more than 64 bits")
 
 
-# --- checksums ----------------------------------------------------------------------------------------------
+# --- checksums ------------------------------------------------------------------------------------
+
 
 def _crc_table():
     table = np.arange(256, dtype=np.uint32)
@@ -216,26 +262,28 @@ CRC_TABLE = _crc_table()
 def crc32c(data):
     """CRC-32C (Castagnoli) of a uint8 array.
 
-    One byte after the other would take Python a minute for a base model.  The register is a linear function (over
-    bits) of its start and of the data, so equal pieces of the data are run side by side from 0, and then joined:
-    register(a + b) = shift(register(a)) ^ register(b), where shift runs over as many zero bytes as b is long.
-    """
-    length = max(1, math.isqrt(data.size))                 # bytes in a piece; about as many pieces
-    pieces = data[:data.size // length * length].reshape(-1, length)                     # (P, length)
+    One byte after the other would take Python a minute for a base model.  The register is a linear
+    function (over bits) of its start and of the data, so equal pieces of the data are run side by
+    side from 0, and then joined: register(a + b) = shift(register(a)) ^ register(b), where shift
+    runs over as many zero bytes as b is long."""
+    length = max(1, math.isqrt(data.size))  # bytes in a piece; about as many pieces
+    pieces = data[: data.size // length * length].reshape(-1, length)  # (P, length)
     registers = np.zeros(len(pieces), np.uint32)
-    shift = np.uint32(1) << np.arange(32, dtype=np.uint32)                 # the images of the 32 single bits
+    shift = np.uint32(1) << np.arange(32, dtype=np.uint32)  # the images of the 32 single bits
     for column in np.ascontiguousarray(pieces.T):
         registers = CRC_TABLE[(registers ^ column) & 255] ^ (registers >> 8)
         shift = CRC_TABLE[shift & 255] ^ (shift >> 8)
     bits, register = np.arange(32, dtype=np.uint32), 0xFFFFFFFF
     for piece in registers.tolist():
         register = int(np.bitwise_xor.reduce(shift[(register >> bits) & 1 == 1])) ^ piece
-    for byte in data[pieces.size:].tolist():
+    for byte in data[pieces.size :].tolist():
         register = int(CRC_TABLE[(register ^ byte) & 255]) ^ (register >> 8)
     return register ^ 0xFFFFFFFF
 
 
 def masked_crc32c(data):
-    """The checksum as LevelDB stores it, rotated and shifted so that it can itself be part of checked data."""
+    """The checksum as LevelDB stores it, rotated and shifted so that it can itself be part of
+    checked data.
+    """
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

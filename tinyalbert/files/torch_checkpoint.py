@@ -1,11 +1,11 @@
 """Read pytorch_model.bin without torch and without pickle.
 
-`torch.save` writes a pickle, a little program that says how to build the state dict, beside the numbers.
-Running it with Python's pickle module would let a file run any code.  Here the program is read opcode by opcode,
-and only what a state dict of tensors needs is understood: dicts, lists, tuples, strings, numbers, and three
-constructors by name, of which none is called.  Anything else is refused.  Both layouts are read, the zip archive
-of torch >= 1.6 and the stream before it, in which the first released ALBERT files are.
-"""
+`torch.save` writes a pickle, a little program that says how to build the state dict, beside the
+numbers. Running it with Python's pickle module would let a file run any code.  Here the program is
+read opcode by opcode, and only what a state dict of tensors needs is understood: dicts, lists,
+tuples, strings, numbers, and three constructors by name, of which none is called.  Anything else is
+refused.  Both layouts are read, the zip archive of torch >= 1.6 and the stream before it, in which
+the first released ALBERT files are."""
 
 import io
 import math
@@ -18,14 +18,34 @@ import numpy as np
 from ..errors import UserError
 from .safetensors_file import bfloat16_to_float32
 
-MAGIC = 0x1950A86A20F9469CFC6C                   # the first object of the old layout
-STORAGES = {"torch.DoubleStorage": "<f8", "torch.FloatStorage": "<f4", "torch.HalfStorage": "<f2",
-            "torch.BFloat16Storage": "<u2", "torch.LongStorage": "<i8", "torch.IntStorage": "<i4",
-            "torch.ShortStorage": "<i2", "torch.CharStorage": "i1", "torch.ByteStorage": "u1",
-            "torch.BoolStorage": "?"}
+MAGIC = 0x1950A86A20F9469CFC6C  # the first object of the old layout
+STORAGES = {
+    "torch.DoubleStorage": "<f8",
+    "torch.FloatStorage": "<f4",
+    "torch.HalfStorage": "<f2",
+    "torch.BFloat16Storage": "<u2",
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+    "torch.ShortStorage": "<i2",
+    "torch.CharStorage": "i1",
+    "torch.ByteStorage": "u1",
+    "torch.BoolStorage": "?",
+}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
-            "BINUNICODE8", "INT", "LONG", "UNICODE"}
+LITERALS = {
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "LONG4",
+    "BINFLOAT",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "INT",
+    "LONG",
+    "UNICODE",
+}
 
 
 class Name(str):
@@ -35,6 +55,7 @@ class Name(str):
 @dataclass(frozen=True)
 class Storage:
     """A run of `size` numbers, in the file under `key`."""
+
     kind: str
     key: str
     size: int
@@ -43,6 +64,7 @@ class Storage:
 @dataclass(frozen=True)
 class Strided:
     """A tensor: a window on a storage."""
+
     storage: Storage
     offset: int
     shape: tuple
@@ -50,28 +72,49 @@ class Strided:
 
 
 def read_torch(path):
-    """{name: array} of a file that torch.save(model.state_dict()) wrote; bfloat16 becomes float32."""
+    """{name: array} of a file that torch.save(model.state_dict()) wrote; bfloat16 becomes
+    float32.
+    """
     try:
         with open(path, "rb") as file:
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
             state, numbers = _read_zip(file) if zipped else _read_stream(file)
-            if not isinstance(state, dict) or not all(isinstance(t, Strided) for t in state.values()):
-                raise UserError(f"{path} holds something else than a state dict of tensors; write it with "
-                                "torch.save(model.state_dict(), path)")
+            if not isinstance(state, dict) or not all(
+                isinstance(t, Strided) for t in state.values()
+            ):
+                raise UserError(
+                    f"{path} holds something else than a state dict of tensors; write it with "
+                    "torch.save(model.state_dict(), path)"
+                )
             return {str(name): _array(tensor, numbers) for name, tensor in state.items()}
     except FileNotFoundError:
         raise UserError(f"there is no {path}") from None
     except UserError:
         raise
-    except (OSError, AttributeError, LookupError, TypeError, ValueError, OverflowError, EOFError, zipfile.BadZipFile,
-            NotImplementedError, RuntimeError, MemoryError) as error:
-        raise UserError(f"{path} is truncated or was not written by torch.save; wanted a state dict "
-                        f"({type(error).__name__}: {error})") from None
+    except (
+        OSError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        EOFError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
+        raise UserError(
+            f"{path} is truncated or was not written by torch.save; expected a state dict "
+            f"({type(error).__name__}: {error})"
+        ) from None
 
 
 def _read_zip(file):
-    """The zip layout: <root>/data.pkl, <root>/data/<key> -> (state dict of Strided, {key: bytes})."""
+    """The zip layout: <root>/data.pkl, <root>/data/<key> -> (state dict of Strided, {key:
+    bytes}).
+    """
     archive = zipfile.ZipFile(file)
     entries = {info.filename.partition("/")[2]: info for info in archive.infolist()}
     if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
@@ -83,7 +126,9 @@ def _read_zip(file):
 
 
 def _read_stream(file):
-    """The old layout: magic number, version, system, state dict, keys, and for each key a length and numbers."""
+    """The old layout: magic number, version, system, state dict, keys, and for each key a length
+    and numbers.
+    """
     if unpickle(file) != MAGIC:
         raise ValueError("no magic number")
     unpickle(file)
@@ -107,19 +152,27 @@ def _array(tensor, numbers):
     """The array of a Strided, a window on its storage's bytes that can't reach beyond them."""
     storage, dtype = tensor.storage, np.dtype(STORAGES[tensor.storage.kind])
     data = np.frombuffer(numbers[storage.key], dtype)
-    last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
+    last = tensor.offset + sum(
+        (n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True)
+    )
     size = math.prod(tensor.shape)
-    if data.size != storage.size or min(tensor.offset, *tensor.shape, *tensor.strides, 0) < 0 or (
-            size and (size > data.size or last >= data.size)):
+    if (
+        data.size != storage.size
+        or min(tensor.offset, *tensor.shape, *tensor.strides, 0) < 0
+        or (size and (size > data.size or last >= data.size))
+    ):
         raise ValueError("a tensor larger than its storage")
-    array = np.lib.stride_tricks.as_strided(data[tensor.offset:] if size else data, tensor.shape,
-                                            [stride * dtype.itemsize for stride in tensor.strides])
+    array = np.lib.stride_tricks.as_strided(
+        data[tensor.offset :] if size else data,
+        tensor.shape,
+        [stride * dtype.itemsize for stride in tensor.strides],
+    )
     return bfloat16_to_float32(array) if storage.kind == "torch.BFloat16Storage" else array
 
 
 def unpickle(file):
     """Read one pickle that holds tensors and plain values, up to its end; refuse every other."""
-    stack, outer, memo = [], [], {}              # outer: the stacks below each open MARK
+    stack, outer, memo = [], [], {}  # outer: the stacks below each open MARK
     for opcode, argument, _ in pickletools.genops(file):
         match opcode.name:
             case "PROTO" | "FRAME":
@@ -168,19 +221,24 @@ def unpickle(file):
                 arguments, function = stack.pop(), stack.pop()
                 stack.append(_construct(function, arguments))
             case "BUILD":
-                stack.pop()                      # attributes of the dict: versions of the modules, not needed
+                stack.pop()  # attributes of the dict: versions of the modules, not needed
             case "STOP":
                 return stack.pop()
             case name:
-                raise UserError(f"this file is more than a state dict: its pickle uses {name}. Only plain weights are "
-                                "read, since loading anything else could run code")
+                raise UserError(
+                    f"this file is more than a state dict: its pickle uses {name}. Only plain "
+                    f"weights are "
+                    "read, since loading anything else could run code"
+                )
     raise EOFError("the pickle has no end")
 
 
 def _storage(tag, kind, key, location, size, view=None):
     """What stands for a storage in the pickle."""
     if tag != "storage" or kind not in STORAGES or view is not None:
-        raise UserError(f"this file holds numbers of kind {kind}; wanted one of {', '.join(STORAGES)}")
+        raise UserError(
+            f"this file holds numbers of kind {kind}; expected one of {', '.join(STORAGES)}"
+        )
     return Storage(str(kind), key, size)
 
 
@@ -195,5 +253,8 @@ def _construct(function, arguments):
                 return Strided(storage, offset, shape, strides)
         if function == "torch._utils._rebuild_parameter" and isinstance(arguments[0], Strided):
             return arguments[0]
-    raise UserError(f"this file is more than a state dict: it wants to call {function}. Only plain weights are read, "
-                    "since loading anything else could run code")
+    raise UserError(
+        f"this file is more than a state dict: it wants to call {function}. Only plain weights are "
+        f"read, "
+        "since loading anything else could run code"
+    )

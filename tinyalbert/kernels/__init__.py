@@ -1,4 +1,5 @@
-"""Faster versions of some ops, equal to the plain ones in ops.py; delete this folder and nothing else changes.
+"""Faster versions of some ops, equal to the plain ones in ops.py; delete this folder and nothing
+else changes.
 
 kernel           step without   why
 linear           1.01 x         aligned results, the bias added in cache, its gradient as a product
@@ -11,17 +12,18 @@ cross_entropy    1.01 x         no second array of the size of the logits
 dropout          1.02 x         hashes in cache; the mask is kept in one byte for each element
 all of these     1.20 x
 
-"step without" is the time of a training step with dropout (H 256, L 6, 32 x 128 tokens, 2 cores) without this kernel,
-written here by `python scripts/benchmark.py --rows kernels --write`.
+"step without" is the time of a training step with dropout (H 256, L 6, 32 x 128 tokens, 2 cores)
+without this kernel, written here by `python scripts/benchmark.py --rows kernels --write`.
 
-On a GPU (gpu/, in CUDA C in *.cu) every launch has its price, so there these make one launch of many:
+On a GPU (gpu/, in CUDA C in *.cu) every launch has its price, so there these make one launch of
+many:
 
-all of the above but linear                       1 to 3 launches for what takes 10 to 40 one after the other
-linear                                            products of 16 bits into 32, sums over rows in 32
-embedding                                         its gradient added up in integers: the same bits every time
-AdamW, LAMB                                       all parameters in 1 launch, and in 3
-collect                                           gradients into their sum, weights into their 16-bit copies: 1 launch
-LossScale                                         fp16's loss scale is updated in 1 launch
+all but linear       1 to 3 launches for what takes 10 to 40 one after the other
+linear               products of 16 bits into 32, sums over rows in 32
+embedding            its gradient added up in integers: the same bits every time
+AdamW, LAMB          all parameters in 1 launch, and in 3
+collect              gradients into their sum, weights into their 16-bit copies: 1 launch
+LossScale            fp16's loss scale is updated in 1 launch
 """
 
 from ..backend import FIRST_USE

@@ -1,9 +1,9 @@
 """Batches for pretraining, drawn on the fly: nothing but the token shards is on the disk.
 
-Example number g of a run, g = step * batch_size + row, is a function of (seed, g).  So a batch is the same
-whether it is drawn at once, in parts on several ranks, or after a resume.  Examples run through epochs: an
-epoch takes each window of a new packing of all documents once, in random order (pairs.py).
-"""
+Example number g of a run, g = step * batch_size + row, is a function of (seed, g).  So a batch is
+the same whether it is drawn at once, in parts on several ranks, or after a resume.  Examples run
+through epochs: an epoch takes each window of a new packing of all documents once, in random order
+(pairs.py)."""
 
 import functools
 import threading
@@ -17,32 +17,51 @@ from .masking import apply_masks, choose_targets, targets_wanted
 from .shards import Shards
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
-SHORTEST = 8                                     # [CLS] A [SEP] B [SEP] with something to read
-PAIRS, TARGETS, REPLACEMENTS, ECHOES = 0, 1, 2, 3          # streams of random numbers
-EVALUATION_SEED = 0                              # evaluation is the same for every run
+SHORTEST = 8  # [CLS] A [SEP] B [SEP] with something to read
+PAIRS, TARGETS, REPLACEMENTS, ECHOES = 0, 1, 2, 3  # streams of random numbers
+EVALUATION_SEED = 0  # evaluation is the same for every run
 
 
 class PretrainingData:
     """A prepared folder as a function of step -> batch.
 
-    sentence_task: "sop" sentence order, "nsp" BERT's next sentence, "none" single segments and no label.
-    ngram, whole_word, masked_lm_prob, max_predictions: what is masked (masking.py).  fill "whole" makes
-    segments of whole sentences, "cut" fills every sequence and cuts the longer segment.
-    faithful: google-research/albert in every detail, its random second segments and edges included.
-    """
+    sentence_task: "sop" sentence order, "nsp" BERT's next sentence, "none" single segments and no
+    label. ngram, whole_word, masked_lm_prob, max_predictions: what is masked (masking.py).  fill
+    "whole" makes segments of whole sentences, "cut" fills every sequence and cuts the longer
+    segment. faithful: google-research/albert in every detail, its random second segments and edges
+    included."""
 
-    def __init__(self, folder, split="train", max_seq_length=128, sentence_task="sop", ngram=3, masked_lm_prob=0.15,
-                 max_predictions=None, short_seq_prob=0.1, whole_word=True, fill="whole", faithful=False, seed=0):
+    def __init__(
+        self,
+        folder,
+        split="train",
+        max_seq_length=128,
+        sentence_task="sop",
+        ngram=3,
+        masked_lm_prob=0.15,
+        max_predictions=None,
+        short_seq_prob=0.1,
+        whole_word=True,
+        fill="whole",
+        faithful=False,
+        seed=0,
+    ):
         self.shards = Shards(folder)
         self.meta = self.shards.meta
         self._check(sentence_task=(sentence_task, SENTENCE_TASKS), fill=(fill, ("whole", "cut")))
         if max_seq_length < SHORTEST:
-            raise UserError(f"max_seq_length {max_seq_length}; wanted {SHORTEST} or more")
+            raise UserError(f"max_seq_length {max_seq_length}; expected {SHORTEST} or more")
         if ngram < 1 or not 0 < masked_lm_prob < 1 or not 0 <= short_seq_prob <= 1:
-            raise UserError(f"ngram {ngram}, masked_lm_prob {masked_lm_prob}, short_seq_prob {short_seq_prob}; wanted "
-                            "at least 1, a share above 0 and below 1, and a share")
+            raise UserError(
+                f"ngram {ngram}, masked_lm_prob {masked_lm_prob}, short_seq_prob {short_seq_prob}; "
+                f"expected "
+                "at least 1, a share above 0 and below 1, and a share"
+            )
         if faithful and sentence_task == "none":
-            raise UserError("faithful data have a sentence task: wanted sentence_task 'sop' or 'nsp', or faithful off")
+            raise UserError(
+                "faithful data have a sentence task: expected sentence_task 'sop' or 'nsp', or "
+                "faithful off"
+            )
         self.split, self.max_seq_length, self.sentence_task = split, max_seq_length, sentence_task
         self.ngram, self.whole_word, self.faithful, self.fill = ngram, whole_word, faithful, fill
         self.masked_lm_prob, self.max_predictions = masked_lm_prob, max_predictions
@@ -50,32 +69,44 @@ class PretrainingData:
         self.max_tokens = max_seq_length - (2 if sentence_task == "none" else 3)
         self._find_documents()
         self._plans, self._lock = {}, threading.Lock()
-        self.examples_per_epoch = len(self._plan(0))       # later epochs are packed anew: a few windows more or less
+        self.examples_per_epoch = len(
+            self._plan(0)
+        )  # later epochs are packed anew: a few windows more or less
 
     @staticmethod
     def _check(**choices):
         for name, (got, wanted) in choices.items():
             if got not in wanted:
-                raise UserError(f"{name} {got!r} is unknown; wanted one of {', '.join(wanted)}")
+                raise UserError(f"{name} {got!r} is unknown; expected one of {', '.join(wanted)}")
 
     def _find_documents(self):
         """first, last: the sentences of each document of the split that has enough of them."""
         numbers, bounds = self.shards.split(self.split), self.shards.documents
         if not len(numbers):
-            raise UserError(f"{self.shards.folder} holds no documents in the split {self.split!r}; prepare the corpus "
-                            "with held_out (--held-out)")
+            raise UserError(
+                f"{self.shards.folder} holds no documents in the split {self.split!r}; prepare the "
+                f"corpus "
+                "with held_out (--held-out)"
+            )
         first, last = bounds[numbers], bounds[numbers + 1]
         least = 1 if self.faithful or self.sentence_task == "none" else 2
         usable = last - first >= least
-        self.skipped_documents = int((~usable).sum())      # of one sentence: they hold no pair
+        self.skipped_documents = int((~usable).sum())  # of one sentence: they hold no pair
         self.first, self.last = first[usable], last[usable]
         if not len(self.first):
-            raise UserError(f"all {len(numbers)} documents of the split {self.split!r} in {self.shards.folder} have "
-                            "one sentence, so there are no pairs; are the sentences on lines of their own, with blank "
-                            "lines only between documents? sentence_task 'none' takes single sentences")
+            raise UserError(
+                f"all {len(numbers)} documents of the split {self.split!r} in {self.shards.folder} "
+                f"have "
+                "one sentence, so there are no pairs; are the sentences on lines of their own, "
+                "with blank "
+                "lines only between documents? sentence_task 'none' takes single sentences"
+            )
         if len(self.first) < 2 and (self.faithful or self.sentence_task == "nsp"):
-            raise UserError(f"the split {self.split!r} in {self.shards.folder} has 1 document with pairs; random "
-                            "second segments come from another one: wanted 2 or more, or sentence_task 'sop'")
+            raise UserError(
+                f"the split {self.split!r} in {self.shards.folder} has 1 document with pairs; "
+                f"random "
+                "second segments come from another one: expected 2 or more, or sentence_task 'sop'"
+            )
 
     @property
     def vocab_size(self):
@@ -83,15 +114,24 @@ class PretrainingData:
         return self.meta["vocab_size"]
 
     def _plan(self, epoch):
-        """Windows of an epoch, in the order of their use; the last two epochs asked for are kept."""
+        """Windows of an epoch in the order of their use; the last two epochs are kept."""
         with self._lock:
             if epoch not in self._plans:
                 rng = np.random.default_rng([self.seed, epoch])
-                shape = self.shards.sentences, self.first, self.last, self.max_tokens, rng, self.short_seq_prob
+                shape = (
+                    self.shards.sentences,
+                    self.first,
+                    self.last,
+                    self.max_tokens,
+                    rng,
+                    self.short_seq_prob,
+                )
                 if self.faithful:
                     plan = pairs.google_instances(*shape, self.sentence_task == "nsp")
                 else:
-                    plan = pairs.pack_windows(*shape, 1 if self.sentence_task == "none" else 2, self.fill)
+                    plan = pairs.pack_windows(
+                        *shape, 1 if self.sentence_task == "none" else 2, self.fill
+                    )
                 self._plans[epoch] = plan
                 while len(self._plans) > 2:
                     del self._plans[next(iter(self._plans))]
@@ -110,12 +150,14 @@ class PretrainingData:
     def segments(self, examples, twins=False, best_of=1):
         """pairs.Segments of the examples with these numbers (n,).
 
-        twins: examples 2 k and 2 k + 1 are the same pair in both orders.  best_of: each is the one of so many whose
-        seam shows most (curriculum.py).
-        """
+        twins: examples 2 k and 2 k + 1 are the same pair in both orders.  best_of: each is the one
+        of so many whose seam shows most (curriculum.py)."""
         numbers = examples // 2 if twins else examples
         if best_of > 1:
-            numbers, examples = (numbers[:, None] * best_of + np.arange(best_of)).ravel(), np.repeat(examples, best_of)
+            numbers, examples = (
+                (numbers[:, None] * best_of + np.arange(best_of)).ravel(),
+                np.repeat(examples, best_of),
+            )
         segments = self._drawn(numbers, examples % 2 if twins else None)
         if best_of > 1:
             width = curriculum.reach(self.max_seq_length)
@@ -131,7 +173,9 @@ class PretrainingData:
         return np.maximum(0.0, (np.exp(log) * log).sum() - log)
 
     def _drawn(self, numbers, order=None):
-        """The segments with these numbers (n,); order (n,): 0 is swapped, 1 is not; None leaves it to chance."""
+        """The segments with these numbers (n,); order (n,): 0 is swapped, 1 is not; None leaves it
+        to chance.
+        """
         u = uniforms(self.seed, PAIRS, numbers, 7)
         if order is not None:
             u[:, 1] = order
@@ -139,65 +183,123 @@ class PretrainingData:
         if self.faithful:
             return pairs.google_pairs(u, sentences, windows, self.max_tokens)
         if self.sentence_task == "nsp":
-            return pairs.next_sentence_pairs(u, sentences, windows, self.max_tokens, self.first, self.last)
+            return pairs.next_sentence_pairs(
+                u, sentences, windows, self.max_tokens, self.first, self.last
+            )
         draw = pairs.single_segments if self.sentence_task == "none" else pairs.sentence_order_pairs
         return draw(u, sentences, windows, self.max_tokens)
 
     def _assemble(self, segments):
-        """[CLS] A [SEP] B [SEP] and padding: input_ids and the segment of each piece, 0 = special, 1, 2; (n, T)."""
+        """[CLS] A [SEP] B [SEP] and padding: input_ids and the segment of each piece, 0 = special,
+        1, 2; (n, T).
+        """
         special, place = self.meta["special_ids"], np.arange(self.max_seq_length)
         a, b = segments.a_length[:, None], segments.b_length[:, None]
-        middle = a + 1                                     # where the first [SEP] stands
-        end = np.where(b > 0, middle + b + 1, middle)      # and the last
-        segment = np.where((place > 0) & (place < middle), 1, np.where((place > middle) & (place < end), 2, 0))
-        source = np.where(segment == 1, segments.a_start[:, None] + place - 1,
-                          np.where(segment == 2, segments.b_start[:, None] + place - middle - 1, 0))
-        fixed = np.where(place == 0, special["cls"],
-                         np.where((place == middle) | (place == end), special["sep"], special["pad"]))
+        middle = a + 1  # where the first [SEP] stands
+        end = np.where(b > 0, middle + b + 1, middle)  # and the last
+        segment = np.where(
+            (place > 0) & (place < middle), 1, np.where((place > middle) & (place < end), 2, 0)
+        )
+        source = np.where(
+            segment == 1,
+            segments.a_start[:, None] + place - 1,
+            np.where(segment == 2, segments.b_start[:, None] + place - middle - 1, 0),
+        )
+        fixed = np.where(
+            place == 0,
+            special["cls"],
+            np.where((place == middle) | (place == end), special["sep"], special["pad"]),
+        )
         ids = np.where(segment > 0, self.shards.tokens[source], fixed).astype(np.int32)
-        return ids, segment, (place <= end).astype(np.int32), ((place > middle) & (place <= end)).astype(np.int32)
+        return (
+            ids,
+            segment,
+            (place <= end).astype(np.int32),
+            ((place > middle) & (place <= end)).astype(np.int32),
+        )
 
     def batch(self, step, batch_size, first=0, count=None, echo=(), best_of=1):
-        """Rows first to first + count (all if None) of the batch of a step: a dict of int32 arrays (count, T).
+        """Rows first to first + count (all if None) of the batch of a step: a dict of int32 arrays
+        (count, T).
 
-        input_ids, attention_mask, token_type_ids, labels (the pieces to guess, elsewhere -100) and, unless
-        sentence_task is "none", sentence_order_label (count,): 0 in order, 1 swapped.  echo (least, most) and
-        best_of make the order easier to see (curriculum.py); every pair then comes in both orders.
-        """
+        input_ids, attention_mask, token_type_ids, labels (the pieces to guess, elsewhere -100) and,
+        unless sentence_task is "none", sentence_order_label (count,): 0 in order, 1 swapped.  echo
+        (least, most) and best_of make the order easier to see (curriculum.py); every pair then
+        comes in both orders."""
         count = batch_size - first if count is None else count
         if step < 0 or first < 0 or count < 1 or first + count > batch_size:
-            raise UserError(f"rows {first} to {first + count} of {batch_size} at step {step}; wanted rows of the batch")
+            raise UserError(
+                f"rows {first} to {first + count} of {batch_size} at step {step}; expected rows of "
+                f"the batch"
+            )
         return self._draw(step * batch_size + np.arange(first, first + count), echo, best_of)
 
     def _draw(self, examples, echo=(), best_of=1):
         if self.sentence_task != "sop" or self.faithful:
             echo, best_of = (), 1
-        segments, T = self.segments(examples, bool(echo) or best_of > 1, best_of), self.max_seq_length
+        segments, T = (
+            self.segments(examples, bool(echo) or best_of > 1, best_of),
+            self.max_seq_length,
+        )
         original, segment, attention_mask, token_type_ids = self._assemble(segments)
-        starts = self.shards.word_start[original] if self.whole_word else np.ones_like(segment, dtype=bool)
+        starts = (
+            self.shards.word_start[original]
+            if self.whole_word
+            else np.ones_like(segment, dtype=bool)
+        )
         wanted = targets_wanted(attention_mask.sum(1), self.masked_lm_prob, self.max_predictions)
-        covered = choose_targets(uniforms(self.seed, TARGETS, examples, 2 * T), starts,
-                                 np.minimum(segment, 1) if self.faithful else segment, wanted, self.ngram)
+        covered = choose_targets(
+            uniforms(self.seed, TARGETS, examples, 2 * T),
+            starts,
+            np.minimum(segment, 1) if self.faithful else segment,
+            wanted,
+            self.ngram,
+        )
         if echo:
             u = uniforms(self.seed, ECHOES, examples // 2, 1 + 4 * curriculum.reach(T))
             curriculum.echo(u, segments, *echo, original, covered)
         lowest = 0 if self.faithful else 1 + max(self.meta["special_ids"].values())
-        input_ids, labels = apply_masks(uniforms(self.seed, REPLACEMENTS, examples, 2 * T), original, covered,
-                                        self.meta["special_ids"]["mask"], (lowest, self.vocab_size))
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids,
-                 "labels": labels}
+        input_ids, labels = apply_masks(
+            uniforms(self.seed, REPLACEMENTS, examples, 2 * T),
+            original,
+            covered,
+            self.meta["special_ids"]["mask"],
+            (lowest, self.vocab_size),
+        )
+        batch = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "labels": labels,
+        }
         if self.sentence_task != "none":
             batch["sentence_order_label"] = segments.label
         return batch
 
     def evaluation_batches(self, n=None, batch_size=32, ngram=None, whole_word=None):
-        """At most n batches (all if None) of the held-out documents, each example once: the same for every run.
+        """At most n batches (all if None) of the held-out documents, each example once: the same
+        for every run.
 
         ngram=1, whole_word=False covers single pieces, as most published losses do.
         """
         data = PretrainingData(
-            self.shards.folder, "held_out", self.max_seq_length, self.sentence_task,
-            self.ngram if ngram is None else ngram, self.masked_lm_prob, self.max_predictions, 0.0,
-            self.whole_word if whole_word is None else whole_word, self.fill, self.faithful, EVALUATION_SEED)
-        total = data.examples_per_epoch if n is None else min(n * batch_size, data.examples_per_epoch)
-        return [data._draw(np.arange(low, min(low + batch_size, total))) for low in range(0, total, batch_size)]
+            self.shards.folder,
+            "held_out",
+            self.max_seq_length,
+            self.sentence_task,
+            self.ngram if ngram is None else ngram,
+            self.masked_lm_prob,
+            self.max_predictions,
+            0.0,
+            self.whole_word if whole_word is None else whole_word,
+            self.fill,
+            self.faithful,
+            EVALUATION_SEED,
+        )
+        total = (
+            data.examples_per_epoch if n is None else min(n * batch_size, data.examples_per_epoch)
+        )
+        return [
+            data._draw(np.arange(low, min(low + batch_size, total)))
+            for low in range(0, total, batch_size)
+        ]

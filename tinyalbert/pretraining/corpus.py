@@ -1,15 +1,16 @@
-"""Text in files, folders and built-in corpora -> documents, each a list of sentences; never a whole file at once.
+"""Text in files, folders and built-in corpora -> documents, each a list of sentences; never a whole
+file at once.
 
-Four ways in which text is written down, detected from the beginning of each file or named by the caller:
+Four ways in which text is written down, detected from the beginning of each file or named by the
+caller:
 
   lines     one sentence a line, a blank line between documents (google-research/albert's input)
-  prose     running text; a blank line ends a paragraph, two or more blank lines or the file a document
+  prose     running text; a blank line ends a paragraph; two, or the file's end, a document
   wikitext  WikiText: a paragraph a line, ` = Title = ` begins a document
   jsonl     one JSON object a line, a document in its "text": prose, or a list of sentences
 
-Each may be compressed with gzip.  Reading comes in two halves, so that `prepare` can do the second in many
-processes: `read_blocks` cuts the raw bytes, `parse` turns a block into documents.
-"""
+Each may be compressed with gzip.  Reading comes in two halves, so that `prepare` can do the second
+in many processes: `read_blocks` cuts the raw bytes, `parse` turns a block into documents."""
 
 import codecs
 import gzip
@@ -23,11 +24,14 @@ from ..errors import UserError
 from ..text.sentences import split_sentences
 
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
-BUILT_IN = {"stories": (20_000, 400), "python": (100_000, 100_000)}      # documents, and how many in a block
-BLOCK_BYTES = 1 << 18                            # what one task of `prepare` gets to parse, about
-SAMPLE_BYTES = 1 << 15                           # what tells a file's format
-LINE_BYTES = 1 << 26                             # a JSON line longer than this is taken for a mistake
-DOCUMENT_SENTENCES = 2000                        # a longer document goes on as a new one: memory stays bounded
+BUILT_IN = {
+    "stories": (20_000, 400),
+    "python": (100_000, 100_000),
+}  # documents, and how many in a block
+BLOCK_BYTES = 1 << 18  # what one task of `prepare` gets to parse, about
+SAMPLE_BYTES = 1 << 15  # what tells a file's format
+LINE_BYTES = 1 << 26  # a JSON line longer than this is taken for a mistake
+DOCUMENT_SENTENCES = 2000  # a longer document goes on as a new one: memory stays bounded
 
 _TITLE = re.compile(r"\s*= [^=].* =\s*")
 _BLANK_LINES = re.compile(rb"\n[ \t\r]*\n\s*(?=\S)")
@@ -36,33 +40,43 @@ _SENTENCE_END = re.compile(rb"[.!?][\"')\]]*+\s++(?=\S)")
 
 @dataclass(frozen=True)
 class Block:
-    """Some raw text of one file.  continues: its first document is the rest of the block's before it.
+    """Some raw text of one file.  continues: its first document is the rest of the block's before
+    it.
 
-    Of a built-in corpus: no text, but the number of its first document (line) and how many there are.
-    """
+    Of a built-in corpus: no text, but the number of its first document (line) and how many there
+    are."""
 
     path: str
-    line: int                                    # number of the first line, for messages
+    line: int  # number of the first line, for messages
     text: bytes
     format: str
     continues: bool
     documents: int = 0
 
 
-# --- which files ------------------------------------------------------------------------------------------
+# --- which files ----------------------------------------------------------------------------------
+
 
 def find_files(source):
-    """The files of a path: itself, or all below a folder in order of their names, hidden ones left out."""
+    """The files of a path: itself, or all below a folder in order of their names, hidden ones left
+    out.
+    """
     path = Path(source)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file()
-                       and not any(part.startswith(".") for part in p.relative_to(path).parts))
+        files = sorted(
+            p
+            for p in path.rglob("*")
+            if p.is_file() and not any(part.startswith(".") for part in p.relative_to(path).parts)
+        )
         if not files:
-            raise UserError(f"the folder {path} holds no files; wanted text, .jsonl or .gz files")
+            raise UserError(f"the folder {path} holds no files; expected text, .jsonl or .gz files")
         return files
     if not path.exists():
-        raise UserError(f"there is no file or folder {path}; wanted text, or a built-in corpus: {', '.join(BUILT_IN)} "
-                        "(with a number of documents: stories:5000)")
+        raise UserError(
+            f"there is no file or folder {path}; expected text, or a built-in corpus: "
+            f"{', '.join(BUILT_IN)} "
+            "(with a number of documents: stories:5000)"
+        )
     return [path]
 
 
@@ -78,7 +92,7 @@ def detect_format(path, sample):
     sample = sample[:SAMPLE_BYTES]
     lines = [line for line in sample.decode("utf-8", "replace").split("\n") if line.strip()]
     if len(lines) > 1 and len(sample) == SAMPLE_BYTES:
-        lines.pop()                              # it is cut
+        lines.pop()  # it is cut
     if lines and lines[0].lstrip().startswith("{"):
         try:
             return "jsonl" if "text" in json.loads(lines[0]) else "prose"
@@ -90,21 +104,23 @@ def detect_format(path, sample):
     return "lines" if one_sentence >= 0.9 * len(lines) else "prose"
 
 
-# --- first half: bytes ------------------------------------------------------------------------------------
+# --- first half: bytes ----------------------------------------------------------------------------
+
 
 def _cut(text, format):
-    """Where to cut a text that is longer than a block: (position, whether a document goes on after it) or None.
+    """Where to cut a text that is longer than a block: (position, whether a document goes on after
+    it) or None.
 
-    Between documents or paragraphs if possible; if a long text has none, after a sentence, word or letter.
-    """
+    Between documents or paragraphs if possible; if a long text has none, after a sentence, word or
+    letter."""
     if format in ("jsonl", "wikitext"):
         if at := text.rfind(b"\n") + 1:
-            return at, format == "wikitext"                # a title at the head of the next block ends it there
+            return at, format == "wikitext"  # a title at the head of the next block ends it there
     else:
         if blanks := list(_BLANK_LINES.finditer(text)):
             return blanks[-1].end(), format == "prose" and blanks[-1][0].count(b"\n") < 3
     if format == "jsonl" or len(text) < 2 * BLOCK_BYTES:
-        return None                                        # read on
+        return None  # read on
     if format == "lines":
         at = text.rfind(b"\n") + 1
     else:
@@ -112,7 +128,7 @@ def _cut(text, format):
         at = ends[-1] if ends else text.rfind(b" ") + 1
     if not at:
         at = len(text) - 1
-        while at > 1 and text[at] & 0xC0 == 0x80:          # not inside a letter of several bytes
+        while at > 1 and text[at] & 0xC0 == 0x80:  # not inside a letter of several bytes
             at -= 1
     return at, True
 
@@ -121,7 +137,9 @@ def _file_blocks(path, handle, format):
     """Blocks of one open file."""
     text = handle.read(BLOCK_BYTES)
     if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{path} is UTF-16; wanted UTF-8: convert it first (iconv -f UTF-16 -t UTF-8)")
+        raise UserError(
+            f"{path} is UTF-16; expected UTF-8: convert it first (iconv -f UTF-16 -t UTF-8)"
+        )
     text = text.removeprefix(codecs.BOM_UTF8)
     format = format or detect_format(path, text)
     line, continues, more = 1, False, True
@@ -132,26 +150,35 @@ def _file_blocks(path, handle, format):
             yield Block(str(path), line, text[:at], format, continues)
             line, text, continues = line + text.count(b"\n", 0, at), text[at:], goes_on
         elif len(text) > LINE_BYTES:
-            raise UserError(f"{path}, line {line}: longer than {LINE_BYTES >> 20} MB; wanted one JSON object a line")
+            raise UserError(
+                f"{path}, line {line}: longer than {LINE_BYTES >> 20} MB; expected one JSON object "
+                f"a line"
+            )
         if more:
             more = handle.read(BLOCK_BYTES)
             text += more
 
 
 def _built_in_blocks(name, count):
-    """Blocks of a built-in corpus: whoever parses them makes the documents, so that workers share that too."""
+    """Blocks of a built-in corpus: whoever parses them makes the documents, so that workers share
+    that too.
+    """
     usual, size = BUILT_IN[name]
     for start in range(0, count or usual, size):
         yield Block(name, start, b"", "built-in", False, min(size, (count or usual) - start))
 
 
 def _built_in(source):
-    """(name, number of documents or None) if the source names a built-in corpus: stories, stories:5000."""
+    """(name, number of documents or None) if the source names a built-in corpus: stories,
+    stories:5000.
+    """
     name, _, count = str(source).partition(":")
     if name not in BUILT_IN:
         return None
     if count and not (count.isdigit() and int(count)):
-        raise UserError(f"{source}: {count!r} is no number of documents; wanted, for example, {name}:5000")
+        raise UserError(
+            f"{source}: {count!r} is no number of documents; expected, for example, {name}:5000"
+        )
     return name, int(count) if count else None
 
 
@@ -159,20 +186,34 @@ def as_list(sources):
     """One source or several -> a list; checks that there is one."""
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
     if not sources:
-        raise UserError(f"no corpus was named; wanted files, folders or a built-in corpus: {', '.join(BUILT_IN)}")
+        raise UserError(
+            f"no corpus was named; expected files, folders or a built-in corpus: "
+            f"{', '.join(BUILT_IN)}"
+        )
     return sources
 
 
 def check_sources(sources, output):
-    """Refuse, before any work, sources that are not there, and an output folder inside one of them."""
+    """Refuse, before any work, sources that are not there, and an output folder inside one of
+    them.
+    """
     for source in as_list(sources):
-        if not _built_in(source) and find_files(source) and Path(source).resolve() in Path(output).resolve().parents:
-            raise UserError(f"the output folder {output} lies inside the corpus {source}, all of whose files are read; "
-                            "name an output folder elsewhere, or the text files one by one")
+        if (
+            not _built_in(source)
+            and find_files(source)
+            and Path(source).resolve() in Path(output).resolve().parents
+        ):
+            raise UserError(
+                f"the output folder {output} lies inside the corpus {source}, all of whose files "
+                f"are read; "
+                "name an output folder elsewhere, or the text files one by one"
+            )
 
 
 def source_bytes(sources):
-    """Size on disk of all sources, None if a built-in corpus is among them: the total of a progress bar."""
+    """Size on disk of all sources, None if a built-in corpus is among them: the total of a progress
+    bar.
+    """
     sources = as_list(sources)
     if any(map(_built_in, sources)):
         return None
@@ -180,9 +221,11 @@ def source_bytes(sources):
 
 
 def read_blocks(sources, format=None, progress=lambda read: None):
-    """Blocks of all sources in order.  progress is called with the bytes read from disk since the last call."""
+    """Blocks of all sources in order.  progress is called with the bytes read from disk since the
+    last call.
+    """
     if format is not None and format not in FORMATS:
-        raise UserError(f"format {format!r} is unknown; wanted one of {', '.join(FORMATS)}")
+        raise UserError(f"format {format!r} is unknown; expected one of {', '.join(FORMATS)}")
     for source in as_list(sources):
         if built_in := _built_in(source):
             yield from _built_in_blocks(*built_in)
@@ -190,7 +233,7 @@ def read_blocks(sources, format=None, progress=lambda read: None):
         for path in find_files(source):
             try:
                 if path.stat().st_size == 0 and path == Path(source):
-                    raise UserError(f"{path} is empty; wanted text")
+                    raise UserError(f"{path} is empty; expected text")
                 with _open(path) as handle:
                     raw, done = getattr(handle, "fileobj", None) or handle, 0
                     for block in _file_blocks(path, handle, format):
@@ -199,12 +242,15 @@ def read_blocks(sources, format=None, progress=lambda read: None):
                         progress(at - done)
                         done = at
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise UserError(f"{path} can't be decompressed ({error}); is it a whole .gz file?") from None
+                raise UserError(
+                    f"{path} can't be decompressed ({error}); is it a whole .gz file?"
+                ) from None
             except OSError as error:
                 raise UserError(f"{path} can't be read: {error.strerror or error}") from None
 
 
-# --- second half: documents -------------------------------------------------------------------------------
+# --- second half: documents -----------------------------------------------------------------------
+
 
 def _decode(block):
     """The text of a Block; a UserError with file and line if it is not UTF-8."""
@@ -214,8 +260,11 @@ def _decode(block):
         except UnicodeDecodeError as error:
             at = error.start
     line = block.line + block.text.count(b"\n", 0, at)
-    raise UserError(f"{block.path}, line {line}: not UTF-8 text (byte 0x{block.text[at]:02x}); convert the file first "
-                    "(iconv -f LATIN1 -t UTF-8), or leave it out")
+    raise UserError(
+        f"{block.path}, line {line}: not UTF-8 text (byte 0x{block.text[at]:02x}); convert the "
+        f"file first "
+        "(iconv -f LATIN1 -t UTF-8), or leave it out"
+    )
 
 
 def _paragraph_sentences(text):
@@ -225,7 +274,7 @@ def _paragraph_sentences(text):
 
 def _prose_documents(text):
     """Documents of running text."""
-    for part in re.split(r"\n[^\S\n]*\n[^\S\n]*\n\s*", text):          # two or more blank lines
+    for part in re.split(r"\n[^\S\n]*\n[^\S\n]*\n\s*", text):  # two or more blank lines
         yield _paragraph_sentences(part)
 
 
@@ -261,38 +310,49 @@ def _json_documents(block, text):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON ({error.msg}); wanted one object a line with a \"text\"") from None
+            raise UserError(
+                f'{where}: not JSON ({error.msg}); expected one object a line with a "text"'
+            ) from None
         value = record.get("text") if isinstance(record, dict) else None
         if isinstance(value, str):
             yield _paragraph_sentences(value)
         elif isinstance(value, list) and all(isinstance(s, str) for s in value):
             yield [clean for s in value if (clean := " ".join(s.split()))]
         else:
-            raise UserError(f"{where}: no \"text\" that is a string or a list of strings")
+            raise UserError(f'{where}: no "text" that is a string or a list of strings')
 
 
 def _built_in_documents(block):
     """Documents of a built-in corpus."""
     if block.path == "stories":
         from ..stories.corpus import generate
+
         return [story.sentences for story in generate(block.documents, start=block.line)]
     from .python_text import documents
+
     return list(documents(block.documents))
 
 
 def parse(block):
-    """The documents of a Block, lists of sentences; if block.continues, the first (perhaps empty) goes on."""
+    """The documents of a Block, lists of sentences; if block.continues, the first (perhaps empty)
+    goes on.
+    """
     if block.format == "built-in":
         return _built_in_documents(block)
     text = _decode(block)
     if block.format == "jsonl":
         return list(_json_documents(block, text))
-    return list({"lines": _lines_documents, "prose": _prose_documents, "wikitext": _wikitext_documents}
-                [block.format](text))
+    return list(
+        {"lines": _lines_documents, "prose": _prose_documents, "wikitext": _wikitext_documents}[
+            block.format
+        ](text)
+    )
 
 
 def documents(sources, format=None):
-    """All documents of the sources in order, each a list of at least one and at most 2,000 sentences."""
+    """All documents of the sources in order, each a list of at least one and at most 2,000
+    sentences.
+    """
     current = []
     for block in read_blocks(sources, format):
         for index, document in enumerate(parse(block)):

@@ -1,16 +1,16 @@
-"""Which pieces a model has to guess: n-gram whole-word masks (Lan et al. 2020, §3.1; Joshi et al. 2020).
+"""Which pieces a model has to guess: n-gram whole-word masks (Lan et al. 2020, §3.1; Joshi et al.
+2020).
 
-Spans of 1 to `ngram` words, p(n) proportional to 1/n, are laid at random until 15 % of the pieces are
-covered; of each covered piece, on its own, 80 % become [MASK], 10 % stay and 10 % turn into a random piece
-(google-research/albert, create_masked_lm_predictions).
-"""
+Spans of 1 to `ngram` words, p(n) proportional to 1/n, are laid at random until 15 % of the pieces
+are covered; of each covered piece, on its own, 80 % become [MASK], 10 % stay and 10 % turn into a
+random piece (google-research/albert, create_masked_lm_predictions)."""
 
 import numpy as np
 
 from .draws import integers
 
-IGNORE = -100                                    # label of a piece that is no target
-MASKED, KEPT = 0.8, 0.1                          # shares of the covered pieces; the rest is replaced at random
+IGNORE = -100  # label of a piece that is no target
+MASKED, KEPT = 0.8, 0.1  # shares of the covered pieces; the rest is replaced at random
 
 
 def ngram_probabilities(ngram):
@@ -20,22 +20,26 @@ def ngram_probabilities(ngram):
 
 
 def span_sizes(u, ngram):
-    """Uniform numbers -> how many words a span has, 1 to ngram, with ngram_probabilities; the shape of u."""
+    """Uniform numbers -> how many words a span has, 1 to ngram, with ngram_probabilities; the shape
+    of u.
+    """
     return 1 + np.searchsorted(np.cumsum(ngram_probabilities(ngram))[:-1], u, side="right")
 
 
 def targets_wanted(lengths, masked_lm_prob=0.15, max_predictions=None):
     """How many pieces to cover in sequences of these lengths, special pieces included: (B,)."""
-    wanted = np.maximum(1, np.rint(lengths * masked_lm_prob)).astype(np.int64)           # halves to even, as Python
+    wanted = np.maximum(1, np.rint(lengths * masked_lm_prob)).astype(
+        np.int64
+    )  # halves to even, as Python
     return wanted if max_predictions is None else np.minimum(wanted, max_predictions)
 
 
 def cover(first, limit, order, sizes, wanted):
-    """Lay spans of words until `wanted` pieces are covered: a bytearray, 1 = covered.
+    """Lay spans of words until `expected` pieces are covered: a bytearray, 1 = covered.
 
-    Word w has the pieces first[w] to first[w + 1] - 1; a span that begins at w ends before word limit[w].
-    Words are tried in `order`; word w wants a span of sizes[w] words, and takes a shorter one if the pieces
-    would be too many.  A word whose span meets a covered piece is passed over.
+    Word w has the pieces first[w] to first[w + 1] - 1; a span that begins at w ends before word
+    limit[w]. Words are tried in `order`; word w wants a span of sizes[w] words, and takes a shorter
+    one if the pieces would be too many.  A word whose span meets a covered piece is passed over.
     """
     covered = bytearray(first[-1])
     for w in order:
@@ -48,8 +52,8 @@ def cover(first, limit, order, sizes, wanted):
                 break
         else:
             continue
-        if 1 not in covered[low:low + size]:
-            covered[low:low + size] = b"\1" * size
+        if 1 not in covered[low : low + size]:
+            covered[low : low + size] = b"\1" * size
             wanted -= size
     return covered
 
@@ -57,24 +61,28 @@ def cover(first, limit, order, sizes, wanted):
 def choose_targets(u, starts, segment, wanted, ngram):
     """Cover pieces in every row: booleans (B, T).
 
-    starts (B, T): this piece begins a word.  segment (B, T): 0 = not to be covered, spans stay within equal
-    numbers, so 1 and 2 for the two segments (all 1: spans may cross, as in google-research/albert).  A piece
-    that continues a word belongs to the word before it; the first of a segment always begins one.
-    u (B, 2 T) decides order and sizes.
-    """
+    starts (B, T): this piece begins a word.  segment (B, T): 0 = not to be covered, spans stay
+    within equal numbers, so 1 and 2 for the two segments (all 1: spans may cross, as in
+    google-research/albert).  A piece that continues a word belongs to the word before it; the first
+    of a segment always begins one. u (B, 2 T) decides order and sizes."""
     B, T = segment.shape
     sizes = span_sizes(u[:, T:], ngram)
     covered = np.zeros((B, T), bool)
     for row in range(B):
-        at = np.flatnonzero(segment[row])                  # the pieces that may be covered
+        at = np.flatnonzero(segment[row])  # the pieces that may be covered
         kind = segment[row, at]
-        begins = starts[row, at]                           # a copy
+        begins = starts[row, at]  # a copy
         begins[:1] = True
         begins[1:] |= kind[1:] != kind[:-1]
-        words = np.flatnonzero(begins)                     # which of them begin a word
-        limit = np.searchsorted(kind[words], kind[words], side="right")                  # the end of its segment
-        hit = cover([*words.tolist(), len(at)], limit.tolist(), np.argsort(u[row, :len(words)]).tolist(),
-                    sizes[row].tolist(), int(wanted[row]))
+        words = np.flatnonzero(begins)  # which of them begin a word
+        limit = np.searchsorted(kind[words], kind[words], side="right")  # the end of its segment
+        hit = cover(
+            [*words.tolist(), len(at)],
+            limit.tolist(),
+            np.argsort(u[row, : len(words)]).tolist(),
+            sizes[row].tolist(),
+            int(wanted[row]),
+        )
         covered[row, at] = np.frombuffer(hit, bool)
     return covered
 
@@ -87,5 +95,7 @@ def apply_masks(u, input_ids, covered, mask_id, random_ids):
     T = input_ids.shape[1]
     labels = np.where(covered, input_ids, IGNORE)
     random = integers(u[:, T:], *random_ids).astype(input_ids.dtype)
-    hidden = np.where(u[:, :T] < MASKED, mask_id, np.where(u[:, :T] < MASKED + KEPT, input_ids, random))
+    hidden = np.where(
+        u[:, :T] < MASKED, mask_id, np.where(u[:, :T] < MASKED + KEPT, input_ids, random)
+    )
     return np.where(covered, hidden, input_ids).astype(input_ids.dtype), labels.astype(np.int32)

@@ -1,16 +1,21 @@
-"""Documents -> windows of consecutive sentences -> two segments, in order or swapped (Lan et al. 2020, §3.1).
+"""Documents -> windows of consecutive sentences -> two segments, in order or swapped (Lan et al.
+2020, §3.1).
 
 The order must show in the meaning alone.  Two traces would give it away, and are avoided:
 
-- Sentences packed from the front: the first of a window is one that did not fit into the window before, so
+- Sentences packed from the front: the first of a window is one that did not fit into the window
+before, so
   it is long.  Here each document is packed from its front or from its back, by a coin.
-- Segments cut to length: the second would more often end without a full stop.  Here segments are whole
-  sentences.  Only if two sentences don't fit (or fill="cut" asks for windows filled to the last piece) is the
-  longer segment cut, by the same rule whether it comes first or second: a window that slides over it.
+- Segments cut to length: the second would more often end without a full stop.  Here segments are
+whole
+  sentences.  Only if two sentences don't fit (or fill="cut" asks for windows filled to the last
+  piece) is the longer segment cut, by the same rule whether it comes first or second: a window that
+  slides over it.
 
-An epoch packs every document anew and uses each window once, in random order; a window with more text than
-fits is used as often as it would fill a sequence, each time with another cut.  So an epoch covers the corpus
-about once, and every piece is reached.  Sentences are given by their numbers, text by its place in tokens.bin.
+An epoch packs every document anew and uses each window once, in random order; a window with more
+text than fits is used as often as it would fill a sequence, each time with another cut.  So an
+epoch covers the corpus about once, and every piece is reached.  Sentences are given by their
+numbers, text by its place in tokens.bin.
 
 `google_instances` is google-research/albert's way, with its random second segments, for comparison.
 """
@@ -21,35 +26,43 @@ import numpy as np
 
 from .draws import integers
 
-GROUP_SENTENCES = 1 << 20                        # documents are packed in groups: memory stays bounded
+GROUP_SENTENCES = 1 << 20  # documents are packed in groups: memory stays bounded
 
 
 class Segments(NamedTuple):
-    """Two pieces of text for each of n examples: where they begin in the tokens, their lengths, the label (n,)."""
+    """Two pieces of text for each of n examples: where they begin in the tokens, their lengths, the
+    label (n,).
+    """
 
     a_start: np.ndarray
     a_length: np.ndarray
     b_start: np.ndarray
     b_length: np.ndarray
-    label: np.ndarray                            # 0 in order, 1 swapped (or, for next sentences, a random second)
+    label: np.ndarray  # 0 in order, 1 swapped (or, for next sentences, a random second)
 
 
-# --- windows: which sentences go together -----------------------------------------------------------------
+# --- windows: which sentences go together ---------------------------------------------------------
 
-def pack_windows(sentences, first, last, max_tokens, rng, short_seq_prob=0.1, least=2, fill="whole"):
-    """Windows of at least `least` sentences, up to max_tokens pieces if they fit, in random order: (n, 2).
 
-    sentences (S + 1,): where each begins in the tokens.  Document d has sentences first[d] to last[d] - 1;
-    documents with fewer than `least` are left out.  A window is (its first sentence, one past its last).
-    fill "whole" stops at the last sentence that fits, "cut" at the first that overflows.
-    """
+def pack_windows(
+    sentences, first, last, max_tokens, rng, short_seq_prob=0.1, least=2, fill="whole"
+):
+    """Windows of at least `least` sentences, up to max_tokens pieces if they fit, in random order:
+    (n, 2).
+
+    sentences (S + 1,): where each begins in the tokens.  Document d has sentences first[d] to
+    last[d] - 1; documents with fewer than `least` are left out.  A window is (its first sentence,
+    one past its last). fill "whole" stops at the last sentence that fits, "cut" at the first that
+    overflows."""
     long_enough = last - first >= least
     first, last = first[long_enough], last[long_enough]
     if not len(first):
         return np.zeros((0, 2), np.int64)
     group = np.cumsum(last - first) // GROUP_SENTENCES
-    windows = [_pack_group(sentences, first[of], last[of], max_tokens, rng, short_seq_prob, least, fill)
-               for of in np.split(np.arange(len(first)), np.flatnonzero(np.diff(group)) + 1)]
+    windows = [
+        _pack_group(sentences, first[of], last[of], max_tokens, rng, short_seq_prob, least, fill)
+        for of in np.split(np.arange(len(first)), np.flatnonzero(np.diff(group)) + 1)
+    ]
     dtype = np.int32 if last[-1] < 1 << 31 else np.int64
     return rng.permutation(np.concatenate(windows).astype(dtype))
 
@@ -57,49 +70,68 @@ def pack_windows(sentences, first, last, max_tokens, rng, short_seq_prob=0.1, le
 def _pack_group(sentences, first, last, max_tokens, rng, short_seq_prob, least, fill):
     """Windows of some documents, in order."""
     size = last - first
-    document = np.repeat(np.arange(len(first)), size)                                    # (s,) of each sentence
+    document = np.repeat(np.arange(len(first)), size)  # (s,) of each sentence
     end = np.cumsum(size)
-    place = np.arange(len(document)) - (end - size)[document]                            # in its document
+    place = np.arange(len(document)) - (end - size)[document]  # in its document
     backward = rng.random(len(first)) < 0.5
     sentence = np.where(backward[document], last[document] - 1 - place, first[document] + place)
     pieces = np.concatenate([[0], np.cumsum(sentences[sentence + 1] - sentences[sentence])])
-    budget = np.where(rng.random(len(sentence)) < short_seq_prob,
-                      rng.integers(2, max_tokens + 1, len(sentence)), max_tokens)
-    stop = np.searchsorted(pieces, pieces[:-1] + budget, side="right") - 1 if fill == "whole" else \
-        np.searchsorted(pieces, pieces[:-1] + budget)
+    budget = np.where(
+        rng.random(len(sentence)) < short_seq_prob,
+        rng.integers(2, max_tokens + 1, len(sentence)),
+        max_tokens,
+    )
+    stop = (
+        np.searchsorted(pieces, pieces[:-1] + budget, side="right") - 1
+        if fill == "whole"
+        else np.searchsorted(pieces, pieces[:-1] + budget)
+    )
     stop = np.minimum(np.maximum(stop, np.arange(len(stop)) + least), end[document])
     following, starts, at = stop.tolist(), [], 0
-    while at < len(following):                             # from each window to the one that begins where it ends
+    while at < len(following):  # from each window to the one that begins where it ends
         starts.append(at)
         at = following[at]
     starts = np.array(starts)
     stops = stop[starts]
-    starts = np.minimum(starts, stops - least)             # a sentence left alone at the end: once more, with company
+    starts = np.minimum(
+        starts, stops - least
+    )  # a sentence left alone at the end: once more, with company
     times = (pieces[stops] - pieces[starts]) / max_tokens
     times = np.maximum(1, np.floor(times + rng.random(len(times)))).astype(np.int64)
     starts, stops, d = (np.repeat(a, times) for a in (starts, stops, document[starts]))
-    ahead = np.stack([starts - (end - size)[d], stops - (end - size)[d]])                # (2, n) in the document
+    ahead = np.stack([starts - (end - size)[d], stops - (end - size)[d]])  # (2, n) in the document
     return np.where(backward[d], last[d] - ahead[::-1], first[d] + ahead).T
 
 
-# --- segments: what goes into a sequence ------------------------------------------------------------------
+# --- segments: what goes into a sequence ----------------------------------------------------------
+
 
 def _slide(u, start, length, keep):
-    """Cut segments to `keep` pieces: a window that slides over them and beyond, held back at both ends.
+    """Cut segments to `keep` pieces: a window that slides over them and beyond, held back at both
+    ends.
 
-    So the first and last piece stay as often as one in the middle (those near the ends up to twice as often).
-    """
+    So the first and last piece stay as often as one in the middle (those near the ends up to twice
+    as often)."""
     return start + np.clip(integers(u, 1 - keep, length), 0, length - keep)
 
 
 def fit(u, a_start, a_length, b_start, b_length, max_tokens):
-    """Cut what is too long for max_tokens: the longer segment first, then both to one half.  u (n, 3)."""
+    """Cut what is too long for max_tokens: the longer segment first, then both to one half.  u (n,
+    3).
+    """
     half = max_tokens // 2 + (u[:, 0] < 0.5) * (max_tokens % 2)
-    keep_a = np.where(a_length + b_length <= max_tokens, a_length,
-                      np.minimum(a_length, np.maximum(max_tokens - b_length, half)))
+    keep_a = np.where(
+        a_length + b_length <= max_tokens,
+        a_length,
+        np.minimum(a_length, np.maximum(max_tokens - b_length, half)),
+    )
     keep_b = np.minimum(b_length, max_tokens - keep_a)
-    return (_slide(u[:, 1], a_start, a_length, keep_a), keep_a,
-            _slide(u[:, 2], b_start, b_length, keep_b), keep_b)
+    return (
+        _slide(u[:, 1], a_start, a_length, keep_a),
+        keep_a,
+        _slide(u[:, 2], b_start, b_length, keep_b),
+        keep_b,
+    )
 
 
 def _split(u, sentences, windows):
@@ -112,14 +144,22 @@ def _split(u, sentences, windows):
 
 def sentence_order_pairs(u, sentences, windows, max_tokens):
     """Both segments consecutive in one document, swapped with probability one half.  u (n, 5)."""
-    a_start, a_length, b_start, b_length = fit(u[:, 2:], *_split(u[:, 0], sentences, windows), max_tokens)
+    a_start, a_length, b_start, b_length = fit(
+        u[:, 2:], *_split(u[:, 0], sentences, windows), max_tokens
+    )
     swap = u[:, 1] < 0.5
-    return Segments(np.where(swap, b_start, a_start), np.where(swap, b_length, a_length),
-                    np.where(swap, a_start, b_start), np.where(swap, a_length, b_length), swap.astype(np.int32))
+    return Segments(
+        np.where(swap, b_start, a_start),
+        np.where(swap, b_length, a_length),
+        np.where(swap, a_start, b_start),
+        np.where(swap, a_length, b_length),
+        swap.astype(np.int32),
+    )
 
 
 def next_sentence_pairs(u, sentences, windows, max_tokens, first, last):
-    """The second segment is the next one, or, with probability one half, from another document.  u (n, 7).
+    """The second segment is the next one, or, with probability one half, from another document.  u
+    (n, 7).
 
     (Devlin et al. 2019, §3.1, in ALBERT's numbers: 1 = random.)
     """
@@ -127,13 +167,15 @@ def next_sentence_pairs(u, sentences, windows, max_tokens, first, last):
     random = u[:, 1] < 0.5
     own = np.searchsorted(first, windows[:, 0], side="right") - 1
     other = integers(u[:, 2], 0, len(first) - 1)
-    other += other >= own                                                                # any but its own
+    other += other >= own  # any but its own
     begin = integers(u[:, 3], first[other], last[other])
     stop = np.searchsorted(sentences, sentences[begin] + max_tokens - a_length, side="right") - 1
     stop = np.minimum(np.maximum(stop, begin + 1), last[other])
     b_start = np.where(random, sentences[begin], b_start)
     b_length = np.where(random, sentences[stop] - sentences[begin], b_length)
-    return Segments(*fit(u[:, 4:], a_start, a_length, b_start, b_length, max_tokens), random.astype(np.int32))
+    return Segments(
+        *fit(u[:, 4:], a_start, a_length, b_start, b_length, max_tokens), random.astype(np.int32)
+    )
 
 
 def single_segments(u, sentences, windows, max_tokens):
@@ -141,22 +183,31 @@ def single_segments(u, sentences, windows, max_tokens):
     start, stop = sentences[windows.astype(np.int64)].T
     keep = np.minimum(stop - start, max_tokens)
     none = np.zeros(len(keep), np.int64)
-    return Segments(_slide(u[:, 0], start, stop - start, keep), keep, none, none, none.astype(np.int32))
+    return Segments(
+        _slide(u[:, 0], start, stop - start, keep), keep, none, none, none.astype(np.int32)
+    )
 
 
-# --- google-research/albert, create_instances_from_document -----------------------------------------------
+# --- google-research/albert, create_instances_from_document ---------------------------------------
 
-def google_instances(sentences, first, last, max_tokens, rng, short_seq_prob=0.1, random_next_sentence=False):
-    """One pass over all documents: rows (a_first, a_stop, b_first, b_stop, label) of sentence numbers, shuffled."""
+
+def google_instances(
+    sentences, first, last, max_tokens, rng, short_seq_prob=0.1, random_next_sentence=False
+):
+    """One pass over all documents: rows (a_first, a_stop, b_first, b_stop, label) of sentence
+    numbers, shuffled.
+    """
     rows = []
     for number in range(len(first)):
-        target = int(rng.integers(2, max_tokens + 1)) if rng.random() < short_seq_prob else max_tokens
+        target = (
+            int(rng.integers(2, max_tokens + 1)) if rng.random() < short_seq_prob else max_tokens
+        )
         rows += _google_document(number, sentences, first, last, target, rng, random_next_sentence)
     return rng.permutation(np.array(rows, np.int64).reshape(-1, 5))
 
 
 def _google_document(number, sentences, first, last, target, rng, random_next_sentence):
-    lengths = np.diff(sentences[first[number]:last[number] + 1]).tolist()
+    lengths = np.diff(sentences[first[number] : last[number] + 1]).tolist()
     at = begin = chunk = 0
     while at < len(lengths):
         chunk += lengths[at]
@@ -168,7 +219,7 @@ def _google_document(number, sentences, first, last, target, rng, random_next_se
         a_stop = a + (1 if n == 1 else int(rng.integers(1, n)))
         if n == 1 or (random_next_sentence and rng.random() < 0.5):
             room = target - int(sentences[a_stop] - sentences[a])
-            for _ in range(10):                            # then the same document will do
+            for _ in range(10):  # then the same document will do
                 other = int(rng.integers(len(first)))
                 if other != number:
                     break
@@ -177,7 +228,7 @@ def _google_document(number, sentences, first, last, target, rng, random_next_se
             while b_stop < last[other] and sentences[b_stop] - sentences[b] < room:
                 b_stop += 1
             yield a, a_stop, b, b_stop, 1
-            at = begin + a_stop - a                        # the unused sentences go back
+            at = begin + a_stop - a  # the unused sentences go back
         elif not random_next_sentence and rng.random() < 0.5:
             yield a_stop, a + n, a, a_stop, 1
         else:
@@ -188,18 +239,24 @@ def _google_document(number, sentences, first, last, target, rng, random_next_se
 def google_pairs(u, sentences, rows, max_tokens):
     """google_instances -> segments, truncated as truncate_seq_pair does.  u (n, 1).
 
-    The longer segment, or the second of equal ones, loses a piece at its front or back, each with probability
-    one half, until both fit: so the pieces lost at the front are a binomial share of all that are lost.
-    """
+    The longer segment, or the second of equal ones, loses a piece at its front or back, each with
+    probability one half, until both fit: so the pieces lost at the front are a binomial share of
+    all that are lost."""
     a, a_stop, b, b_stop = sentences[rows[:, :4]].T
     a_length, b_length = a_stop - a, b_stop - b
     excess = np.maximum(a_length + b_length - max_tokens, 0)
-    longer = np.minimum(excess, np.abs(a_length - b_length))                             # taken from the longer,
-    even = excess - longer                                                               # then in turn, B first
+    longer = np.minimum(excess, np.abs(a_length - b_length))  # taken from the longer,
+    even = excess - longer  # then in turn, B first
     off_a = np.where(a_length > b_length, longer, 0) + even // 2
     off_b = np.where(a_length > b_length, 0, longer) + (even + 1) // 2
     off = np.stack([off_a, off_b], 1)
     front = np.zeros_like(off)
     for i in np.flatnonzero(excess):
         front[i] = np.random.default_rng(int(u[i, 0] * 2**53)).binomial(off[i], 0.5)
-    return Segments(a + front[:, 0], a_length - off_a, b + front[:, 1], b_length - off_b, rows[:, 4].astype(np.int32))
+    return Segments(
+        a + front[:, 0],
+        a_length - off_a,
+        b + front[:, 1],
+        b_length - off_b,
+        rows[:, 4].astype(np.int32),
+    )

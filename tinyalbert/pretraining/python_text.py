@@ -1,10 +1,10 @@
 """The second built-in corpus: Python's own text, from the standard library that runs this program.
 
-Docstrings are read with `ast` from the source files, nothing is imported; only `pydoc_data.topics` (the language
-reference as plain text) is, because it is nothing but a table of strings.  One module, class or long topic is one
-document.  The order is that of the files' names, so the same Python gives the same documents.  How much there is
-depends on the Python version, and a Python that was installed without its sources has only the topics.
-"""
+Docstrings are read with `ast` from the source files, nothing is imported; only `pydoc_data.topics`
+(the language reference as plain text) is, because it is nothing but a table of strings.  One
+module, class or long topic is one document.  The order is that of the files' names, so the same
+Python gives the same documents.  How much there is depends on the Python version, and a Python that
+was installed without its sources has only the topics."""
 
 import ast
 import re
@@ -16,20 +16,34 @@ from ..errors import UserError
 from ..text.sentences import split_sentences
 
 # Not the library itself: its tests, what is installed beside it, and generated tables.
-SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "turtledemo", "pydoc_data",
-           "encodings", "ensurepip", "lib2to3", "__phello__", "_pyrepl"}
+SKIPPED = {
+    "test",
+    "tests",
+    "idle_test",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "turtledemo",
+    "pydoc_data",
+    "encodings",
+    "ensurepip",
+    "lib2to3",
+    "__phello__",
+    "_pyrepl",
+}
 # Paragraphs that are no prose: doctests, signatures, tables, lists of names, grammar.
 NOT_PROSE = re.compile(r">>>|\.\.\. |[=|<>{}\\^~]{2,}|^\W*$|::=|->|\w\(.*\)\s*=|[-=]{4,}|\S{40,}")
 WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
 def documents(n=None, seed=0, split="train"):
-    """Documents, lists of sentences: at most n.  Every tenth belongs to the split "test" and not to "train"; there
-    is but one Python, so `seed` only has the place that it has in the other corpus."""
+    """Documents, lists of sentences: at most n.  Every tenth belongs to the split "test" and not to
+    "train"; there is but one Python, so `seed` only has the place that it has in the other
+    corpus."""
     if split not in ("train", "test"):
-        raise UserError(f'split {split!r} is unknown; wanted "train" or "test"')
+        raise UserError(f'split {split!r} is unknown; expected "train" or "test"')
     if n is not None and n < 0:
-        raise UserError(f"got n={n}; wanted a number of documents, or None for all")
+        raise UserError(f"got n={n}; expected a number of documents, or None for all")
     count = 0
     for number, sentences in enumerate(_all_documents()):
         if n is not None and count >= n:
@@ -40,14 +54,16 @@ def documents(n=None, seed=0, split="train"):
 
 
 def write_corpus(path, n=None, seed=0, split="train"):
-    """Write the documents as pretraining reads them: one sentence a line, a blank line between documents."""
+    """Write the documents as pretraining reads them: one sentence a line, a blank line between
+    documents.
+    """
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         for sentences in documents(n, seed, split):
             file.write("\n".join(sentences) + "\n\n")
 
 
 def _all_documents():
-    seen = set()                                  # the same docstring stands in many classes
+    seen = set()  # the same docstring stands in many classes
     for texts in _texts():
         sentences = []
         for text in texts:
@@ -55,13 +71,16 @@ def _all_documents():
                 if paragraph not in seen:
                     seen.add(paragraph)
                     sentences += split_sentences(paragraph)
-        if len(sentences) >= 2:                   # a pair of segments needs two
+        if len(sentences) >= 2:  # a pair of segments needs two
             yield sentences
 
 
 def _texts():
-    """Lists of texts that belong together: a topic, or all docstrings of a module's function or class."""
+    """Lists of texts that belong together: a topic, or all docstrings of a module's function or
+    class.
+    """
     from pydoc_data.topics import topics
+
     for name in sorted(topics):
         yield [topics[name]]
     for path in source_files():
@@ -69,24 +88,38 @@ def _texts():
 
 
 def source_files(root=None):
-    """The standard library's .py files in order of their names, tests and third-party packages left out."""
+    """The standard library's .py files in order of their names, tests and third-party packages left
+    out.
+    """
     root = Path(root or sysconfig.get_path("stdlib"))
-    files = [p for p in root.rglob("*.py") if not SKIPPED.intersection(p.relative_to(root).parts[:-1])]
+    files = [
+        p for p in root.rglob("*.py") if not SKIPPED.intersection(p.relative_to(root).parts[:-1])
+    ]
     return sorted(files, key=lambda p: p.relative_to(root).as_posix())
 
 
 def docstrings(path):
-    """Lists of docstrings of a file, read without importing it: the module and its functions, then each class."""
+    """Lists of docstrings of a file, read without importing it: the module and its functions, then
+    each class.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")           # old escapes in the sources
+        warnings.simplefilter("ignore")  # old escapes in the sources
         try:
             tree = ast.parse(Path(path).read_bytes())
         except (SyntaxError, ValueError, OSError):
-            return                                # not Python of this version
-    loose = [tree] + [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    groups = [loose] + [[inner for inner in ast.walk(node) if isinstance(inner, (ast.ClassDef, ast.FunctionDef,
-                                                                                 ast.AsyncFunctionDef))]
-                        for node in tree.body if isinstance(node, ast.ClassDef)]
+            return  # not Python of this version
+    loose = [tree] + [
+        node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    groups = [loose] + [
+        [
+            inner
+            for inner in ast.walk(node)
+            if isinstance(inner, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        ]
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    ]
     for group in groups:
         texts = [text for node in group if (text := ast.get_docstring(node))]
         if texts:
@@ -94,14 +127,19 @@ def docstrings(path):
 
 
 def paragraphs(text):
-    """The paragraphs of a text that are prose, each on one line, without the marks of its markup."""
+    """The paragraphs of a text that are prose, each on one line, without the marks of its
+    markup.
+    """
     for block in re.split(r"\n\s*\n", text):
         lines = block.splitlines()
         if not lines or any(NOT_PROSE.search(line) for line in lines):
             continue
         block = re.sub(r"^\s*(?:[*+-]|\d+[.)])\s+", "", " ".join(" ".join(lines).split()))
-        block = re.sub(r"``?([^`]*)``?|\*\*?(\w[^*]*)\*\*?|\"([\w.]+(?:\(\))?)\"", lambda m: m[1] or m[2] or m[3] or "",
-                       block)
+        block = re.sub(
+            r"``?([^`]*)``?|\*\*?(\w[^*]*)\*\*?|\"([\w.]+(?:\(\))?)\"",
+            lambda m: m[1] or m[2] or m[3] or "",
+            block,
+        )
         block = re.sub(r":\w+:", "", block).strip()
         if len(WORDS.findall(block)) >= 5 and block[-1] in ".!?" and block.count("=") < 3:
             yield block

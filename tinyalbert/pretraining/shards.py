@@ -1,6 +1,6 @@
 """Corpora -> a folder of token ids that is mapped into memory, written once by `prepare`.
 
-  tokens.bin      the pieces of all documents, one after another; uint16, int32 if the vocabulary needs it
+  tokens.bin      the pieces of all documents; uint16, or int32 for a large vocabulary
   sentences.bin   int64, where each sentence begins in tokens.bin, and the end
   documents.bin   int64, where each document begins in sentences.bin, and the end
   held_out.npy    numbers of the documents kept from training, drawn by a seed
@@ -8,10 +8,9 @@
   meta.json       counts, entropies, the tokenizer's fingerprint; written last
   and the tokenizer's own files.
 
-Text streams through worker processes block by block (corpus.py) and comes back as arrays in its old order, so
-memory does not grow with the corpus and the files do not depend on the number of workers.  The folder is
-written under another name and renamed when it is whole.
-"""
+Text streams through worker processes block by block (corpus.py) and comes back as arrays in its old
+order, so memory does not grow with the corpus and the files do not depend on the number of workers.
+The folder is written under another name and renamed when it is whole."""
 
 import errno
 import functools
@@ -31,27 +30,30 @@ from ..errors import UserError
 from ..training.replicas import launched_ranks, physical_cores
 from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
 
-FORMAT = 1                                       # raised when a folder is laid out in another way
-META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}        # the least that reading needs
+FORMAT = 1  # raised when a folder is laid out in another way
+META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}  # the least that reading needs
 FILES = ("tokens.bin", "sentences.bin", "documents.bin")
-TASK_BYTES = 1 << 18                             # small files travel to a worker together
-SMALL_CORPUS = 4 << 20                           # below that, starting processes costs more than it earns
+TASK_BYTES = 1 << 18  # small files travel to a worker together
+SMALL_CORPUS = 4 << 20  # below that, starting processes costs more than it earns
 
 
-# --- in a worker ------------------------------------------------------------------------------------------
+# --- in a worker ----------------------------------------------------------------------------------
+
 
 @functools.lru_cache(maxsize=1)
 def _tokenizer(folder, sha256):
     from ..text.tokenizer import AlbertTokenizer
+
     return AlbertTokenizer.from_pretrained(folder)
 
 
 def encode_blocks(folder, sha256, blocks):
-    """Blocks -> tokens (N,), sentence lengths (S,), sentences of each document (D,), and which documents go on.
+    """Blocks -> tokens (N,), sentence lengths (S,), sentences of each document (D,), and which
+    documents go on.
 
-    A pure function of its arguments, so any process of any machine that sees the tokenizer's folder can run it;
-    with the fingerprint sha256, so that a tokenizer read before is used again only if it is the same.
-    """
+    A pure function of its arguments, so any process of any machine that sees the tokenizer's folder
+    can run it; with the fingerprint sha256, so that a tokenizer read before is used again only if
+    it is the same."""
     sentences, per_document, goes_on = [], [], []
     for block in blocks:
         for index, document in enumerate(parse(block)):
@@ -63,8 +65,15 @@ def encode_blocks(folder, sha256, blocks):
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     tokens = np.concatenate([np.asarray(i) for i in ids]) if ids else np.zeros(0)
     document = np.repeat(np.arange(len(per_document)), per_document)
-    per_document = np.bincount(document[lengths > 0], minlength=len(per_document))         # sentences with pieces
-    return tokens.astype(token_dtype(tokenizer.vocab_size)), lengths[lengths > 0], per_document, np.array(goes_on)
+    per_document = np.bincount(
+        document[lengths > 0], minlength=len(per_document)
+    )  # sentences with pieces
+    return (
+        tokens.astype(token_dtype(tokenizer.vocab_size)),
+        lengths[lengths > 0],
+        per_document,
+        np.array(goes_on),
+    )
 
 
 def token_dtype(vocab_size):
@@ -77,7 +86,8 @@ def fingerprint(tokenizer):
     return hashlib.sha256(tokenizer.model_bytes).hexdigest()
 
 
-# --- in the main process ----------------------------------------------------------------------------------
+# --- in the main process --------------------------------------------------------------------------
+
 
 def _tasks(blocks):
     """Lists of consecutive Blocks with about TASK_BYTES of text."""
@@ -95,11 +105,12 @@ def _tasks(blocks):
 @contextmanager
 def _ctrl_c_blocked():
     """Processes started in here never see Ctrl-C: their parent does, and ends them."""
-    if not hasattr(signal, "pthread_sigmask"):             # Windows
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing import resource_tracker
-    resource_tracker.ensure_running()                      # or starting it would let Ctrl-C through again
+
+    resource_tracker.ensure_running()  # or starting it would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -108,7 +119,9 @@ def _ctrl_c_blocked():
 
 
 def _in_order(pool, workers, function, tasks):
-    """function(task) for each task, in the order of the tasks, with few of them in memory at any time."""
+    """function(task) for each task, in the order of the tasks, with few of them in memory at any
+    time.
+    """
     if pool is None:
         yield from map(function, tasks)
         return
@@ -133,7 +146,7 @@ class _Writer:
         self.files = [stack.enter_context(open(folder / name, "wb")) for name in FILES]
         self.counts = np.zeros(vocab_size, np.int64)
         self.tokens = self.sentences = self.documents = self.single = 0
-        self.open = 0                                      # sentences so far of the last document
+        self.open = 0  # sentences so far of the last document
         self._put(1, np.zeros(1)), self._put(2, np.zeros(1))
 
     def _put(self, file, offsets):
@@ -161,7 +174,11 @@ class _Writer:
         """The end of the last document, if it is one."""
         if not self.open:
             return []
-        self.documents, self.single, self.open = self.documents + 1, self.single + (self.open == 1), 0
+        self.documents, self.single, self.open = (
+            self.documents + 1,
+            self.single + (self.open == 1),
+            0,
+        )
         return [self.sentences]
 
     def finish(self):
@@ -181,58 +198,95 @@ def _entropy(counts):
 def _held_out_count(held_out, documents):
     """How many of the documents to hold out: that number, or that share if it is below 1."""
     if not held_out >= 0 or (held_out > 1 and held_out != int(held_out)):
-        raise UserError(f"held_out {held_out}; wanted a share below 1 or a whole number of documents")
-    if held_out < 1:                                               # a share: nothing of a single document
+        raise UserError(
+            f"held_out {held_out}; expected a share below 1 or a whole number of documents"
+        )
+    if held_out < 1:  # a share: nothing of a single document
         return min(documents - 1, max(1, round(held_out * documents))) if held_out else 0
     count = int(held_out)
     if count >= documents:
-        raise UserError(f"{count} of {documents} document(s) would be held out and none be left to train on; hold out "
-                        "fewer (0 for none), or mark where documents end: a blank line between them where each line "
-                        "is a sentence, two blank lines in running prose, or a file for each")
+        raise UserError(
+            f"{count} of {documents} document(s) would be held out and none be left to train on; "
+            f"hold out "
+            "fewer (0 for none), or mark where documents end: a blank line between them where each "
+            "line "
+            "is a sentence, two blank lines in running prose, or a file for each"
+        )
     return count
 
 
-def prepare(sources, tokenizer, out_dir, *, workers=None, held_out=0.05, seed=0, format=None, overwrite=False,
-            progress=True):
-    """Turn corpora into a folder that `PretrainingData` reads; returns what it wrote into meta.json.
+def prepare(
+    sources,
+    tokenizer,
+    out_dir,
+    *,
+    workers=None,
+    held_out=0.05,
+    seed=0,
+    format=None,
+    overwrite=False,
+    progress=True,
+):
+    """Turn corpora into a folder that `PretrainingData` reads; returns what it wrote into
+    meta.json.
 
-    sources: files, folders, `stories`, `python`, or a list of those.  held_out: how many documents, or which
-    share of them, to keep from training.  workers: processes, one for each core if None; with one, and for
-    little text, all happens in this process.  Under `mpiexec -n N` the other N - 1 ranks are the workers, if
-    they see the same disk; they return None.
-    """
-    arguments = (as_list(sources), tokenizer, Path(out_dir).resolve(), held_out, seed, format, overwrite, progress)
+    sources: files, folders, `stories`, `python`, or a list of those.  held_out: how many documents,
+    or which share of them, to keep from training.  workers: processes, one for each core if None;
+    with one, and for little text, all happens in this process.  Under `mpiexec -n N` the other N -
+    1 ranks are the workers, if they see the same disk; they return None."""
+    arguments = (
+        as_list(sources),
+        tokenizer,
+        Path(out_dir).resolve(),
+        held_out,
+        seed,
+        format,
+        overwrite,
+        progress,
+    )
     if launched_ranks().size == 1:
         return _prepare(None, workers or physical_cores(), *arguments)
     from mpi4py import MPI
     from mpi4py.futures import MPICommExecutor
-    with MPICommExecutor(MPI.COMM_WORLD, root=0) as pool:          # None on the other ranks, when all is done
+
+    with MPICommExecutor(
+        MPI.COMM_WORLD, root=0
+    ) as pool:  # None on the other ranks, when all is done
         return None if pool is None else _prepare(pool, MPI.COMM_WORLD.size, *arguments)
 
 
 def check_target(out_dir, overwrite):
-    """Refuse a folder that is there, unless it is empty, or a prepared corpus that may be replaced."""
+    """Refuse a folder that is there, unless it is empty, or a prepared corpus that may be
+    replaced.
+    """
     if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
         return
     if not all((out_dir / name).is_file() for name in ("meta.json", *FILES)):
-        raise UserError(f"{out_dir} is there already, and no prepared corpus: it is not replaced; name another folder")
+        raise UserError(
+            f"{out_dir} is there already, and no prepared corpus: it is not replaced; name another "
+            f"folder"
+        )
     if not overwrite:
-        raise UserError(f"{out_dir} is there already; name another folder, or say overwrite (--overwrite)")
+        raise UserError(
+            f"{out_dir} is there already; name another folder, or say overwrite (--overwrite)"
+        )
 
 
-def _prepare(pool, workers, sources, tokenizer, out_dir, held_out, seed, format, overwrite, progress):
+def _prepare(
+    pool, workers, sources, tokenizer, out_dir, held_out, seed, format, overwrite, progress
+):
     """Write under another name, then rename."""
-    _held_out_count(held_out, 1 << 62)                             # refuse nonsense before the work
+    _held_out_count(held_out, 1 << 62)  # refuse nonsense before the work
     check_target(out_dir, overwrite)
     check_sources(sources, out_dir)
     partial = out_dir.with_name(out_dir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)                     # of a run that was killed
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
         partial.mkdir(parents=True)
         tokenizer.save_pretrained(partial)
         writer = _write(pool, workers, sources, tokenizer, partial, format, progress)
         if not writer.tokens:
-            raise UserError(f"no text in {', '.join(map(str, sources))}; wanted sentences")
+            raise UserError(f"no text in {', '.join(map(str, sources))}; expected sentences")
         meta = _describe(writer, sources, tokenizer, partial, held_out, seed)
         if out_dir.is_dir():
             shutil.rmtree(out_dir)
@@ -240,10 +294,14 @@ def _prepare(pool, workers, sources, tokenizer, out_dir, held_out, seed, format,
         return meta
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise UserError(f"the disk of {out_dir} is full; make room there, or write to another disk") from None
+            raise UserError(
+                f"the disk of {out_dir} is full; make room there, or write to another disk"
+            ) from None
         raise UserError(f"{out_dir} can't be written: {error}") from None
     except BrokenExecutor as error:
-        raise UserError(f"a worker process died ({error}); was memory short? try fewer workers (--workers)") from None
+        raise UserError(
+            f"a worker process died ({error}); was memory short? try fewer workers (--workers)"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -251,17 +309,28 @@ def _prepare(pool, workers, sources, tokenizer, out_dir, held_out, seed, format,
 def _write(pool, workers, sources, tokenizer, folder, format, progress):
     """Stream the text through the workers into the three large files."""
     from tqdm import tqdm
+
     size = source_bytes(sources)
     with ExitStack() as stack:
         if pool is None and workers > 1 and (size is None or size > SMALL_CORPUS):
             import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
-            pool = stack.enter_context(ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")))
+
+            pool = stack.enter_context(
+                ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+            )
             with _ctrl_c_blocked():
-                for _ in range(workers):                   # each starts one
+                for _ in range(workers):  # each starts one
                     pool.submit(int)
-        bar = stack.enter_context(tqdm(total=size, unit="B" if size else " documents", unit_scale=True,
-                                       desc="prepare", disable=None if progress else True))
+        bar = stack.enter_context(
+            tqdm(
+                total=size,
+                unit="B" if size else " documents",
+                unit_scale=True,
+                desc="prepare",
+                disable=None if progress else True,
+            )
+        )
         writer = _Writer(folder, tokenizer.vocab_size, stack)
         tasks = _tasks(read_blocks(sources, format, bar.update if size else lambda _: None))
         encode = functools.partial(encode_blocks, str(folder), fingerprint(tokenizer))
@@ -280,11 +349,22 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
     np.save(folder / "held_out.npy", held.astype(np.int64))
     np.save(folder / "counts.npy", writer.counts)
     np.save(folder / "word_start.npy", tokenizer.word_starts)
-    meta = {"format": FORMAT, "sources": [str(s) for s in sources], "vocab_size": V, "dtype": writer.dtype.name,
-            "tokenizer_sha256": fingerprint(tokenizer), "tokens": writer.tokens, "sentences": writer.sentences,
-            "documents": writer.documents, "one_sentence_documents": writer.single, "held_out_documents": count,
-            "seed": seed,
-            "special_ids": {name: getattr(tokenizer, f"{name}_token_id") for name in ("pad", "cls", "sep", "mask")}}
+    meta = {
+        "format": FORMAT,
+        "sources": [str(s) for s in sources],
+        "vocab_size": V,
+        "dtype": writer.dtype.name,
+        "tokenizer_sha256": fingerprint(tokenizer),
+        "tokens": writer.tokens,
+        "sentences": writer.sentences,
+        "documents": writer.documents,
+        "one_sentence_documents": writer.single,
+        "held_out_documents": count,
+        "seed": seed,
+        "special_ids": {
+            name: getattr(tokenizer, f"{name}_token_id") for name in ("pad", "cls", "sep", "mask")
+        },
+    }
     held_counts = Shards(folder, meta).piece_counts(held)
     train_counts = writer.counts - held_counts
     meta["held_out_tokens"] = int(held_counts.sum())
@@ -298,15 +378,22 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
 
 
 def _cross_entropy(counts, model_counts):
-    """Mean loss in nats on pieces that occur `counts` times, for a model that knows frequencies only."""
+    """Mean loss in nats on pieces that occur `counts` times, for a model that knows frequencies
+    only.
+    """
     seen = counts > 0
-    return float(-(counts[seen] * np.log(model_counts[seen] / model_counts.sum())).sum() / counts.sum())
+    return float(
+        -(counts[seen] * np.log(model_counts[seen] / model_counts.sum())).sum() / counts.sum()
+    )
 
 
-# --- reading ----------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
+
 
 class Shards:
-    """A prepared folder, mapped into memory: tokens (N,), sentences (S + 1,), documents (D + 1,)."""
+    """A prepared folder, mapped into memory: tokens (N,), sentences (S + 1,), documents (D +
+    1,).
+    """
 
     def __init__(self, folder, meta=None):
         self.folder = Path(folder)
@@ -316,16 +403,20 @@ class Shards:
         self.tokens, self.sentences, self.documents = map(self._map, FILES, dtypes, sizes)
         try:
             self.held_out, self.counts, self.word_start = (
-                np.load(self.folder / f"{name}.npy") for name in ("held_out", "counts", "word_start"))
+                np.load(self.folder / f"{name}.npy")
+                for name in ("held_out", "counts", "word_start")
+            )
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{self.folder} is damaged ({error}); prepare it again") from None
 
     def _read_meta(self):
         path = self.folder / "meta.json"
         if not path.exists():
-            raise UserError(f"{self.folder} is no prepared corpus: it has no meta.json"
-                            + (" (its preparation did not come to an end)" if self.folder.is_dir() else "")
-                            + "; make one with `tinyalbert prepare`")
+            raise UserError(
+                f"{self.folder} is no prepared corpus: it has no meta.json"
+                + (" (its preparation did not come to an end)" if self.folder.is_dir() else "")
+                + "; make one with `tinyalbert prepare`"
+            )
         try:
             meta = json.loads(path.read_text())
             layout = meta["format"]
@@ -334,7 +425,10 @@ class Shards:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} can't be read ({error}); prepare the corpus again") from None
         if layout != FORMAT:
-            raise UserError(f"{self.folder} has layout {layout}; this version reads layout {FORMAT}: prepare it again")
+            raise UserError(
+                f"{self.folder} has layout {layout}; this version reads layout {FORMAT}: prepare "
+                f"it again"
+            )
         return meta
 
     def _map(self, name, dtype, size):
@@ -342,14 +436,17 @@ class Shards:
         path = self.folder / name
         got = path.stat().st_size if path.exists() else 0
         if got != size * dtype.itemsize:
-            raise UserError(f"{path} has {got} bytes; wanted {size * dtype.itemsize}: the folder is damaged or was "
-                            "copied in part; prepare the corpus again")
-        return np.asarray(np.memmap(path, dtype, mode="r"))        # a plain array: quicker to index
+            raise UserError(
+                f"{path} has {got} bytes; expected {size * dtype.itemsize}: the folder is damaged "
+                f"or was "
+                "copied in part; prepare the corpus again"
+            )
+        return np.asarray(np.memmap(path, dtype, mode="r"))  # a plain array: quicker to index
 
     def split(self, name):
         """Numbers of the documents of a split, "train" or "held_out", in order."""
         if name not in ("train", "held_out"):
-            raise UserError(f"split {name!r} is unknown; wanted 'train' or 'held_out'")
+            raise UserError(f"split {name!r} is unknown; expected 'train' or 'held_out'")
         if name == "held_out":
             return self.held_out
         return np.delete(np.arange(self.meta["documents"]), self.held_out)
@@ -357,28 +454,32 @@ class Shards:
     def document(self, number):
         """The sentences of a document: a list of arrays of ids."""
         first, last = self.documents[number], self.documents[number + 1]
-        bounds = self.sentences[first:last + 1]
+        bounds = self.sentences[first : last + 1]
         return [self.tokens[lo:hi] for lo, hi in zip(bounds, bounds[1:])]
 
     def piece_counts(self, documents):
         """How often each piece occurs in some documents: (V,)."""
         counts = np.zeros(self.meta["vocab_size"], np.int64)
         for number in documents:
-            lo, hi = self.sentences[self.documents[number:number + 2]]
+            lo, hi = self.sentences[self.documents[number : number + 2]]
             np.add.at(counts, self.tokens[lo:hi], 1)
         return counts
 
     def log_frequencies(self):
-        """The logarithm of each piece's share of the training text, (V,); a piece that never occurs counts once.
+        """The logarithm of each piece's share of the training text, (V,); a piece that never occurs
+        counts once.
 
-        As the decoder's bias it gives an untrained model the loss of word frequencies alone, the unigram entropy.
-        """
+        As the decoder's bias it gives an untrained model the loss of word frequencies alone, the
+        unigram entropy."""
         counts = self.counts - self.piece_counts(self.held_out) + 1.0
         return np.log(counts / counts.sum())
 
     def check_tokenizer(self, tokenizer):
         """Refuse a tokenizer other than the one that wrote the ids."""
         if fingerprint(tokenizer) != self.meta["tokenizer_sha256"]:
-            raise UserError(f"the tokenizer (vocabulary of {tokenizer.vocab_size}) is not the one that {self.folder} "
-                            f"was prepared with (vocabulary of {self.meta['vocab_size']}); use the one in "
-                            f"{self.folder}, or prepare the corpus again")
+            raise UserError(
+                f"the tokenizer (vocabulary of {tokenizer.vocab_size}) is not the one that "
+                f"{self.folder} "
+                f"was prepared with (vocabulary of {self.meta['vocab_size']}); use the one in "
+                f"{self.folder}, or prepare the corpus again"
+            )

@@ -15,9 +15,9 @@ from .world import make_story
 def generate(n, seed=0, split="train", start=0):
     """Stories start .. start + n of a seed and a split ("train" or "test"), one by one."""
     if split not in ("train", "test"):
-        raise UserError(f'split {split!r} is unknown; wanted "train" or "test"')
+        raise UserError(f'split {split!r} is unknown; expected "train" or "test"')
     if n < 0 or start < 0 or seed < 0:
-        raise UserError(f"got n={n}, start={start}, seed={seed}; wanted numbers that are not negative")
+        raise UserError(f"got n={n}, start={start}, seed={seed}; expected numbers that are not negative")
     for index in range(start, start + n):
         yield make_story(index, seed, split)
 

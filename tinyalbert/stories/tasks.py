@@ -390,10 +390,11 @@ TASKS = {
 def story_dataset(task, n, seed=0, split="train"):
     """n labelled rows (dicts with the columns of TASKS[task]); classes come equally often, in random order."""
     if task not in TASKS:
-        raise UserError(f"task {task!r} is unknown; wanted one of {', '.join(TASKS)}")
+        raise UserError(f"task {task!r} is unknown; expected one of {', '.join(TASKS)}")
     task, rows, wanted, asked, answered = TASKS[task], [], [], set(), set()
     rng = random.Random((seed << 1) + (split == "test"))
-    pick = lambda items: items[int(rng.random() * len(items))]
+    def pick(items):
+        return items[int(rng.random() * len(items))]
     for story in generate(LABELLED, seed, split, start=LABELLED):
         if len(rows) == n:
             return rows

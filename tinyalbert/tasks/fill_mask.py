@@ -9,32 +9,48 @@ from ..tensor import no_grad
 def fill_mask(model, tokenizer, text, top_k=5, targets=None):
     """The best `top_k` pieces for each [MASK] of `text`, in transformers' form.
 
-    Returns [{"score", "token", "token_str", "sequence"}, ...], one such list for each mask if there are
-    several.  `targets`: only these words compete; their scores are still shares of the whole vocabulary.
-    """
+    Returns [{"score", "token", "token_str", "sequence"}, ...], one such list for each mask if there
+    are several.  `targets`: only these words compete; their scores are still shares of the whole
+    vocabulary."""
     if top_k < 1:
-        raise UserError(f"top_k is {top_k}; wanted at least 1")
+        raise UserError(f"top_k is {top_k}; expected at least 1")
     encoded = tokenizer(text)
-    ids = np.asarray(encoded["input_ids"], dtype=np.int32)[None]                 # (1, T)
+    ids = np.asarray(encoded["input_ids"], dtype=np.int32)[None]  # (1, T)
     masks = np.flatnonzero(ids[0] == tokenizer.mask_token_id)
     if not len(masks):
         raise UserError(f"no [MASK] in {text!r}; put [MASK] where a word is to be filled in")
     with no_grad():
         out = model.eval()(ids)
-        hidden = out.last_hidden_state[0, masks[0]:masks[-1] + 1]                # rows from first to last mask
-        logits = model.predictions(hidden, model.albert.embeddings.word_embeddings.weight).numpy()[masks - masks[0]]
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))           # (masks, V)
+        hidden = out.last_hidden_state[0, masks[0] : masks[-1] + 1]  # rows from first to last mask
+        logits = model.predictions(hidden, model.albert.embeddings.word_embeddings.weight).numpy()[
+            masks - masks[0]
+        ]
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))  # (masks, V)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    allowed = None if targets is None else np.array([_target_id(tokenizer, t) for t in _as_list(targets)])
+    allowed = (
+        None if targets is None else np.array([_target_id(tokenizer, t) for t in _as_list(targets)])
+    )
     answers = []
     for place, row in zip(masks, probabilities):
-        candidates = np.argsort(-row)[:top_k] if allowed is None else allowed[np.argsort(-row[allowed])][:top_k]
+        candidates = (
+            np.argsort(-row)[:top_k]
+            if allowed is None
+            else allowed[np.argsort(-row[allowed])][:top_k]
+        )
         answers.append([])
         for token in candidates.tolist():
             filled = ids[0].copy()
             filled[place] = token
-            answers[-1].append({"score": float(row[token]), "token": token, "token_str": tokenizer.decode([token]),
-                                "sequence": tokenizer.decode(filled.tolist(), skip_special_tokens=len(masks) == 1)})
+            answers[-1].append(
+                {
+                    "score": float(row[token]),
+                    "token": token,
+                    "token_str": tokenizer.decode([token]),
+                    "sequence": tokenizer.decode(
+                        filled.tolist(), skip_special_tokens=len(masks) == 1
+                    ),
+                }
+            )
     return answers[0] if len(answers) == 1 else answers
 
 
@@ -43,9 +59,13 @@ def _as_list(targets):
 
 
 def _target_id(tokenizer, word):
-    """The id of a target word; a word of several pieces is refused, since one mask holds one piece."""
+    """The id of a target word; a word of several pieces is refused, since one mask holds one
+    piece.
+    """
     pieces = tokenizer.tokenize(word)
     if len(pieces) != 1:
-        raise UserError(f"the target {word!r} is {len(pieces)} pieces in this vocabulary ({' '.join(pieces)}); "
-                        "one [MASK] holds one piece")
+        raise UserError(
+            f"the target {word!r} is {len(pieces)} pieces in this vocabulary ({' '.join(pieces)}); "
+            "one [MASK] holds one piece"
+        )
     return tokenizer.convert_tokens_to_ids(pieces[0])

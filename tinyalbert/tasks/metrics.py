@@ -1,4 +1,6 @@
-"""Scores of classifiers and regressors, each from its definition, and the two baselines beside them."""
+"""Scores of classifiers and regressors, each from its definition, and the two baselines beside
+them.
+"""
 
 import re
 
@@ -17,16 +19,21 @@ def _ratio(a, b):
 
 
 def classification_metrics(gold, predicted, num_labels):
-    """accuracy; f1 of label 1 for two labels; macro_f1; matthews_corrcoef (0 where it is undefined)."""
+    """accuracy; f1 of label 1 for two labels; macro_f1; matthews_corrcoef (0 where it is
+    undefined).
+    """
     table = confusion_table(gold, predicted, num_labels).astype(np.float64)
     hits, right, said = np.diag(table), table.sum(axis=1), table.sum(axis=0)
     f1 = _ratio(2 * hits, right + said)
     total = table.sum()
     # Gorodkin 2004: Matthews' correlation for any number of labels
     covariance = hits.sum() * total - (right * said).sum()
-    spread = np.sqrt((total ** 2 - (said ** 2).sum()) * (total ** 2 - (right ** 2).sum()))
-    metrics = {"accuracy": float(hits.sum() / max(total, 1)), "macro_f1": float(f1[(right + said) > 0].mean()),
-               "matthews_corrcoef": float(covariance / spread) if spread else 0.0}
+    spread = np.sqrt((total**2 - (said**2).sum()) * (total**2 - (right**2).sum()))
+    metrics = {
+        "accuracy": float(hits.sum() / max(total, 1)),
+        "macro_f1": float(f1[(right + said) > 0].mean()),
+        "matthews_corrcoef": float(covariance / spread) if spread else 0.0,
+    }
     if num_labels == 2:
         metrics["f1"] = float(f1[1])
     return metrics
@@ -50,8 +57,11 @@ def pearson(x, y):
 def regression_metrics(gold, predicted):
     """pearson, spearman (Pearson's of the ranks) and mse."""
     gold, predicted = np.asarray(gold, np.float64), np.asarray(predicted, np.float64)
-    return {"pearson": pearson(gold, predicted), "spearman": pearson(_ranks(gold), _ranks(predicted)),
-            "mse": float(((gold - predicted) ** 2).mean())}
+    return {
+        "pearson": pearson(gold, predicted),
+        "spearman": pearson(_ranks(gold), _ranks(predicted)),
+        "mse": float(((gold - predicted) ** 2).mean()),
+    }
 
 
 def majority_baseline(train_labels, gold):
@@ -77,5 +87,8 @@ def bag_of_words_baseline(train_texts, train_labels, texts, num_labels):
         for w in words(text):
             counts[label, vocabulary[w]] += 1
     logp = np.log(counts / counts.sum(axis=1, keepdims=True))
-    scores = [np.log(prior) + logp[:, [vocabulary[w] for w in words(t) if w in vocabulary]].sum(axis=1) for t in texts]
+    scores = [
+        np.log(prior) + logp[:, [vocabulary[w] for w in words(t) if w in vocabulary]].sum(axis=1)
+        for t in texts
+    ]
     return np.argmax(np.asarray(scores).reshape(-1, num_labels), axis=1)

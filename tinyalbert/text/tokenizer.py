@@ -1,17 +1,20 @@
-"""Text to ALBERT's token ids and back: a SentencePiece vocabulary behind ALBERT's text preparation.  Lesson 10.
+"""Text to ALBERT's token ids and back: a SentencePiece vocabulary behind ALBERT's text preparation.
+Lesson 10.
 
-A text goes through these steps (google-research/albert, tokenization.py; transformers, AlbertTokenizer):
+A text goes through these steps (google-research/albert, tokenization.py; transformers,
+AlbertTokenizer):
 
-  1. special tokens that are typed in the text, such as [MASK], are cut out and become one token each;
-  2. `TextPreparation` collapses spaces, turns `` and '' into ", drops accents and lower-cases;
-  3. SentencePiece normalises (nmt_nfkc), writes "▁" for every space and one in front, and picks the pieces
+  1. special tokens that are typed in the text, such as [MASK], are cut out and become one token
+  each; 2. `TextPreparation` collapses spaces, turns `` and '' into ", drops accents and
+  lower-cases; 3. SentencePiece normalises (nmt_nfkc), writes "▁" for every space and one in front,
+  and picks the pieces
      whose log-probabilities have the largest sum (unigram model, Kudo 2018);
   4. a comma that sticks to a digit is cut off: "▁92000," becomes "▁9", "2000", ",";
   5. the template [CLS] a [SEP] or [CLS] a [SEP] b [SEP], segment type 1 from b on, then padding.
 
-Steps 1-5 give the ids of transformers' slow AlbertTokenizer.  style="google" does the steps in which the
-original differs its way: quotes stay, a Greek word may end in ς, and in step 4 a "▁" is left in front of the digits.
-"""
+Steps 1-5 give the ids of transformers' slow AlbertTokenizer.  style="google" does the steps in
+which the original differs its way: quotes stay, a Greek word may end in ς, and in step 4 a "▁" is
+left in front of the digits."""
 
 import json
 import re
@@ -28,44 +31,56 @@ from ..files.safetensors_file import replacing
 from .encoding import encode
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
 
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")   # halves of a pair, from broken JSON: no UTF-8 exists for them
+LONE_SURROGATE = re.compile(
+    "[\ud800-\udfff]"
+)  # halves of a pair, from broken JSON: no UTF-8 exists for them
 
 
-# --- before SentencePiece -------------------------------------------------------------------------------------
+# --- before SentencePiece -------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class TextPreparation:
-    """What ALBERT does to a text before SentencePiece sees it (google-research/albert, preprocess_text)."""
+    """What ALBERT does to a text before SentencePiece sees it (google-research/albert,
+    preprocess_text).
+    """
 
     do_lower_case: bool = True
-    remove_space: bool = True              # strip, and collapse every run of white space to one space
-    keep_accents: bool = False             # True leaves out the decomposition (NFKD) too
+    remove_space: bool = True  # strip, and collapse every run of white space to one space
+    keep_accents: bool = False  # True leaves out the decomposition (NFKD) too
     style: str = "transformers"
 
     def __post_init__(self):
         if self.style not in ("transformers", "google"):
-            raise UserError(f"tokenizer style {self.style!r} is unknown; wanted 'transformers' or 'google'")
+            raise UserError(
+                f"tokenizer style {self.style!r} is unknown; expected 'transformers' or 'google'"
+            )
 
     def __call__(self, text):
         """The prepared text."""
         text = _checked(text)
         if self.do_lower_case and self.style == "transformers":
-            text = text.replace("Σ", "σ").lower()          # letter by letter: Σ would be ς at the end of a word
+            text = text.replace(
+                "Σ", "σ"
+            ).lower()  # letter by letter: Σ would be ς at the end of a word
         if self.remove_space:
             text = " ".join(text.split())
         if self.style == "transformers":
             text = text.replace("``", '"').replace("''", '"')
         if not text.isascii():
             text = LONE_SURROGATE.sub("\ufffd", text)
-            if not self.keep_accents:                      # é is decomposed to e and an accent, the accent dropped
-                text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+            if not self.keep_accents:  # é is decomposed to e and an accent, the accent dropped
+                text = "".join(
+                    c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)
+                )
         return text.lower() if self.do_lower_case else text
 
     def aligned(self, text):
-        """The prepared text, and for each of its characters the span (start, end) of `text` that it comes from.
+        """The prepared text, and for each of its characters the span (start, end) of `text` that it
+        comes from.
 
-        The same steps, a character at a time.  A character may become several (ﬁ to f, i: both have its span)
-        or several one (two quotes); what is dropped belongs to the character before it.
+        The same steps, a character at a time.  A character may become several (ﬁ to f, i: both have
+        its span) or several one (two quotes); what is dropped belongs to the character before it.
         """
         chars = [(c, i, i + 1) for i, c in enumerate(text)]
         if self.do_lower_case and self.style == "transformers":
@@ -74,19 +89,21 @@ class TextPreparation:
             chars = _collapse_spaces(chars)
         if self.style == "transformers":
             chars = _join_quotes(chars)
-        chars = [("\ufffd" if LONE_SURROGATE.match(c) else c, start, end) for c, start, end in chars]
+        chars = [
+            ("\ufffd" if LONE_SURROGATE.match(c) else c, start, end) for c, start, end in chars
+        ]
         if not self.keep_accents:
             chars = _drop_accents(chars)
         prepared = "".join(c for c, _, _ in chars)
         if self.do_lower_case:
             chars = [(d, start, end) for c, start, end in chars for d in c.lower()]
-            prepared = prepared.lower()                    # as one string: here Σ may become ς
+            prepared = prepared.lower()  # as one string: here Σ may become ς
         return prepared, [(start, end) for _, start, end in chars]
 
 
 def _checked(text):
     if not isinstance(text, str):
-        raise UserError(f"got {text!r} of type {type(text).__name__} as a text; wanted a string")
+        raise UserError(f"got {text!r} of type {type(text).__name__} as a text; expected a string")
     return text
 
 
@@ -103,7 +120,7 @@ def _collapse_spaces(chars):
 def _join_quotes(chars):
     joined = []
     for c, start, end in chars:
-        if c in "`'" and joined and joined[-1][0] == c:    # a third quote meets a '"' and starts anew
+        if c in "`'" and joined and joined[-1][0] == c:  # a third quote meets a '"' and starts anew
             joined[-1] = ('"', joined[-1][1], end)
         else:
             joined.append((c, start, end))
@@ -111,7 +128,8 @@ def _join_quotes(chars):
 
 
 def _drop_accents(chars):
-    # NFKD also sorts the accents after a letter; since they all go, decomposing each character alone is enough
+    # NFKD also sorts the accents after a letter; since they all go, decomposing each character
+    # alone is enough
     kept = []
     for c, start, end in chars:
         for d in unicodedata.normalize("NFKD", c):
@@ -126,100 +144,184 @@ def _ends_in_digit_comma(piece):
     return piece[-1] == "," and len(piece) > 1 and piece[-2].isdigit()
 
 
-# --- the tokenizer --------------------------------------------------------------------------------------------
+# --- the tokenizer --------------------------------------------------------------------------------
+
 
 class AlbertTokenizer:
-    """ALBERT's tokenizer.  model: path of a SentencePiece model (spiece.model, 30k-clean.model), or its bytes.
+    """ALBERT's tokenizer.  model: path of a SentencePiece model (spiece.model, 30k-clean.model), or
+    its bytes.
 
-    Special tokens typed in a text are recognised as transformers' slow tokenizer does it; Google's code knows
-    them only as ids.
-    """
+    Special tokens typed in a text are recognised as transformers' slow tokenizer does it; Google's
+    code knows them only as ids."""
 
     pad_token, unk_token, cls_token, sep_token, mask_token = SPECIAL
 
-    def __init__(self, model, do_lower_case=True, remove_space=True, keep_accents=False, style="transformers",
-                 model_max_length=512):
+    def __init__(
+        self,
+        model,
+        do_lower_case=True,
+        remove_space=True,
+        keep_accents=False,
+        style="transformers",
+        model_max_length=512,
+    ):
         from sentencepiece import SentencePieceProcessor
+
         self.prepare = TextPreparation(do_lower_case, remove_space, keep_accents, style)
         self.model_max_length = model_max_length
-        name, self.model_bytes = ("the model", model) if isinstance(model, bytes) else (model, _read(model))
+        name, self.model_bytes = (
+            ("the model", model) if isinstance(model, bytes) else (model, _read(model))
+        )
         self._sp = SentencePieceProcessor()
         try:
             self._sp.LoadFromSerializedProto(self.model_bytes)
         except RuntimeError:
-            raise UserError(f"{name} is no SentencePiece model; wanted ALBERT's spiece.model, or one that "
-                            "AlbertTokenizer.train has made") from None
-        missing = [token for token in SPECIAL if self._sp.id_to_piece(self._sp.piece_to_id(token)) != token]
+            raise UserError(
+                f"{name} is no SentencePiece model; expected ALBERT's spiece.model, or one that "
+                "AlbertTokenizer.train has made"
+            ) from None
+        missing = [
+            token for token in SPECIAL if self._sp.id_to_piece(self._sp.piece_to_id(token)) != token
+        ]
         if missing:
-            raise UserError(f"{name} has no {', '.join(missing)}; wanted a vocabulary made for ALBERT")
+            raise UserError(
+                f"{name} has no {', '.join(missing)}; expected a vocabulary made for ALBERT"
+            )
         self.vocab_size = self._sp.get_piece_size()
-        (self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id,
-         self.mask_token_id) = self.all_special_ids = [self._sp.piece_to_id(token) for token in SPECIAL]
-        # transformers lower-cases before it looks for <pad> and <unk>, so <PAD> is one too; but never [cls]
-        self._special = re.compile(r"(\[CLS\]|\[SEP\]|\[MASK\]|<pad>|<unk>)" if not do_lower_case else
-                                   r"(\[CLS\]|\[SEP\]|\[MASK\]|(?i:<pad>|<unk>))")
+        (
+            self.pad_token_id,
+            self.unk_token_id,
+            self.cls_token_id,
+            self.sep_token_id,
+            self.mask_token_id,
+        ) = self.all_special_ids = [self._sp.piece_to_id(token) for token in SPECIAL]
+        # transformers lower-cases before it looks for <pad> and <unk>, so <PAD> is one too; but
+        # never [cls]
+        self._special = re.compile(
+            r"(\[CLS\]|\[SEP\]|\[MASK\]|<pad>|<unk>)"
+            if not do_lower_case
+            else r"(\[CLS\]|\[SEP\]|\[MASK\]|(?i:<pad>|<unk>))"
+        )
 
     def __len__(self):
         return self.vocab_size
 
-    def __reduce__(self):                        # pickled as its arguments: workers load the model anew
+    def __reduce__(self):  # pickled as its arguments: workers load the model anew
         return type(self), (self.model_bytes, *asdict(self.prepare).values(), self.model_max_length)
 
     # --- making, loading, saving
 
     @classmethod
-    def train(cls, texts_or_files, vocab_size, *, sample_size=1_000_000, character_coverage=0.99995, num_threads=16,
-              verbose=False, model_max_length=512, **preparation):
-        """A new vocabulary from text, with the flags and ids of ALBERT's own (google-research/albert, README).
+    def train(
+        cls,
+        texts_or_files,
+        vocab_size,
+        *,
+        sample_size=1_000_000,
+        character_coverage=0.99995,
+        num_threads=16,
+        verbose=False,
+        model_max_length=512,
+        **preparation,
+    ):
+        """A new vocabulary from text, with the flags and ids of ALBERT's own
+        (google-research/albert, README).
 
-        texts_or_files: any iterable of texts, read once; or a path, or paths (Path, not str), of files with a
-        text on each line.  Lines beyond `sample_size` are sampled, so memory is bounded: training takes about
-        20 times the size of the sample.  (ALBERT sampled 10 million.)  The same text gives the same vocabulary
-        on every machine; another num_threads gives a slightly different one, since sums are rounded otherwise.
-        """
-        model = train_vocabulary(texts_or_files, vocab_size, TextPreparation(**preparation), sample_size,
-                                 character_coverage, num_threads, verbose)
+        texts_or_files: any iterable of texts, read once; or a path, or paths (Path, not str), of
+        files with a text on each line.  Lines beyond `sample_size` are sampled, so memory is
+        bounded: training takes about 20 times the size of the sample.  (ALBERT sampled 10 million.)
+        The same text gives the same vocabulary on every machine; another num_threads gives a
+        slightly different one, since sums are rounded otherwise."""
+        model = train_vocabulary(
+            texts_or_files,
+            vocab_size,
+            TextPreparation(**preparation),
+            sample_size,
+            character_coverage,
+            num_threads,
+            verbose,
+        )
         return cls(model, **preparation, model_max_length=model_max_length)
 
     @classmethod
     def from_pretrained(cls, folder):
-        """The tokenizer of a folder that save_pretrained or transformers wrote; or of one SentencePiece file."""
+        """The tokenizer of a folder that save_pretrained or transformers wrote; or of one
+        SentencePiece file.
+        """
         folder = Path(folder)
         if folder.is_file():
             return cls(folder)
         if not (folder / "spiece.model").is_file():
-            raise UserError(f"{folder} has no spiece.model; wanted a folder with an ALBERT tokenizer "
-                            "(nothing is downloaded: get the files first)")
+            raise UserError(
+                f"{folder} has no spiece.model; expected a folder with an ALBERT tokenizer "
+                "(nothing is downloaded: get the files first)"
+            )
         config = _read_json(folder / "tokenizer_config.json")
-        options = {field.name: config[field.name] for field in fields(TextPreparation) if field.name in config}
+        options = {
+            field.name: config[field.name]
+            for field in fields(TextPreparation)
+            if field.name in config
+        }
         longest = config.get("model_max_length", 512)
-        tokenizer = cls(folder / "spiece.model", **options,
-                        model_max_length=longest if longest < 1e9 else 512)      # transformers' "not set" is 1e30
-        added = {token["content"]: int(i) for i, token in config.get("added_tokens_decoder", {}).items()}
+        tokenizer = cls(
+            folder / "spiece.model", **options, model_max_length=longest if longest < 1e9 else 512
+        )  # transformers' "not set" is 1e30
+        added = {
+            token["content"]: int(i) for i, token in config.get("added_tokens_decoder", {}).items()
+        }
         added |= _read_json(folder / "added_tokens.json")
         beyond = [token for token, i in added.items() if i >= tokenizer.vocab_size]
         if beyond:
-            raise UserError(f"{folder} adds tokens to the vocabulary of spiece.model ({', '.join(beyond)}); "
-                            "tinyalbert knows only the vocabulary itself")
+            raise UserError(
+                f"{folder} adds tokens to the vocabulary of spiece.model ({', '.join(beyond)}); "
+                "tinyalbert knows only the vocabulary itself"
+            )
         return tokenizer
 
     def save_pretrained(self, folder):
-        """Write spiece.model, tokenizer_config.json and special_tokens_map.json as transformers does."""
+        """Write spiece.model, tokenizer_config.json and special_tokens_map.json as transformers
+        does.
+        """
         flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
-        names = {"bos_token": CLS, "cls_token": CLS, "eos_token": SEP, "mask_token": MASK, "pad_token": PAD,
-                 "sep_token": SEP, "unk_token": UNK}
-        options = {k: v for k, v in asdict(self.prepare).items() if v != "transformers"}         # the default style
-        added = {str(i): {"content": token, **flags, "lstrip": token == MASK, "special": True}
-                 for i, token in zip(self.all_special_ids, SPECIAL)}
+        names = {
+            "bos_token": CLS,
+            "cls_token": CLS,
+            "eos_token": SEP,
+            "mask_token": MASK,
+            "pad_token": PAD,
+            "sep_token": SEP,
+            "unk_token": UNK,
+        }
+        options = {
+            k: v for k, v in asdict(self.prepare).items() if v != "transformers"
+        }  # the default style
+        added = {
+            str(i): {"content": token, **flags, "lstrip": token == MASK, "special": True}
+            for i, token in zip(self.all_special_ids, SPECIAL)
+        }
         config = {
-            **names, **options, "added_tokens_decoder": added,
-            "clean_up_tokenization_spaces": False, "extra_special_tokens": {}, "sp_model_kwargs": {},
-            "model_max_length": self.model_max_length, "tokenizer_class": "AlbertTokenizer"}
+            **names,
+            **options,
+            "added_tokens_decoder": added,
+            "clean_up_tokenization_spaces": False,
+            "extra_special_tokens": {},
+            "sp_model_kwargs": {},
+            "model_max_length": self.model_max_length,
+            "tokenizer_class": "AlbertTokenizer",
+        }
         special = {**names, "mask_token": {"content": MASK, **flags, "lstrip": True}}
-        files = {"tokenizer_config.json": config, "special_tokens_map.json": special, "spiece.model": None}
+        files = {
+            "tokenizer_config.json": config,
+            "special_tokens_map.json": special,
+            "spiece.model": None,
+        }
         for name, values in files.items():
             with replacing(Path(folder) / name) as file:
-                file.write(json.dumps(values, indent=2, sort_keys=True).encode() if values else self.model_bytes)
+                file.write(
+                    json.dumps(values, indent=2, sort_keys=True).encode()
+                    if values
+                    else self.model_bytes
+                )
 
     # --- text to pieces
 
@@ -231,10 +333,11 @@ class AlbertTokenizer:
         return tokens
 
     def tokenize_with_offsets(self, text):
-        """tokenize(text), and for each token the span (start, end) of `text` it comes from, without spaces.
+        """tokenize(text), and for each token the span (start, end) of `text` it comes from, without
+        spaces.
 
-        A lone "▁" has an empty span.  Pieces that come out of one character (ﬁ, ½) all have its span.
-        """
+        A lone "▁" has an empty span.  Pieces that come out of one character (ﬁ, ½) all have its
+        span."""
         tokens, spans = [], []
         for start, part, special in self._parts(text):
             if special:
@@ -248,14 +351,16 @@ class AlbertTokenizer:
         return tokens, spans
 
     def _parts(self, text):
-        """[(start, part, is it special), ...]: special tokens typed in `text`, and what stands between them."""
-        parts = self._special.split(_checked(text))                  # text, special, text, special, ..., text
+        """[(start, part, is it special), ...]: special tokens typed in `text`, and what stands
+        between them.
+        """
+        parts = self._special.split(_checked(text))  # text, special, text, special, ..., text
         result, start = [], 0
         for i, part in enumerate(parts):
             if i % 2:
                 result.append((start, part if part in SPECIAL else part.lower(), True))
             elif i + 1 < len(parts) and parts[i + 1] == MASK:
-                result.append((start, part.rstrip(), False))         # [MASK] takes the space before it
+                result.append((start, part.rstrip(), False))  # [MASK] takes the space before it
             else:
                 result.append((start, part, False))
             start += len(part)
@@ -269,16 +374,19 @@ class AlbertTokenizer:
         return pieces
 
     def _cut_comma(self, piece):
-        """"▁92000," -> "▁9", "2000", ",": the digits are segmented anew, as a word."""
+        """ "▁92000," -> "▁9", "2000", ",": the digits are segmented anew, as a word."""
         pieces = self._sp.encode(piece[:-1].replace(SPACE, ""), out_type=str)
         if not piece.startswith(SPACE) and self.prepare.style == "transformers":
-            # the digits stood inside a word, so the space that SentencePiece puts in front goes again; in
-            # Google's code this step compares str with bytes and never happens on Python 3
+            # the digits stood inside a word, so the space that SentencePiece puts in front goes
+            # again; in Google's code this step compares str with bytes and never happens on Python
+            # 3
             pieces = [p for p in (pieces[0].removeprefix(SPACE), *pieces[1:]) if p]
         return [*pieces, ","]
 
     def _spans(self, pieces, prepared, sources):
-        """For each piece the span of the original text: piece -> normalised -> prepared -> original."""
+        """For each piece the span of the original text: piece -> normalised -> prepared ->
+        original.
+        """
         # character k of `normalized` begins at origin[k] of `prepared`; one more entry for the end
         normalized, origin = self._sp.normalize(prepared, with_offsets=True)
         spans, k = [], 0
@@ -291,25 +399,40 @@ class AlbertTokenizer:
                 spans.append((start, start))
                 continue
             first, k = origin[k], k + len(letters)
-            # the piece ends where the next character begins; those made of one character share their origin
-            end = next((origin[j] for j in range(k, len(origin)) if origin[j] > origin[k - 1]), len(prepared))
+            # the piece ends where the next character begins; those made of one character share
+            # their origin
+            end = next(
+                (origin[j] for j in range(k, len(origin)) if origin[j] > origin[k - 1]),
+                len(prepared),
+            )
             spans.append((sources[first][0], sources[end - 1][1]))
         return spans
 
     def encode_batch_ids(self, texts):
-        """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].  Equal to tokenize, much quicker.
+        """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].  Equal to tokenize,
+        much quicker.
 
-        Runs on one thread; to use more cores, give each process its share (a tokenizer can be pickled).
-        """
+        Runs on one thread; to use more cores, give each process its share (a tokenizer can be
+        pickled)."""
         texts = list(texts)
-        encoded = self._sp.encode([self.prepare(text) for text in texts], out_type=int, num_threads=1)
-        flat = np.fromiter(chain.from_iterable(encoded), dtype=np.int32)             # (all ids,)
-        ends = np.cumsum([len(ids) for ids in encoded], dtype=np.int64)              # (texts,)
+        encoded = self._sp.encode(
+            [self.prepare(text) for text in texts], out_type=int, num_threads=1
+        )
+        flat = np.fromiter(chain.from_iterable(encoded), dtype=np.int32)  # (all ids,)
+        ends = np.cumsum([len(ids) for ids in encoded], dtype=np.int64)  # (texts,)
         result = [flat[start:end] for start, end in zip([0, *ends.tolist()], ends.tolist())]
-        special = (i for i, text in enumerate(texts) if ("[" in text or "<" in text) and self._special.search(text))
-        careful = np.searchsorted(ends, np.flatnonzero(self._needs_care[flat]), side="right").tolist()
+        special = (
+            i
+            for i, text in enumerate(texts)
+            if ("[" in text or "<" in text) and self._special.search(text)
+        )
+        careful = np.searchsorted(
+            ends, np.flatnonzero(self._needs_care[flat]), side="right"
+        ).tolist()
         for i in {*special, *careful}:
-            result[i] = np.array(self.convert_tokens_to_ids(self.tokenize(texts[i])), dtype=np.int32)
+            result[i] = np.array(
+                self.convert_tokens_to_ids(self.tokenize(texts[i])), dtype=np.int32
+            )
         return result
 
     # --- pieces to ids to pieces to text
@@ -329,22 +452,32 @@ class AlbertTokenizer:
         return np.array([piece in SPECIAL or starts_word(piece) for piece in self._vocabulary])
 
     def convert_tokens_to_ids(self, tokens):
-        """Ids of pieces (or the id of one); a piece that isn't in the vocabulary has the id of <unk>."""
-        return self._sp.piece_to_id(tokens) if isinstance(tokens, str) else [self._sp.piece_to_id(t) for t in tokens]
+        """Ids of pieces (or the id of one); a piece that isn't in the vocabulary has the id of
+        <unk>.
+        """
+        return (
+            self._sp.piece_to_id(tokens)
+            if isinstance(tokens, str)
+            else [self._sp.piece_to_id(t) for t in tokens]
+        )
 
     def convert_ids_to_tokens(self, ids):
         """Pieces of ids (or the piece of one)."""
         if np.ndim(ids) > 1:
-            raise UserError(f"got ids of shape {np.shape(ids)}; wanted one row at a time")
+            raise UserError(f"got ids of shape {np.shape(ids)}; expected one row at a time")
         flat = np.atleast_1d(ids).tolist()
         for i in flat:
             if not isinstance(i, int) or not 0 <= i < self.vocab_size:
-                raise UserError(f"token id {i} is outside the vocabulary; wanted whole numbers from 0 to "
-                                f"{self.vocab_size - 1} (are the ids another tokenizer's?)")
+                raise UserError(
+                    f"token id {i} is outside the vocabulary; expected whole numbers from 0 to "
+                    f"{self.vocab_size - 1} (are the ids another tokenizer's?)"
+                )
         return [self._vocabulary[i] for i in flat] if np.ndim(ids) else self._vocabulary[flat[0]]
 
     def convert_tokens_to_string(self, tokens):
-        """Pieces joined to text, "▁" as space.  As in transformers a special token has no space before it."""
+        """Pieces joined to text, "▁" as space.  As in transformers a special token has no space
+        before it.
+        """
         text, run, after_special = "", [], False
         for token in tokens:
             if token in SPECIAL:
@@ -358,27 +491,30 @@ class AlbertTokenizer:
     def decode(self, ids, skip_special_tokens=False):
         """The text of ids (or of one id)."""
         tokens = self.convert_ids_to_tokens(np.atleast_1d(ids))
-        return self.convert_tokens_to_string([t for t in tokens if not (skip_special_tokens and t in SPECIAL)])
+        return self.convert_tokens_to_string(
+            [t for t in tokens if not (skip_special_tokens and t in SPECIAL)]
+        )
 
     def normalize(self, text):
-        """`text` as the vocabulary sees it: what decode(encode(text)) gives if no piece is unknown or special."""
+        """`text` as the vocabulary sees it: what decode(encode(text)) gives if no piece is unknown
+        or special.
+        """
         return self._sp.normalize(self.prepare(text)).replace(SPACE, " ").strip()
 
     # --- ids as a model takes them
 
     def __call__(self, text, pair=None, **options):
-        """Encode a text or a list of texts (and `pair` likewise) with [CLS] and [SEP], to an Encoding.
+        """Encode a text or a list of texts (and `pair` likewise) with [CLS] and [SEP], to an
+        Encoding.
 
-        Options, with transformers' meaning:
-        padding: True or "longest", or "max_length"; pad_to_multiple_of.
-        truncation: True or "longest_first" (the longer of the pair gives), "only_first", "only_second".
-        max_length: counts special tokens; model_max_length if None.
+        Options, with transformers' meaning: padding: True or "longest", or "max_length";
+        pad_to_multiple_of. truncation: True or "longest_first" (the longer of the pair gives),
+        "only_first", "only_second". max_length: counts special tokens; model_max_length if None.
         is_split_into_words: a text is a list of words; offsets count inside each word.
-        return_overflowing_tokens: what is cut off becomes further rows, each repeating the last `stride` pieces
-        of the one before; overflow_to_sample_mapping says whose they are.
-        return_offsets_mapping, return_special_tokens_mask, add_special_tokens.
-        return_tensors="np": int32 arrays (B, T) instead of lists.
-        """
+        return_overflowing_tokens: what is cut off becomes further rows, each repeating the last
+        `stride` pieces of the one before; overflow_to_sample_mapping says whose they are.
+        return_offsets_mapping, return_special_tokens_mask, add_special_tokens. return_tensors="np":
+        int32 arrays (B, T) instead of lists."""
         return encode(self, text, pair, **options)
 
     def encode(self, text, pair=None, **options):
@@ -388,27 +524,40 @@ class AlbertTokenizer:
     def segment(self, text, is_split_into_words, with_offsets):
         """[(id, span, index of its word), ...] of a text, or of a list of words."""
         if is_split_into_words and not isinstance(text, (list, tuple)):
-            raise UserError(f"got {text!r} with is_split_into_words=True; wanted a list of words")
+            raise UserError(f"got {text!r} with is_split_into_words=True; expected a list of words")
         result, word = [], -1
         for index, part in enumerate(text if is_split_into_words else [text]):
-            tokens, spans = self.tokenize_with_offsets(part) if with_offsets else (self.tokenize(part), None)
-            for token, i, span in zip(tokens, self.convert_tokens_to_ids(tokens), spans or [(0, 0)] * len(tokens)):
-                word = index if is_split_into_words else word + (token in SPECIAL or token.startswith(SPACE))
+            tokens, spans = (
+                self.tokenize_with_offsets(part) if with_offsets else (self.tokenize(part), None)
+            )
+            for token, i, span in zip(
+                tokens, self.convert_tokens_to_ids(tokens), spans or [(0, 0)] * len(tokens)
+            ):
+                word = (
+                    index
+                    if is_split_into_words
+                    else word + (token in SPECIAL or token.startswith(SPACE))
+                )
                 result.append((i, span, word))
         return result
 
 
-# --- files ----------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
+
 
 def _read(path):
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}); wanted a SentencePiece model") from None
+        raise UserError(
+            f"{path} can't be read ({error.strerror}); expected a SentencePiece model"
+        ) from None
 
 
 def _read_json(path):
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is no JSON ({error}); wanted a file that transformers or tinyalbert wrote") from None
+        raise UserError(
+            f"{path} is no JSON ({error}); expected a file that transformers or tinyalbert wrote"
+        ) from None

@@ -1,8 +1,8 @@
 """The vocabulary: its special pieces, which pieces start a word, and learning it from text.
 
-Learning is left to SentencePiece's unigram trainer with the flags and ids of ALBERT's own vocabulary
-(google-research/albert, README and issue 149).  What that trainer does is taught in lesson 10.
-"""
+Learning is left to SentencePiece's unigram trainer with the flags and ids of ALBERT's own
+vocabulary (google-research/albert, README and issue 149).  What that trainer does is taught in
+lesson 10."""
 
 import gzip
 import io
@@ -11,48 +11,72 @@ from pathlib import Path
 
 from ..errors import UserError
 
-SPECIAL = PAD, UNK, CLS, SEP, MASK = "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"          # ids 0 to 4
-USER_DEFINED = "(", ")", '"', "-", ".", "–", "£", "€"                # ids 5 to 12: always pieces of their own
-SPACE = "▁"                                      # U+2581, how SentencePiece writes a space
+SPECIAL = PAD, UNK, CLS, SEP, MASK = "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"  # ids 0 to 4
+USER_DEFINED = "(", ")", '"', "-", ".", "–", "£", "€"  # ids 5 to 12: always pieces of their own
+SPACE = "▁"  # U+2581, how SentencePiece writes a space
 LETTERS = set("abcdefghijklmnopqrstuvwxyz")
-MARKS = set(r"""!"#$%&()*+,-./:;?@[\]^_`{|}~""")                     # without ' < = >
+MARKS = set(r"""!"#$%&()*+,-./:;?@[\]^_`{|}~""")  # without ' < = >
 
 
 def starts_word(piece):
-    """Does a piece start a word?  google-research/albert, create_pretraining_data.py, is_start_piece.
+    """Does a piece start a word?  google-research/albert, create_pretraining_data.py,
+    is_start_piece.
 
-    True after a space, for a single mark, and for a piece with any character that is no English letter and no
-    mark: digits, apostrophes and all of the other scripts.
+    True after a space, for a single mark, and for a piece with any character that is no English
+    letter and no mark: digits, apostrophes and all of the other scripts."""
+    return (
+        piece.startswith((SPACE, "<"))
+        or piece in MARKS
+        or any(c.lower() not in LETTERS and c not in MARKS for c in piece)
+    )
+
+
+def train_vocabulary(
+    texts_or_files, vocab_size, prepare, sample_size, character_coverage, num_threads, verbose
+):
+    """The bytes of a SentencePiece model learned from prepare(text) of each text; see
+    AlbertTokenizer.train.
     """
-    return (piece.startswith((SPACE, "<")) or piece in MARKS
-            or any(c.lower() not in LETTERS and c not in MARKS for c in piece))
-
-
-def train_vocabulary(texts_or_files, vocab_size, prepare, sample_size, character_coverage, num_threads, verbose):
-    """The bytes of a SentencePiece model learned from prepare(text) of each text; see AlbertTokenizer.train."""
     from sentencepiece import SentencePieceTrainer
+
     lines = (line for text in _texts(texts_or_files) for line in _short_lines(prepare(text)))
     first = next(lines, None)
     if first is None:
-        raise UserError("the corpus has no text; wanted at least some sentences to learn a vocabulary from")
+        raise UserError(
+            "the corpus has no text; expected at least some sentences to learn a vocabulary from"
+        )
     model, trouble = io.BytesIO(), []
 
     def stream():
         try:
             yield first
             yield from lines
-        except BaseException as error:           # SentencePiece would report an "internal error" instead
+        except BaseException as error:  # SentencePiece would report an "internal error" instead
             trouble.append(error)
             raise
 
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=stream(), model_writer=model, model_type="unigram", vocab_size=vocab_size,
-            pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=[CLS, SEP, MASK],
-            user_defined_symbols=list(USER_DEFINED), character_coverage=character_coverage,
-            input_sentence_size=sample_size, shuffle_input_sentence=True, num_threads=num_threads,
-            minloglevel=0 if verbose else 2)
-    except (RuntimeError, SystemError) as error:           # SystemError: how 0.2.0 reports a failing iterator
+            sentence_iterator=stream(),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            pad_id=0,
+            unk_id=1,
+            bos_id=-1,
+            eos_id=-1,
+            control_symbols=[CLS, SEP, MASK],
+            user_defined_symbols=list(USER_DEFINED),
+            character_coverage=character_coverage,
+            input_sentence_size=sample_size,
+            shuffle_input_sentence=True,
+            num_threads=num_threads,
+            minloglevel=0 if verbose else 2,
+        )
+    except (
+        RuntimeError,
+        SystemError,
+    ) as error:  # SystemError: how 0.2.0 reports a failing iterator
         raise trouble[0] if trouble else _refusal(str(error), vocab_size) from None
     return model.getvalue()
 
@@ -64,14 +88,20 @@ def _texts(source):
             yield item
             continue
         try:
-            with (gzip.open if item.suffix == ".gz" else open)(item, "rt", encoding="utf-8") as file:
+            with (gzip.open if item.suffix == ".gz" else open)(
+                item, "rt", encoding="utf-8"
+            ) as file:
                 yield from file
         except (OSError, EOFError, UnicodeDecodeError) as error:
-            raise UserError(f"{item} can't be read ({error}); wanted a text file in UTF-8, plain or .gz") from None
+            raise UserError(
+                f"{item} can't be read ({error}); expected a text file in UTF-8, plain or .gz"
+            ) from None
 
 
 def _short_lines(text, most=1000):
-    """`text` cut at spaces to lines: the trainer silently leaves out those of more than 4192 bytes."""
+    """`text` cut at spaces to lines: the trainer silently leaves out those of more than 4192
+    bytes.
+    """
     start = 0
     while len(text) - start > most:
         space = text.rfind(" ", start + 1, start + most)
@@ -85,11 +115,19 @@ def _short_lines(text, most=1000):
 def _refusal(message, vocab_size):
     """The trainer's error as one that says what to do."""
     if found := re.search(r"too high .* <= (\d+)", message):
-        error = UserError(f"a vocabulary of {vocab_size} pieces is more than this text supports; wanted at most "
-                          f"{found[1]}; lower vocab_size or add text")
-        error.largest = int(found[1])            # for callers that would rather take what there is
+        error = UserError(
+            f"a vocabulary of {vocab_size} pieces is more than this text supports; expected at "
+            f"most "
+            f"{found[1]}; lower vocab_size or add text"
+        )
+        error.largest = int(found[1])  # for callers that would rather take what there is
         return error
     if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
-        return UserError(f"a vocabulary of {vocab_size} pieces is too small: special pieces and single characters "
-                         f"alone are {found[1]}; raise vocab_size or lower character_coverage")
-    return UserError(f"SentencePiece could not learn a vocabulary of {vocab_size} pieces: {message.strip()}")
+        return UserError(
+            f"a vocabulary of {vocab_size} pieces is too small: special pieces and single "
+            f"characters "
+            f"alone are {found[1]}; raise vocab_size or lower character_coverage"
+        )
+    return UserError(
+        f"SentencePiece could not learn a vocabulary of {vocab_size} pieces: {message.strip()}"
+    )

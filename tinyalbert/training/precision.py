@@ -1,13 +1,15 @@
-"""Half precision on a GPU: 16-bit numbers where matrix products read and write, float32 everywhere else.
+"""Half precision on a GPU: 16-bit numbers where matrix products read and write, float32 everywhere
+else.
 
-An op on 16-bit arrays is the op in float32, its result rounded to 16 bits: `rounded` is that definition, the kernels
-compute it without the detour.  How a training step flows: parameters, their gradients and the optimiser are float32; a
-matrix product reads 16-bit copies of the weights, made once a step, and gives 16 bits, so that all activations behind
-the first product have 16; a loss is float32 again.  Which numbers are small is decided here and nowhere else.
+An op on 16-bit arrays is the op in float32, its result rounded to 16 bits: `rounded` is that
+definition, the kernels compute it without the detour.  How a training step flows: parameters, their
+gradients and the optimiser are float32; a matrix product reads 16-bit copies of the weights, made
+once a step, and gives 16 bits, so that all activations behind the first product have 16; a loss is
+float32 again.  Which numbers are small is decided here and nowhere else.
 
-fp16 has 10 bits behind the point and ends at 65504 and 6e-8, so its losses are multiplied by a `LossScale`; bf16 has 7
-and float32's range.  tf32 stores float32 and rounds to 10 bits inside products.  (Micikevicius et al. 2018.)
-"""
+fp16 has 10 bits behind the point and ends at 65504 and 6e-8, so its losses are multiplied by a
+`LossScale`; bf16 has 7 and float32's range.  tf32 stores float32 and rounds to 10 bits inside
+products.  (Micikevicius et al. 2018.)"""
 
 import contextlib
 
@@ -17,32 +19,54 @@ from ..backend import to_device, to_host, xp_of
 from ..errors import UserError
 from ..tensor import KERNELS, Tensor, _mode, _switched, call_vjp, unbroadcast
 
-PRECISIONS = {"fp32": None, "tf32": None, "fp16": "float16", "bf16": "bfloat16"}       # and the activations' type
-PRODUCTS = {"matmul", "linear", "linear_gelu", "attention"}    # what has 16-bit results, whatever its operands
-SUMS = {"cross_entropy", "mse", "bce_with_logits", "sum", "mean"}          # what has float32 results
-MOVES = {"reshape", "transpose", "getitem", "concat"}          # what computes nothing
+PRECISIONS = {
+    "fp32": None,
+    "tf32": None,
+    "fp16": "float16",
+    "bf16": "bfloat16",
+}  # and the activations' type
+PRODUCTS = {
+    "matmul",
+    "linear",
+    "linear_gelu",
+    "attention",
+}  # what has 16-bit results, whatever its operands
+SUMS = {"cross_entropy", "mse", "bce_with_logits", "sum", "mean"}  # what has float32 results
+MOVES = {"reshape", "transpose", "getitem", "concat"}  # what computes nothing
 
 
 def check_precision(name, device):
-    """`name` if training can compute in it on `device`; otherwise a UserError that says what is missing."""
+    """`name` if training can compute in it on `device`; otherwise a UserError that says what is
+    missing.
+    """
     if name not in PRECISIONS:
-        raise UserError(f"precision {name!r} is unknown; wanted one of {', '.join(PRECISIONS)}")
+        raise UserError(f"precision {name!r} is unknown; expected one of {', '.join(PRECISIONS)}")
     if name == "fp32":
         return name
     if device != "gpu":
-        raise UserError(f"precision {name!r} on the CPU, which has no fast products of it; wanted 'fp32': leave "
-                        "--precision out, or use --device gpu")
+        raise UserError(
+            f"precision {name!r} on the CPU, which has no fast products of it; expected 'fp32': "
+            f"leave "
+            "--precision out, or use --device gpu"
+        )
     import cupy
+
     capability = int(cupy.cuda.Device().compute_capability)
     if name != "fp16" and capability < 80:
-        raise UserError(f"precision {name!r} on a GPU of compute capability {capability / 10}; wanted 8.0 (Ampere) or "
-                        "above: use fp16 or fp32")
+        raise UserError(
+            f"precision {name!r} on a GPU of compute capability {capability / 10}; expected 8.0 "
+            f"(Ampere) or "
+            "above: use fp16 or fp32"
+        )
     if name == "bf16":
         try:
             import ml_dtypes  # noqa: F401       # gives NumPy, and with it CuPy, the type
         except ImportError:
-            raise UserError("precision 'bf16' needs ml_dtypes, which can't be imported; pip install ml_dtypes, or use "
-                            "fp16") from None
+            raise UserError(
+                "precision 'bf16' needs ml_dtypes, which can't be imported; pip install ml_dtypes, "
+                "or use "
+                "fp16"
+            ) from None
     return name
 
 
@@ -52,19 +76,26 @@ def is_half(a):
 
 
 def rounded(raw):
-    """The op `raw` on 16-bit arrays: computed in float32, its result rounded (a sum's is not), gradients float32."""
+    """The op `raw` on 16-bit arrays: computed in float32, its result rounded (a sum's is not),
+    gradients float32.
+    """
+
     def run(*arrays, **static):
         half = next((a.dtype for a in arrays if is_half(a)), None)
         if half is None:
             return raw(*arrays, **static)
         out, vjp = raw(*(a.astype("float32") if is_half(a) else a for a in arrays), **static)
-        return (out if raw.__name__ in SUMS else out.astype(half),
-                lambda g, needs: call_vjp(vjp, g.astype("float32", copy=False), needs))
+        return (
+            out if raw.__name__ in SUMS else out.astype(half),
+            lambda g, needs: call_vjp(vjp, g.astype("float32", copy=False), needs),
+        )
+
     return run
 
 
 class Precision:
-    """What a training computes in: the 16-bit copies of its weights, its loss scale, and how an op is run.
+    """What a training computes in: the 16-bit copies of its weights, its loss scale, and how an op
+    is run.
 
     loss_scale: a LossScale for fp16, else None.
     """
@@ -76,17 +107,24 @@ class Precision:
         if name == "bf16":
             import ml_dtypes  # noqa: F401
         # weights of products have two axes; biases, gains and shifts are read as float32
-        self.dtype, self.weights = np.dtype(PRECISIONS[name]), [p for _, p in named_parameters if p.ndim == 2]
+        self.dtype, self.weights = (
+            np.dtype(PRECISIONS[name]),
+            [p for _, p in named_parameters if p.ndim == 2],
+        )
         xp = xp_of(*(p.data for p in self.weights))
         self.bounds = np.cumsum([0] + [p.size for p in self.weights]).tolist()
         self.flat = xp.empty(self.bounds[-1], dtype=self.dtype)
-        self.copies = {p: self.flat[low:high].reshape(p.shape)
-                       for p, low, high in zip(self.weights, self.bounds, self.bounds[1:])}
+        self.copies = {
+            p: self.flat[low:high].reshape(p.shape)
+            for p, low, high in zip(self.weights, self.bounds, self.bounds[1:])
+        }
         self.loss_scale = LossScale(xp) if name == "fp16" else None
 
     @contextlib.contextmanager
     def active(self):
-        """Context of forward and backward passes in this precision; copies the weights anew at its start."""
+        """Context of forward and backward passes in this precision; copies the weights anew at its
+        start.
+        """
         if self.dtype is not None:
             kernel = KERNELS.get(("collect", xp_of(self.flat).__name__)) if _mode.kernels else None
             if kernel:
@@ -98,7 +136,8 @@ class Precision:
             yield
 
     def run(self, raw, kernel, args, arrays, static):
-        """(out, vjp) of an op on `args`, Tensors or not, which hold `arrays`; gradients have the Tensors' types.
+        """(out, vjp) of an op on `args`, Tensors or not, which hold `arrays`; gradients have the
+        Tensors' types.
 
         kernel: the op's fused version, or `raw` itself.
         """
@@ -106,22 +145,32 @@ class Precision:
             arrays = [self._narrow(t, a) for t, a in zip(args, arrays)]
         if not any(map(is_half, arrays)):
             return kernel(*arrays, **static)
-        out, vjp = (kernel if kernel is not raw or raw.__name__ in MOVES else rounded(raw))(*arrays, **static)
+        out, vjp = (kernel if kernel is not raw or raw.__name__ in MOVES else rounded(raw))(
+            *arrays, **static
+        )
 
         def typed(g, needs):
-            return tuple(d if d is None or not isinstance(t, Tensor) else
-                         unbroadcast(d, t.shape).astype(t.dtype, copy=False)
-                         for t, d in zip(args, call_vjp(vjp, g, needs)))
+            return tuple(
+                d
+                if d is None or not isinstance(t, Tensor)
+                else unbroadcast(d, t.shape).astype(t.dtype, copy=False)
+                for t, d in zip(args, call_vjp(vjp, g, needs))
+            )
+
         return out, typed
 
     def _narrow(self, t, array):
-        """What a product reads of its operand `t`: a weight's copy, an activation in 16 bits, a bias as it is."""
+        """What a product reads of its operand `t`: a weight's copy, an activation in 16 bits, a
+        bias as it is.
+        """
         if not isinstance(t, Tensor) or t.ndim < 2:
             return array
         return self.copies[t] if t in self.copies else array.astype(self.dtype, copy=False)
 
     def state(self):
-        """What a checkpoint keeps, in numbers: the loss scale and the steps since it changed, or None."""
+        """What a checkpoint keeps, in numbers: the loss scale and the steps since it changed, or
+        None.
+        """
         return None if self.loss_scale is None else to_host(self.loss_scale.state).tolist()
 
     def load(self, state):
@@ -133,14 +182,16 @@ class Precision:
 class LossScale:
     """What fp16's loss is multiplied by, so that small gradients do not become 0 (ibid., §3.2).
 
-    A step whose gradient overflows is left out and halves it; after `interval` steps without, it doubles.  It lives on
-    the device, since looking at it would mean waiting: state (3,) is the scale, the steps since it last changed, and
-    whether the last gradient was finite, 1 or 0.
-    """
+    A step whose gradient overflows is left out and halves it; after `interval` steps without, it
+    doubles.  It lives on the device, since looking at it would mean waiting: state (3,) is the
+    scale, the steps since it last changed, and whether the last gradient was finite, 1 or 0."""
 
     def __init__(self, xp, start=2.0**16, interval=2000):
         self.state, self.interval = xp.asarray(np.array([start, 0, 1], dtype=np.float32)), interval
-        self.value, self.finite = self.state[:1].reshape(()), self.state[2:].reshape(())       # windows on it
+        self.value, self.finite = (
+            self.state[:1].reshape(()),
+            self.state[2:].reshape(()),
+        )  # windows on it
 
     def update(self, norm):
         """Take note of the norm of a gradient, () on the device; returns `finite`."""

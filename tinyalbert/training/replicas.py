@@ -1,11 +1,12 @@
-"""Replicas: the same model on several threads and in several processes, one sum of gradients a step.
+"""Replicas: the same model on several threads and in several processes, one sum of gradients a
+step.
 
-A batch is cut along its rows.  Each thread runs forward and backward on its part with the one set of
-parameters; `backward` returns gradients instead of storing them, so the threads don't meet.  Then the parts'
-gradients are added into one flat buffer (`GradientSum`), in a fixed order, and the buffer is added up over
-the processes (`Single`, `MpiRanks`).  On the CPU n threads with a single-threaded BLAS each beat one thread
-with an n-threaded BLAS: layer norm, GELU and softmax run side by side as well, not only the matrix products.
-"""
+A batch is cut along its rows.  Each thread runs forward and backward on its part with the one set
+of parameters; `backward` returns gradients instead of storing them, so the threads don't meet.
+Then the parts' gradients are added into one flat buffer (`GradientSum`), in a fixed order, and the
+buffer is added up over the processes (`Single`, `MpiRanks`).  On the CPU n threads with a
+single-threaded BLAS each beat one thread with an n-threaded BLAS: layer norm, GELU and softmax run
+side by side as well, not only the matrix products."""
 
 import ctypes
 import functools
@@ -23,17 +24,21 @@ from ..tensor import KERNELS, _mode
 
 
 def physical_cores():
-    """Cores that this process may use: hyper-threads count once, CPU affinity and container quotas hold."""
+    """Cores that this process may use: hyper-threads count once, CPU affinity and container quotas
+    hold.
+    """
     try:
         allowed = os.sched_getaffinity(0)
-    except AttributeError:                       # not Linux
+    except AttributeError:  # not Linux
         return os.cpu_count() or 1
     cores = {_siblings(cpu) for cpu in allowed}
     return max(1, min(len(cores), _quota()))
 
 
 def _siblings(cpu):
-    """The hyper-threads of the core that `cpu` belongs to, as Linux writes them ("0,64"), or `cpu` itself."""
+    """The hyper-threads of the core that `cpu` belongs to, as Linux writes them ("0,64"), or `cpu`
+    itself.
+    """
     try:
         return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
     except OSError:
@@ -41,45 +46,60 @@ def _siblings(cpu):
 
 
 def _quota(path="/sys/fs/cgroup/cpu.max"):
-    """CPUs' worth of time that the container may use ("150000 100000" -> 1), or a very large number."""
+    """CPUs' worth of time that the container may use ("150000 100000" -> 1), or a very large
+    number.
+    """
     try:
         quota, period = Path(path).read_text().split()
         return max(1, int(quota) // int(period))
-    except (OSError, ValueError):                # no control groups, or "max": no limit
+    except (OSError, ValueError):  # no control groups, or "max": no limit
         return 1 << 30
 
 
 @functools.cache
 def _blas():
-    """Handle on the loaded BLAS libraries; looking for them takes a millisecond, setting their threads 10 µs."""
+    """Handle on the loaded BLAS libraries; looking for them takes a millisecond, setting their
+    threads 10 µs.
+    """
     from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 
 def split(batch, n, first_row=0):
-    """Cut a dict of arrays into at most n near-equal parts along the rows: [(part, its first row), ...]."""
+    """Cut a dict of arrays into at most n near-equal parts along the rows: [(part, its first row),
+    ...].
+    """
     rows = batch_size(batch)
     bounds = [rows * i // n for i in range(n + 1)]
-    return [({name: a[lo:hi] for name, a in batch.items()}, first_row + lo)
-            for lo, hi in zip(bounds, bounds[1:]) if hi > lo]
+    return [
+        ({name: a[lo:hi] for name, a in batch.items()}, first_row + lo)
+        for lo, hi in zip(bounds, bounds[1:])
+        if hi > lo
+    ]
 
 
 def batch_size(batch):
     """Rows of a batch; refuses a batch whose arrays disagree."""
     sizes = {name: len(a) for name, a in batch.items()}
     if not sizes or len(set(sizes.values())) > 1 or 0 in sizes.values():
-        raise UserError(f"a batch with {sizes or 'no arrays'} rows; wanted a dict of arrays with the same number "
-                        "of rows, at least one")
+        raise UserError(
+            f"a batch with {sizes or 'no arrays'} rows; expected a dict of arrays with the same "
+            f"number "
+            "of rows, at least one"
+        )
     return next(iter(sizes.values()))
 
 
 class Threads:
-    """n replicas on n threads of this process; by default one for each physical core, shared out over the ranks."""
+    """n replicas on n threads of this process; by default one for each physical core, shared out
+    over the ranks.
+    """
 
     def __init__(self, n=None):
         self.n = max(1, physical_cores() // _processes_here()) if n is None else n
         if self.n < 1:
-            raise UserError(f"{n} threads; wanted 1 or more, or None for one on each core")
+            raise UserError(f"{n} threads; expected 1 or more, or None for one on each core")
         self._pool = None
 
     def run(self, fn, parts):
@@ -100,7 +120,9 @@ class Threads:
 
 
 def _in_mode(fn, mode, part):
-    """fn(part) with the switches (no_grad, use_kernels, precision) of the thread that asked for it."""
+    """fn(part) with the switches (no_grad, use_kernels, precision) of the thread that asked
+    for it.
+    """
     vars(_mode).update(mode)
     return fn(part)
 
@@ -108,9 +130,8 @@ def _in_mode(fn, mode, part):
 class GradientSum:
     """The sum of the gradients of several parts, in one flat buffer that is used again every step.
 
-    `views` {name: array} are windows on the buffer in the parameters' shapes: the optimiser reads them, an
-    all-reduce over processes sends the buffer as one message.
-    """
+    `views` {name: array} are windows on the buffer in the parameters' shapes: the optimiser reads
+    them, an all-reduce over processes sends the buffer as one message."""
 
     def __init__(self, named_parameters):
         self.parameters = dict(named_parameters)
@@ -118,8 +139,10 @@ class GradientSum:
         xp = xp_of(*arrays)
         self.bounds = np.cumsum([0] + [a.size for a in arrays]).tolist()
         self.flat = xp.zeros(self.bounds[-1], dtype=arrays[0].dtype)
-        self.views = {name: self.flat[lo:hi].reshape(p.shape)
-                      for (name, p), lo, hi in zip(self.parameters.items(), self.bounds, self.bounds[1:])}
+        self.views = {
+            name: self.flat[lo:hi].reshape(p.shape)
+            for (name, p), lo, hi in zip(self.parameters.items(), self.bounds, self.bounds[1:])
+        }
         self.clear()
 
     def clear(self):
@@ -130,25 +153,28 @@ class GradientSum:
     def add(self, gradients, replicas):
         """Add [{leaf Tensor: array}, ...], one dict a part, always in the order of the parts.
 
-        The buffer is cut into as many slices as there are threads, and each thread adds up one slice: the
-        order of additions, and with it every bit of the sum, depends only on how the batch was cut.  On a GPU a
-        part is one launch.
-        """
+        The buffer is cut into as many slices as there are threads, and each thread adds up one
+        slice: the order of additions, and with it every bit of the sum, depends only on how the
+        batch was cut.  On a GPU a part is one launch."""
         kernel = KERNELS.get(("collect", xp_of(self.flat).__name__)) if _mode.kernels else None
-        if kernel and all(a.dtype == self.flat.dtype == "float32" for part in gradients for a in part.values()):
+        if kernel and all(
+            a.dtype == self.flat.dtype == "float32" for part in gradients for a in part.values()
+        ):
             for part in gradients:
                 found = {name: part.get(p) for name, p in self.parameters.items()}
                 kernel(list(found.values()), self.flat, self.bounds, add=not self._empty)
                 self.touched |= {name: True for name, g in found.items() if g is not None}
                 self._empty = False
             return
-        sources = []                             # (lo, hi, flat arrays of the parts that touch this parameter)
+        sources = []  # (lo, hi, flat arrays of the parts that touch this parameter)
         for (name, p), lo, hi in zip(self.parameters.items(), self.bounds, self.bounds[1:]):
             arrays = [part[p].reshape(-1) for part in gradients if p in part]
             self.touched[name] |= bool(arrays)
             sources.append((lo, hi, arrays))
         total = self.bounds[-1]
-        slices = [(total * i // replicas.n, total * (i + 1) // replicas.n) for i in range(replicas.n)]
+        slices = [
+            (total * i // replicas.n, total * (i + 1) // replicas.n) for i in range(replicas.n)
+        ]
         replicas.run(functools.partial(self._add_slice, sources), slices)
         self._empty = False
 
@@ -158,14 +184,16 @@ class GradientSum:
             a, b = max(lo, start), min(hi, stop)
             if a >= b:
                 continue
-            out, parts = self.flat[a:b], [array[a - lo:b - lo] for array in arrays]
+            out, parts = self.flat[a:b], [array[a - lo : b - lo] for array in arrays]
             if self._empty:
                 out[...] = parts.pop(0) if parts else 0
             for part in parts:
                 out += part
 
     def reduced(self, ranks):
-        """{name: gradient} summed over all processes; parameters that no part of the loss uses are left out."""
+        """{name: gradient} summed over all processes; parameters that no part of the loss uses are
+        left out.
+        """
         touched = np.array(list(self.touched.values()), dtype=np.float64)
         ranks.all_reduce(touched)
         ranks.all_reduce(self.flat)
@@ -196,17 +224,25 @@ class MpiRanks:
         try:
             from mpi4py import MPI
         except ImportError as error:
-            raise UserError(f"several processes need mpi4py, which can't be imported ({error}); "
-                            "pip install 'tinyalbert[mpi]', or start one process without mpiexec") from None
-        self._sum_in_place, self._comm = functools.partial(MPI.COMM_WORLD.Allreduce, MPI.IN_PLACE), MPI.COMM_WORLD
+            raise UserError(
+                f"several processes need mpi4py, which can't be imported ({error}); "
+                "pip install 'tinyalbert[mpi]', or start one process without mpiexec"
+            ) from None
+        self._sum_in_place, self._comm = (
+            functools.partial(MPI.COMM_WORLD.Allreduce, MPI.IN_PLACE),
+            MPI.COMM_WORLD,
+        )
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self.reads_gpu = _reads_gpu(MPI.__file__)
 
     def all_reduce(self, array):
-        """As Single.all_reduce; a GPU's array travels through host memory, unless this MPI reads a GPU's."""
+        """As Single.all_reduce; a GPU's array travels through host memory, unless this MPI reads a
+        GPU's.
+        """
         owner = xp_of(array)
         if owner is not np and self.reads_gpu:
-            owner.cuda.get_current_stream().synchronize()      # MPI knows nothing of what is still being computed
+            # MPI knows nothing of what is still being computed
+            owner.cuda.get_current_stream().synchronize()
             self._sum_in_place(array)
             return
         host = to_host(array)
@@ -219,20 +255,24 @@ class MpiRanks:
         self._comm.Barrier()
 
     def fail(self, message, code):
-        """As Single.fail, and end the whole job: the other processes would wait for this one for ever."""
+        """As Single.fail, and end the whole job: the other processes would wait for this one for
+        ever.
+        """
         if self.rank:
-            time.sleep(2)                        # what all of them stumble over, the first process says
+            time.sleep(2)  # what all of them stumble over, the first process says
             message = f"process {self.rank} of {self.size}: {message}"
         print(message, file=sys.stderr, flush=True)
-        time.sleep(0.5)                          # mpiexec drops what it has not yet passed on when a job aborts
+        time.sleep(0.5)  # mpiexec drops what it has not yet passed on when a job aborts
         self._comm.Abort(code)
 
 
 def _reads_gpu(library):
-    """Whether an MPI, which `library` is linked to, was built for CUDA and so takes addresses of a GPU."""
+    """Whether an MPI, which `library` is linked to, was built for CUDA and so takes addresses of a
+    GPU.
+    """
     try:
         return bool(ctypes.CDLL(library).MPIX_Query_cuda_support())
-    except (OSError, AttributeError):            # an MPI that has no such question
+    except (OSError, AttributeError):  # an MPI that has no such question
         return False
 
 
@@ -247,17 +287,24 @@ def _processes_here():
 
 
 def own_gpu(cupy):
-    """Of several processes on one machine each computes on a GPU of its own, in turn if there are fewer GPUs.
+    """Of several processes on one machine each computes on a GPU of its own, in turn if there are
+    fewer GPUs.
 
-    CuPy keeps the choice for the thread that makes it; no other thread of a process computes on its GPU.
-    """
-    place = next((int(os.environ[name]) for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK")
-                  if os.environ.get(name, "").isdigit()), None)
+    CuPy keeps the choice for the thread that makes it; no other thread of a process computes on its
+    GPU."""
+    place = next(
+        (
+            int(os.environ[name])
+            for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK")
+            if os.environ.get(name, "").isdigit()
+        ),
+        None,
+    )
     if place is not None:
         cupy.cuda.Device(place % cupy.cuda.runtime.getDeviceCount()).use()
 
 
-FIRST_USE.insert(0, own_gpu)                     # before anything is asked of a GPU
+FIRST_USE.insert(0, own_gpu)  # before anything is asked of a GPU
 
 
 def _largest(*names):

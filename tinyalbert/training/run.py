@@ -1,8 +1,9 @@
-"""The record of a training run: log, evaluations, best and last checkpoint, progress bar, resuming, stopping.
+"""The record of a training run: log, evaluations, best and last checkpoint, progress bar, resuming,
+stopping.
 
-In the output folder: the kept model in the Hugging Face layout; `log.jsonl`, one line for each logged step and
-each evaluation; `last/`, the whole state of the training, from which a run goes on bit for bit.
-"""
+In the output folder: the kept model in the Hugging Face layout; `log.jsonl`, one line for each
+logged step and each evaluation; `last/`, the whole state of the training, from which a run goes on
+bit for bit."""
 
 import contextlib
 import errno
@@ -24,10 +25,15 @@ from ..files.checkpoint import STATE_FILE, load_state, load_training_state, save
 
 
 def check_output(folder):
-    """Refuse, before any work, an output folder that can't be written, or holds a run or a model already."""
+    """Refuse, before any work, an output folder that can't be written, or holds a run or a model
+    already.
+    """
     if (Path(folder) / "last" / STATE_FILE).exists():
-        raise UserError(f"{folder} already holds a training run; go on with it with --resume, or choose another "
-                        "output folder")
+        raise UserError(
+            f"{folder} already holds a training run; go on with it with --resume, or choose "
+            f"another "
+            "output folder"
+        )
     if (Path(folder) / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another output folder")
     check_writable(folder)
@@ -40,7 +46,9 @@ def check_writable(folder):
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK):
         why = "not yours to write" if there.is_dir() else "a file"
-        raise UserError(f"{folder} can't be written: {there} is {why}; choose another output folder")
+        raise UserError(
+            f"{folder} can't be written: {there} is {why}; choose another output folder"
+        )
 
 
 def read_settings(path, kind, names):
@@ -50,7 +58,9 @@ def read_settings(path, kind, names):
         if set(names) <= settings.keys():
             return settings
     except FileNotFoundError:
-        raise UserError(f"there is no {kind} run in {path.parent} to resume; start it without --resume") from None
+        raise UserError(
+            f"there is no {kind} run in {path.parent} to resume; start it without --resume"
+        ) from None
     except (ValueError, AttributeError):
         pass
     raise UserError(f"{path} is damaged; start the run anew in another folder")
@@ -72,14 +82,20 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StepMetrics(Mapping):
-    """The metrics of one step, {"loss", "<term>_loss", "grad_norm", "lr", "tokens"}; in fp16 two more.
+    """The metrics of one step, {"loss", "<term>_loss", "grad_norm", "lr", "tokens"}; in fp16 two
+    more.
 
-    "loss_scale", and "skipped": 1 if the gradient overflowed in 16 bits, so that the step was left out; its norm counts
-    as 0.  On a GPU the numbers are fetched when one of them is first read, which waits for the device.
-    """
+    "loss_scale", and "skipped": 1 if the gradient overflowed in 16 bits, so that the step was left
+    out; its norm counts as 0.  On a GPU the numbers are fetched when one of them is first read,
+    which waits for the device."""
 
     def __init__(self, step, terms, numbers, lr, tokens):
-        self.step, self.terms, self.numbers, self._known = step, terms, numbers, {"lr": lr, "tokens": tokens}
+        self.step, self.terms, self.numbers, self._known = (
+            step,
+            terms,
+            numbers,
+            {"lr": lr, "tokens": tokens},
+        )
         self.fetched, self.scaled = False, numbers.size == len(terms) + 2
 
     def __getitem__(self, name):
@@ -87,8 +103,16 @@ class StepMetrics(Mapping):
         return self._known[name]
 
     def __iter__(self):
-        return iter(("loss", *(f"{term}_loss" for term in self.terms), "grad_norm", "lr", "tokens",
-                     *(("loss_scale", "skipped") if self.scaled else ())))
+        return iter(
+            (
+                "loss",
+                *(f"{term}_loss" for term in self.terms),
+                "grad_norm",
+                "lr",
+                "tokens",
+                *(("loss_scale", "skipped") if self.scaled else ()),
+            )
+        )
 
     def __len__(self):
         return len(self.terms) + 4 + 2 * self.scaled
@@ -97,13 +121,19 @@ class StepMetrics(Mapping):
         *losses, norm, scale = numbers if self.scaled else (*numbers, None)
         skipped = self.scaled and not math.isfinite(norm)
         bad = [f"{name} loss {x}" for name, x in zip(self.terms, losses) if not math.isfinite(x)]
-        bad += [f"gradient norm {norm}"] if not math.isfinite(norm) and (scale is None or scale <= 1) else []
+        bad += (
+            [f"gradient norm {norm}"]
+            if not math.isfinite(norm) and (scale is None or scale <= 1)
+            else []
+        )
         if bad:
             kept = isinstance(self.numbers, np.ndarray) or self.scaled
             taken = "The step was not taken" if kept else "The parameters are lost"
             raise TrainingDiverged(
-                f"step {self.step} gave {' and '.join(bad)} at learning rate {self._known['lr']:.3g}; wanted finite "
-                f"numbers. {taken}. Try a lower learning rate, a longer warm-up or a smaller clip")
+                f"step {self.step} gave {' and '.join(bad)} at learning rate "
+                f"{self._known['lr']:.3g}; expected finite "
+                f"numbers. {taken}. Try a lower learning rate, a longer warm-up or a smaller clip"
+            )
         self._known |= {"loss": sum(losses), "grad_norm": 0.0 if skipped else norm}
         self._known |= {"loss_scale": scale, "skipped": float(skipped)} if self.scaled else {}
         self._known |= {f"{term}_loss": x for term, x in zip(self.terms, losses)}
@@ -111,7 +141,9 @@ class StepMetrics(Mapping):
 
 
 def fetch(several):
-    """Bring the numbers of several steps' metrics to the host, in one copy; refuses those that aren't finite."""
+    """Bring the numbers of several steps' metrics to the host, in one copy; refuses those that
+    aren't finite.
+    """
     waiting = [metrics for metrics in several if not metrics.fetched]
     if waiting:
         xp = xp_of(waiting[0].numbers)
@@ -121,7 +153,9 @@ def fetch(several):
 
 
 def _step(line):
-    """The step of a line of the log; infinite if the line is damaged, as a power cut may leave the last."""
+    """The step of a line of the log; infinite if the line is damaged, as a power cut may leave the
+    last.
+    """
     try:
         return json.loads(line)["step"] if line.endswith("\n") else math.inf
     except (ValueError, TypeError, KeyError):
@@ -131,9 +165,16 @@ def _step(line):
 class Run:
     """One call of `train`: its numbers so far, its log, its checkpoints, its progress bar."""
 
-    def __init__(self, trainer, evaluate, output_dir, best, log_every, tokenizer, unigram_entropy, progress):
-        self.trainer, self.evaluator, self.best_name, self.log_every = trainer, evaluate, best, log_every
-        self.unread = []                         # (metrics, seconds) of the steps that are not in the sums yet
+    def __init__(
+        self, trainer, evaluate, output_dir, best, log_every, tokenizer, unigram_entropy, progress
+    ):
+        self.trainer, self.evaluator, self.best_name, self.log_every = (
+            trainer,
+            evaluate,
+            best,
+            log_every,
+        )
+        self.unread = []  # (metrics, seconds) of the steps that are not in the sums yet
         self.tokenizer, self.unigram_entropy = tokenizer, unigram_entropy
         self.keeps_best = best is not None and evaluate is not None
         self.folder = Path(output_dir) if output_dir is not None else None
@@ -142,14 +183,24 @@ class Run:
         self.progress, self.bar = progress and self.leads, None
         self.metrics, self.begun = {}, time.perf_counter()
         # what a resumed run must know: also the sums behind the next line of the log
-        self.state = {"seconds": 0.0, "best": None, "length": None, "evaluated": 0, "sums": {}, "summed": 0,
-                      "plateau_since": None, "hinted": False}
+        self.state = {
+            "seconds": 0.0,
+            "best": None,
+            "length": None,
+            "evaluated": 0,
+            "sums": {},
+            "summed": 0,
+            "plateau_since": None,
+            "hinted": False,
+        }
         self.evaluation_seconds = 0.0
 
-    # --- the start ---------------------------------------------------------------------------------------
+    # --- the start --------------------------------------------------------------------------------
 
     def begin(self):
-        """A new run: refuse to write over an old one, make the folder, evaluate the untrained model."""
+        """A new run: refuse to write over an old one, make the folder, evaluate the untrained
+        model.
+        """
         if self.folder:
             check_output(self.folder)
         self.trainer.ranks.barrier()
@@ -160,10 +211,17 @@ class Run:
         return self.call_evaluator()
 
     def log_start(self, untrained):
-        """The first lines of the log: what is trained and how, and the evaluation of the untrained model."""
+        """The first lines of the log: what is trained and how, and the evaluation of the untrained
+        model.
+        """
         trainer = self.trainer
-        self.log("start", vocab_size=trainer.model.config.vocab_size, unigram_entropy=self.unigram_entropy,
-                 parameters=trainer.model.num_parameters(), **trainer.settings())
+        self.log(
+            "start",
+            vocab_size=trainer.model.config.vocab_size,
+            unigram_entropy=self.unigram_entropy,
+            parameters=trainer.model.num_parameters(),
+            **trainer.settings(),
+        )
         if untrained:
             self.log("eval", **untrained)
 
@@ -171,7 +229,9 @@ class Run:
         """Take up the run in `last/` where it was saved."""
         trainer = self.trainer
         if not self.saved():
-            raise UserError(f"there is no training run to resume in {self.folder}; start it without --resume")
+            raise UserError(
+                f"there is no training run to resume in {self.folder}; start it without --resume"
+            )
         progress = load_training_state(self.last, trainer.model, trainer.optimizer)
         trainer.steps_done, self.state = progress["steps_done"], progress["state"]
         trainer.precision.load(progress.get("loss_scale"))
@@ -182,9 +242,12 @@ class Run:
             if now != saved.get(name, now):
                 self.say(f"resumed with {name} {now}; the run had {saved[name]}")
         if trainer.steps_done >= trainer.total_steps:
-            raise UserError(f"the run in {self.folder} is complete ({trainer.steps_done} steps); ask for more steps, "
-                            "or start another run in another folder")
-        if self.leads:                           # what was logged after the checkpoint will be logged again
+            raise UserError(
+                f"the run in {self.folder} is complete ({trainer.steps_done} steps); ask for more "
+                f"steps, "
+                "or start another run in another folder"
+            )
+        if self.leads:  # what was logged after the checkpoint will be logged again
             path = self.folder / "log.jsonl"
             lines = path.read_text().splitlines(keepends=True) if path.exists() else []
             kept = [line for line in lines if _step(line) <= trainer.steps_done]
@@ -193,7 +256,7 @@ class Run:
                 path.with_suffix(".tmp").replace(path)
         trainer.ranks.barrier()
 
-    # --- every step --------------------------------------------------------------------------------------
+    # --- every step -------------------------------------------------------------------------------
 
     def record(self, metrics):
         """Add one step's metrics to the sums; every `log_every` steps their means go into the log.
@@ -205,22 +268,35 @@ class Run:
         self.clock = now
         if self.bar is not None:
             self.advance()
-        logs = self.trainer.steps_done % self.log_every == 0 or self.trainer.steps_done == self.trainer.total_steps
+        logs = (
+            self.trainer.steps_done % self.log_every == 0
+            or self.trainer.steps_done == self.trainer.total_steps
+        )
         if not (logs or metrics.fetched):
             return
         self.read()
         rate = state["sums"]["tokens"] / state["sums"]["elapsed"]
         if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {state['sums']['loss'] / state['summed']:.3f}, {rate:,.0f} tokens/s", False)
+            self.bar.set_postfix_str(
+                f"loss {state['sums']['loss'] / state['summed']:.3f}, {rate:,.0f} tokens/s", False
+            )
         if logs:
             last = {k: metrics[k] for k in ("lr", "loss_scale") if k in metrics}
-            means = {k: v / state["summed"] for k, v in state["sums"].items() if k not in ("tokens", "elapsed", *last)}
-            self.log("train", **means, **last, tokens=state["sums"]["tokens"], tokens_per_second=rate)
+            means = {
+                k: v / state["summed"]
+                for k, v in state["sums"].items()
+                if k not in ("tokens", "elapsed", *last)
+            }
+            self.log(
+                "train", **means, **last, tokens=state["sums"]["tokens"], tokens_per_second=rate
+            )
             self.watch_plateau(means.get("mlm_loss"))
             state["sums"], state["summed"] = {}, 0
 
     def read(self):
-        """Add what was not read yet to the sums, fetched in one copy; a run that diverged stops here."""
+        """Add what was not read yet to the sums, fetched in one copy; a run that diverged stops
+        here.
+        """
         fetch([metrics for metrics, _ in self.unread])
         for metrics, elapsed in self.unread:
             for name, value in {**metrics, "elapsed": elapsed}.items():
@@ -229,20 +305,32 @@ class Run:
         self.unread = []
 
     def watch_plateau(self, mlm_loss):
-        """Say once what it means that the masked-word loss has long stood at the unigram entropy."""
+        """Explain, once, a masked-word loss that stays at the unigram entropy."""
         state, trainer = self.state, self.trainer
-        if mlm_loss is None or self.unigram_entropy is None or trainer.steps_done <= trainer.warmup_steps:
+        if (
+            mlm_loss is None
+            or self.unigram_entropy is None
+            or trainer.steps_done <= trainer.warmup_steps
+        ):
             return
         if mlm_loss < self.unigram_entropy - 0.1:
             state["plateau_since"] = None
         elif state["plateau_since"] is None:
             state["plateau_since"] = trainer.steps_done
-        elif not state["hinted"] and trainer.steps_done - state["plateau_since"] >= max(300, trainer.total_steps // 20):
+        elif not state["hinted"] and trainer.steps_done - state["plateau_since"] >= max(
+            300, trainer.total_steps // 20
+        ):
             state["hinted"] = True
-            text = (f"the masked-word loss has stood near {self.unigram_entropy:.2f}, the unigram entropy, since step "
-                    f"{state['plateau_since']}: the model knows how frequent each word is and does not use the "
-                    "context yet. Every ALBERT rests there for a while. If it stays: shorter sequences at first (16 "
-                    "to 64 tokens), AdamW with beta2 0.98 or LAMB, a lower learning rate for wider models")
+            text = (
+                f"the masked-word loss has stood near {self.unigram_entropy:.2f}, the unigram "
+                f"entropy, since step "
+                f"{state['plateau_since']}: the model knows how frequent each word is and does not "
+                f"use the "
+                "context yet. Every ALBERT rests there for a while. If it stays: shorter sequences "
+                "at first (16 "
+                "to 64 tokens), AdamW with beta2 0.98 or LAMB, a lower learning rate for wider "
+                "models"
+            )
             self.say(text)
             self.log("note", text=text)
 
@@ -256,10 +344,14 @@ class Run:
         if self.best_name is None:
             return
         if self.best_name not in self.metrics:
-            raise UserError(f"evaluate() gave {', '.join(self.metrics)}; wanted {self.best_name} as well, "
-                            "by which the best model is to be chosen")
+            raise UserError(
+                f"evaluate() gave {', '.join(self.metrics)}; expected {self.best_name} as well, "
+                "by which the best model is to be chosen"
+            )
         value, length = self.metrics[self.best_name], self.metrics.get("max_seq_length")
-        before = self.state["best"] if length == self.state.get("length") else None    # values of one length compare
+        before = (
+            self.state["best"] if length == self.state.get("length") else None
+        )  # values of one length compare
         sign = -1 if self.best_name.endswith("loss") else 1
         if before is None or sign * value > sign * before:
             self.state.update(best=value, length=length)
@@ -270,21 +362,27 @@ class Run:
         if self.evaluator is None:
             return {}
         begun = time.perf_counter()
-        metrics = {name: float(value) for name, value in
-                   self.evaluator(self.trainer.model.eval(), self.trainer.replicas).items()}
+        metrics = {
+            name: float(value)
+            for name, value in self.evaluator(
+                self.trainer.model.eval(), self.trainer.replicas
+            ).items()
+        }
         self.evaluation_seconds = time.perf_counter() - begun
         if self.bar is not None:
-            self.say(f"step {self.trainer.steps_done}: " + ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+            self.say(
+                f"step {self.trainer.steps_done}: "
+                + ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
+            )
         return metrics
 
-    # --- what is written -----------------------------------------------------------------------------------
+    # --- what is written --------------------------------------------------------------------------
 
     def save(self):
         """Write last/: parameters, moments of the optimiser, step, settings, and this run's sums.
 
-        At the end of a run without a best model, the last one is written first: a complete last/ means that
-        the model is there.
-        """
+        At the end of a run without a best model, the last one is written first: a complete last/
+        means that the model is there."""
         if self.last:
             self.read()
         if not self.keeps_best and self.trainer.steps_done == self.trainer.total_steps:
@@ -292,9 +390,17 @@ class Run:
         if self.last and self.leads:
             self.state.update(seconds=self.seconds(), saved_step=self.trainer.steps_done)
             with self.writing("the checkpoint"):
-                save_training_state(self.last, self.trainer.model, self.trainer.optimizer,
-                                    {"steps_done": self.trainer.steps_done, "settings": self.trainer.settings(),
-                                     "loss_scale": self.trainer.precision.state(), "state": self.state})
+                save_training_state(
+                    self.last,
+                    self.trainer.model,
+                    self.trainer.optimizer,
+                    {
+                        "steps_done": self.trainer.steps_done,
+                        "settings": self.trainer.settings(),
+                        "loss_scale": self.trainer.precision.state(),
+                        "state": self.state,
+                    },
+                )
         self.trainer.ranks.barrier()
         self.clock = time.perf_counter()
 
@@ -309,7 +415,9 @@ class Run:
                 self.trainer.model.save_pretrained(self.folder, tokenizer=self.tokenizer)
 
     def finish(self):
-        """Leave the kept model, in evaluation mode, in memory; returns the last evaluation's metrics."""
+        """Leave the kept model, in evaluation mode, in memory; returns the last evaluation's
+        metrics.
+        """
         if self.keeps_best and self.folder:
             self.trainer.model.load_state_dict(load_state(self.folder))
         self.trainer.model.eval()
@@ -318,8 +426,16 @@ class Run:
     def log(self, kind, **values):
         """One line of log.jsonl, on disk when this returns."""
         if self.folder and self.leads:
-            line = {"kind": kind, "step": self.trainer.steps_done, "seconds": round(self.seconds(), 2), **values}
-            with self.writing("the log"), open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            line = {
+                "kind": kind,
+                "step": self.trainer.steps_done,
+                "seconds": round(self.seconds(), 2),
+                **values,
+            }
+            with (
+                self.writing("the log"),
+                open(self.folder / "log.jsonl", "a", encoding="utf-8") as file,
+            ):
                 file.write(json.dumps(line) + "\n")
 
     @contextlib.contextmanager
@@ -330,10 +446,15 @@ class Run:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise UserError(f"no space left on the disk of {self.folder} while writing {what}, at step "
-                            f"{self.trainer.steps_done}; free some, then " + (
-                                "resume with --resume from the last checkpoint, which is whole" if self.saved() else
-                                "start again: there was no checkpoint yet")) from error
+            raise UserError(
+                f"no space left on the disk of {self.folder} while writing {what}, at step "
+                f"{self.trainer.steps_done}; free some, then "
+                + (
+                    "resume with --resume from the last checkpoint, which is whole"
+                    if self.saved()
+                    else "start again: there was no checkpoint yet"
+                )
+            ) from error
 
     def seconds(self):
         """Time since the run began, interruptions left out."""
@@ -343,6 +464,7 @@ class Run:
         """Print a line above the progress bar."""
         if self.progress:
             from tqdm import tqdm
+
             tqdm.write(text, file=sys.stderr)
 
     def advance(self):
@@ -356,19 +478,31 @@ class Run:
 
     @contextlib.contextmanager
     def display(self, work):
-        """Show the progress bar, which is full at work(steps); let a run that diverges say where its checkpoint is."""
+        """Show the progress bar, which is full at work(steps); let a run that diverges say where
+        its checkpoint is.
+        """
         from tqdm import tqdm
+
         self.work, self.clock = work, time.perf_counter()
         try:
-            with tqdm(desc=self.where(), total=work(self.trainer.total_steps), initial=work(self.trainer.steps_done),
-                      bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
-                      disable=not self.progress, mininterval=0.5 if sys.stderr.isatty() else 60) as self.bar:
+            with tqdm(
+                desc=self.where(),
+                total=work(self.trainer.total_steps),
+                initial=work(self.trainer.steps_done),
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+                disable=not self.progress,
+                mininterval=0.5 if sys.stderr.isatty() else 60,
+            ) as self.bar:
                 yield
         except TrainingDiverged as error:
             if not self.saved():
-                raise TrainingDiverged(f"{error}. There was no checkpoint yet: start again") from None
-            raise TrainingDiverged(f"{error}. The last good checkpoint, of step {self.state['saved_step']}, is in "
-                                   f"{self.last}: --resume goes on from there") from None
+                raise TrainingDiverged(
+                    f"{error}. There was no checkpoint yet: start again"
+                ) from None
+            raise TrainingDiverged(
+                f"{error}. The last good checkpoint, of step {self.state['saved_step']}, is in "
+                f"{self.last}: --resume goes on from there"
+            ) from None
         finally:
             self.bar = None
             self.trainer.replicas.close()
@@ -389,7 +523,9 @@ def stop_signals():
         received.append(number)
         signal.signal(number, signal.default_int_handler)
 
-    if threading.current_thread() is not threading.main_thread():      # only the main thread may set handlers
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set handlers
         yield received
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,8 +1,9 @@
-"""Kernel of attention: a few heads at a time, so that their scores stay in cache from the product to the softmax.
+"""Kernel of attention: a few heads at a time, so that their scores stay in cache from the product
+to the softmax.
 
-Softmax's division is left to the end, where it meets D columns instead of T: with e = exp(scores) and r the
-sums of its rows, softmax is e / r.  Kept for the backward pass: e, r, the output, and the mask of the dropout.
-"""
+Softmax's division is left to the end, where it meets D columns instead of T: with e = exp(scores)
+and r the sums of its rows, softmax is e / r.  Kept for the backward pass: e, r, the output, and the
+mask of the dropout."""
 
 import math
 
@@ -12,7 +13,10 @@ from ...tensor import unbroadcast
 from .blocks import BLOCK, empty, recording, scratch
 from .dropout import keep_mask
 
-LARGE, TINY = 20.0, 1e-20      # exp of a score up to LARGE, sums from TINY on: ordinary numbers, as is 1 / r
+LARGE, TINY = (
+    20.0,
+    1e-20,
+)  # exp of a score up to LARGE, sums from TINY on: ordinary numbers, as is 1 / r
 
 
 def _heads(x, num_heads):
@@ -21,10 +25,14 @@ def _heads(x, num_heads):
 
 
 def _blocks(B, N, size):
-    """Index pairs (examples, heads) of blocks with about BLOCK scores; `size` is the number of one head's."""
+    """Index pairs (examples, heads) of blocks with about BLOCK scores; `size` is the number of one
+    head's.
+    """
     if N * size > BLOCK:
         heads = max(1, BLOCK // size)
-        return [(slice(b, b + 1), slice(n, n + heads)) for b in range(B) for n in range(0, N, heads)]
+        return [
+            (slice(b, b + 1), slice(n, n + heads)) for b in range(B) for n in range(0, N, heads)
+        ]
     examples = max(1, BLOCK // max(1, N * size))
     return [(slice(b, b + examples), slice(0, N)) for b in range(0, B, examples)]
 
@@ -32,10 +40,10 @@ def _blocks(B, N, size):
 def _exponentials(q, k, bias, e):
     """e = exp(q kᵀ + bias - shift), a block of heads; returns the sums of its rows (..., T, 1).
 
-    Softmax is the same for any shift.  The usual one, each row's largest score, takes longer to find than the
-    exponentials to compute.  The largest score of the block does as well, unless all scores of some row are
-    far below it; if it is small, so does none.  LARGE and TINY are beyond float16: there each row has its own.
-    """
+    Softmax is the same for any shift.  The usual one, each row's largest score, takes longer to
+    find than the exponentials to compute.  The largest score of the block does as well, unless all
+    scores of some row are far below it; if it is small, so does none.  LARGE and TINY are beyond
+    float16: there each row has its own."""
     ones = np.ones((e.shape[-1], 1), e.dtype)
     for by_row in (e.dtype == np.float16, True):
         np.matmul(q, k.swapaxes(-1, -2), out=e)
@@ -53,9 +61,11 @@ def _exponentials(q, k, bias, e):
 
 
 def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
-    """ops.attention: scores, softmax and dropout of a block of heads in one go, no copy of any head."""
+    """ops.attention: scores, softmax and dropout of a block of heads in one go, no copy of any
+    head.
+    """
     shapes, scale = (q.shape, k.shape, v.shape), 1 / math.sqrt(q.shape[-1] // num_heads)
-    q, k, v = (_heads(x, num_heads) for x in (q, k, v))        # (B, N, T, D)
+    q, k, v = (_heads(x, num_heads) for x in (q, k, v))  # (B, N, T, D)
     B, N, T, D = q.shape
     size, dtype, gain = (B, N, T, k.shape[2]), q.dtype, 1 / (1 - round(p * 65536) / 65536)
     blocks, context = _blocks(B, N, size[2] * size[3]), empty(shapes[0], dtype)
@@ -66,7 +76,9 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
 
     def dropped(part, at):
         """The weights that are left of this block, times r / gain."""
-        return part if kept is None else np.multiply(part, kept[at], out=scratch(2, part.shape, dtype))
+        return (
+            part if kept is None else np.multiply(part, kept[at], out=scratch(2, part.shape, dtype))
+        )
 
     def bias_at(at):
         return None if bias is None else bias[at[0], at[1] if bias.shape[1] > 1 else slice(None)]
@@ -83,7 +95,7 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
         gradients = [empty(shape, dtype) for shape in shapes]
         gq, gk, gv = (_heads(x, N) for x in gradients)
         gbias = np.empty(size, dtype) if bias is not None and needs[3] else None
-        for at in blocks:                        # weights * (g vᵀ - rowsum(g y)) is the gradient of the scores
+        for at in blocks:  # weights * (g vᵀ - rowsum(g y)) is the gradient of the scores
             part, over_r = e[at], np.divide(g[at], sums[at], out=scratch(0, g[at].shape, dtype))
             along = np.vecdot(over_r, y[at])[..., None]
             over_r *= gain
@@ -98,5 +110,13 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
             gscores *= scale
             np.matmul(gscores, k[at], out=gq[at])
             np.matmul(gscores.swapaxes(-1, -2), q[at], out=gk[at])
-        return (*gradients, None if gbias is None else unbroadcast(gbias, bias_shape), None, None, None, None)
+        return (
+            *gradients,
+            None if gbias is None else unbroadcast(gbias, bias_shape),
+            None,
+            None,
+            None,
+            None,
+        )
+
     return context, vjp

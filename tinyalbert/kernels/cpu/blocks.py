@@ -1,10 +1,10 @@
 """Rows by blocks: what the NumPy kernels share.
 
-A chain of elementwise operations on a large array reads and writes main memory once for each operation.  Cut
-into blocks of rows, every operation but the first finds its block in the L2 cache and runs three times as fast.
-Two more things matter to NumPy's vector loops: memory that begins at a multiple of 64 bytes (another factor of
-two), and few, large calls, since between two calls a thread needs the interpreter's lock.
-"""
+A chain of elementwise operations on a large array reads and writes main memory once for each
+operation.  Cut into blocks of rows, every operation but the first finds its block in the L2 cache
+and runs three times as fast. Two more things matter to NumPy's vector loops: memory that begins at
+a multiple of 64 bytes (another factor of two), and few, large calls, since between two calls a
+thread needs the interpreter's lock."""
 
 import math
 import threading
@@ -13,8 +13,8 @@ import numpy as np
 
 from ...tensor import _mode
 
-BLOCK = 1 << 17                # elements of a block: 512 KiB of float32, four of them in a 2 MiB L2 cache
-LINE = 64                      # bytes of a cache line and of an AVX-512 register
+BLOCK = 1 << 17  # elements of a block: 512 KiB of float32, four of them in a 2 MiB L2 cache
+LINE = 64  # bytes of a cache line and of an AVX-512 register
 
 
 def empty(shape, dtype):
@@ -22,7 +22,7 @@ def empty(shape, dtype):
     size, dtype = math.prod(shape), np.dtype(dtype)
     memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
     start = -memory.ctypes.data % LINE
-    return memory[start:start + size * dtype.itemsize].view(dtype).reshape(shape)
+    return memory[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
 
 
 class _Scratch(threading.local):
@@ -34,11 +34,11 @@ _scratch = _Scratch()
 
 
 def scratch(slot, shape, dtype):
-    """Memory number `slot` of this thread, used again by the next call: hot in cache, never returned to a caller.
+    """Memory number `slot` of this thread, used again by the next call: hot in cache, never
+    returned to a caller.
 
-    A slot that is in use must not be asked for again: each kernel numbers its own from 0 and calls no other
-    kernel while it needs them.
-    """
+    A slot that is in use must not be asked for again: each kernel numbers its own from 0 and calls
+    no other kernel while it needs them."""
     size, key = math.prod(shape), (slot, np.dtype(dtype))
     memory = _scratch.memory.get(key)
     if memory is None or memory.size < size:
@@ -58,7 +58,9 @@ def matrix(x):
 
 
 def tile(slot, row, rows):
-    """`row` `rows` times over, in scratch memory: products of whole blocks take half the time of broadcast ones."""
+    """`row` `rows` times over, in scratch memory: products of whole blocks take half the time of
+    broadcast ones.
+    """
     repeated = scratch(slot, (rows, row.size), row.dtype)
     repeated[...] = row
     return repeated

@@ -1,4 +1,6 @@
-"""Kernels of dropout: the mask, the same bit for bit, hashed in cache and kept as one byte for each element."""
+"""Kernels of dropout: the mask, the same bit for bit, hashed in cache and kept as one byte for each
+element.
+"""
 
 import math
 
@@ -19,16 +21,18 @@ def keep_mask(shape, p, key, first_row):
     """ops.dropout_mask(shape, p, key, first_row, np)."""
     size = math.prod(shape[1:])
     words, keep = (size + 1) // 2, np.empty((shape[0], size), bool)
-    rows = np.arange(first_row, first_row + shape[0], dtype=np.uint32) * 0x9E3779B9 + (key & 0xFFFFFFFF)
+    rows = np.arange(first_row, first_row + shape[0], dtype=np.uint32) * 0x9E3779B9 + (
+        key & 0xFFFFFFFF
+    )
     _mix(rows, np.empty_like(rows))
     columns = np.arange(words, dtype=np.uint32)
     for part in row_blocks(len(rows), words):
         for start in range(0, words, BLOCK):
-            some = columns[start:start + BLOCK]
+            some = columns[start : start + BLOCK]
             bits = scratch(0, (part.stop - part.start, len(some)), np.uint32)
             _mix(np.add(rows[part, None], some, out=bits), scratch(1, bits.shape, np.uint32))
-            into = keep[part, 2 * start:2 * (start + len(some))]
-            np.greater_equal(bits.view(np.uint16)[:, :into.shape[1]], round(p * 65536), out=into)
+            into = keep[part, 2 * start : 2 * (start + len(some))]
+            np.greater_equal(bits.view(np.uint16)[:, : into.shape[1]], round(p * 65536), out=into)
     return keep.reshape(shape)
 
 

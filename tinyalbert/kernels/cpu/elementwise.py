@@ -29,7 +29,9 @@ def _gelu_rows(x, y, slope):
 
 
 def gelu(x):
-    """ops.gelu: in one pass over blocks that stay in cache; keeps the derivative instead of x and tanh."""
+    """ops.gelu: in one pass over blocks that stay in cache; keeps the derivative instead of x and
+    tanh.
+    """
     rows = matrix(x) if x.ndim else x.reshape(1, 1)
     y = empty(rows.shape, x.dtype)
     slope = empty(rows.shape, x.dtype) if recording() else None
@@ -38,12 +40,15 @@ def gelu(x):
 
     def vjp(g):
         g, gx = matrix(g) if g.ndim else g.reshape(1, 1), empty(rows.shape, g.dtype)
-        return np.multiply(g, slope, out=gx).reshape(x.shape),
+        return (np.multiply(g, slope, out=gx).reshape(x.shape),)
+
     return y.reshape(x.shape), vjp
 
 
 def linear_gelu(x, weight, bias):
-    """ops.linear_gelu: the bias is added while a block of the product is in cache, GELU overwrites the product."""
+    """ops.linear_gelu: the bias is added while a block of the product is in cache, GELU overwrites
+    the product.
+    """
     rows = matrix(x)
     y = np.matmul(rows, weight.T, out=empty((len(rows), len(weight)), x.dtype))
     slope = empty(y.shape, y.dtype) if recording() else None
@@ -51,7 +56,7 @@ def linear_gelu(x, weight, bias):
     biases = tile(2, bias, parts[0].stop if parts else 0)
     for part in parts:
         block = y[part]
-        block += biases[:len(block)]
+        block += biases[: len(block)]
         _gelu_rows(block, block, slope if slope is None else slope[part])
 
     def vjp(g, needs=(True, True, True)):
@@ -60,5 +65,10 @@ def linear_gelu(x, weight, bias):
         for part in parts:
             block = np.multiply(g[part], slope[part], out=gz[part])
             gbias += np.ones(len(block), g.dtype) @ block
-        return ((gz @ weight).reshape(x.shape) if needs[0] else None, gz.T @ rows if needs[1] else None, gbias)
+        return (
+            (gz @ weight).reshape(x.shape) if needs[0] else None,
+            gz.T @ rows if needs[1] else None,
+            gbias,
+        )
+
     return y.reshape(*x.shape[:-1], len(weight)), vjp

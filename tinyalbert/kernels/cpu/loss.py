@@ -1,4 +1,6 @@
-"""Kernel of the cross-entropy: the backward pass computes the softmax anew rather than keep (R, V) numbers."""
+"""Kernel of the cross-entropy: the backward pass computes the softmax anew rather than keep (R, V)
+numbers.
+"""
 
 import numpy as np
 
@@ -6,7 +8,9 @@ from .blocks import empty, row_blocks, scratch
 
 
 def cross_entropy(logits, labels, ignore_index=-100):
-    """ops.cross_entropy: rows in blocks; beside the gradient there is never a second array of the logits' size."""
+    """ops.cross_entropy: rows in blocks; beside the gradient there is never a second array of the
+    logits' size.
+    """
     x, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     counts = (labels != ignore_index).astype(x.dtype)
     picked = np.where(labels != ignore_index, labels, 0)
@@ -27,4 +31,5 @@ def cross_entropy(logits, labels, ignore_index=-100):
             block[np.arange(len(block)), picked[part]] -= 1
             block *= (share[part] * g)[:, None]
         return gx.reshape(logits.shape), None
+
     return np.asarray((losses * share).sum()), vjp

@@ -12,18 +12,25 @@ def layer_norm(x, gamma, beta, eps=1e-12):
     def vjp(g):
         gx, _, ggamma, gbeta = inner(g)
         return gx, ggamma, gbeta
+
     return y, vjp
 
 
 def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
-    """ops.add_layer_norm: block by block, sums over rows as products with a vector; keeps xhat and 1 / std."""
+    """ops.add_layer_norm: block by block, sums over rows as products with a vector; keeps xhat and
+    1 / std.
+    """
     x, shape = matrix(x), x.shape
     residual = residual if residual is None else matrix(residual)
     R, H = x.shape
     y, xhat, rstd = empty(x.shape, x.dtype), empty(x.shape, x.dtype), np.empty((R, 1), x.dtype)
     parts = row_blocks(R, H)
     step = parts[0].stop if parts else 0
-    gains, shifts, average = tile(0, gamma, step), tile(1, beta, step), np.full((H, 1), 1 / H, x.dtype)
+    gains, shifts, average = (
+        tile(0, gamma, step),
+        tile(1, beta, step),
+        np.full((H, 1), 1 / H, x.dtype),
+    )
     for part in parts:
         block = xhat[part]
         if residual is None:
@@ -33,8 +40,8 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
             block -= block @ average
         std = np.sqrt(np.vecdot(block, block)[:, None] / H + eps)
         block *= np.divide(1, std, out=rstd[part])
-        out = np.multiply(block, gains[:len(block)], out=y[part])
-        out += shifts[:len(block)]
+        out = np.multiply(block, gains[: len(block)], out=y[part])
+        out += shifts[: len(block)]
 
     def vjp(g):
         g = matrix(g)
@@ -45,11 +52,12 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
             product = np.multiply(g[part], normal, out=scratch(1, normal.shape, g.dtype))
             ggamma += ones[:n] @ product
             gbeta += ones[:n] @ g[part]
-            along = product @ weighted                       # (rows, 1) mean of gx * xhat
+            along = product @ weighted  # (rows, 1) mean of gx * xhat
             np.multiply(g[part], gains[:n], out=block)
             block -= np.multiply(normal, along, out=product)
             block -= g[part] @ weighted
             block *= rstd[part]
         gx = gx.reshape(shape)
         return gx, gx, ggamma, gbeta
+
     return y.reshape(shape), vjp

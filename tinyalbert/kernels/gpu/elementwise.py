@@ -1,4 +1,6 @@
-"""Kernels of GELU, dropout and embedding on a GPU (gelu.cu, dropout.cu, scatter.cu): few launches each way."""
+"""Kernels of GELU, dropout and embedding on a GPU (gelu.cu, dropout.cu, scatter.cu): few launches
+each way.
+"""
 
 from ...backend import xp_of
 from ..cpu.blocks import recording
@@ -7,9 +9,22 @@ from .product import linear
 
 
 def _gelu(x, bias, y):
-    """y = gelu(x + bias), which may be x itself; returns its derivative, or None where nothing is recorded."""
+    """y = gelu(x + bias), which may be x itself; returns its derivative, or None where nothing is
+    recorded.
+    """
     slope = xp_of(x).empty(x.shape, dtype=x.dtype) if recording() else None
-    launch_over("gelu", "gelu_forward", x.dtype, x.size, x, bias, y, slope, x.size, x.shape[-1] if x.ndim else 1)
+    launch_over(
+        "gelu",
+        "gelu_forward",
+        x.dtype,
+        x.size,
+        x,
+        bias,
+        y,
+        slope,
+        x.size,
+        x.shape[-1] if x.ndim else 1,
+    )
     return slope
 
 
@@ -24,18 +39,35 @@ def gelu(x):
 
 @real(stored=2)
 def linear_gelu(x, weight, bias):
-    """ops.linear_gelu: bias and GELU in one launch, over the product; keeps x and the derivative."""
+    """ops.linear_gelu: bias and GELU in one launch, over the product; keeps x and the
+    derivative.
+    """
     y, linear_vjp = linear(x, weight)
     slope = _gelu(y, contiguous(bias), y)
     rows, width = y.size // max(1, len(weight)), len(weight)
 
     def vjp(g, needs=(True, True, True)):
         xp, strips = xp_of(g), -(-rows // STRIP)
-        gz, partial = xp.empty(g.shape, dtype=g.dtype), xp.empty((strips, width), dtype=computed_in(g.dtype))
-        launch("gelu", "gelu_backward", g.dtype, strips * -(-width // THREADS), THREADS, contiguous(g), slope, gz,
-               partial, rows, width)
+        gz, partial = (
+            xp.empty(g.shape, dtype=g.dtype),
+            xp.empty((strips, width), dtype=computed_in(g.dtype)),
+        )
+        launch(
+            "gelu",
+            "gelu_backward",
+            g.dtype,
+            strips * -(-width // THREADS),
+            THREADS,
+            contiguous(g),
+            slope,
+            gz,
+            partial,
+            rows,
+            width,
+        )
         gx, gweight, _ = linear_vjp(gz, needs)
         return gx, gweight, strip_sums(xp, partial) if needs[2] else None
+
     return y, vjp
 
 
@@ -48,22 +80,62 @@ def hashed(p, key, first_row):
 @real(stored=1)
 def dropout(x, p, key, first_row=0):
     """ops.dropout: keeps nothing, the mask is hashed again for the backward pass."""
+
     def dropped(x):
-        x, y, row_size = contiguous(x), xp_of(x).empty(x.shape, dtype=x.dtype), x.size // max(1, len(x))
-        launch_over("dropout", "dropout", x.dtype, x.size, x, y, x.size, row_size, *hashed(p, key, first_row))
+        x, y, row_size = (
+            contiguous(x),
+            xp_of(x).empty(x.shape, dtype=x.dtype),
+            x.size // max(1, len(x)),
+        )
+        launch_over(
+            "dropout",
+            "dropout",
+            x.dtype,
+            x.size,
+            x,
+            y,
+            x.size,
+            row_size,
+            *hashed(p, key, first_row),
+        )
         return y
+
     return dropped(x), lambda g: (dropped(g), None, None)
 
 
 @real(stored=1)
 def embedding(table, ids):
-    """ops.embedding: the gradient's rows are added up in integers, so the same bits come out in whatever order."""
+    """ops.embedding: the gradient's rows are added up in integers, so the same bits come out in
+    whatever order.
+    """
+
     def vjp(g):
         xp, g, places = xp_of(g), contiguous(g), contiguous(ids.astype("int32", copy=False))
-        gtable, sums = xp.empty(table.shape, dtype=computed_in(g.dtype)), xp.zeros(table.size + 1, dtype="int64")
-        top, share = sums[-1:], 2.0 ** (ids.size.bit_length() - 61)            # |g| / unit < 2 / share: none overflows
-        launch("scatter", "largest", g.dtype, -(-g.size // (THREADS * STRIP)), THREADS, g, top, g.size)
-        launch_over("scatter", "add_rows", g.dtype, g.size, g, places, sums, top, g.size, *table.shape, share)
+        gtable, sums = (
+            xp.empty(table.shape, dtype=computed_in(g.dtype)),
+            xp.zeros(table.size + 1, dtype="int64"),
+        )
+        top, share = (
+            sums[-1:],
+            2.0 ** (ids.size.bit_length() - 61),
+        )  # |g| / unit < 2 / share: none overflows
+        launch(
+            "scatter", "largest", g.dtype, -(-g.size // (THREADS * STRIP)), THREADS, g, top, g.size
+        )
+        launch_over(
+            "scatter",
+            "add_rows",
+            g.dtype,
+            g.size,
+            g,
+            places,
+            sums,
+            top,
+            g.size,
+            *table.shape,
+            share,
+        )
         launch_over("scatter", "to_real", g.dtype, table.size, sums, top, gtable, table.size, share)
         return gtable, None
+
     return table[ids], vjp

@@ -1,10 +1,11 @@
-"""Kernels in CUDA C: the text of a .cu file, compiled at first use, once for each precision, and launched.
+"""Kernels in CUDA C: the text of a .cu file, compiled at first use, once for each precision, and
+launched.
 
-A launch has a fixed price, about 10 µs of the processor whatever the arrays' size, so a kernel does in one what
-the plain op does in many.  CuPy is not imported before an array of its is there.  What the compiler is told: Stored,
-the type of the numbers in memory; Real, the one they are computed in, float32 where 16 bits are stored; THREADS, the
-most threads of a block; STRIP, the rows that one block adds up.
-"""
+A launch has a fixed price, about 10 µs of the processor whatever the arrays' size, so a kernel does
+in one what the plain op does in many.  CuPy is not imported before an array of its is there.  What
+the compiler is told: Stored, the type of the numbers in memory; Real, the one they are computed in,
+float32 where 16 bits are stored; THREADS, the most threads of a block; STRIP, the rows that one
+block adds up."""
 
 import functools
 import re
@@ -16,33 +17,45 @@ from ...tensor import OPS
 from ...training.precision import rounded
 
 # {type of an array: (Stored, Real, what is included)}
-TYPES = {"float32": ("float", "float", ""), "float64": ("double", "double", ""),
-         "float16": ("__half", "float", "#include <cuda_fp16.h>\n"),
-         "bfloat16": ("__nv_bfloat16", "float", "#include <cuda_bf16.h>\n")}
+TYPES = {
+    "float32": ("float", "float", ""),
+    "float64": ("double", "double", ""),
+    "float16": ("__half", "float", "#include <cuda_fp16.h>\n"),
+    "bfloat16": ("__nv_bfloat16", "float", "#include <cuda_bf16.h>\n"),
+}
 THREADS, STRIP = 256, 16
 
 
 def source(file, dtype):
-    """The whole text that is compiled: constants, then kernels/gpu/<file>.cu with its #include lines filled in."""
+    """The whole text that is compiled: constants, then kernels/gpu/<file>.cu with its #include
+    lines filled in.
+    """
+
     def text(name):
         code = (Path(__file__).parent / name).read_text(encoding="utf-8")
         return re.sub(r'#include "(\w+\.cu)"\n', lambda include: text(include[1]), code)
+
     stored, real, headers = TYPES[dtype]
-    return (f"{headers}typedef {stored} Stored;\ntypedef {real} Real;\n#define THREADS {THREADS}\n"
-            f"#define STRIP {STRIP}\n{text(f'{file}.cu')}")
+    return (
+        f"{headers}typedef {stored} Stored;\ntypedef {real} Real;\n#define THREADS {THREADS}\n"
+        f"#define STRIP {STRIP}\n{text(f'{file}.cu')}"
+    )
 
 
 @functools.cache
 def name_of(dtype):
-    """dtype.name, which NumPy makes anew each time: that takes the processor almost as long as a launch."""
+    """dtype.name, which NumPy makes anew each time: that takes the processor almost as long as a
+    launch.
+    """
     return dtype.name
 
 
 @functools.cache
 def _module(file, dtype):
     import cupy
-    # a b + c rounded twice, as NumPy does it: rounded once, a b - a b is not 0, and layer norm divides that by its
-    # standard deviation.  The kernels wait for memory, not for arithmetic.
+
+    # a b + c rounded twice, as NumPy does it: rounded once, a b - a b is not 0, and layer norm
+    # divides that by its standard deviation.  The kernels wait for memory, not for arithmetic.
     return cupy.RawModule(code=source(file, dtype), options=("--fmad=false",))
 
 
@@ -56,12 +69,16 @@ def launch(file, name, dtype, blocks, threads, *args):
 
     Arrays go as pointers, None as a null pointer, integers as long long, floats as double.
     """
-    if blocks:                                   # of an empty array there is nothing to do, and CUDA refuses it
-        _kernel(file, name, name_of(dtype))((blocks,), (threads,), tuple(0 if a is None else a for a in args))
+    if blocks:  # of an empty array there is nothing to do, and CUDA refuses it
+        _kernel(file, name, name_of(dtype))(
+            (blocks,), (threads,), tuple(0 if a is None else a for a in args)
+        )
 
 
 def probe(cupy):
-    """Compile a kernel and run it: without CUDA's headers or its compiler CuPy imports and multiplies all the same."""
+    """Compile a kernel and run it: without CUDA's headers or its compiler CuPy imports and
+    multiplies all the same.
+    """
     rows = cupy.ones((2, 3), dtype="float32")
     launch_over("sums", "add_to_rows", rows.dtype, rows.size, rows, rows[0].copy(), rows.size, 3)
     if float(rows.sum()) != 12:
@@ -74,38 +91,63 @@ def launch_over(file, name, dtype, size, *args):
 
 
 def threads_for(width):
-    """Threads of a block that works on a row: a power of two from one warp up, for the sums over pairs."""
+    """Threads of a block that works on a row: a power of two from one warp up, for the sums over
+    pairs.
+    """
     return min(THREADS, max(32, 1 << (width - 1).bit_length()))
 
 
 def contiguous(x):
-    """x with its elements in order and without gaps, as the kernels count them: itself, where it is so."""
+    """x with its elements in order and without gaps, as the kernels count them: itself, where it is
+    so.
+    """
     return x if x.flags.c_contiguous else x.copy()
 
 
 def computed_in(dtype):
-    """The type that kernels compute in, and keep sums in, for arrays of `dtype`: float32 for 16 bits."""
+    """The type that kernels compute in, and keep sums in, for arrays of `dtype`: float32 for 16
+    bits.
+    """
     return np.dtype("float64" if dtype == "float64" else "float32")
 
 
 def strip_sums(xp, partial):
     """(strips, n) -> (n,): the second stage of a sum over rows, always in the same order."""
     sums = xp.empty(partial.shape[1], dtype=computed_in(partial.dtype))
-    launch("sums", "strip_sums", partial.dtype, -(-sums.size // 32), THREADS, partial, sums, *partial.shape)
+    launch(
+        "sums",
+        "strip_sums",
+        partial.dtype,
+        -(-sums.size // 32),
+        THREADS,
+        partial,
+        sums,
+        *partial.shape,
+    )
     return sums
 
 
 def real(stored):
-    """A kernel whose first `stored` arrays are of one type, and the other numbers of the type it computes in.
+    """A kernel whose first `stored` arrays are of one type, and the other numbers of the type it
+    computes in.
 
     Where they are not, the plain op takes its place, as it does without kernels.
     """
+
     def decorate(kernel):
         @functools.wraps(kernel)
         def run(*args, **static):
-            first, *others = ([name_of(a.dtype) for a in part if hasattr(a, "dtype") and a.dtype.kind in "fV"]
-                              for part in (args[:stored], args[stored:]))
-            fits = len(set(first)) == 1 and first[0] in TYPES and set(*others) <= {name_of(computed_in(first[0]))}
+            first, *others = (
+                [name_of(a.dtype) for a in part if hasattr(a, "dtype") and a.dtype.kind in "fV"]
+                for part in (args[:stored], args[stored:])
+            )
+            fits = (
+                len(set(first)) == 1
+                and first[0] in TYPES
+                and set(*others) <= {name_of(computed_in(first[0]))}
+            )
             return (kernel if fits else rounded(OPS[kernel.__name__]))(*args, **static)
+
         return run
+
     return decorate

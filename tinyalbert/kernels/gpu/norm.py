@@ -13,6 +13,7 @@ def layer_norm(x, gamma, beta, eps=1e-12):
     def vjp(g):
         gx, _, ggamma, gbeta = inner(g)
         return gx, ggamma, gbeta
+
     return y, vjp
 
 
@@ -25,14 +26,42 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
     sums_in = computed_in(x.dtype)
     xhat = xp.empty(x.size, dtype=x.dtype) if recording() else None
     rstd = xp.empty(rows, dtype=sums_in) if recording() else None
-    launch("norm", "layer_norm_forward", x.dtype, rows, threads, x, residual, gamma, contiguous(beta), y, xhat, rstd,
-           width, float(eps))
+    launch(
+        "norm",
+        "layer_norm_forward",
+        x.dtype,
+        rows,
+        threads,
+        x,
+        residual,
+        gamma,
+        contiguous(beta),
+        y,
+        xhat,
+        rstd,
+        width,
+        float(eps),
+    )
 
     def vjp(g):
         strips = -(-rows // STRIP)
         gx, partial = xp.empty(g.shape, dtype=g.dtype), xp.empty((strips, 2 * width), dtype=sums_in)
-        launch("norm", "layer_norm_backward", g.dtype, strips, threads, contiguous(g), xhat, rstd, gamma, gx, partial,
-               rows, width)
+        launch(
+            "norm",
+            "layer_norm_backward",
+            g.dtype,
+            strips,
+            threads,
+            contiguous(g),
+            xhat,
+            rstd,
+            gamma,
+            gx,
+            partial,
+            rows,
+            width,
+        )
         sums = strip_sums(xp, partial)
         return gx, gx, sums[:width], sums[width:]
+
     return y, vjp

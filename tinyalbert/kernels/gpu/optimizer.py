@@ -1,8 +1,9 @@
-"""AdamW and LAMB on a GPU (optimizer.cu): all parameters in one launch, LAMB in three.  And the loss scale, in one.
+"""AdamW and LAMB on a GPU (optimizer.cu): all parameters in one launch, LAMB in three.  And the
+loss scale, in one.
 
-The parameters, moments and gradients stay where they are.  The kernels get a table of their addresses, which is
-sent to the device again only when an address changes: never, while the gradients are those of one GradientSum.
-"""
+The parameters, moments and gradients stay where they are.  The kernels get a table of their
+addresses, which is sent to the device again only when an address changes: never, while the
+gradients are those of one GradientSum."""
 
 import functools
 import math
@@ -12,26 +13,41 @@ import numpy as np
 from ...backend import xp_of
 from .launch import THREADS, contiguous, launch, launch_over, name_of
 
-PIECE = 8192                                     # elements of a parameter that one block works on
-MOST = 128                                       # addresses in the arguments of one launch, as in collect.cu
+PIECE = 8192  # elements of a parameter that one block works on
+MOST = 128  # addresses in the arguments of one launch, as in collect.cu
 
 
 def _of_one_precision(step):
-    """`step` where all numbers are float32 or all float64; parameter by parameter where they are not."""
+    """`step` where all numbers are float32 or all float64; parameter by parameter where they are
+    not.
+    """
+
     @functools.wraps(step)
     def run(optimizer, arrays, lr, finite):
         found = {name_of(a.dtype) for group in arrays.values() for a in group}
         fits = found in ({"float32"}, {"float64"})
         (step if fits else type(optimizer)._update_each)(optimizer, arrays, lr, finite)
+
     return run
 
 
 @_of_one_precision
 def adamw(optimizer, arrays, lr, finite):
-    """One step of optim.AdamW; arrays {name: (parameter, gradient, m, v)}, flat; finite as in AdamW.step."""
+    """One step of optim.AdamW; arrays {name: (parameter, gradient, m, v)}, flat; finite as in
+    AdamW.step.
+    """
     parameters, pieces = _table(optimizer, arrays)
-    _launch("adamw", arrays, len(pieces), parameters, pieces, finite, *map(float, optimizer.betas),
-            *_direction(optimizer), lr)
+    _launch(
+        "adamw",
+        arrays,
+        len(pieces),
+        parameters,
+        pieces,
+        finite,
+        *map(float, optimizer.betas),
+        *_direction(optimizer),
+        lr,
+    )
 
 
 @_of_one_precision
@@ -39,9 +55,20 @@ def lamb(optimizer, arrays, lr, finite):
     """One step of optim.LAMB: moments and lengths, trust ratios, parameters."""
     parameters, pieces = _table(optimizer, arrays)
     first, direction = next(iter(arrays.values()))[0], _direction(optimizer)
-    squares, ratios = (xp_of(first).empty(n, dtype=first.dtype) for n in (2 * len(pieces), len(parameters)))
-    _launch("lamb_squares", arrays, len(pieces), parameters, pieces, finite, squares, *map(float, optimizer.betas),
-            *direction)
+    squares, ratios = (
+        xp_of(first).empty(n, dtype=first.dtype) for n in (2 * len(pieces), len(parameters))
+    )
+    _launch(
+        "lamb_squares",
+        arrays,
+        len(pieces),
+        parameters,
+        pieces,
+        finite,
+        squares,
+        *map(float, optimizer.betas),
+        *direction,
+    )
     _launch("lamb_ratios", arrays, len(parameters), parameters, squares, ratios)
     _launch("lamb", arrays, len(pieces), parameters, pieces, finite, ratios, *direction, lr)
 
@@ -52,8 +79,15 @@ def _launch(name, arrays, blocks, *args):
 
 def _direction(optimizer):
     """eps, decay and the two bias corrections of this step, as the kernels take them."""
-    beta1, beta2 = (beta ** optimizer.steps if optimizer.bias_correction else 0.0 for beta in optimizer.betas)
-    return float(optimizer.eps), float(optimizer.weight_decay), 1 / (1 - beta1), 1 / math.sqrt(1 - beta2)
+    beta1, beta2 = (
+        beta**optimizer.steps if optimizer.bias_correction else 0.0 for beta in optimizer.betas
+    )
+    return (
+        float(optimizer.eps),
+        float(optimizer.weight_decay),
+        1 / (1 - beta1),
+        1 / math.sqrt(1 - beta2),
+    )
 
 
 def _table(optimizer, arrays):
@@ -63,11 +97,17 @@ def _table(optimizer, arrays):
         parameters, pieces = [], []
         for i, (name, size, *pointers) in enumerate(known):
             begins = range(0, size, PIECE)
-            parameters.append([*pointers, size, name in optimizer.excluded, len(pieces), len(begins)])
+            parameters.append(
+                [*pointers, size, name in optimizer.excluded, len(pieces), len(begins)]
+            )
             pieces += [[i, begin, min(begin + PIECE, size)] for begin in begins]
         numbers, middle = [n for row in parameters + pieces for n in row], 8 * len(parameters)
         sent = xp_of(next(iter(arrays.values()))[0]).asarray(np.array(numbers, dtype=np.int64))
-        optimizer._scratch["table"] = known, sent[:middle].reshape(-1, 8), sent[middle:].reshape(-1, 3)
+        optimizer._scratch["table"] = (
+            known,
+            sent[:middle].reshape(-1, 8),
+            sent[middle:].reshape(-1, 3),
+        )
     return optimizer._scratch["table"][1:]
 
 
@@ -77,14 +117,15 @@ def loss_scale(scale, norm):
 
 
 def collect(arrays, flat, bounds, add=False):
-    """flat[bounds[i]:bounds[i + 1]] becomes arrays[i], of float32, or that is added to it; None counts as 0.
+    """flat[bounds[i]:bounds[i + 1]] becomes arrays[i], of float32, or that is added to it; None
+    counts as 0.
 
     The addresses travel with the launch, in its arguments: nothing is sent.  MOST of them fit.
     """
     for first in range(0, len(arrays), MOST):
-        some = [a if a is None else contiguous(a) for a in arrays[first:first + MOST]]
-        low, *ends = bounds[first:first + len(some) + 1]
+        some = [a if a is None else contiguous(a) for a in arrays[first : first + MOST]]
+        low, *ends = bounds[first : first + len(some) + 1]
         table = np.zeros((), dtype=[("address", np.uint64, MOST), ("end", np.int64, MOST)])
-        table["address"][:len(some)] = [0 if a is None else a.data.ptr for a in some]
+        table["address"][: len(some)] = [0 if a is None else a.data.ptr for a in some]
         table["end"][:] = ends + [ends[-1]] * (MOST - len(some))
         launch_over("collect", "collect", flat.dtype, ends[-1] - low, table, flat, low, int(add))

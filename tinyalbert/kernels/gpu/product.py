@@ -1,9 +1,9 @@
 """Matrix products on a GPU by cuBLAS itself, and ops.linear by them.
 
-CuPy's `@` takes arrays of 16 bits only if they have two axes (more are converted to float32, or refused), and gives 16
-bits back.  cuBLAS adds up in float32 whatever the operands are, and can write float32: gradients of weights do not pass
-through 16 bits.  It reads transposed operands as they are.
-"""
+CuPy's `@` takes arrays of 16 bits only if they have two axes (more are converted to float32, or
+refused), and gives 16 bits back.  cuBLAS adds up in float32 whatever the operands are, and can
+write float32: gradients of weights do not pass through 16 bits.  It reads transposed operands as
+they are."""
 
 import functools
 import math
@@ -14,33 +14,44 @@ from ...backend import xp_of
 from ...tensor import _mode
 from .launch import computed_in, contiguous, launch_over, name_of, real, strip_sums
 
-CUDA_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}                # cudaDataType, library_types.h
+CUDA_TYPES = {
+    "float32": 0,
+    "float64": 1,
+    "float16": 2,
+    "bfloat16": 14,
+}  # cudaDataType, library_types.h
 
 
 def _operand(x):
-    """(x, whether it lies in memory transposed, elements from one of its lines there to the next)."""
+    """(x, whether it lies in memory transposed, elements from one of its lines there to the
+    next).
+    """
     transposed = not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous
     return (x, 1, x.shape[-2]) if transposed else (contiguous(x), 0, x.shape[-1])
 
 
 @functools.cache
 def _one_and_zero(dtype):
-    """What cuBLAS multiplies the product and the old result by, read from the processor's memory."""
+    """What cuBLAS multiplies the product and the old result by, read from the processor's
+    memory.
+    """
     return np.array(1, dtype), np.array(0, dtype)
 
 
 def product(a, b, dtype=None):
-    """a @ b, matrix by matrix: (..., n, k), (..., k, m) with equal leading axes -> (..., n, m), of a's type or `dtype`.
+    """a @ b, matrix by matrix: (..., n, k), (..., k, m) with equal leading axes -> (..., n, m), of
+    a's type or `dtype`.
 
-    The product of float32 is rounded to TF32 (10 bits behind the point) first in the precision "tf32".
-    """
+    The product of float32 is rounded to TF32 (10 bits behind the point) first in the precision
+    "tf32"."""
     import cupy
+
     cublas = cupy.cuda.cublas
     (a, a_transposed, a_line), (b, b_transposed, b_line) = _operand(a), _operand(b)
     (*batch, n, k), m = a.shape, b.shape[-1]
     c = xp_of(a).empty((*batch, n, m), dtype=dtype or a.dtype)
     if not (a.size and b.size):
-        c.fill(0)                                # a sum of nothing, if it is not itself empty
+        c.fill(0)  # a sum of nothing, if it is not itself empty
         return c
     tf32 = _mode.precision is not None and _mode.precision.name == "tf32"
     how = {"float64": cublas.CUBLAS_COMPUTE_64F}.get(name_of(a.dtype), cublas.CUBLAS_COMPUTE_32F)
@@ -50,9 +61,30 @@ def product(a, b, dtype=None):
     a_type, b_type, c_type = (CUDA_TYPES[name_of(x.dtype)] for x in (a, b, c))
     # cuBLAS counts column by column, so what it sees is the transpose of each array, and c' = b' a'
     cublas.gemmStridedBatchedEx(
-        cupy.cuda.Device().cublas_handle, b_transposed, a_transposed, m, n, k, one.ctypes.data,
-        b.data.ptr, b_type, max(1, b_line), k * m, a.data.ptr, a_type, max(1, a_line), n * k, zero.ctypes.data,
-        c.data.ptr, c_type, m, n * m, math.prod(batch), how, cublas.CUBLAS_GEMM_DEFAULT)
+        cupy.cuda.Device().cublas_handle,
+        b_transposed,
+        a_transposed,
+        m,
+        n,
+        k,
+        one.ctypes.data,
+        b.data.ptr,
+        b_type,
+        max(1, b_line),
+        k * m,
+        a.data.ptr,
+        a_type,
+        max(1, a_line),
+        n * k,
+        zero.ctypes.data,
+        c.data.ptr,
+        c_type,
+        m,
+        n * m,
+        math.prod(batch),
+        how,
+        cublas.CUBLAS_GEMM_DEFAULT,
+    )
     return c
 
 
@@ -66,7 +98,10 @@ def linear(x, weight, bias=None):
 
     def vjp(g, needs=(True, True, True)):
         g = contiguous(g).reshape(len(rows), len(weight))
-        return (product(g, weight).reshape(x.shape) if needs[0] else None,
-                product(g.T, rows, computed_in(g.dtype)) if needs[1] else None,
-                strip_sums(xp, g) if bias is not None and needs[2] else None)
+        return (
+            product(g, weight).reshape(x.shape) if needs[0] else None,
+            product(g.T, rows, computed_in(g.dtype)) if needs[1] else None,
+            strip_sums(xp, g) if bias is not None and needs[2] else None,
+        )
+
     return y.reshape(*x.shape[:-1], len(weight)), vjp
