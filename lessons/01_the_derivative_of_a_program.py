@@ -3,10 +3,10 @@
 # **Needs** nothing but Python · **Builds** the reverse sweep for single numbers · **Paper** Griewank & Walther
 # 2008, ch. 3 · **Runs in** a few seconds
 #
-# Training means: change each of a million numbers a little, so that the model makes a smaller mistake. To know which
-# way to change a number we need its *derivative*: if the number grows by a tiny amount, how many times that amount does
-# the mistake grow? The number that says how large the mistake is, a program's last result, is called the *loss*. This
-# lesson computes derivatives of ordinary Python programs, first by trying, then exactly.
+# Training means changing each of a million numbers a little so that the model makes a smaller mistake. To know which
+# way to change a number, we need its *derivative*: if the number grows by a tiny amount, by how many times that
+# amount does the mistake grow? The size of the mistake is itself a number, the program's last result; it is called
+# the *loss*. This lesson computes derivatives of ordinary Python programs, first by trial, then exactly.
 # %%
 import math
 
@@ -20,7 +20,7 @@ TEACHES = ["tensor.topological_order"]
 
 # %% [markdown]
 # ## A derivative is a question about a nudge
-# The function f(x) = x² at x = 3. Nudge x by a small h and see how much f moves, per h.
+# Take f(x) = x² at x = 3. Nudge x by a small h and see how far f moves, as a multiple of h.
 # %%
 def f(x):
     return x * x
@@ -30,39 +30,39 @@ for h in (1.0, 0.1, 0.001):
     print(f"h = {h:<6} (f(3 + h) - f(3)) / h = {(f(3 + h) - f(3)) / h:.4f}")
 
 # %% [markdown]
-# The smaller the nudge, the closer to 6, and 2·3 = 6 is the rule from school. A program with a million inputs
-# would have to run a million times to find all its derivatives this way. We can do better: one run forward, one
-# walk backward, and all derivatives are there.
+# The smaller the nudge, the closer to 6, and 2·3 = 6 is the rule from school. A program with a million inputs would
+# have to run a million times to find all its derivatives this way. We can do better: one run forward and one walk
+# backward give all of them.
 #
 # ## The chain rule, on a piece of paper
-# Cut the program into steps so small that each one's derivative is known. For y = a·b: if a grows by 1, y grows
-# by b; if b grows by 1, y grows by a. For y = a + b: y grows by 1 either way. Write dy/da for "how much y grows,
-# per nudge of a". The *chain rule* says: if y depends on u and u depends on x, multiply: dy/dx = dy/du · du/dx.
-# If x reaches y along several ways, add.
+# Cut the program into steps so small that each one's derivative is known. For y = a·b: if a grows by 1, y grows by b;
+# if b grows by 1, y grows by a. For y = a + b: y grows by 1 either way. Write dy/da for "how much y grows per nudge
+# of a". The *chain rule* says: if y depends on u and u depends on x, multiply: dy/dx = dy/du · du/dx. If x reaches y
+# along several paths, add.
 # %%
 x, w, b = 2.0, -3.0, 10.0
 u = x * w                                        # u = -6
 y = u + b                                        # y = 4
 loss = y * y                                     # loss = 16
 
-dy = y + y                                       # d loss / d y: in loss = y * y, y is used twice
+dy = y + y                                       # d loss / d y: loss = y * y uses y twice
 du, db = dy * 1, dy * 1                          # y = u + b passes the derivative on to both
-dx, dw = du * w, du * x                          # u = x * w: each gets the other one as its factor
+dx, dw = du * w, du * x                          # u = x * w: each gets the other as a factor
 print(f"d loss / d x = {dx}, d loss / d w = {dw}, d loss / d b = {db}")
 
 # %% [markdown]
-# We walked from the loss to the inputs. In that direction one walk gives *all* derivatives. That is why it is
-# called the reverse sweep, or backpropagation.
+# We walked from the loss to the inputs. In that direction, one walk gives *all* derivatives. It is called the reverse
+# sweep, or backpropagation.
 # %%
 h = 1e-6
-same(((x * (w + h) + b) ** 2 - (x * (w - h) + b) ** 2) / (2 * h), dw, "the derivative by w, by a nudge", rtol=1e-6)
+same(((x * (w + h) + b) ** 2 - (x * (w - h) + b) ** 2) / (2 * h), dw, "the derivative with respect to w, by a nudge", rtol=1e-6)
 
 # %% [markdown]
 # ## Build it: numbers that remember
-# A program should do that paper work itself. A `Value` holds a number, the Values it was made from, and a
-# function that knows the step's own derivatives: given g = d loss / d (this), it returns d loss / d (each input).
-# That function is called a *vjp* from here on; lesson 04 says what the letters mean. `grad` is the place for
-# d loss / d (this), the Value's *gradient*.
+# The program should do that paperwork itself. A `Value` holds a number, the Values it was made from, and a function
+# that knows the step's own derivatives: given g = d loss / d (this), it returns d loss / d (each input). That
+# function is called a *vjp* from here on; lesson 04 says what the letters mean. `grad` holds d loss / d (this), the
+# Value's *gradient*.
 # %%
 class Value:
     def __init__(self, number, inputs=(), vjp=None):
@@ -82,7 +82,8 @@ loss = y * y
 print("loss =", loss.number, "made from", [v.number for v in loss.inputs])
 
 # %% [markdown]
-# Now the walk. The first idea that comes to mind: start at the loss; add what arrives to my .grad; tell my inputs.
+# Now the walk. The first idea that comes to mind: start at the loss, add whatever arrives to `.grad`, and pass it on
+# to the inputs.
 # %%
 def backward_naive(value, g=1.0):
     value.grad += g
@@ -96,21 +97,21 @@ a = Value(1.0)
 b = a + a
 c = b + b
 backward_naive(c)
-p.reveal((4.0, a.grad), "right and walked: {}")
+p.reveal((4.0, a.grad), "correct, and by the walk above: {}")
 wrong = a.grad
 assert wrong != 4.0
 
 # %% [markdown]
 # ## Break it, then see why
-# `c` is made from `b` twice. The walk enters b with 1 and goes on down to a *before the second 1 has arrived*;
-# then it enters b again, now with 2, and goes down once more. So a hears 1+1 the first time and 2+2 the second.
+# `c` is made from `b` twice. The walk enters b with 1 and goes on down to a *before the second 1 has arrived*; then
+# it enters b again, now with 2, and goes down once more. So a receives 1+1 the first time and 2+2 the second.
 #
-# The rule that is missing: **pass a gradient on only when it is complete**, that is after everything that uses the
-# value has reported. So put the values in a row, each after all that it is made from (a *topological* order), and
-# walk along that row backwards.
+# The missing rule: **pass a gradient on only when it is complete**, that is, after everything that uses the value has
+# contributed. So put the values in a row, each after everything it is made from (a *topological* order), and walk
+# along that row backwards.
 # %%
 def topological_order(root):
-    """Values, each after everything that it is made from."""
+    """Values, each after everything it is made from."""
     order, seen = [], set()
 
     def visit(value):
@@ -156,10 +157,11 @@ for ax, title, grads in ((axes[0], f"passed on too early: a gets {wrong:g}", {"a
 figure(fig, "order_matters")
 
 # %% [markdown]
-# The library's sweep is the same idea with arrays for numbers. Its order is found with a list in place of recursion,
-# since Python refuses to go deeper than about a thousand calls and a long program is deeper than that.
+# The library's sweep is the same idea with arrays in place of numbers. It finds the order with a list instead of
+# recursion, because Python refuses to nest more than about a thousand calls, and a long program goes deeper than
+# that.
 # %%
-ta = Tensor(1.0, requires_grad=True)             # requires_grad: its gradient is wanted
+ta = Tensor(1.0, requires_grad=True)             # requires_grad: we want its gradient
 tb = ta + ta
 (tb + tb).backward()
 backward(c)
@@ -180,9 +182,9 @@ print("the library's order of the same chain has", len(tensor.topological_order(
 
 # %% [markdown]
 # ## Exercise: more steps
-# With +, ×, and a few functions of one number (tanh, which squeezes any number between -1 and 1, and the logarithm) you
-# can write whole *neural networks*: programs made of such steps, with numbers in them that are learned. Each exercise
-# gets the input x and the gradient g of the output, and returns the gradient of x.
+# With +, ×, and a few functions of one number (tanh, which squeezes any number between -1 and 1, and the logarithm)
+# you can write whole *neural networks*: programs made of such steps, containing numbers that are learned. Each
+# exercise gets the input x and the gradient g of the output, and returns the gradient of x.
 # %%
 @exercise(reference=lambda x, g: float(ops.tanh.raw(Tensor(x).numpy().astype(float))[1](g)[0]),
           trials=[(0.3, 1.0), (-1.2, 2.5), (2.0, -0.7)],
@@ -205,9 +207,9 @@ def tanh(value):
 
 # %% [markdown]
 # ## One neuron learns
-# A neuron: y = tanh(w·x + b). We want y = 0.5 for x = 2. The loss is the squared difference. Each round: run
-# forward, sweep backward, move w and b a small step *against* their gradients. That is all of training; what
-# comes later is only larger.
+# A neuron: y = tanh(w·x + b). We want y = 0.5 for x = 2. The loss is the squared difference. In each round we run
+# forward, sweep backward, and move w and b a small step *against* their gradients. That is all there is to training;
+# what comes later is only larger.
 # %%
 w, b, losses = Value(-0.8), Value(0.1), []
 for _ in range(40):
@@ -228,9 +230,9 @@ assert losses[-1] < 0.01 * losses[0]
 
 # %%
 @exercise(reference=lambda path: math.prod(path), trials=[([2.0, 3.0],), ([-1.0, 0.5, 4.0],), ([7.0],)],
-          hint="along one way the chain rule multiplies")
+          hint="along one path the chain rule multiplies")
 def gradient_along_a_path(path):
-    """The derivatives of the single steps on one way from x to the loss -> the derivative along that way."""
+    """The derivatives of the single steps on one path from x to the loss -> the derivative along that path."""
     ...
 
 
@@ -240,8 +242,8 @@ def gradient_along_a_path(path):
 show(tensor.topological_order)
 
 # %% [markdown]
-# **What to keep.** Each step knows only its own derivative. The sweep multiplies along a way, adds where ways
-# meet, and passes a gradient on only when it is complete. A sweep does for each step at most a few times the work
-# of the step itself, however many inputs the program has. Next: 02, the same with arrays.
+# **What to keep.** Each step knows only its own derivative. The sweep multiplies along a path, adds where paths meet,
+# and passes a gradient on only when it is complete. For each step, it does at most a few times the work of the step
+# itself, however many inputs the program has. Next: 02, the same with arrays.
 # %%
 finish()

@@ -3,9 +3,9 @@
 # **Needs** 01 (order, sweep) · **Builds** `Tensor`, `@op`, `backward`, `no_grad` · **Paper** Griewank & Walther
 # 2008, ch. 3 · **Runs in** a few seconds
 #
-# One Python object for each number is far too slow: one step of even a small ALBERT makes many millions of numbers.
-# So the thing that remembers holds a whole *array*, a box of numbers with a shape, and one entry in the record
-# covers all of them. We call it a *Tensor*.
+# One Python object per number is far too slow: a single step of even a small ALBERT computes many millions of
+# numbers. So the object that remembers holds a whole *array*, a box of numbers with a shape, and one entry in the
+# record covers all of them. We call it a *Tensor*.
 # %%
 import contextlib
 import tracemalloc
@@ -22,14 +22,14 @@ rng = np.random.default_rng(2)
 
 # %% [markdown]
 # ## An operation is a function with two results
-# Here is the one idea of this library. An operation takes arrays and returns two things: its result, and a function for
-# the way back, the vjp of lesson 01. (A whole model's way forward is its *forward pass*, the way back its *backward
-# pass*.) The way back is written directly under the way forward, and what it needs to remember is what it mentions,
-# nothing else.
+# Here is the one idea of this library. An operation takes arrays and returns two things: its result, and a function
+# for the way back, the vjp of lesson 01. (For a whole model, the way forward is the *forward pass* and the way back
+# the *backward pass*.) The way back is written directly below the way forward, and it remembers exactly what it
+# mentions, nothing else.
 # %%
 def multiply(a, b):
-    def vjp(g):                                  # g: gradient of the loss by the result
-        return g * b, g * a                      # gradients by a and by b
+    def vjp(g):                                  # g: gradient with respect to the result
+        return g * b, g * a                      # with respect to a and to b
     return a * b, vjp
 
 
@@ -41,8 +41,8 @@ print("result", y.shape, "gradients", [d.shape for d in vjp(np.ones_like(y))])
 # Every gradient has the shape of the thing it belongs to: one derivative for each number.
 #
 # ## Build it: the Tensor and its record
-# A Tensor has the array, and the record of how it came about: its inputs and the vjp. `op` turns a function of
-# arrays into a function of Tensors, by keeping that record. Nine lines:
+# A Tensor holds the array and a record of how it was computed: its inputs and the vjp. `op` turns a function of
+# arrays into a function of Tensors by keeping that record. Nine lines:
 # %%
 class Tensor:
     def __init__(self, data, requires_grad=False, node=None):
@@ -74,11 +74,11 @@ def total(x):
 
 # %% [markdown]
 # ## The sweep
-# As in lesson 01, in an order in which a gradient is complete before it is passed on. Two things are new.
-# The order is found with a list of our own instead of recursion. And gradients of things *in between* live in a
-# dictionary of the sweep, `pending`, and are thrown away when used; only the *leaves*, the Tensors nobody
-# computed, get a result. `requires_grad` marks the leaves whose gradient is wanted; where nothing is wanted, nothing is
-# recorded.
+# As in lesson 01, the order is one in which each gradient is complete before it is passed on. Two things are new. The
+# order is found with a list of our own instead of recursion. And the gradients of *intermediate* results live in a
+# dictionary, `pending`, that belongs to the sweep, and are dropped once used; only the *leaves*, the Tensors that
+# nothing computed, get a result. `requires_grad` marks the leaves whose gradients we ask for; where none is asked
+# for, nothing is recorded.
 # %%
 def order_of(root):
     order, seen, stack = [], set(), [(root, False)]
@@ -119,7 +119,7 @@ same(mine, 2 * w.data * x.data, "and on paper: 2 w x")
 
 # %% [markdown]
 # ## Break it: keep the gradients
-# What if every Tensor kept its gradient in a `.grad`, and a second sweep simply added to it?
+# What if every Tensor kept its gradient in `.grad`, and a second sweep simply added to it?
 # %%
 p = predict("Sweep the same loss twice, adding into .grad everywhere. Is the leaf's .grad doubled?", guess=None)
 
@@ -137,7 +137,7 @@ def backward_keeping(loss, grads):
 grads = {}
 for _ in range(2):
     backward_keeping(loss, grads)
-p.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.1f} times one sweep's, since what was left in between is passed on again")
+p.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.1f} times that of one sweep, because leftover intermediate gradients are passed on again")
 assert not np.allclose(grads[w], 2 * mine)
 
 lw.grad = None
@@ -148,8 +148,8 @@ same(lw.grad, 2 * mine, "two sweeps of the library: exactly twice")
 
 # %% [markdown]
 # ## Break it: change a Tensor in place
-# The vjp of `mul` remembers its inputs. If someone overwrites one after the fact, the way back uses the wrong
-# numbers, silently. So the library forbids it.
+# The vjp of `mul` remembers its inputs. If someone overwrites one afterwards, the way back silently uses the wrong
+# numbers. So the library forbids it.
 # %%
 trap = Tensor(np.array([1.0, 2.0]), requires_grad=True)
 trapped = total(mul(trap, trap))
@@ -162,8 +162,8 @@ except TypeError as refusal:
 
 # %% [markdown]
 # ## Measure: memory falls during the sweep
-# The record keeps every array that some vjp mentions. A sweep that lets go of each entry as soon as it is used
-# gives memory back while it works: its own gradients fill room that the record has just left.
+# The record keeps every array that some vjp mentions. A sweep that drops each entry as soon as it is used frees
+# memory as it goes: its own gradients take the space that the record has just given up.
 # %%
 def memory_during(keep_graph, layers=40, size=60_000):
     """Memory in MB, seen from inside each vjp of a chain of products."""
@@ -191,16 +191,16 @@ fig, ax = plt.subplots()
 ax.plot(kept, color="0.6")
 ax.plot(freed, color="0.0")
 ax.text(len(kept) - 1, kept[-1] * 1.02, "record kept", ha="right", va="bottom", color="0.4")
-ax.text(len(freed) / 2, freed[len(freed) // 2] + 0.02 * max(kept), "record let go", va="bottom")
+ax.text(len(freed) / 2, freed[len(freed) // 2] + 0.02 * max(kept), "record dropped", va="bottom")
 ax.set(xlabel="steps of the reverse sweep", ylabel="memory in use (MB)", ylim=(0, max(kept) * 1.15),
-       title="A sweep that lets go of what it has used needs less and less memory")
+       title="A sweep that drops what it has used needs less and less memory")
 figure(fig, "memory_over_the_sweep")
 assert freed[-1] < 0.5 * freed[0]
 
 # %% [markdown]
 # ## Not recording
-# When a model only answers, nobody will ask for gradients. Inside `no_grad` nothing is kept, and the arrays in
-# between disappear as soon as the next one is there.
+# When a model only answers, nobody will ask for gradients. Inside `no_grad` nothing is kept, and each intermediate
+# array disappears as soon as the next one has been computed.
 # %%
 def survives(record):
     with contextlib.nullcontext() if record else tensor.no_grad():
@@ -211,7 +211,7 @@ def survives(record):
     return alive() is not None and end is not None
 
 
-print("kept while recording:", survives(True), "  kept without:", survives(False))
+print("kept while recording:", survives(True), "  kept inside no_grad:", survives(False))
 assert survives(True) and not survives(False)
 try:
     with tensor.no_grad():
@@ -223,13 +223,14 @@ except backend.UserError as refusal:
 
 # %% [markdown]
 # ## Exercises
-# Write the ways back of three operations: from the inputs and the gradient g of the result to the inputs' gradients.
+# Write the way back of three operations: from the inputs and the gradient g of the result to the gradients of the
+# inputs.
 # %%
 @exercise(reference=lambda a, b, g: np.stack(ops.div.raw(a, b)[1](g)),
           trials=[tuple(rng.uniform(1, 2, (3, 2)) for _ in range(3)) for _ in range(3)],
           hint="d(a/b)/da = 1/b and d(a/b)/db = -a/b²; np.stack([ga, gb]) puts both in one array")
 def divide_backward(a, b, g):
-    """Gradients of a / b: stack the one of a above the one of b."""
+    """Gradients of a / b: stack that of a above that of b."""
     ...
 
 
@@ -253,15 +254,15 @@ def slice_backward(x, key, g):
 
 # %% [markdown]
 # ## In the library
-# The same sweep, with three additions: gradients are summed back to the shape of what they belong to (lesson
-# 03), a sum that nobody else holds is added to in place, and several threads may sweep at once, since the
-# gradients are returned rather than stored.
+# The same sweep, with three additions: each gradient is summed back to the shape of what it belongs to (lesson 03), a
+# sum that nothing else refers to is updated in place, and several threads may sweep at once, since the gradients are
+# returned rather than stored.
 # %%
 show(tensor.op)
 show(tensor.backward)
 
 # %% [markdown]
-# **What to keep.** An operation returns its result and its way back. A Tensor remembers both ends. The sweep
-# keeps gradients in a dictionary of its own and gives results only for leaves. Next: 03, shapes that stretch.
+# **What to keep.** An operation returns its result and its way back. A Tensor remembers both. The sweep keeps
+# gradients in a dictionary of its own and returns results only for leaves. Next: 03, shapes that stretch.
 # %%
 finish()

@@ -3,9 +3,9 @@
 # **Needs** 02 (Tensor, vjp) · **Builds** `unbroadcast` · **Paper** none; NumPy's broadcasting rules · **Runs in**
 # a few seconds
 #
-# A *bias*, here 4 numbers, is what is added to each of 1,000 rows of 4. NumPy stretches the bias over the rows without
-# being asked; that is *broadcasting*. On the way back the stretched thing must get *one* gradient for each of its own
-# numbers. Forgetting that is the commonest mistake in a hand-written backward pass.
+# A *bias*, here 4 numbers, is added to each of 1,000 rows of 4. NumPy stretches the bias over the rows without being
+# asked; that is *broadcasting*. On the way back, the array that was stretched must get *one* gradient for each of its
+# own numbers. Forgetting this is the most common mistake in a hand-written backward pass.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -19,8 +19,8 @@ rng = np.random.default_rng(3)
 
 # %% [markdown]
 # ## The rule
-# Write both shapes one above the other, right-aligned. Two sizes fit if they are equal or one of them is 1; a
-# size that is missing on the left counts as 1. A 1 is stretched.
+# Write both shapes one above the other, right-aligned. Two sizes fit if they are equal or one of them is 1; a size
+# missing on the left counts as 1. A size of 1 is stretched.
 #
 #     rows  (1000, 4)         (2, 1, 5)
 #     bias        (4)            (3, 1)
@@ -38,8 +38,8 @@ p = predict("A bias is added to 1,000 rows, and the loss is the sum of everythin
 
 # %% [markdown]
 # ## Build it: first with a loop
-# Stretching is copying: the one bias number is used in 1,000 places. From lesson 01: what is used in several
-# places gets the *sum* of the gradients.
+# Stretching is copying: the one bias number is used in 1,000 places. From lesson 01: a value used in several places
+# gets the *sum* of the gradients.
 # %%
 def bias_gradient_loop(g):
     gradient = np.zeros(g.shape[1])
@@ -56,14 +56,14 @@ p.reveal(bias_gradient_loop(np.ones((1000, 4)))[0])
 
 # %% [markdown]
 # ## Then for any shapes
-# Undoing a stretch is a sum over the axes that were stretched: those that were missing on the left, and those that had
-# size 1. In the language of matrices, copying is a matrix of ones and zeros, and the way back multiplies by its
-# transpose (rows and columns exchanged), which sums. Hence the title.
+# Undoing a stretch is a sum over the axes that were stretched: those that were missing on the left, and those that
+# had size 1. In the language of matrices, copying multiplies by a matrix of ones and zeros, and the way back
+# multiplies by its transpose (rows and columns exchanged), which sums. Hence the title.
 # %%
 def unbroadcast(g, shape):
     """Sum g down to `shape`."""
     missing = g.ndim - len(shape)
-    g = g.sum(axis=tuple(range(missing)))                                    # axes that were not there
+    g = g.sum(axis=tuple(range(missing)))                                    # axes that were missing
     ones = tuple(i for i, n in enumerate(shape) if n == 1)
     return g.sum(axis=ones, keepdims=True)                                   # axes of size 1
 
@@ -93,7 +93,7 @@ for ax, shape, title in zip(axes, [(3, 4), (4,), (3, 1)], ["from (3, 4): no sum"
             ax.annotate("", (3.9, r), (-0.4, r), arrowprops={"arrowstyle": "->"})
     ax.set(title=title, xticks=[], yticks=[], xlim=(-0.6, 4), ylim=(3, -0.6))
     ax.title.set_fontsize(9)
-axes[1].set_xlabel("each grid: the gradient of the result, (3, 4); arrows: what is added up")
+axes[1].set_xlabel("each grid: the gradient of the result, (3, 4); arrows: the direction of the sum")
 fig.suptitle("What was stretched to (3, 4) on the way forward is summed on the way back", fontsize=11, y=1.08)
 figure(fig, "which_axes_are_summed")
 
@@ -162,7 +162,7 @@ same(gain_backward(gain, x, g), tensor.backward(result, put(g))[lgain], "and the
 show(tensor.unbroadcast)
 
 # %% [markdown]
-# **What to keep.** Copying forward is summing backward, and summing forward is copying backward. The sweep does it
-# once, for all operations. Next: 04, how to know that a way back is right.
+# **What to keep.** Copying forward is summing backward, and summing forward is copying backward. The sweep does this
+# in one place for all operations. Next: 04, how to know that a way back is right.
 # %%
 finish()

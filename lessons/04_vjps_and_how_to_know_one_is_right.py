@@ -3,8 +3,8 @@
 # **Needs** 02 (vjp), 03 (unbroadcast) · **Builds** `gradcheck`, `ops.matmul`, `ops.linear` · **Paper** Griewank &
 # Walther 2008, ch. 3.2 · **Runs in** a few seconds
 #
-# A wrong backward pass rarely crashes. The loss still falls, only slower, and nobody knows. This lesson builds the
-# check that finds such faults, and shows why the one that most people write does not.
+# A wrong backward pass rarely crashes. The loss still falls, only more slowly, and nobody notices. This lesson builds
+# a check that finds such faults, and shows why the check that most people write does not.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -19,9 +19,10 @@ rng = np.random.default_rng(4)
 # %% [markdown]
 # ## What the three letters mean
 # A function of n numbers with m results has n·m derivatives, dy_i/dx_j: the *Jacobian*, a table J with m rows and n
-# columns. One matrix product can have a million numbers on either side, and its table a million times a million. Nobody
-# needs it. The sweep needs only *vector times Jacobian*, gᵀJ: given the loss's gradient by the results, the one by the
-# inputs. That is the **v**ector-**J**acobian **p**roduct, vjp.
+# columns. A matrix product can have a million inputs and a million results, so its table has a million times a
+# million entries. Nobody needs that table. The sweep needs only *vector times Jacobian*, gᵀJ, which turns the
+# gradient with respect to the results into the gradient with respect to the inputs. That is the
+# **v**ector-**J**acobian **p**roduct, or vjp.
 # %%
 def matmul(a, b):                                # (..., n, k) @ (..., k, m) -> (..., n, m)
     def vjp(g):
@@ -30,11 +31,11 @@ def matmul(a, b):                                # (..., n, k) @ (..., k, m) -> 
 
 
 # %% [markdown]
-# How to remember this: the gradient of a has a's shape, (n, k). From g with (n, m) and b with (k, m) turned, there is
-# one product that gives (n, k). Shapes nearly derive the formula; a check must do the rest.
+# How to remember this: the gradient of a has the shape of a, (n, k). Only one product of g, (n, m), and b, (k, m),
+# has that shape: g times b transposed. The shapes almost dictate the formula; a check must do the rest.
 #
 # ## The check that everyone writes, and what it cannot see
-# Nudge an input, see how the sum of all results moves, compare with the backward pass started at ones:
+# Nudge an input, see how the sum of all results moves, and compare with a backward pass that starts from ones:
 # %%
 def check_by_sum(f, x, h=1e-5):
     y, vjp = f(x)
@@ -58,19 +59,19 @@ p.reveal(check_by_sum(softmax_with_wrong_vjp, x))
 assert check_by_sum(softmax_with_wrong_vjp, x)
 
 # %% [markdown]
-# It does: the results sum to 1, whatever the input. So the derivative of the *sum* is 0, and zeros are right; a
-# gradient seven times too large would pass as well. Starting the sweep with ones asks one single question, and softmax
-# answers it the same way always.
+# It does: the results sum to 1 whatever the input. So the derivative of the *sum* is 0, and zeros are right; a
+# gradient seven times too large would pass as well. Starting the sweep from ones asks only one question, and softmax
+# always gives the same answer.
 #
 # ## Build it: two random directions, one number
-# Draw a random g, as if some loss had asked for it, and a random direction v in which all inputs move at once. Then
-# the same derivative can be computed in two ways:
+# Draw a random g, as if it came from some loss, and a random direction v in which all inputs move at once. Then the
+# same derivative can be computed in two ways:
 #
 #     backward:  <vjp(g), v>                          the gradient, along v
 #     forward:   <g, (f(x + h v) - f(x - h v)) / 2h>  how the result moves, along g
 #
-# <a, b> is the *inner product*: multiply number by number, add everything up; in code (a * b).sum(). The two must
-# agree. No loop over the inputs, and a random g hides nothing.
+# <a, b> is the *inner product*: multiply number by number and add everything up; in code, (a * b).sum(). The two must
+# agree. There is no loop over the inputs, and a random g hides nothing.
 # %%
 def gradcheck(f, *arrays, rng, h=1e-5, rtol=1e-7):
     y, vjp = f(*arrays)
@@ -111,7 +112,7 @@ for i in range(2):
 
 # %% [markdown]
 # ## Break it, on purpose, in many ways
-# A test that has never failed proves little. So we feed it backward passes that are wrong, and want every one caught.
+# A test that has never failed proves little. So we feed it wrong backward passes and expect it to catch every one.
 # %%
 def spoiled(f, change):
     def wrong(*arrays):
@@ -122,17 +123,17 @@ def spoiled(f, change):
 
 square = (rng.standard_normal((4, 4)), rng.standard_normal((4, 4)))
 for what, change in {"0.1 % too small": lambda d: [0.999 * e for e in d], "7 times too large": lambda d: [7 * e for e in d],
-                     "sign turned": lambda d: [-e for e in d], "second argument forgotten": lambda d: [d[0], 0 * d[1]],
+                     "sign flipped": lambda d: [-e for e in d], "second argument forgotten": lambda d: [d[0], 0 * d[1]],
                      "transposed": lambda d: [d[0].T, d[1].T], "right": lambda d: d}.items():
     print(f"{what:28s}{caught(spoiled(matmul, change), *square)}")
 
 # %% [markdown]
-# The ratio is a diagnosis: 0.999 is a constant with a digit missing, -1 a sign, 2 a use that was counted twice.
+# The ratio is a diagnosis: 0.999 points to a constant with a digit missing, -1 to a sign, 2 to a use counted twice.
 #
 # ## How small a nudge?
-# A large h is not yet a derivative; with a tiny h the two values differ only in their last digits, and those are
-# rounding. Between them lies a valley. (A number has about 16 digits in NumPy's float64 and 7 in float32. The function
-# in this cell, gelu, is lesson 06's.)
+# A large h does not give a derivative yet; with a tiny h the two values differ only in their last digits, and those
+# are rounding error. Between the two lies a valley. (A number has about 16 digits in NumPy's float64 and 7 in
+# float32. The function in this cell, gelu, comes from lesson 06.)
 # %%
 hs = 10.0 ** -np.arange(0.5, 12.5, 0.5)
 errors = {"float64": [], "float32": []}
@@ -161,8 +162,8 @@ assert min(errors["float64"]) < 1e-9 < 1e-7 < min(errors["float32"])
 # the size of the terms. It has never been raised.
 #
 # ## The linear layer
-# Most of ALBERT's arithmetic is this: y = x Wᵀ + b, with W stored as [out, in]. x has the shape (..., in): whatever
-# axes stand before the last, they only number the rows, and one two-dimensional product does all rows.
+# Most of ALBERT's arithmetic is this: y = x Wᵀ + b, with W stored as [out, in]. x has the shape (..., in): the axes
+# before the last one only number the rows, and a single two-dimensional product handles all rows.
 # %%
 @exercise(reference=lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[0],
           trials=[tuple(rng.standard_normal(s) for s in t) for t in (((3, 4), (2, 4), (3, 2)), ((2, 3, 5), (5, 5), (2, 3, 5)))],
@@ -204,14 +205,14 @@ for i, name in enumerate(("x", "weight", "bias")):
 
 # %% [markdown]
 # ## In the library
-# The check is public, and the tests call exactly this function for every operation there is, with shapes drawn at
-# random. Write an operation of your own and check it the same way.
+# The check is public, and the tests call this very function for every operation, with shapes drawn at random. Write
+# an operation of your own and check it the same way.
 # %%
 show(ops.matmul)
 show(library.gradcheck)
 
 # %% [markdown]
-# **What to keep.** A vjp is the vector times the Jacobian, which is never built. Check it with a random vector on each
-# side, in float64, and check the check by spoiling what it tests. Next: 05, softmax and cross-entropy.
+# **What to keep.** A vjp is a vector times the Jacobian, which is never built. Check it in float64 with a random
+# vector on each side, and check the check by breaking what it tests. Next: 05, softmax and cross-entropy.
 # %%
 finish()

@@ -1,4 +1,4 @@
-"""Answers of lesson 01, and the mistakes that are usually made."""
+"""Answers to lesson 01, and typical wrong answers."""
 
 import math
 
@@ -21,11 +21,11 @@ MISTAKES = {
         "this uses x where tanh(x) belongs": lambda x, g: g * (1 - x ** 2),
     },
     "log_backward": {
-        "this is log's own value, not its derivative": lambda x, g: g * math.log(x),
+        "this is the value of log, not its derivative": lambda x, g: g * math.log(x),
         "g is missing: the chain rule multiplies by what comes in": lambda x, g: 1 / x,
     },
     "gradient_along_a_path": {
-        "along one way derivatives multiply; they add where ways meet": lambda path: sum(path),
+        "along one path derivatives multiply; they add where paths meet": lambda path: sum(path),
         "this is the last step's derivative alone": lambda path: path[-1],
     },
 }

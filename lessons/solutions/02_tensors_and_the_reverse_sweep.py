@@ -1,4 +1,4 @@
-"""Answers of lesson 02, and the mistakes that are usually made."""
+"""Answers to lesson 02, and typical wrong answers."""
 
 import numpy as np
 
@@ -25,9 +25,9 @@ def _everywhere(x, key, g):
 
 MISTAKES = {
     "divide_backward": {
-        "the sign of the second is turned: a larger b makes a/b smaller": lambda a, b, g: np.stack([g / b, g * a / b**2]),
+        "the sign of the second is flipped: a larger b makes a/b smaller": lambda a, b, g: np.stack([g / b, g * a / b**2]),
         "the second needs b squared": lambda a, b, g: np.stack([g / b, -g * a / b]),
-        "both are there, in the wrong order": lambda a, b, g: divide_backward(a, b, g)[::-1],
+        "both are right, but in the wrong order": lambda a, b, g: divide_backward(a, b, g)[::-1],
     },
     "transpose_backward": {
         "reshaped, not transposed: the numbers are in the wrong places": lambda x, g: g.reshape(x.shape),

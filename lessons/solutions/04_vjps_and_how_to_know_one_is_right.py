@@ -1,4 +1,4 @@
-"""Answers of lesson 04, and the mistakes that are usually made."""
+"""Answers to lesson 04, and typical wrong answers."""
 
 
 def linear_backward_x(x, w, g):

@@ -1,4 +1,4 @@
-"""Answers of lesson 06, and the mistakes that are usually made."""
+"""Answers to lesson 06, and typical wrong answers."""
 
 import math
 

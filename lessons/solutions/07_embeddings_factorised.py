@@ -1,4 +1,4 @@
-"""Answers of lesson 07, and the mistakes that are usually made."""
+"""Answers to lesson 07, and typical wrong answers."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Answers of lesson 09, and the mistakes that are usually made."""
+"""Answers to lesson 09, and typical wrong answers."""
 
 
 def layer_parameters(H, F):

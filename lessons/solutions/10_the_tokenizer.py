@@ -1,4 +1,4 @@
-"""Answers of lesson 10, and the mistakes that are usually made."""
+"""Answers to lesson 10, and typical wrong answers."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Answers of lesson 12, and the mistakes that are usually made."""
+"""Answers to lesson 12, and typical wrong answers."""
 
 import numpy as np
 

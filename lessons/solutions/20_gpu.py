@@ -1,4 +1,4 @@
-"""Answers of lesson 20, and the mistakes that are usually made."""
+"""Answers to lesson 20, and typical wrong answers."""
 
 import numpy as np
 

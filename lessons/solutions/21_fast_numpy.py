@@ -1,4 +1,4 @@
-"""Answers of lesson 21, and the mistakes that are usually made."""
+"""Answers to lesson 21, and typical wrong answers."""
 
 import numpy as np
 
