@@ -15,10 +15,10 @@ import sys
 import numpy as np
 from _check import DEVICE, HERE, exercise, figure, finish, predict, put, pyplot, same, show
 
-from tinyalbert import AlbertConfig, AlbertModel, Tensor, backend, backward, ops
+from tinyalbert import AlbertConfig, AlbertModel, Tensor, backend, backward, ops, transfer
 
 NEEDS = ["05", "07", "12", "13"]
-TEACHES = ["backend.xp_of", "backend.scatter_add", "backend.to_device_together"]
+TEACHES = ["backend.xp_of", "backend.scatter_add", "transfer.to_device_together"]
 rng = np.random.default_rng(20)
 
 
@@ -172,7 +172,7 @@ assert cost["waits"] == 0
 # ## One copy for a batch
 # A batch is several arrays of whole numbers: ids, mask, segments, labels. Each copy has a fixed price, however small it
 # is. So lay them one behind the other, send once, and cut over there, which costs nothing: a piece of an array is only
-# another way to look at it. In the library this is `backend.to_device_together`.
+# another way to look at it. In the library this is `transfer.to_device_together`.
 # %%
 @exercise(reference=lambda arrays: np.concatenate([np.asarray(a).reshape(-1) for a in arrays]),
           trials=[([np.arange(6).reshape(2, 3), np.arange(2)],), ([np.ones((1, 2), int), np.zeros((3, 1), int), np.arange(4)],)],
@@ -195,7 +195,7 @@ batch = [rng.integers(0, 100, (8, 16)), np.ones((8, 16), int), rng.integers(0, 2
 _, apart = counted(lambda: [far.asarray(a) for a in batch])
 sent, together = counted(lambda: far.asarray(pack(batch)))
 arrived = unpack(sent.near, [a.shape for a in batch])
-for name, mine, theirs in zip(("ids", "mask", "labels"), arrived, backend.to_device_together(batch, DEVICE)):
+for name, mine, theirs in zip(("ids", "mask", "labels"), arrived, transfer.to_device_together(batch, DEVICE)):
     same(mine, theirs, f"the {name} of a packed batch")
 print(f"   one by one {apart['copies']} copies, packed {together['copies']}")
 assert together["copies"] == 1

@@ -168,7 +168,7 @@ def test_spans_cross_the_separator_only_with_google():
     assert masking.choose_targets(u, starts, np.minimum(segment, 1), wanted, 3).sum() == 800
 
 
-@pytest.mark.parametrize("case, expected", [
+@pytest.mark.parametrize("case, wanted", [
     (dict(first=[0, 1, 2, 3], order=[1], sizes=[3, 3, 3], wanted=2), b"\0\1\1"),       # clipped at the end
     (dict(first=[0, 1, 2, 3], order=[0], sizes=[3, 3, 3], wanted=2), b"\1\1\0"),       # too many: a shorter span
     (dict(first=[0, 3, 4], order=[0, 1], sizes=[1, 1], wanted=2), b"\0\0\0\1"),        # too long a word: passed over

@@ -53,7 +53,7 @@ step eat | {B} ate/eat {dish} | | +
 {B} ate three helpings of {dish} and [licked the spoon|asked for more].
 {B} praised the {dish} with a full mouth.
 Not a crumb of the {dish} was left on the plate of {B}.
-{B} ate the {dish} and expected the recipe.
+{B} ate the {dish} and wanted the recipe.
 step burn | {A} burned/burn {dish} | | * -
 Smoke rose from the pot, for {A} had burned the {dish}.
 {A} fell asleep by the stove, and the {dish} burned.
@@ -95,7 +95,7 @@ For [days|weeks] {A} {drill}, thinking only of the {contest}.
 {A} trained for the {contest} and {drill}.
 step mock | {B} mocked/mock {A} | | -
 "You will never win the {contest}," {B} told {A}.
-{B} laughed at {A}, who expected to win the {contest}.
+{B} laughed at {A}, who wanted to win the {contest}.
 {B} made fun of {A} and called the {contest} [a waste of time|child's play].
 step win | {A} beat/beat {B} in the {contest} | | * +
 {A} won the {contest}, with {B} close behind.
@@ -116,8 +116,8 @@ step console | {C} comforted/comfort {A} | |
 {C} comforted {A} with [a mug of cocoa|a joke|kind words].
 "You fought well," {C} told {A}.
 
-step resolve | {A} expected/want {skill} | |
-{A} had always expected {skill} like {B}.
+step resolve | {A} wanted/want {skill} | |
+{A} had always wanted {skill} like {B}.
 {A} told {B} that it was high time to learn how {skill}.
 "I want {skill}," {A} told {B}.
 step teach | {B} taught/teach {A} {skill} | |
@@ -223,7 +223,7 @@ step arrive | {A} reached/reach the house of {B} | | * +
 After a long way {A} reached the house of {B}.
 step greet | {B} welcomed/welcome {A} | | +
 {B} welcomed {A} with open arms.
-{B} gave {A} [soup|tea|a soft chair] and expected to hear everything.
+{B} gave {A} [soup|tea|a soft chair] and wanted to hear everything.
 "Come in, come in!" {B} told {A}.
 step turn_back | {A} turned/turn back | | * -
 {A} turned back without having seen {B}.

@@ -175,7 +175,7 @@ step offer | {A} offered/offer {B} {o} for {x} | |
 {A} offered {B} {o} in exchange for {x}.
 "Will you give me {x} for {o}?" {A} asked {B}.
 {A} held out {o} and pointed at {x}, which belonged to {B}.
-{A} expected {x} so much that {A.he} offered {B} {o} for it.
+{A} wanted {x} so much that {A.he} offered {B} {o} for it.
 step swap | {A} traded/trade {o} for {x} | o>B x>A | * +
 They shook hands on it: {B} got {o} and {A} got {x}.
 {A} and {B} traded, and {A} walked off with {x} and {B} with {o}.
@@ -185,11 +185,11 @@ step decline | {B} refused/refuse to part with {x} | | * -
 {B} laughed at the offer and would not part with {x}.
 "I would never give away {x}," said {B}.
 {B} thought about it, but {o} was not worth {x}.
-{B} kept {x} and expected nothing to do with {o}.
+{B} kept {x} and wanted nothing to do with {o}.
 
 step birthday | {A} remembered/remember the birthday of {B} | |
 {A} remembered that {B} had a birthday.
-{B} had a birthday, and {A} expected to bring a present.
+{B} had a birthday, and {A} wanted to bring a present.
 In {A.s} calendar a red ring marked the birthday of {B}.
 {A} had not forgotten the birthday of {B}.
 step wrap | {A} wrapped/wrap {o} | |
@@ -204,7 +204,7 @@ step give | {A} gave/give {o} to {B} | o>B | *
 step delight | {B} loved/love {o} | | +
 {B} loved {o} at first sight.
 {B} [clapped|cheered|jumped for joy] and would not put {o} down.
-"I have always expected {o}!" cried {B}.
+"I have always wanted {o}!" cried {B}.
 {B} loved {o} and showed it to everyone.
 step thank_b | {B} thanked/thank {A} | | +
 {B} thanked {A} [warmly|again and again] for the gift.
@@ -254,12 +254,12 @@ step unsold | {A} failed/fail to sell {o} | | * -
 Nobody paid what {A} asked, and {o} stayed unsold.
 {B} walked away, and {A} packed up {o} unsold.
 {A} waited until dark, but no one bought {o}.
-{A} had to take {o} home again, for nobody expected to buy it.
+{A} had to take {o} home again, for nobody wanted to buy it.
 
 step quarrel | {A} quarrelled/quarrel with {B} over {o} | | * -
 {A} and {B} quarrelled over {o}, and [doors were slammed|both of them shouted].
 "You always want {o} for yourself!" {B} shouted at {A}.
-{B} expected {o} too, and so {A} and {B} had a quarrel.
+{B} wanted {o} too, and so {A} and {B} had a quarrel.
 {A} and {B} fell out over {o} {P}.
 step silence | {A} avoided/avoid {B} | | -
 {A} crossed the road so as not to meet {B}.
