@@ -50,7 +50,8 @@ class AlbertConfig:
 
     Fields down to classifier_dropout_prob are those of google-research/albert and transformers.
     The fields after it exist only here and are written to config.json when they differ from their
-    defaults."""
+    defaults.
+    """
 
     vocab_size: int = 8000
     embedding_size: int = 128
@@ -103,8 +104,7 @@ class AlbertConfig:
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} "
-                f"heads; "
-                "choose num_attention_heads so that it divides hidden_size"
+                "heads; choose num_attention_heads so that it divides hidden_size"
             )
         for name in (
             "hidden_dropout_prob",
@@ -130,8 +130,7 @@ class AlbertConfig:
         ):
             raise UserError(
                 f"shared_parameters={self.shared_parameters!r} shares one part over all layers; "
-                f"leave "
-                f"num_hidden_groups at 1, got {self.num_hidden_groups}"
+                f"leave num_hidden_groups at 1, got {self.num_hidden_groups}"
             )
         if (
             self.shared_parameters != "all"
@@ -140,12 +139,11 @@ class AlbertConfig:
         if self.num_hidden_groups > self.num_hidden_layers:
             raise UserError(
                 f"num_hidden_groups {self.num_hidden_groups} is more than the "
-                f"{self.num_hidden_layers} "
-                "layers; expected at most one group a layer"
+                f"{self.num_hidden_layers} layers; expected at most one group a layer"
             )
         if not self.embedding_projection and self.embedding_size != self.hidden_size:
             raise UserError(
-                f"embedding_projection=False needs embedding_size == hidden_size, got "
+                "embedding_projection=False needs embedding_size == hidden_size, got "
                 f"{self.embedding_size} and {self.hidden_size}"
             )
 

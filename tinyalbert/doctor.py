@@ -53,7 +53,8 @@ def gpu_step_difference():
     """How a small training step on the GPU differs from NumPy's, at most: (gradients, parameters).
 
     In units of the largest gradient and of the learning rate.  Not for each tensor: the keys' bias
-    has no gradient at all (it shifts a row of scores), only rounding."""
+    has no gradient at all (it shifts a row of scores), only rounding.
+    """
     config = AlbertConfig.preset("tiny", vocab_size=500)
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 500, (4, 32)).astype(np.int32)
@@ -124,7 +125,7 @@ def report(device=None):
         lines["precisions"] = usable_precisions()
         lines["GPU step"] = (
             f"{'right' if ok else 'WRONG'}: one training step differs from NumPy's by "
-            f"{gradients:.1e} "
-            f"of the largest gradient and {parameters:.1e} of the learning rate (below 1e-3, 0.2)"
+            f"{gradients:.1e} of the largest gradient and {parameters:.1e} of the learning rate "
+            "(below 1e-3, 0.2)"
         )
     return "\n".join(f"{name:14s}{value}" for name, value in lines.items()), ok

@@ -60,9 +60,8 @@ def describe(name):
     unshared = sum(n for _, n, _ in parameter_rows(untied)) - total
     lines = [
         f"{name}: H {H}, E {E}, L {L}, heads {config.num_attention_heads}, I "
-        f"{config.intermediate_size}, "
-        f"V {V}, positions {config.max_position_embeddings}, layers share: "
-        f"{config.shared_parameters}",
+        f"{config.intermediate_size}, V {V}, positions {config.max_position_embeddings}, layers "
+        f"share: {config.shared_parameters}",
         "",
         f"{'component':34s}{'parameters':>14s}{'share':>9s}  used",
     ]

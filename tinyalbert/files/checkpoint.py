@@ -5,7 +5,8 @@ A saved model is a folder with config.json, model.safetensors and the tokenizer'
 transformers opens it, and its folders open here.  `load_state` also reads PyTorch's .bin and the
 original TensorFlow checkpoints. Nothing is unpickled.  Whatever is loaded into a model gets a
 `RestoreReport`: weights that silently stayed random are the commonest cause of an ALBERT that
-learns nothing (google-research/albert#132)."""
+learns nothing (google-research/albert#132).
+"""
 
 import dataclasses
 import json
@@ -81,8 +82,7 @@ def read_config(source):
             return config_file(folder / name)
     raise UserError(
         f"{folder} has no config.json (transformers) or albert_config.json "
-        f"(google-research/albert); "
-        "expected one beside the weights, or config=AlbertConfig(...)"
+        "(google-research/albert); expected one beside the weights, or config=AlbertConfig(...)"
     )
 
 
@@ -103,7 +103,8 @@ def load_state(source):
     """{name: array} in transformers' names, of a folder or a file.
 
     source: a folder; a .safetensors or .bin file, or the .index.json of a sharded one; or the
-    prefix of a TensorFlow checkpoint (folder/model.ckpt-best)."""
+    prefix of a TensorFlow checkpoint (folder/model.ckpt-best).
+    """
     path = weights_path(source)
     if path.name.endswith(".index.json"):
         return _sharded(path)
@@ -142,8 +143,7 @@ def weights_path(source):
     if not path.exists() and not Path(f"{path}.index").exists():
         raise UserError(
             f"there is no folder, file or TensorFlow checkpoint {source}; expected a folder with "
-            f"config.json "
-            "and weights (nothing is downloaded)"
+            "config.json and weights (nothing is downloaded)"
         )
     return path
 
@@ -213,9 +213,9 @@ class RestoreReport:
         refused = {kind: names for kind, names in reasons.items() if names and kind not in allow}
         if not self.loaded:
             raise UserError(
-                f"none of these weights belongs to the model: "
-                f"{_few(self.unexpected + self.wrong_shape)}; "
-                f"expected names such as {_few(self.missing)}"
+                "none of these weights belongs to the model: "
+                f"{_few(self.unexpected + self.wrong_shape)}; expected names such as "
+                f"{_few(self.missing)}"
             )
         if refused:
             raise UserError(
@@ -234,7 +234,8 @@ def match(own, state, group0=False):
 
     Arrays of a wrong shape are left out, those that are not the model's are kept.  The prefix
     `albert.` is added or taken off as the model wants it.  group0: a layer group that the state
-    lacks starts as its group 0 (google-research/albert, --init_from_group0)."""
+    lacks starts as its group 0 (google-research/albert, --init_from_group0).
+    """
     report, found = RestoreReport(), {}
     prefixed = any(name.startswith("albert.") for name in own)
     rename = _with_prefix if prefixed else lambda name: name.removeprefix("albert.")
@@ -275,7 +276,8 @@ def load_into(model, state, allow=(), group0=False):
 
     Heads and the pooler may be missing (they stay as initialised) or left over; anything else that
     does not fit is refused before anything is changed, unless `allow` has "missing", "unexpected"
-    or "shapes"."""
+    or "shapes".
+    """
     found, report = match({name: a.shape for name, a in model.state_dict().items()}, state, group0)
     report.refuse(allow)
     model.load_state_dict(found, strict=False)
@@ -287,7 +289,8 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
     changed by `changes`.
 
     What the weights lack starts random and is named in a warning; `.restore_report` has the whole
-    list."""
+    list.
+    """
     state = load_state(source)
     config = changed(config or read_config(source), **changes)
     model = cls(config, seed=seed)
@@ -308,7 +311,7 @@ def changed(config, **changes):
     if unknown:
         raise UserError(
             f"{', '.join(unknown)} is not a field of AlbertConfig; expected for example "
-            f"num_labels=3"
+            "num_labels=3"
         )
     copy = dataclasses.replace(config, **{"extra": dict(config.extra), **changes})
     if "num_labels" in changes and len(copy.extra.get("id2label") or {}) != copy.num_labels:
@@ -325,7 +328,8 @@ def save_training_state(folder, model, optimizer, extra):
     hold.
 
     It is one file, which replaces the one before in one go: there is always a whole one.
-    config.json lies beside it, so that the folder also opens as a model."""
+    config.json lies beside it, so that the folder also opens as a model.
+    """
     folder = Path(folder)
     arrays = {f"model/{name}": to_host(a) for name, a in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": to_host(a) for name, a in optimizer.state_dict().items()}

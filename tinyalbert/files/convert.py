@@ -38,7 +38,8 @@ def convert(source, folder, config=None):
 
     config: an AlbertConfig or a file; by default the one beside the weights.  All weights are kept,
     also those that the architecture named in config.json has no use for.  A SentencePiece model
-    beside them comes along as spiece.model."""
+    beside them comes along as spiece.model.
+    """
     folder, state = Path(folder), load_state(source)
     if (folder / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another folder")

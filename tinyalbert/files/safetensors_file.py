@@ -2,7 +2,8 @@
 
 safetensors (github.com/huggingface/safetensors) is eight bytes with the length of a JSON header,
 the header {name: {dtype, shape, data_offsets}}, and the arrays one after the other: simple enough
-to read and write here, bfloat16 included, which NumPy does not know."""
+to read and write here, bfloat16 included, which NumPy does not know.
+"""
 
 import contextlib
 import errno
@@ -82,7 +83,8 @@ def write_safetensors(path, arrays, metadata=None):
     """Write {name: array} and {key: text} to `path`, whole or not at all.
 
     Wide types first, then by name, so that every array is aligned and equal content gives equal
-    bytes."""
+    bytes.
+    """
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     header, end = {"__metadata__": metadata} if metadata else {}, 0
     for name in names:
@@ -122,8 +124,7 @@ def read_safetensors(path):
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is truncated or is not a safetensors file; expected one as written by this "
-            f"package or "
-            f"by transformers ({type(error).__name__}: {error})"
+            f"package or by transformers ({type(error).__name__}: {error})"
         ) from None
 
 

@@ -5,7 +5,8 @@ variable after the other, and `prefix.index` says what is where.  The index is a
 LevelDB's format (tensorflow/core/lib/ io/table): blocks of key-value pairs, a block that lists the
 blocks, a footer that finds it.  Keys are variable names; values are protocol buffers
 (tensorflow/core/protobuf/tensor_bundle.proto).  Every block and every variable carries a CRC-32C,
-and each is checked."""
+and each is checked.
+"""
 
 import math
 import re
@@ -70,7 +71,8 @@ def load_tf(prefix):
 
     Kernels [in, out] become Linear weights [out, in].  The optimiser's variables are left out.  A
     variable that has no counterpart keeps its own name, so that a restore report lists it.  Google
-    has no E->H projection when E = H, transformers always has one: then it is the identity."""
+    has no E->H projection when E = H, transformers always has one: then it is the identity.
+    """
     state = {}
     for name, array in read_tf(prefix, skip=STATE).items():
         renamed = hf_name(name)
@@ -118,15 +120,14 @@ def read_tf(prefix, skip=None):
     except FileNotFoundError as error:
         raise UserError(
             f"there is no {error.filename}; a checkpoint is named by what its files have in "
-            f"common, "
-            "like folder/model.ckpt-best, and needs .index and .data- files"
+            "common, like folder/model.ckpt-best, and needs .index and .data- files"
         ) from None
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{prefix} is truncated or is not a TensorFlow checkpoint "
-            f"({type(error).__name__}: {error}); fetch it again"
+            f"{prefix} is truncated or is not a TensorFlow checkpoint ({type(error).__name__}: "
+            f"{error}); fetch it again"
         ) from None
 
 
@@ -137,8 +138,7 @@ def _variable(prefix, shards, entry):
     if 7 in entry or entry.get(1) not in DTYPES:
         raise UserError(
             f"{prefix} holds a variable in slices or of type number {entry.get(1)}; only whole "
-            f"variables "
-            "of numbers are read"
+            "variables of numbers are read"
         )
     dtype = np.dtype(DTYPES[entry[1]])
     shape = [message(dim).get(1, 0) for dim in _repeated(entry.get(2, b""), 2)]
@@ -265,7 +265,8 @@ def crc32c(data):
     One byte after the other would take Python a minute for a base model.  The register is a linear
     function (over bits) of its start and of the data, so equal pieces of the data are run side by
     side from 0, and then joined: register(a + b) = shift(register(a)) ^ register(b), where shift
-    runs over as many zero bytes as b is long."""
+    runs over as many zero bytes as b is long.
+    """
     length = max(1, math.isqrt(data.size))  # bytes in a piece; about as many pieces
     pieces = data[: data.size // length * length].reshape(-1, length)  # (P, length)
     registers = np.zeros(len(pieces), np.uint32)

@@ -5,7 +5,8 @@ numbers. Running it with Python's pickle module would let a file run any code.  
 read opcode by opcode, and only what a state dict of tensors needs is understood: dicts, lists,
 tuples, strings, numbers, and three constructors by name, of which none is called.  Anything else is
 refused.  Both layouts are read, the zip archive of torch >= 1.6 and the stream before it, in which
-the first released ALBERT files are."""
+the first released ALBERT files are.
+"""
 
 import io
 import math
@@ -227,8 +228,7 @@ def unpickle(file):
             case name:
                 raise UserError(
                     f"this file is more than a state dict: its pickle uses {name}. Only plain "
-                    f"weights are "
-                    "read, since loading anything else could run code"
+                    "weights are read, since loading anything else could run code"
                 )
     raise EOFError("the pickle has no end")
 
@@ -254,7 +254,6 @@ def _construct(function, arguments):
         if function == "torch._utils._rebuild_parameter" and isinstance(arguments[0], Strided):
             return arguments[0]
     raise UserError(
-        f"this file is more than a state dict: it wants to call {function}. Only plain weights are "
-        f"read, "
-        "since loading anything else could run code"
+        f"this file is more than a state dict: it wants to call {function}. Only plain weights "
+        "are read, since loading anything else could run code"
     )

@@ -3,7 +3,8 @@
 Example number g of a run, g = step * batch_size + row, is a function of (seed, g).  So a batch is
 the same whether it is drawn at once, in parts on several ranks, or after a resume.  Examples run
 through epochs: an epoch takes each window of a new packing of all documents once, in random order
-(pairs.py)."""
+(pairs.py).
+"""
 
 import functools
 import threading
@@ -29,7 +30,8 @@ class PretrainingData:
     label. ngram, whole_word, masked_lm_prob, max_predictions: what is masked (masking.py).  fill
     "whole" makes segments of whole sentences, "cut" fills every sequence and cuts the longer
     segment. faithful: google-research/albert in every detail, its random second segments and edges
-    included."""
+    included.
+    """
 
     def __init__(
         self,
@@ -53,9 +55,8 @@ class PretrainingData:
             raise UserError(f"max_seq_length {max_seq_length}; expected {SHORTEST} or more")
         if ngram < 1 or not 0 < masked_lm_prob < 1 or not 0 <= short_seq_prob <= 1:
             raise UserError(
-                f"ngram {ngram}, masked_lm_prob {masked_lm_prob}, short_seq_prob {short_seq_prob}; "
-                f"expected "
-                "at least 1, a share above 0 and below 1, and a share"
+                f"ngram {ngram}, masked_lm_prob {masked_lm_prob}, short_seq_prob "
+                f"{short_seq_prob}; expected at least 1, a share above 0 and below 1, and a share"
             )
         if faithful and sentence_task == "none":
             raise UserError(
@@ -84,9 +85,8 @@ class PretrainingData:
         numbers, bounds = self.shards.split(self.split), self.shards.documents
         if not len(numbers):
             raise UserError(
-                f"{self.shards.folder} holds no documents in the split {self.split!r}; prepare the "
-                f"corpus "
-                "with held_out (--held-out)"
+                f"{self.shards.folder} holds no documents in the split {self.split!r}; prepare "
+                "the corpus with held_out (--held-out)"
             )
         first, last = bounds[numbers], bounds[numbers + 1]
         least = 1 if self.faithful or self.sentence_task == "none" else 2
@@ -95,17 +95,16 @@ class PretrainingData:
         self.first, self.last = first[usable], last[usable]
         if not len(self.first):
             raise UserError(
-                f"all {len(numbers)} documents of the split {self.split!r} in {self.shards.folder} "
-                f"have "
-                "one sentence, so there are no pairs; are the sentences on lines of their own, "
-                "with blank "
-                "lines only between documents? sentence_task 'none' takes single sentences"
+                f"all {len(numbers)} documents of the split {self.split!r} in "
+                f"{self.shards.folder} have one sentence, so there are no pairs; are the "
+                "sentences on lines of their own, with blank lines only between documents? "
+                "sentence_task 'none' takes single sentences"
             )
         if len(self.first) < 2 and (self.faithful or self.sentence_task == "nsp"):
             raise UserError(
                 f"the split {self.split!r} in {self.shards.folder} has 1 document with pairs; "
-                f"random "
-                "second segments come from another one: expected 2 or more, or sentence_task 'sop'"
+                "random second segments come from another one: expected 2 or more, or "
+                "sentence_task 'sop'"
             )
 
     @property
@@ -151,7 +150,8 @@ class PretrainingData:
         """pairs.Segments of the examples with these numbers (n,).
 
         twins: examples 2 k and 2 k + 1 are the same pair in both orders.  best_of: each is the one
-        of so many whose seam shows most (curriculum.py)."""
+        of so many whose seam shows most (curriculum.py).
+        """
         numbers = examples // 2 if twins else examples
         if best_of > 1:
             numbers, examples = (
@@ -225,12 +225,13 @@ class PretrainingData:
         input_ids, attention_mask, token_type_ids, labels (the pieces to guess, elsewhere -100) and,
         unless sentence_task is "none", sentence_order_label (count,): 0 in order, 1 swapped.  echo
         (least, most) and best_of make the order easier to see (curriculum.py); every pair then
-        comes in both orders."""
+        comes in both orders.
+        """
         count = batch_size - first if count is None else count
         if step < 0 or first < 0 or count < 1 or first + count > batch_size:
             raise UserError(
-                f"rows {first} to {first + count} of {batch_size} at step {step}; expected rows of "
-                f"the batch"
+                f"rows {first} to {first + count} of {batch_size} at step {step}; expected rows "
+                "of the batch"
             )
         return self._draw(step * batch_size + np.arange(first, first + count), echo, best_of)
 

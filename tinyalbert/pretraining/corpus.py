@@ -10,7 +10,8 @@ caller:
   jsonl     one JSON object a line, a document in its "text": prose, or a list of sentences
 
 Each may be compressed with gzip.  Reading comes in two halves, so that `prepare` can do the second
-in many processes: `read_blocks` cuts the raw bytes, `parse` turns a block into documents."""
+in many processes: `read_blocks` cuts the raw bytes, `parse` turns a block into documents.
+"""
 
 import codecs
 import gzip
@@ -44,7 +45,8 @@ class Block:
     it.
 
     Of a built-in corpus: no text, but the number of its first document (line) and how many there
-    are."""
+    are.
+    """
 
     path: str
     line: int  # number of the first line, for messages
@@ -74,8 +76,7 @@ def find_files(source):
     if not path.exists():
         raise UserError(
             f"there is no file or folder {path}; expected text, or a built-in corpus: "
-            f"{', '.join(BUILT_IN)} "
-            "(with a number of documents: stories:5000)"
+            f"{', '.join(BUILT_IN)} (with a number of documents: stories:5000)"
         )
     return [path]
 
@@ -112,7 +113,8 @@ def _cut(text, format):
     it) or None.
 
     Between documents or paragraphs if possible; if a long text has none, after a sentence, word or
-    letter."""
+    letter.
+    """
     if format in ("jsonl", "wikitext"):
         if at := text.rfind(b"\n") + 1:
             return at, format == "wikitext"  # a title at the head of the next block ends it there
@@ -151,8 +153,8 @@ def _file_blocks(path, handle, format):
             line, text, continues = line + text.count(b"\n", 0, at), text[at:], goes_on
         elif len(text) > LINE_BYTES:
             raise UserError(
-                f"{path}, line {line}: longer than {LINE_BYTES >> 20} MB; expected one JSON object "
-                f"a line"
+                f"{path}, line {line}: longer than {LINE_BYTES >> 20} MB; expected one JSON "
+                "object a line"
             )
         if more:
             more = handle.read(BLOCK_BYTES)
@@ -187,7 +189,7 @@ def as_list(sources):
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
     if not sources:
         raise UserError(
-            f"no corpus was named; expected files, folders or a built-in corpus: "
+            "no corpus was named; expected files, folders or a built-in corpus: "
             f"{', '.join(BUILT_IN)}"
         )
     return sources
@@ -205,8 +207,7 @@ def check_sources(sources, output):
         ):
             raise UserError(
                 f"the output folder {output} lies inside the corpus {source}, all of whose files "
-                f"are read; "
-                "name an output folder elsewhere, or the text files one by one"
+                "are read; name an output folder elsewhere, or the text files one by one"
             )
 
 
@@ -262,8 +263,7 @@ def _decode(block):
     line = block.line + block.text.count(b"\n", 0, at)
     raise UserError(
         f"{block.path}, line {line}: not UTF-8 text (byte 0x{block.text[at]:02x}); convert the "
-        f"file first "
-        "(iconv -f LATIN1 -t UTF-8), or leave it out"
+        "file first (iconv -f LATIN1 -t UTF-8), or leave it out"
     )
 
 

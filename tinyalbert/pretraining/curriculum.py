@@ -14,7 +14,8 @@ pieces from anywhere
 without echoes first.
 
 Such pairs come in both orders in one batch, so that nothing but the order makes a difference
-between the two."""
+between the two.
+"""
 
 import numpy as np
 
@@ -46,7 +47,8 @@ def echo(u, segments, least, most, ids, covered):
     (n, T): booleans.
 
     The share of pieces that are written over is drawn between least and most for each row, on a
-    logarithmic scale. u (n, 1 + 4 reach)."""
+    logarithmic scale. u (n, 1 + 4 reach).
+    """
     width = (u.shape[1] - 1) // 4
     share, place = least * (most / least) ** u[:, :1], np.arange(width)  # (n, 1), (reach,)
     first, first_length, second, second_length = (x[:, None] for x in in_order(in_rows(segments)))

@@ -3,7 +3,8 @@
 
 Spans of 1 to `ngram` words, p(n) proportional to 1/n, are laid at random until 15 % of the pieces
 are covered; of each covered piece, on its own, 80 % become [MASK], 10 % stay and 10 % turn into a
-random piece (google-research/albert, create_masked_lm_predictions)."""
+random piece (google-research/albert, create_masked_lm_predictions).
+"""
 
 import numpy as np
 
@@ -64,7 +65,8 @@ def choose_targets(u, starts, segment, wanted, ngram):
     starts (B, T): this piece begins a word.  segment (B, T): 0 = not to be covered, spans stay
     within equal numbers, so 1 and 2 for the two segments (all 1: spans may cross, as in
     google-research/albert).  A piece that continues a word belongs to the word before it; the first
-    of a segment always begins one. u (B, 2 T) decides order and sizes."""
+    of a segment always begins one. u (B, 2 T) decides order and sizes.
+    """
     B, T = segment.shape
     sizes = span_sizes(u[:, T:], ngram)
     covered = np.zeros((B, T), bool)

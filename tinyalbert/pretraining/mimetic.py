@@ -5,7 +5,8 @@ From random values attention starts as an even mean over the sequence, and a sma
 the unigram plateau until its heads have found a token's neighbours.  Values that imitate what
 trained heads look like ("mimetic", Trockman & Kolter 2023, "Mimetic Initialization of
 Self-Attention Layers") spare it that.  Only the first values are different: training changes all of
-them, and the saved model is an ALBERT like any other."""
+them, and the saved model is an ALBERT like any other.
+"""
 
 import numpy as np
 
@@ -52,7 +53,8 @@ def imitate_trained_attention(model, seed=0):
     positions, as sinusoids, and nearly empty of words; the others have words only.  The projection
     keeps lengths.  Of each layer's heads the first asks for the position after its own, the second
     for the one before; the others ask with the same random map as they answer with, so that equal
-    pieces find each other."""
+    pieces find each other.
+    """
     config, albert, rng = model.config, model.albert, np.random.default_rng([seed, 1])
     H, E, D = (
         config.hidden_size,

@@ -53,7 +53,8 @@ def pack_windows(
     sentences (S + 1,): where each begins in the tokens.  Document d has sentences first[d] to
     last[d] - 1; documents with fewer than `least` are left out.  A window is (its first sentence,
     one past its last). fill "whole" stops at the last sentence that fits, "cut" at the first that
-    overflows."""
+    overflows.
+    """
     long_enough = last - first >= least
     first, last = first[long_enough], last[long_enough]
     if not len(first):
@@ -111,7 +112,8 @@ def _slide(u, start, length, keep):
     ends.
 
     So the first and last piece stay as often as one in the middle (those near the ends up to twice
-    as often)."""
+    as often).
+    """
     return start + np.clip(integers(u, 1 - keep, length), 0, length - keep)
 
 
@@ -241,7 +243,8 @@ def google_pairs(u, sentences, rows, max_tokens):
 
     The longer segment, or the second of equal ones, loses a piece at its front or back, each with
     probability one half, until both fit: so the pieces lost at the front are a binomial share of
-    all that are lost."""
+    all that are lost.
+    """
     a, a_stop, b, b_stop = sentences[rows[:, :4]].T
     a_length, b_length = a_stop - a, b_stop - b
     excess = np.maximum(a_length + b_length - max_tokens, 0)

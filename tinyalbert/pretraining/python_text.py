@@ -4,7 +4,8 @@ Docstrings are read with `ast` from the source files, nothing is imported; only 
 (the language reference as plain text) is, because it is nothing but a table of strings.  One
 module, class or long topic is one document.  The order is that of the files' names, so the same
 Python gives the same documents.  How much there is depends on the Python version, and a Python that
-was installed without its sources has only the topics."""
+was installed without its sources has only the topics.
+"""
 
 import ast
 import re
@@ -39,7 +40,8 @@ WORDS = re.compile(r"[A-Za-z]{2,}")
 def documents(n=None, seed=0, split="train"):
     """Documents, lists of sentences: at most n.  Every tenth belongs to the split "test" and not to
     "train"; there is but one Python, so `seed` only has the place that it has in the other
-    corpus."""
+    corpus.
+    """
     if split not in ("train", "test"):
         raise UserError(f'split {split!r} is unknown; expected "train" or "test"')
     if n is not None and n < 0:

@@ -10,7 +10,8 @@
 
 Text streams through worker processes block by block (corpus.py) and comes back as arrays in its old
 order, so memory does not grow with the corpus and the files do not depend on the number of workers.
-The folder is written under another name and renamed when it is whole."""
+The folder is written under another name and renamed when it is whole.
+"""
 
 import errno
 import functools
@@ -53,7 +54,8 @@ def encode_blocks(folder, sha256, blocks):
 
     A pure function of its arguments, so any process of any machine that sees the tokenizer's folder
     can run it; with the fingerprint sha256, so that a tokenizer read before is used again only if
-    it is the same."""
+    it is the same.
+    """
     sentences, per_document, goes_on = [], [], []
     for block in blocks:
         for index, document in enumerate(parse(block)):
@@ -207,10 +209,8 @@ def _held_out_count(held_out, documents):
     if count >= documents:
         raise UserError(
             f"{count} of {documents} document(s) would be held out and none be left to train on; "
-            f"hold out "
-            "fewer (0 for none), or mark where documents end: a blank line between them where each "
-            "line "
-            "is a sentence, two blank lines in running prose, or a file for each"
+            "hold out fewer (0 for none), or mark where documents end: a blank line between them "
+            "where each line is a sentence, two blank lines in running prose, or a file for each"
         )
     return count
 
@@ -233,7 +233,8 @@ def prepare(
     sources: files, folders, `stories`, `python`, or a list of those.  held_out: how many documents,
     or which share of them, to keep from training.  workers: processes, one for each core if None;
     with one, and for little text, all happens in this process.  Under `mpiexec -n N` the other N -
-    1 ranks are the workers, if they see the same disk; they return None."""
+    1 ranks are the workers, if they see the same disk; they return None.
+    """
     arguments = (
         as_list(sources),
         tokenizer,
@@ -263,8 +264,8 @@ def check_target(out_dir, overwrite):
         return
     if not all((out_dir / name).is_file() for name in ("meta.json", *FILES)):
         raise UserError(
-            f"{out_dir} is there already, and no prepared corpus: it is not replaced; name another "
-            f"folder"
+            f"{out_dir} is there already, and no prepared corpus: it is not replaced; name "
+            "another folder"
         )
     if not overwrite:
         raise UserError(
@@ -427,7 +428,7 @@ class Shards:
         if layout != FORMAT:
             raise UserError(
                 f"{self.folder} has layout {layout}; this version reads layout {FORMAT}: prepare "
-                f"it again"
+                "it again"
             )
         return meta
 
@@ -438,8 +439,7 @@ class Shards:
         if got != size * dtype.itemsize:
             raise UserError(
                 f"{path} has {got} bytes; expected {size * dtype.itemsize}: the folder is damaged "
-                f"or was "
-                "copied in part; prepare the corpus again"
+                "or was copied in part; prepare the corpus again"
             )
         return np.asarray(np.memmap(path, dtype, mode="r"))  # a plain array: quicker to index
 
@@ -470,7 +470,8 @@ class Shards:
         counts once.
 
         As the decoder's bias it gives an untrained model the loss of word frequencies alone, the
-        unigram entropy."""
+        unigram entropy.
+        """
         counts = self.counts - self.piece_counts(self.held_out) + 1.0
         return np.log(counts / counts.sum())
 
@@ -479,7 +480,6 @@ class Shards:
         if fingerprint(tokenizer) != self.meta["tokenizer_sha256"]:
             raise UserError(
                 f"the tokenizer (vocabulary of {tokenizer.vocab_size}) is not the one that "
-                f"{self.folder} "
-                f"was prepared with (vocabulary of {self.meta['vocab_size']}); use the one in "
-                f"{self.folder}, or prepare the corpus again"
+                f"{self.folder} was prepared with (vocabulary of {self.meta['vocab_size']}); use "
+                f"the one in {self.folder}, or prepare the corpus again"
             )

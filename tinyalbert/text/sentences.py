@@ -3,7 +3,8 @@
 A sentence ends at . ! ? or … (closing quotes and brackets included) before white space, unless what
 stands before the full stop is an abbreviation or an initial, or the next word starts in lower case.
 Decimals, versions and addresses hold no white space, so they are never cut.  。！？ end a sentence
-anywhere."""
+anywhere.
+"""
 
 import re
 

@@ -14,7 +14,8 @@ AlbertTokenizer):
 
 Steps 1-5 give the ids of transformers' slow AlbertTokenizer.  style="google" does the steps in
 which the original differs its way: quotes stay, a Greek word may end in ς, and in step 4 a "▁" is
-left in front of the digits."""
+left in front of the digits.
+"""
 
 import json
 import re
@@ -152,7 +153,8 @@ class AlbertTokenizer:
     its bytes.
 
     Special tokens typed in a text are recognised as transformers' slow tokenizer does it; Google's
-    code knows them only as ids."""
+    code knows them only as ids.
+    """
 
     pad_token, unk_token, cls_token, sep_token, mask_token = SPECIAL
 
@@ -231,7 +233,8 @@ class AlbertTokenizer:
         files with a text on each line.  Lines beyond `sample_size` are sampled, so memory is
         bounded: training takes about 20 times the size of the sample.  (ALBERT sampled 10 million.)
         The same text gives the same vocabulary on every machine; another num_threads gives a
-        slightly different one, since sums are rounded otherwise."""
+        slightly different one, since sums are rounded otherwise.
+        """
         model = train_vocabulary(
             texts_or_files,
             vocab_size,
@@ -337,7 +340,8 @@ class AlbertTokenizer:
         spaces.
 
         A lone "▁" has an empty span.  Pieces that come out of one character (ﬁ, ½) all have its
-        span."""
+        span.
+        """
         tokens, spans = [], []
         for start, part, special in self._parts(text):
             if special:
@@ -413,7 +417,8 @@ class AlbertTokenizer:
         much quicker.
 
         Runs on one thread; to use more cores, give each process its share (a tokenizer can be
-        pickled)."""
+        pickled).
+        """
         texts = list(texts)
         encoded = self._sp.encode(
             [self.prepare(text) for text in texts], out_type=int, num_threads=1
@@ -514,7 +519,8 @@ class AlbertTokenizer:
         return_overflowing_tokens: what is cut off becomes further rows, each repeating the last
         `stride` pieces of the one before; overflow_to_sample_mapping says whose they are.
         return_offsets_mapping, return_special_tokens_mask, add_special_tokens. return_tensors="np":
-        int32 arrays (B, T) instead of lists."""
+        int32 arrays (B, T) instead of lists.
+        """
         return encode(self, text, pair, **options)
 
     def encode(self, text, pair=None, **options):

@@ -2,7 +2,8 @@
 
 Learning is left to SentencePiece's unigram trainer with the flags and ids of ALBERT's own
 vocabulary (google-research/albert, README and issue 149).  What that trainer does is taught in
-lesson 10."""
+lesson 10.
+"""
 
 import gzip
 import io
@@ -23,7 +24,8 @@ def starts_word(piece):
     is_start_piece.
 
     True after a space, for a single mark, and for a piece with any character that is no English
-    letter and no mark: digits, apostrophes and all of the other scripts."""
+    letter and no mark: digits, apostrophes and all of the other scripts.
+    """
     return (
         piece.startswith((SPACE, "<"))
         or piece in MARKS
@@ -117,16 +119,14 @@ def _refusal(message, vocab_size):
     if found := re.search(r"too high .* <= (\d+)", message):
         error = UserError(
             f"a vocabulary of {vocab_size} pieces is more than this text supports; expected at "
-            f"most "
-            f"{found[1]}; lower vocab_size or add text"
+            f"most {found[1]}; lower vocab_size or add text"
         )
         error.largest = int(found[1])  # for callers that would rather take what there is
         return error
     if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
         return UserError(
             f"a vocabulary of {vocab_size} pieces is too small: special pieces and single "
-            f"characters "
-            f"alone are {found[1]}; raise vocab_size or lower character_coverage"
+            f"characters alone are {found[1]}; raise vocab_size or lower character_coverage"
         )
     return UserError(
         f"SentencePiece could not learn a vocabulary of {vocab_size} pieces: {message.strip()}"
