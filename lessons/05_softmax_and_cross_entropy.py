@@ -3,10 +3,10 @@
 # **Needs** 03 (broadcasting), 04 (vjps) · **Builds** `ops.softmax`, `ops.log_softmax`, `ops.cross_entropy`
 # · **Paper** Devlin et al. 2019, §3.1 (the masked-word loss) · **Runs in** a few seconds
 #
-# A model ends in *scores*, one number for every word of the vocabulary: any number, the larger the better.
-# Training needs *probabilities*: positive numbers that sum to 1. Softmax turns the first into the second,
-# and cross-entropy says how badly the probabilities did. Every covered (*masked*) word, every sentence pair and
-# every label that ALBERT learns from passes through these two functions.
+# A model ends in *scores*, one for every word of the vocabulary; a score can be any number, and larger means
+# likelier. Training needs *probabilities*: positive numbers that sum to 1. Softmax turns scores into probabilities,
+# and cross-entropy measures how far off these are. Every hidden (*masked*) word, every sentence pair and every label
+# that ALBERT learns from passes through these two functions.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -18,12 +18,12 @@ TEACHES = ["ops.softmax", "ops.log_softmax", "ops.cross_entropy"]
 rng = np.random.default_rng(5)
 
 # %%
-p = predict("Add 100 to every score of a row. What happens to the largest probability? (a number to multiply it by)",
+p = predict("Add 100 to every score of a row. By what factor does the largest probability change?",
             guess=None)
 
 # %% [markdown]
 # ## Build it: from scores to probabilities
-# The exponential makes every number positive, the sum makes them add up to 1. First with a loop, one row
+# The exponential makes every number positive; dividing by the sum makes them add up to 1. First with a loop, one row
 # at a time, so that nothing is hidden.
 # %%
 def softmax_loop(scores):
@@ -39,7 +39,7 @@ print(softmax_loop(scores).round(3))
 print("each row sums to", softmax_loop(scores).sum(axis=1))
 
 # %% [markdown]
-# With arrays it is one line, and `axis=-1` says "along the last axis", whatever comes before it.
+# With arrays this takes two lines, and `axis=-1` means "along the last axis", whatever comes before it.
 # %%
 def softmax_overflowing(x):
     e = np.exp(x)
@@ -53,12 +53,12 @@ before, after = softmax_overflowing(scores)[0].max(), softmax_overflowing(scores
 p.reveal(after / before, "{:.6f}")
 
 # %% [markdown]
-# Adding the same number c to a row multiplies every exponential by e^c, in the numerator and in the sum: it
-# cancels. Only *differences* of scores matter.
+# Adding the same number c to a row multiplies every exponential by e^c, both in the numerator and in the sum, so it
+# cancels. Only *differences* between scores matter.
 #
 # ## Break it: large scores
-# The definition is right and the code is not yet good. `exp` grows fast: in float32 it is infinite for scores
-# below a hundred already, and infinity divided by infinity is no number at all.
+# The definition is right, but the code is not good yet. `exp` grows fast: in float32 it overflows to infinity for
+# scores below one hundred, and infinity divided by infinity is not a number.
 # %%
 with np.errstate(over="ignore", invalid="ignore"):
     broken = softmax_overflowing(np.array([[10.0, 50.0, 100.0]], dtype=np.float32))
@@ -66,8 +66,8 @@ print("scores 10, 50, 100 give", broken)
 assert np.isnan(broken).any()
 
 # %% [markdown]
-# Since only differences matter we may subtract the largest score first. Then the largest exponent is 0 and
-# nothing can overflow; what underflows to 0 is a probability too small to count.
+# Since only differences matter, we may subtract the largest score first. Then the largest exponent is 0 and nothing
+# can overflow; whatever underflows to 0 is a probability too small to matter.
 # %%
 def softmax(x, axis=-1):
     y = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -88,20 +88,20 @@ ax.plot(largest, shifted, color="0.7", lw=5)
 ax.plot(largest, plain, color="0.0", lw=1.5)
 limit = float(largest[np.isnan(plain)][0])
 ax.text(2, 0.752, "both")
-ax.text(limit + 4, 0.705, "only with the largest score subtracted;\nthe plain one has no value here")
+ax.text(limit + 4, 0.705, "only with the largest score subtracted;\nthe plain version is undefined here")
 ax.set_ylim(0.69, 0.77)
-ax.set(xlabel="larger of two scores, the other is 1 less (float32)", ylabel="its probability",
-       title=f"Plain softmax has no value from a score of {limit:.0f} on; nothing in the answer changed there")
+ax.set(xlabel="larger of two scores; the other is 1 less (float32)", ylabel="its probability",
+       title=f"Plain softmax is undefined from a score of {limit:.0f} on, though the true answer never changes")
 figure(fig, "overflow")
 
 # %% [markdown]
 # ## The backward pass
-# Let y = softmax(x) and let g be the gradient of the loss with respect to y. Raising one score takes
-# probability from all others, so the *Jacobian*, the table of all derivatives dy_i/dx_j, is full:
+# Let y = softmax(x) and let g be the gradient of the loss with respect to y. Raising one score takes probability from
+# all the others, so the *Jacobian*, the table of all derivatives dy_i/dx_j, is full:
 #
 #     dy_i / dx_j = y_i (δ_ij - y_j)         δ_ij is 1 where i = j, else 0
 #
-# Multiply by g from the left and the table never needs to exist:
+# Multiply by g from the left, and the table never needs to exist:
 #
 #     (gᵀ J)_j = y_j (g_j - Σ_i g_i y_i)
 # %%
@@ -110,7 +110,7 @@ x, g = rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
 y, vjp = ops.softmax.raw(put(x))
 jacobian = np.array([np.diag(row) - np.outer(row, row) for row in softmax(x)])   # (4, 6, 6)
 by_table = np.einsum("bi,bij->bj", g, jacobian)                                 # (4, 6): in each row b, sum over i
-same(by_table, vjp(put(g))[0], "softmax gradient, by its whole Jacobian")
+same(by_table, vjp(put(g))[0], "softmax gradient, from the full Jacobian")
 p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (largest entry here: {:.1e})")
 
 # %% [markdown]
@@ -129,8 +129,8 @@ same(softmax_backward(g, softmax(x)), vjp(put(g))[0], "softmax gradient, without
 
 # %% [markdown]
 # ## Cross-entropy
-# The *loss* of one prediction is -log(probability of the right word): 0 if the model was certain and right,
-# large if it was certain and wrong. Cross-entropy is the mean over all predictions.
+# The *loss* of one prediction is -log(probability of the right word): 0 if the model was certain and right, large if
+# it was certain and wrong. Cross-entropy is the mean loss over all predictions.
 #
 # Taking the logarithm *after* softmax fails when the probability has underflowed to 0. But log(e^a / Σ e^b) is
 # a - log Σ e^b, which needs no small number at all.
@@ -154,22 +154,22 @@ loss, loss_vjp = ops.cross_entropy.raw(put(logits), put(labels))
 same(cross_entropy(logits, labels), loss, "cross-entropy")
 
 # %%
-p = predict("Before training a model knows nothing: all 8,000 words are equally likely. What is its loss?", guess=None)
+p = predict("Before training, a model knows nothing: all 8,000 words are equally likely. What is its loss?", guess=None)
 p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}")
 
 # %% [markdown]
-# That number, the logarithm of the vocabulary's size V, is the upper of the two lines in every loss plot of this
-# project. A model that starts far above it was given bad numbers to start from.
+# That number, the logarithm of the vocabulary size V, is the upper of the two lines in every loss plot of this
+# project. A model that starts far above it was badly initialised.
 #
 # ## The most famous gradient of all
-# Put softmax and the logarithm together and nearly everything cancels. What is left is *probability minus
-# truth*: how much too likely each word was.
+# Combine softmax and the logarithm, and nearly everything cancels. What is left is *probability minus truth*: by how
+# much each word's probability was too high.
 # %%
 @exercise(reference=lambda logits, labels: ops.cross_entropy.raw(logits, labels)[1](np.ones(()))[0],
           trials=[(rng.standard_normal((r, v)), rng.integers(0, v, r)) for r, v in [(1, 3), (4, 5), (7, 2)]],
           hint="softmax(logits), minus 1 at the right word, and the loss is a mean over the rows")
 def cross_entropy_backward(logits, labels):
-    """Gradient of the loss by the scores, (R, V); labels (R,)."""
+    """Gradient of the loss with respect to the scores, (R, V); labels (R,)."""
     ...
 
 
@@ -191,8 +191,9 @@ assert gradient[1] < 0 and (np.delete(gradient, 1) > 0).all()
 
 # %% [markdown]
 # ## Positions that don't count
-# In a batch of *sequences* (texts, as rows of ids) most positions are not masked: they have no right answer. They carry
-# the label -100 and must neither add to the loss nor receive a gradient. The mean is over the others.
+# In a batch of *sequences* (texts, as rows of ids) most positions are not masked, so there is nothing to predict
+# there. They carry the label -100 and must neither add to the loss nor receive a gradient. The mean is taken over the
+# others.
 # %%
 @exercise(reference=lambda logits, labels: float(ops.cross_entropy.raw(logits, labels)[0]),
           trials=[(rng.standard_normal((5, 4)), np.array(l)) for l in ([0, -100, 3, -100, 1], [-100, 2, 2, 2, 2])],
@@ -215,8 +216,7 @@ show(ops.softmax)
 show(ops.cross_entropy)
 
 # %% [markdown]
-# **What to keep.** Only differences of scores matter, so subtract the largest. The gradient of softmax is
-# y (g - Σ g y), never a table. The gradient of cross-entropy is probability minus truth.
-# Next: 06, layer norm and GELU.
+# **What to keep.** Only differences between scores matter, so subtract the largest. The gradient of softmax is y (g -
+# Σ g y), never a table. The gradient of cross-entropy is probability minus truth. Next: 06, layer norm and GELU.
 # %%
 finish()

@@ -3,10 +3,11 @@
 # **Needs** 03 (broadcasting), 04 (vjps) · **Builds** `ops.layer_norm`, `ops.gelu` · **Paper** Ba et al. 2016;
 # Hendrycks & Gimpel 2016 · **Runs in** a few seconds
 #
-# ALBERT is a stack of *layers* (lesson 09), each in two halves. Each half ends with a *layer norm*: the vector of each
-# *token* (a piece at its place in a text) is shifted to mean 0 and scaled to *variance* 1 (the mean square of the
-# distances from the mean). The second half is two matrices with *GELU* between them: a bend, without which the two
-# would be no more than one matrix, their product. Both have backward passes where a term is easily lost.
+# ALBERT is a stack of *layers* (lesson 09), each in two halves. Each half ends with a *layer norm*: the vector of
+# each *token* (a piece at its place in a text) is shifted to mean 0 and scaled to *variance* 1 (the mean squared
+# distance from the mean). The second half consists of two matrices with *GELU* between them: a bend, without which
+# the two would be no more than one matrix, their product. Layer norm and GELU both have backward passes in which a
+# term is easily lost.
 # %%
 import math
 
@@ -27,14 +28,14 @@ p = predict("Multiply x by 1000. By what factor does the gradient of layer_norm(
 
 # %% [markdown]
 # ## Build it: from the definition
-# For one vector of H numbers: subtract the mean, divide by the *standard deviation* (the root of the variance), then a
-# gain gamma and a shift beta for each of the H places, both learned. The small eps keeps the division alive when all H
-# numbers are equal.
+# For one vector of H numbers: subtract the mean, divide by the *standard deviation* (the root of the variance), then
+# apply a gain gamma and a shift beta, both learned, at each of the H places. The small eps prevents a division by
+# zero when all H numbers are equal.
 # %%
 def layer_norm_loop(x, gamma, beta, eps=1e-12):
     y = np.empty_like(x)
     for b in range(x.shape[0]):
-        for t in range(x.shape[1]):              # each token on its own: no other token, no other sequence matters
+        for t in range(x.shape[1]):              # each token by itself: no other token or sequence matters
             mean = sum(x[b, t]) / len(x[b, t])
             variance = sum((value - mean) ** 2 for value in x[b, t]) / len(x[b, t])
             y[b, t] = (x[b, t] - mean) / math.sqrt(variance + eps) * gamma + beta
@@ -55,20 +56,20 @@ same(layer_norm(x, gamma, beta), y, "layer_norm, with arrays")
 # %%
 g = rng.standard_normal(y.shape)
 norms = [np.linalg.norm(ops.layer_norm.raw(s * x, gamma, beta)[1](g)[0]) for s in (1, 1000)]
-p.reveal(norms[1] / norms[0], "{:.2e}: what was scaled up is scaled down again, so a nudge counts a thousandth")
+p.reveal(norms[1] / norms[0], "{:.2e}: the scale is divided out again, so the same nudge has a thousandth of the effect")
 
 # %% [markdown]
 # ## The backward pass
-# Write xhat for the normalised vector (before gain and shift) and rstd for 1/standard deviation. A nudge of one x does
-# three things: it moves its own xhat, it moves the mean and so all others, and it moves the variance and so all others
-# again. With gy = g * gamma, the gradient of xhat, a nudge of x_j
+# Write xhat for the normalised vector (before gain and shift) and rstd for 1/standard deviation. Nudging one x does
+# three things: it moves its own xhat, it moves the mean and with it all the others, and it moves the variance and
+# with it all the others again. With gy = g * gamma, the gradient of xhat, a nudge of x_j
 #
 #     moves xhat_j by rstd                                                   -> rstd * gy_j
 #     moves the mean by 1/H, so every xhat_i by -rstd/H                      -> -rstd * mean(gy)
 #     moves the variance by 2 (x_j - mean)/H; 1/root has the slope
 #     -rstd³/2; so it moves every xhat_i by -rstd * xhat_i * xhat_j / H      -> -rstd * xhat_j * mean(gy * xhat)
 #
-# where each move of an xhat_i counts gy_i. Together:
+# where each move of an xhat_i is weighted by gy_i. Together:
 #
 #     gx = rstd * ( gy - mean(gy) - xhat * mean(gy * xhat) )
 #
@@ -95,7 +96,7 @@ assert abs(gx.sum(-1)).max() < 1e-9 and abs((gx * xhat).sum(-1)).max() < 1e-9
 
 # %% [markdown]
 # ## Break it: lose the mean term
-# Each of the three parts can be forgotten, and each time the result looks like a gradient. How far off is it?
+# Any of the three parts can be forgotten, and the result still looks like a gradient. How far off is it?
 # %%
 parts = {"all three parts": gx, "without mean(g)": rstd * (g * gamma - xhat * (g * gamma * xhat).mean(-1, keepdims=True)),
          "without xhat's part": rstd * (g * gamma - (g * gamma).mean(-1, keepdims=True)), "only rstd * g": rstd * g * gamma}
@@ -111,7 +112,7 @@ ax.plot([], [], "s", color="0.75", label="along (1, ..., 1)")
 ax.plot([], [], "s", color="0.2", label="along xhat")
 ax.legend(frameon=False, loc="center left")
 ax.set(ylabel="share of the gradient that lies there",
-       title="Only the full formula has nothing along the two directions that cannot matter")
+       title="Only the full formula has no part along the two directions that cannot matter")
 figure(fig, "two_forbidden_directions")
 
 
@@ -126,9 +127,9 @@ except AssertionError as error:
     print("lesson 04's check says:", error)
 
 # %% [markdown]
-# In the model the norm at the end of a half is taken of a *sum*: what the half computed, plus what it was given. This
-# order, sum first and layer norm after it, is called *post-LN*; it is what the released ALBERT has. The library has one
-# operation for it.
+# In the model, the norm at the end of a half is applied to a *sum*: what the half computed plus what it was given.
+# This order, sum first and then layer norm, is called *post-LN*; the released ALBERT uses it. The library has a
+# single operation for it.
 # %%
 residual = rng.standard_normal((B, T, H))
 same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(residual), put(gamma), put(beta))[0],
@@ -136,9 +137,9 @@ same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(r
 
 # %% [markdown]
 # ## GELU
-# A bend: large numbers pass, very negative ones become 0. ReLU does it with a corner, max(x, 0). GELU multiplies x by
-# the probability Φ(x) that a random number (normal: mean 0, variance 1) is smaller than x, so the bend is round.
-# Google's ALBERT uses a formula with tanh that is nearly the same:
+# GELU is a bend: large numbers pass, very negative ones become 0. ReLU does this with a corner, max(x, 0). GELU
+# multiplies x by the probability Φ(x) that a random number (normal, with mean 0 and variance 1) is smaller than x, so
+# the bend is round. Google's ALBERT uses a formula with tanh that is nearly the same:
 #
 #     gelu(x) = x/2 (1 + tanh u)      u = sqrt(2/π) (x + 0.044715 x³)
 # %%
@@ -172,7 +173,7 @@ figure(fig, "gelu")
 
 
 # %% [markdown]
-# The derivative: product rule, with the chain rule inside. t = tanh u has the derivative 1 - t².
+# The derivative follows from the product rule with the chain rule inside. t = tanh u has the derivative 1 - t².
 # %%
 @exercise(reference=lambda x, g: ops.gelu.raw(x)[1](g)[0],
           trials=[(rng.standard_normal(9) * 2, rng.standard_normal(9)) for _ in range(3)],
@@ -195,15 +196,15 @@ same(gelu_backward(z, gz), ops.gelu.raw(put(z))[1](put(gz))[0], "gelu gradient")
 
 # %% [markdown]
 # ## In the library
-# `nn.LayerNorm` holds gamma and beta and calls these functions. In `kernels/` there are faster versions that go through
-# the array in pieces small enough for the processor's cache (lesson 21); the tests hold them equal to these.
+# `nn.LayerNorm` holds gamma and beta and calls these functions. `kernels/cpu/` has faster versions that go through
+# the array in pieces small enough for the processor's cache (lesson 21); the tests check that they equal these.
 # %%
 show(ops.layer_norm)
 show(ops.gelu)
 show(nn.LayerNorm)
 
 # %% [markdown]
-# **What to keep.** Layer norm forgets shift and scale, so its gradient has no part along ones and none along xhat. GELU
-# is x times the probability that a random number is smaller. Next: 07, words become vectors.
+# **What to keep.** Layer norm ignores shift and scale, so its gradient has no part along ones and none along xhat.
+# GELU is x times the probability that a random number is smaller. Next: 07, words become vectors.
 # %%
 finish()

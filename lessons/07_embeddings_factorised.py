@@ -3,10 +3,10 @@
 # **Needs** 02 (Tensor), 04 (linear), 06 (layer norm) · **Builds** `ops.embedding`, `AlbertEmbeddings` · **Paper** Lan
 # et al. 2020, §3.1 "Factorized embedding parameterization" · **Runs in** a few seconds
 #
-# A model computes with *vectors* (rows of numbers), a text is a list of piece numbers. The *embedding table* has one
-# row of numbers for each piece of the vocabulary, and looking up is picking rows. In BERT (Devlin et al. 2019), the
-# model that ALBERT makes smaller, that table is a fifth of all numbers. ALBERT's first idea is to make the rows short
-# and stretch them afterwards.
+# A model computes with *vectors* (rows of numbers), but a text is a list of piece numbers. The *embedding table* has
+# one row of numbers for each piece of the vocabulary, and looking a piece up means picking its row. In BERT (Devlin
+# et al. 2019), the model that ALBERT makes smaller, that table holds a fifth of all numbers. ALBERT's first idea is
+# to make the rows short and stretch them afterwards.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -22,16 +22,17 @@ TEACHES = ["ops.embedding", "ops.reshape", "AlbertConfig", "nn.Embedding", "nn.L
 rng = np.random.default_rng(7)
 
 # %%
-p = predict("A vocabulary of 30,000 pieces, vectors of 4,096 numbers (the largest ALBERT). How many million numbers has "
-            "the table, and how many with short rows of 128 plus one map from 128 to 4,096?", guess=None)
+p = predict("A vocabulary of 30,000 pieces, vectors of 4,096 numbers (the largest ALBERT). How many million numbers does "
+            "the table have, and how many with short rows of 128 plus one map from 128 to 4,096?", guess=None)
 V, E, H = 30_000, 128, 4096
 p.reveal((V * H / 1e6, (V * E + E * H) / 1e6), "{0[0]:.0f} and {0[1]:.1f}")
 
 # %% [markdown]
 # ## Build it: looking up rows
-# First as mathematics sees it. A piece number becomes a *one-hot* vector: all zeros, a 1 at its place. That times the
-# table is the row. So a lookup is a matrix product, and its gradient follows from lesson 04: it is *one-hot transposed
-# times g*, which adds each gradient row to the row it came from. Nobody multiplies by all those zeros.
+# First as mathematics sees it. A piece number becomes a *one-hot* vector: all zeros except for a 1 at its place. That
+# vector times the table is the row. So a lookup is a matrix product, and its gradient follows from lesson 04: it is
+# *one-hot transposed times g*, which adds each gradient row to the table row it came from. In practice nobody
+# multiplies by all those zeros.
 # %%
 table = rng.standard_normal((7, 3))              # (V, E)
 ids = np.array([[2, 5, 2], [0, 2, 6]])           # (B, T): number 2 is used three times
@@ -56,8 +57,8 @@ same(embedding_backward(table, ids.reshape(-1), g.reshape(-1, 3)), vjp(put(g))[0
 
 # %% [markdown]
 # ## Break it: `gradient[ids] += g`
-# The obvious line is wrong. NumPy first reads all rows, then adds, then writes all back: a piece that occurs three
-# times is written three times, and the last one wins.
+# The obvious line is wrong. NumPy first reads all rows, then adds, then writes all rows back: the row of a piece that
+# occurs three times is written three times, and the last write wins.
 # %%
 careless = np.zeros_like(table)
 careless[ids.reshape(-1)] += g.reshape(-1, 3)
@@ -65,16 +66,16 @@ right = np.zeros_like(table)
 np.add.at(right, ids.reshape(-1), g.reshape(-1, 3))
 print("row of piece 2, careless:", careless[2].round(2), " right:", right[2].round(2))
 assert not np.allclose(careless, right)
-text = rng.zipf(1.3, 4000) % 1000                # word numbers as unequal as real words
+text = rng.zipf(1.3, 4000) % 1000                # piece frequencies as uneven as those of real words
 p = predict("In a batch of 4,000 pieces from 1,000, distributed like real words: what share of the gradient's rows "
             "would be lost?", guess=None)
 p.reveal(1 - len(np.unique(text)) / len(text), "{:.0%}")
 
 # %% [markdown]
 # ## Three tables and a norm
-# A piece's vector says nothing about *where* it stands, and attention (lesson 08) does not look at places by itself. So
-# a second table has a row for each position. An input may be two texts, its *segments*; a third table has a row for
-# each of the two. All rows are E wide. The three are added, then normalised (lesson 06).
+# A piece's vector says nothing about *where* it stands, and attention (lesson 08) does not see positions by itself.
+# So a second table has a row for each position. An input may consist of two texts, its *segments*; a third table has
+# a row for each of the two. All rows are E wide. The three are added, then normalised (lesson 06).
 # %%
 config = AlbertConfig(vocab_size=11, embedding_size=5, hidden_size=8, num_attention_heads=2, max_position_embeddings=6,
                       type_vocab_size=2)
@@ -109,11 +110,11 @@ same(position_gradient(g), backward(Tensor(np.zeros((2, 4, 5))) + table[:4], g)[
 
 # %% [markdown]
 # ## Factorised
-# Short rows of E numbers, then one matrix E→H for all pieces. As one table that would be the product of a (V, E) and an
-# (E, H) matrix: a big table in which only E directions are free. That is what "factorised" means, and why it is
-# cheap. The bet is that piece vectors need few directions because they know nothing of their context; the context
-# gets the wide vectors. (The *singular values* of a table, which `svd` computes, say how large it is along each of its
-# directions; 0 is a direction that it does not have.)
+# ALBERT has short rows of E numbers and one matrix E→H for all pieces. Written as a single table, that is the product
+# of a (V, E) and an (E, H) matrix: a big table in which only E directions are free. That is what "factorised" means,
+# and why it is cheap. The bet is that piece vectors need few directions because they know nothing of their context;
+# the wide vectors are for the context. (The *singular values* of a table, which `svd` computes, say how large it is
+# along each of its directions; a 0 marks a direction that it does not have.)
 # %%
 wide = (rng.standard_normal((300, 16)) @ rng.standard_normal((16, 64)))          # a table (300, 64) through E = 16
 spectrum = np.linalg.svd(wide, compute_uv=False)
@@ -137,7 +138,7 @@ fig.tight_layout()
 figure(fig, "factorised")
 
 # %% [markdown]
-# What the whole model has where, counted from the model itself:
+# Where the parameters of a whole model are, counted from the model itself:
 # %%
 for name in ("base_v2", "xxlarge_v2"):
     released = AlbertConfig.preset(name)
@@ -157,13 +158,15 @@ def embedding_parameters(V, E, H, P):
 
 
 # %% [markdown]
-# The same table is used a second time at the very top of the model, to score every piece of the vocabulary at a masked
-# place. So its gradient comes from both ends, and the sweep adds them up without being told. Lesson 13 uses that.
+# The same table is used a second time at the very top of the model, to score every piece of the vocabulary at a
+# masked place. So it receives gradients from both ends, and the sweep adds them up without being told. Lesson 13 uses
+# that.
 #
 # ## In the library
-# A table or a matrix that training changes is a `Parameter`: a Tensor that always wants its gradient. A part of a model that
-# holds some is a `Module`; `nn.Embedding` holds one table, `nn.Linear` a matrix and a bias. A module finds the parameters
-# of its parts by the names of its attributes, and these names are the ones in the files of released models.
+# A table or a matrix that training changes is a `Parameter`: a Tensor that always asks for its gradient. A part of a
+# model that holds parameters is a `Module`; `nn.Embedding` holds one table, `nn.Linear` a matrix and a bias. A module
+# finds the parameters of its parts through the names of its attributes, and these are the names used in the files of
+# released models.
 # %%
 for name, parameter in library.named_parameters():
     print(f"{name:32s}{str(parameter.shape):10s}{type(parameter).__name__}")

@@ -3,9 +3,10 @@
 # **Needs** 04 (linear), 05 (softmax) · **Builds** `ops.attention`, `AlbertAttention` · **Paper** Vaswani et al. 2017, §3.2
 # · **Runs in** a few seconds
 #
-# "The trophy did not fit into the case because *it* was too big." To know what *it* is one must look at other words. In
-# attention each *token* (a piece at its place in the text) asks a question, each token offers a key, and each gets an
-# average of what the tokens with the fitting keys have to say. It is the only place in the model where tokens meet.
+# "The trophy did not fit into the case because *it* was too big." To know what *it* is, one must look at other words.
+# In attention, each *token* (a piece at its place in the text) asks a question, each token offers a key, and each
+# receives an average of what the tokens with matching keys have to say. It is the only place in the model where
+# tokens meet.
 # %%
 import math
 
@@ -22,10 +23,10 @@ rng = np.random.default_rng(8)
 
 # %% [markdown]
 # ## Build it: one head, by loops
-# Inside the model a token is a vector of H numbers, its *hidden vector*. Three linear maps (lesson 04) make three
-# vectors of D numbers from it: the *query* (what I look for), the *key* (what I can be found by), the *value* (what I
-# say). A *score* is the inner product of a query and a key. Softmax turns one token's scores into *weights* that sum to
-# 1. The answer, the token's *context*, is the weighted mean of the values.
+# Inside the model a token is a vector of H numbers, its *hidden vector*. Three linear maps (lesson 04) turn it into
+# three vectors of D numbers: the *query* (what I look for), the *key* (what I can be found by), and the *value* (what
+# I say). A *score* is the inner product of a query and a key. Softmax turns one token's scores into *weights* that
+# sum to 1. The answer, the token's *context*, is the weighted mean of the values.
 # %%
 T, D = 5, 4
 q, k, v = (rng.standard_normal((T, D)) for _ in range(3))
@@ -54,8 +55,8 @@ same(one_head(q, k, v), library[0], "one head, with products")
 
 # %% [markdown]
 # ## Why the division?
-# *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share them evenly, 0 if one has
-# all. The figure shows it with and without the division.
+# *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share the weight evenly, 0 if
+# one token has it all. The figure shows it with and without the division.
 # %%
 p = predict("Queries and keys of D random numbers. How does the typical size of a score grow with D, without the division? "
             "(as a power of D)", guess=None)
@@ -76,7 +77,7 @@ fig, ax = plt.subplots()
 ax.semilogx(sizes, plain, "o-", color="0.6")
 ax.semilogx(sizes, scaled, "o-", color="0.0")
 ax.axhline(math.log(32), color="0.3", ls=":", lw=1)
-ax.text(sizes[0], math.log(32) + 0.05, "log 32: all 32 tokens equally")
+ax.text(sizes[0], math.log(32) + 0.05, "log 32: all 32 tokens weigh the same")
 ax.text(sizes[2], scaled[2] - 0.35, "divided by the root of D")
 ax.text(sizes[3], plain[3] + 0.15, "not divided", color="0.5")
 ax.set(xlabel="D, numbers in a query", ylabel="entropy of the weights", ylim=(0, 3.9),
@@ -84,13 +85,13 @@ ax.set(xlabel="D, numbers in a query", ylabel="entropy of the weights", ylim=(0,
 figure(fig, "why_the_root")
 
 # %% [markdown]
-# A score is a sum of D random terms of either sign. They cancel in part: the typical size is the root of D, and
-# dividing by it gives scores the same size for every D. Where one token has all the weight, softmax is flat and passes
-# almost no gradient: in lesson 05's y (g - Σ g y) either y or the bracket is 0. Such a head could not learn.
+# A score is a sum of D random terms of either sign. They partly cancel, so the typical size is the root of D;
+# dividing by it gives scores of the same size for every D. Where one token has all the weight, softmax is flat and
+# passes almost no gradient: in lesson 05's y (g - Σ g y), either y or the bracket is 0. Such a head could not learn.
 #
 # ## Many heads
-# One average can look at one thing. So the H numbers of a token are cut into N *heads* of D = H/N numbers, each head
-# attends on its own, and the results are laid side by side again.
+# A single average can look at only one thing. So the H numbers of a token are cut into N *heads* of D = H/N numbers
+# each, every head attends on its own, and the results are put side by side again.
 # %%
 B, T, N, D = 2, 5, 3, 4
 H = N * D
@@ -102,9 +103,9 @@ print("reshape, then transpose, head 0, place 0 to 2:", [sorted(set(row)) for ro
 assert all(len(set(row)) == 1 and f"token {t}" in row[0] for t, row in enumerate(right[0, 0].tolist()))
 
 # %% [markdown]
-# Why not reshape to (B, N, T, D) at once? The shape is right and no error is raised. But the first line deals out
-# *tokens*: the second place of head 0 holds another part of token 0. The second line keeps the tokens apart: reshape to
-# (B, T, N, D), *then* exchange the axes.
+# Why not reshape to (B, N, T, D) at once? The shape is right, and no error is raised. But the first line of output
+# mixes *tokens* up: the second place of head 0 holds another part of token 0. The second line keeps the tokens apart:
+# reshape to (B, T, N, D), *then* exchange the axes.
 # %%
 @exercise(reference=lambda x, n: ops.split_heads(x, n),
           trials=[(rng.standard_normal((2, 3, 8)), 2), (rng.standard_normal((1, 4, 6)), 3)],
@@ -132,15 +133,15 @@ same(multi_head(q, k, v, N)[0], library, "many heads")
 
 # %% [markdown]
 # ## Masks
-# Sequences of a batch have different lengths; short ones are filled up with padding that must not be heard. Before
-# softmax, -10000 is added to the scores of padded keys, and e to that power is 0. Only *keys* are masked: what a padded
-# token itself asks is of no interest to anyone.
+# The sequences of a batch have different lengths; short ones are filled up with padding, which must not be heard.
+# Before softmax, -10000 is added to the scores of padded keys, and e to that power is 0. Only *keys* are masked:
+# nobody uses the answer to what a padded token itself asks.
 # %%
 mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])              # (B, T): the second sequence has 3 tokens
 bias = attention.padding_bias(mask, np.float64)                  # (B, 1, 1, T)
 masked, weights = multi_head(q, k, v, N, bias)
 same(masked, ops.attention.raw(put(q), put(k), put(v), put(bias), num_heads=N)[0], "many heads with a mask")
-p = predict("Change the padding of the second sequence to other words. How much do its three real tokens' answers change?",
+p = predict("Replace the padding of the second sequence by other words. How much do the answers for its three real tokens change?",
             guess=None)
 k2, v2 = k.copy(), v.copy()
 k2[1, 3:], v2[1, 3:] = 99.0, -99.0
@@ -171,8 +172,8 @@ same(masked_weights(np.zeros((1, 2, 4)), np.array([[1, 1, 1, 0]]))[0, 0], [1 / 3
 
 # %% [markdown]
 # ## The backward pass
-# Four steps forward: product, division by the root, softmax, product. The same four backward, in reverse, each one
-# known from earlier lessons.
+# Forward there are four steps: product, division by the root, softmax, product. Backward, the same four run in
+# reverse, each one known from earlier lessons.
 # %%
 @exercise(reference=lambda q, k, v, g: np.concatenate([d[0] for d in ops.attention.raw(
               q[None], k[None], v[None], None, num_heads=1)[1](g[None])[:3]]),
@@ -180,7 +181,7 @@ same(masked_weights(np.zeros((1, 2, 4)), np.array([[1, 1, 1, 0]]))[0, 0], [1 / 3
           hint="gv = weightsᵀ g; gweights = g vᵀ; softmax's vjp; gq = gscores k / root, gk = gscoresᵀ q / root; "
                "return np.concatenate([gq, gk, gv])")
 def one_head_backward(q, k, v, g):
-    """(T, D) each -> gradients of q, k, v, one below the other: (3T, D)."""
+    """(T, D) each -> gradients of q, k, v, stacked: (3T, D)."""
     ...
 
 
@@ -190,8 +191,8 @@ same(one_head_backward(*one), np.concatenate([np.asarray(d[0].get() if hasattr(d
      "gradients of query, key and value")
 
 # %% [markdown]
-# Many heads and a mask need nothing new. Heads do not touch each other, so each has its own backward pass; a padded key
-# has weight 0, so it and its value get the gradient 0, and the others' are as if it were not there.
+# Many heads and a mask need nothing new. Heads do not interact, so each has its own backward pass; a padded key has
+# weight 0, so it and its value get gradient 0, and all other gradients are as if it were not there.
 # %%
 g, gradients = rng.standard_normal((B, T, H)), np.zeros((3, B, T, H))
 for b in range(B):
@@ -207,8 +208,8 @@ for what, mine, theirs in zip(("query", "key", "value"), gradients, library):
 
 # %% [markdown]
 # ## Order does not exist
-# Attention is an average: exchange two tokens and the answers are exchanged, otherwise nothing happens. Without the
-# position table of lesson 07 a text would be a bag of words.
+# Attention is an average: exchange two tokens, and their answers are exchanged too; nothing else happens. Without the
+# position table of lesson 07, a text would be a bag of words.
 # %%
 order = rng.permutation(T)
 same(multi_head(q[:, order], k[:, order], v[:, order], N)[0], multi_head(q, k, v, N)[0][:, order],
@@ -216,10 +217,10 @@ same(multi_head(q[:, order], k[:, order], v[:, order], N)[0], multi_head(q, k, v
 
 # %% [markdown]
 # ## The whole module
-# A *module* is a part of a model with the parameters it needs. This one has the query, key and value maps before, one
-# more map after, and the post-LN sum of lesson 06. Where the config asks for it, training adds *dropout*: a random
-# tenth, say, of the weights is set to 0, so that no head relies on one single word, and the others are enlarged by 1 /
-# 0.9, so that their mean stays.
+# A *module* is a part of a model with the parameters it needs. This one has the query, key and value maps before
+# attention, one more map after it, and the post-LN sum of lesson 06. Where the config asks for it, training adds
+# *dropout*: a random tenth, say, of the weights is set to 0, so that no head relies on a single word, and the others
+# are multiplied by 1 / 0.9, so that their mean stays the same.
 # %%
 config = AlbertConfig(hidden_size=H, num_attention_heads=N, embedding_size=4, intermediate_size=8)
 module = attention.AlbertAttention(np.random.default_rng(1), config).astype(np.float64)
@@ -229,7 +230,7 @@ x = rng.standard_normal((B, T, H))
 def albert_attention(x, bias):
     linear = {n: (m.weight.data, m.bias.data) for n, m in
               (("q", module.query), ("k", module.key), ("v", module.value), ("o", module.dense))}
-    q, k, v = (x @ linear[n][0].T + linear[n][1] for n in "qkv")                 # (B, T, H): all heads' D numbers in a row
+    q, k, v = (x @ linear[n][0].T + linear[n][1] for n in "qkv")                 # (B, T, H): the D numbers of all heads in a row
     context = multi_head(q, k, v, N, bias)[0]                                    # (B, T, H)
     summed = context @ linear["o"][0].T + linear["o"][1] + x
     centred = summed - summed.mean(-1, keepdims=True)
@@ -248,8 +249,8 @@ show(ops.attention)
 show(attention.AlbertAttention)
 
 # %% [markdown]
-# **What to keep.** Scores are inner products over the root of D, weights their softmax, the answer a weighted mean of
-# values; heads are cut from each token's H numbers, not from the tokens; padding is masked as a key. Next: 09, the
-# ALBERT layer.
+# **What to keep.** Scores are inner products divided by the root of D, weights are their softmax, and the answer is a
+# weighted mean of values. Heads are cut from each token's H numbers, not from the sequence of tokens; padding is
+# masked as a key. Next: 09, the ALBERT layer.
 # %%
 finish()

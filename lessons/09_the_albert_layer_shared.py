@@ -3,8 +3,8 @@
 # **Needs** 06 (layer norm, GELU), 07 (embeddings), 08 (attention) · **Builds** `AlbertLayer`, `AlbertModel` · **Paper**
 # Lan et al. 2020, §3.1 "Cross-layer parameter sharing" · **Runs in** a few seconds
 #
-# The parts are there; one more and the *encoder* (ids in, a vector for each token out) is complete. Then comes ALBERT's
-# second idea: the twelve layers of a BERT are twelve sets of matrices. ALBERT has one set and applies it twelve times.
+# We have the parts; one more and the *encoder* (ids in, a vector for each token out) is complete. Then comes ALBERT's
+# second idea: BERT's twelve layers are twelve sets of matrices, while ALBERT has one set and applies it twelve times.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -20,13 +20,13 @@ NEEDS = ["06", "07", "08"]
 TEACHES = ["AlbertModel", "albert.AlbertLayer", "albert.AlbertEncoder"]
 rng = np.random.default_rng(9)
 SIZE = dict(vocab_size=50, embedding_size=6, hidden_size=8, num_attention_heads=2, intermediate_size=16,
-            max_position_embeddings=12, initializer_range=0.5)       # large numbers, so that each layer changes much
+            max_position_embeddings=12, initializer_range=0.5)       # large weights, so that each layer changes a lot
 
 # %% [markdown]
 # ## Build it: one layer
-# Two halves. Attention lets tokens look at each other; the *feed-forward* half then works on each token alone: widen
-# from H to F numbers (ALBERT: four times H), bend with GELU, narrow again. Each half ends with "add what came in, then
-# normalise".
+# Two halves. Attention lets tokens look at each other; the *feed-forward* half then works on each token alone: it
+# widens from H to F numbers (in ALBERT, four times H), bends with GELU, and narrows again. Each half ends with "add
+# what came in, then normalise".
 # %%
 def layer_norm(x):
     centred = x - x.mean(-1, keepdims=True)
@@ -55,9 +55,9 @@ weights = layer.state_dict()
 same(albert_layer(x, weights), put(layer)(Tensor(put(x)))[0].data, "AlbertLayer")
 
 # %% [markdown]
-# And backward, by hand. Each op of the layer is known with its vjp from lessons 04 to 08, so the layer once more, keeping
-# the vjps; then the same steps from the last to the first. Where a vector was used twice, its gradients add up: what came
-# in went into the sum *and* into the half's work.
+# Now backward, by hand. We know every op of the layer and its vjp from lessons 04 to 08, so we run the layer once
+# more and keep the vjps; then we take the same steps from the last to the first. Where a vector was used twice, its
+# gradients add up: the input of a half goes both into the sum *and* into the work of that half.
 # %%
 def albert_layer_backward(x, w, g):
     """Gradients of x and of two of the matrices, for the gradient g (B, T, H) of the result."""
@@ -77,10 +77,10 @@ def albert_layer_backward(x, w, g):
     narrow, back_narrow = linear(bent, "ffn_output")
     _, back_norm_2 = norm(narrow + attended, "full_layer_layer_norm")
 
-    g = back_norm_2(g)[0]                                        # of narrow and, as they were added, of attended
+    g = back_norm_2(g)[0]                                        # of narrow and, since they were added, of attended
     g_bent, g_narrow_matrix, _ = back_narrow(g)
     g = g + back_wide(back_bent(g_bent)[0])[0]                   # all of attended: two uses
-    g = back_norm_1(g)[0]                                        # of answer, and of x by the sum
+    g = back_norm_1(g)[0]                                        # of answer and, through the sum, of x
     g_q, g_k, g_v = back_attention(back_dense(g)[0])[:3]
     g_x, g_query_matrix, _ = back_q(g_q)
     return g + g_x + back_k(g_k)[0] + back_v(g_v)[0], g_query_matrix, g_narrow_matrix
@@ -95,8 +95,8 @@ for what, mine, theirs in zip(("what came in", "the query's matrix", "the narrow
 
 # %% [markdown]
 # ## Build it: the encoder
-# Embeddings (width E), one map from E to H, then the same layer L times. For tasks on whole texts the first token's
-# vector goes through one more map and tanh: the *pooler*.
+# The encoder is embeddings (width E), one map from E to H, and then the same layer L times. For tasks on whole texts,
+# the first token's vector goes through one more map and tanh: the *pooler*.
 # %%
 config = AlbertConfig(**SIZE, num_hidden_layers=4)
 model = AlbertModel(config, seed=1).astype(np.float64)
@@ -110,7 +110,7 @@ def albert_model(ids, state, layers):
     prefix = "encoder.albert_layer_groups.0.albert_layers.0."
     shared = {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
     for _ in range(layers):
-        h = albert_layer(h, shared)                                                      # the same matrices every time
+        h = albert_layer(h, shared)                                                      # the same matrices each time
     return h, np.tanh(h[:, 0] @ state["pooler.weight"].T + state["pooler.bias"])
 
 
@@ -122,11 +122,11 @@ same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
 
 # %% [markdown]
 # ## What sharing does to the gradient
-# A matrix that is used four times gets, by lesson 01, the sum of four gradients. We can see the four terms: give each
-# layer a copy of its own with the same numbers (`shared_parameters="none"` makes such an *untied* model), and look at
+# By lesson 01, a matrix that is used four times gets the sum of four gradients. We can look at the four terms: give
+# each layer its own copy with the same numbers (`shared_parameters="none"` makes such an *untied* model), and take
 # the gradient of each copy.
 # %%
-p = predict("Copies for every layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
+p = predict("One copy per layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
 untied = AlbertModel(AlbertConfig(**SIZE, num_hidden_layers=4, shared_parameters="none"), seed=None)
 for name, parameter in untied.named_parameters():
     shared_name = name
@@ -140,7 +140,7 @@ tied = {name: one[p] for name, p in model.named_parameters() if p in one}
 copies = {name: many[p] for name, p in untied.named_parameters() if p in many}
 FFN = "encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
 terms = [to_host(copies[FFN.format(i)]) for i in range(4)]
-p.reveal(", ".join(f"{np.linalg.norm(t):.2f}" for t in terms), "no, their sizes (square root of the sum of squares) are {}")
+p.reveal(", ".join(f"{np.linalg.norm(t):.2f}" for t in terms), "no, their norms (square root of the sum of squares) are {}")
 assert not any(np.allclose(terms[i], terms[j], rtol=0.01) for i in range(4) for j in range(i))
 same(sum(terms), tied[FFN.format(0)], "gradient of the shared matrix = sum over the four layers")
 
@@ -150,7 +150,7 @@ plt = pyplot()
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.9))
 left.bar(range(5), [*(np.linalg.norm(t) for t in terms), np.linalg.norm(sum(terms))], color=["0.7"] * 4 + ["0.2"])
 left.set_xticks(range(5), ["layer 0", "1", "2", "3", "shared"])
-left.set(ylabel="size of the gradient", title="In the sum of the four, what disagrees cancels")
+left.set(ylabel="size of the gradient", title="Where the four disagree, they cancel in the sum")
 right.imshow(cosine, vmin=-1, vmax=1)
 for i in range(4):
     for j in range(4):
@@ -161,9 +161,9 @@ fig.tight_layout()
 figure(fig, "sum_of_layers")
 
 # %% [markdown]
-# A cosine is 1 for gradients of one direction, 0 for unrelated and -1 for opposite ones: what one layer asks of the
-# matrix another may not want. No line of code was needed for the sum: the sweep adds up the uses of a parameter, and
-# sharing *is* several uses.
+# A cosine is 1 for gradients in the same direction, 0 for unrelated and -1 for opposite ones: layers may ask the
+# matrix for different changes. The sum needed no code of its own: the sweep adds up the uses of a parameter, and
+# sharing *means* several uses.
 #
 # ## What sharing saves, and what it does not
 # %%
@@ -180,9 +180,9 @@ figure(fig, "what_sharing_saves")
 assert len(set(counts["all"])) == 1
 
 # %% [markdown]
-# Memory for parameters, gradients and what training remembers of them (lesson 12) shrinks by the factor in the last
-# line printed here. The number of multiplications stays, since every layer is still computed. Whoever hopes that ALBERT
-# is twelve times quicker than BERT will be disappointed; it is a smaller *file*.
+# Memory for parameters, gradients and the optimiser's state (lesson 12) shrinks by the factor in the last line
+# printed here. The number of multiplications stays the same, since every layer is still computed. Anyone hoping that
+# ALBERT is twelve times faster than BERT will be disappointed; it is a smaller *file*.
 #
 # Something in between is possible: the paper also tries several parameter sets (*groups*), each used by a few layers in
 # a row (§4.5).
@@ -199,24 +199,24 @@ def layer_parameters(H, F):
 
 @exercise(reference=lambda layer, layers, groups: layer * groups // layers,
           trials=[(i, L, G) for L, G in ((12, 1), (12, 4), (18, 14), (6, 6)) for i in range(0, L, 3)],
-          hint="layers are dealt out evenly and in order; integers only, no rounding of fractions")
+          hint="layers are assigned to groups evenly and in order; use integers only, no rounded fractions")
 def group_of(layer, layers, groups):
     """Which of `groups` parameter sets does layer number `layer` of `layers` use?"""
     ...
 
 
 # %% [markdown]
-# The obvious code for groups, int(layer / (layers / groups)), is rounded on the way and wrong for some sizes; whole
-# numbers are not:
+# The obvious code for groups, int(layer / (layers / groups)), rounds on the way and is wrong for some sizes; integer
+# arithmetic is exact:
 # %%
 off = [(L, G) for L in range(1, 25) for G in range(1, L + 1)
        if any(int(i / (L / G)) != i * G // L for i in range(L))]
-print("layers and groups for which the division of fractions picks a wrong group:", off)
+print("layers and groups for which dividing fractions picks a wrong group:", off)
 
 # %% [markdown]
 # ## Break it: no normalisation
-# What does the norm do in a stack of equal layers? Leave it out, and the same map is applied again and again to its own
-# output: numbers that are multiplied by the same matrix grow or die out like compound interest.
+# What does the norm do in a stack of identical layers? Leave it out, and the same map is applied again and again to
+# its own output: numbers multiplied by the same matrix over and over grow or shrink like compound interest.
 # %%
 @exercise(reference=lambda x, matrix, times: np.linalg.matrix_power(matrix, times) @ x,
           trials=[(rng.standard_normal(3), rng.standard_normal((3, 3)), t) for t in (1, 2, 5)],
@@ -248,7 +248,8 @@ show(albert.AlbertLayer)
 show(albert.AlbertEncoder)
 
 # %% [markdown]
-# **What to keep.** A layer is attention and feed-forward, each with "add and normalise". ALBERT applies one layer L
-# times; the gradient is the sum over the uses; parameters shrink, work does not. Next: 10, where the pieces come from.
+# **What to keep.** A layer is attention and feed-forward, each followed by "add and normalise". ALBERT applies one
+# layer L times; the gradient is the sum over the uses; the parameters shrink, the work does not. Next: 10, where the
+# pieces come from.
 # %%
 finish()

@@ -40,11 +40,11 @@ MISTAKES = {
     },
     "cross_entropy_backward": {
         "the loss is a mean over the rows: divide by their number": _without_the_mean,
-        "the sign is turned: it is probability minus truth": lambda l, y: -cross_entropy_backward(l, y),
+        "the sign is flipped: it is probability minus truth": lambda l, y: -cross_entropy_backward(l, y),
         "the right word's 1 is missing": lambda l, y: _softmax(l) / len(y),
     },
     "cross_entropy_ignoring": {
-        "the mean goes over all rows, also those that don't count": _mean_over_all_rows,
+        "the mean is taken over all rows, including those that don't count": _mean_over_all_rows,
         "a sum where a mean belongs":
             lambda logits, labels: cross_entropy_ignoring(logits, labels) * (labels != -100).sum(),
     },

@@ -36,6 +36,6 @@ MISTAKES = {
     "embedding_parameters": {
         "2 E numbers are missing: the layer norm's gain and shift, or the two segments": lambda V, E, H, P: (V + P + 2) * E + E * H + H,
         "the projection's bias is missing": lambda V, E, H, P: (V + P + 2) * E + 2 * E + E * H,
-        "this is the table without factorising": lambda V, E, H, P: (V + P + 2) * H + 2 * H,
+        "this is the table without factorisation": lambda V, E, H, P: (V + P + 2) * H + 2 * H,
     },
 }

@@ -34,15 +34,15 @@ def _zeros_for_padding(scores, mask):
 
 MISTAKES = {
     "split_heads": {
-        "reshaped without exchanging the axes: this deals out tokens, not each token's numbers":
+        "reshaped without exchanging the axes: this splits up the tokens, not each token's numbers":
             lambda x, n: x.reshape(x.shape[0], n, x.shape[1], x.shape[2] // n),
-        "cut, but the axes are not exchanged: heads come before tokens":
+        "cut, but the axes are not exchanged: heads must come before tokens":
             lambda x, n: x.reshape(x.shape[0], x.shape[1], n, x.shape[2] // n),
         "neighbouring numbers went to different heads: cut the last axis into (n, H // n), not (H // n, n)":
             lambda x, n: x.reshape(*x.shape[:2], -1, n).transpose(0, 3, 1, 2),
     },
     "masked_weights": {
-        "you forgot the mask, or masked the queries, which is no mask: a row that goes down as a whole has the same softmax":
+        "the mask is missing, or masks the queries, which has no effect: lowering a whole row leaves its softmax the same":
             lambda scores, mask: _softmax(scores),
         "a score of 0 is not a weight of 0: the mask must be added before softmax as a large negative number":
             _zeros_for_padding,

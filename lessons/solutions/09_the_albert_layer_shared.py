@@ -23,11 +23,11 @@ MISTAKES = {
             lambda H, F: layer_parameters(H, F) - (H * H + H),
     },
     "group_of": {
-        "this deals the sets out in turn; layers that follow each other share": lambda i, L, G: i % G,
+        "this assigns the sets in turn; neighbouring layers share a set": lambda i, L, G: i % G,
         "i // L is 0 for every layer: multiply before dividing": lambda i, L, G: i // L * G,
     },
     "apply_again": {
         "multiplied from the wrong side": lambda x, matrix, times: apply_again(x, matrix.T, times),
-        "applied once, whatever `times` says": lambda x, matrix, times: matrix @ x,
+        "applied only once, whatever `times` says": lambda x, matrix, times: matrix @ x,
     },
 }
