@@ -84,9 +84,8 @@ EQUIVALENT = {
     "pretraining/pairs.py": {
         "_google_document: elif not random_next_sentence and rng.random() <= 0.5:": ONE_IN_2_53,
         "_google_document: if n == 1 or (random_next_sentence and rng.random() <= 0.5):": ONE_IN_2_53,
-        "_pack_group: backward = rng.random(len(first)) <= 0.5": ONE_IN_2_53,
-        "_pack_group: budget = np.where(rng.random(len(sentence)) <= short_seq_prob, "
-        "rng.integers(2, max_tokens + 1, len(sentence)), max_tokens)": ONE_IN_2_53,
+        "_lay_out: backward = rng.random(len(first)) <= 0.5": ONE_IN_2_53,
+        "_cut: short = rng.random(count) <= short_seq_prob": ONE_IN_2_53,
         "fit: keep_a = np.where(a_length + b_length < max_tokens, a_length, "
         "np.minimum(a_length, np.maximum(max_tokens - b_length, half)))": "where they just fit both give a_length",
         "google_instances: target = int(rng.integers(2, max_tokens + 1)) if rng.random() <= "

@@ -1,8 +1,7 @@
-"""Random numbers as a function: the value at (seed, stream, row, column) needs none of the values
-before it.
+"""Random numbers as a function of (seed, stream, row, column): no value depends on earlier ones.
 
 Segment pairs and masks of an example are drawn from its number in the run alone.  So threads, ranks
-and a resumed run see the same examples, whichever part of a batch they draw and in whichever order.
+and a resumed run see the same examples, whichever part of a batch they draw and in whatever order.
 """
 
 import numpy as np
@@ -11,9 +10,7 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: the step of splitmix64
 
 
 def _mix(x):
-    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): uint64 -> uint64, a bijection, in
-    place.
-    """
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014), in place: a bijection of uint64."""
     x ^= x >> 30
     x *= 0xBF58476D1CE4E5B9
     x ^= x >> 27
@@ -31,5 +28,5 @@ def uniforms(seed, stream, rows, columns):
 
 
 def integers(u, low, high):
-    """Uniform numbers u in [0, 1) -> integers in [low, high), low and high broadcast."""
+    """Uniform numbers u in [0, 1) -> integers in [low, high); low and high broadcast."""
     return (low + u * (np.asarray(high) - low)).astype(np.int64)

@@ -1,9 +1,9 @@
-"""Which pieces a model has to guess: n-gram whole-word masks (Lan et al. 2020, §3.1; Joshi et al.
-2020).
+"""Which pieces a model has to guess: n-gram whole-word masks.
 
-Spans of 1 to `ngram` words, p(n) proportional to 1/n, are laid at random until 15 % of the pieces
-are covered; of each covered piece, on its own, 80 % become [MASK], 10 % stay and 10 % turn into a
-random piece (google-research/albert, create_masked_lm_predictions).
+Lan et al. 2020, §3.1; Joshi et al. 2020.  Spans of 1 to `ngram` words, p(n) proportional to 1/n,
+are laid at random until 15 % of the pieces are covered; of the covered pieces, each on its own,
+80 % become [MASK], 10 % stay and 10 % turn into a random piece (google-research/albert,
+create_masked_lm_predictions).
 """
 
 import numpy as np
@@ -21,26 +21,26 @@ def ngram_probabilities(ngram):
 
 
 def span_sizes(u, ngram):
-    """Uniform numbers -> how many words a span has, 1 to ngram, with ngram_probabilities; the shape
-    of u.
+    """Uniform numbers u -> numbers of words in a span, 1 to ngram, in the shape of u.
+
+    They are distributed as ngram_probabilities says.
     """
     return 1 + np.searchsorted(np.cumsum(ngram_probabilities(ngram))[:-1], u, side="right")
 
 
 def targets_wanted(lengths, masked_lm_prob=0.15, max_predictions=None):
     """How many pieces to cover in sequences of these lengths, special pieces included: (B,)."""
-    wanted = np.maximum(1, np.rint(lengths * masked_lm_prob)).astype(
-        np.int64
-    )  # halves to even, as Python
+    # rint rounds halves to even, as Python's round does
+    wanted = np.maximum(1, np.rint(lengths * masked_lm_prob)).astype(np.int64)
     return wanted if max_predictions is None else np.minimum(wanted, max_predictions)
 
 
 def cover(first, limit, order, sizes, wanted):
-    """Lay spans of words until `expected` pieces are covered: a bytearray, 1 = covered.
+    """Lay spans of words until `wanted` pieces are covered: a bytearray, 1 = covered.
 
     Word w has the pieces first[w] to first[w + 1] - 1; a span that begins at w ends before word
-    limit[w]. Words are tried in `order`; word w wants a span of sizes[w] words, and takes a shorter
-    one if the pieces would be too many.  A word whose span meets a covered piece is passed over.
+    limit[w].  Words are tried in `order`.  Word w gets a span of sizes[w] words, or a shorter one
+    if that would cover too many pieces.  A word whose span meets a covered piece is passed over.
     """
     covered = bytearray(first[-1])
     for w in order:
@@ -62,10 +62,12 @@ def cover(first, limit, order, sizes, wanted):
 def choose_targets(u, starts, segment, wanted, ngram):
     """Cover pieces in every row: booleans (B, T).
 
-    starts (B, T): this piece begins a word.  segment (B, T): 0 = not to be covered, spans stay
-    within equal numbers, so 1 and 2 for the two segments (all 1: spans may cross, as in
-    google-research/albert).  A piece that continues a word belongs to the word before it; the first
-    of a segment always begins one. u (B, 2 T) decides order and sizes.
+    u (B, 2 T): uniform numbers that decide the order of the words and the sizes of the spans.
+    starts (B, T): this piece begins a word.  A piece that continues a word belongs to the word
+    before it; the first of a segment always begins one.
+    segment (B, T): 0 = not to be covered.  Spans stay within equal numbers, so 1 and 2 for the two
+    segments keep them apart; with 1 for both, spans may cross, as in google-research/albert.
+    wanted (B,): how many pieces to cover in each row.
     """
     B, T = segment.shape
     sizes = span_sizes(u[:, T:], ngram)
@@ -90,9 +92,10 @@ def choose_targets(u, starts, segment, wanted, ngram):
 
 
 def apply_masks(u, input_ids, covered, mask_id, random_ids):
-    """Hide the covered pieces: (input_ids, labels), both (B, T).  u (B, 2 T).
+    """Hide the covered pieces: (input_ids, labels), both (B, T).
 
-    random_ids (low, high): the range that random pieces are drawn from.
+    u (B, 2 T): uniform numbers.  random_ids (low, high): the range that random pieces are drawn
+    from.
     """
     T = input_ids.shape[1]
     labels = np.where(covered, input_ids, IGNORE)

@@ -1,31 +1,36 @@
-"""Attention that begins as it would end: heads for the next and the previous token, and for the
-same piece.
+"""Mimetic initialisation: attention that begins as it would end.
 
-From random values attention starts as an even mean over the sequence, and a small ALBERT stands on
-the unigram plateau until its heads have found a token's neighbours.  Values that imitate what
-trained heads look like ("mimetic", Trockman & Kolter 2023, "Mimetic Initialization of
-Self-Attention Layers") spare it that.  Only the first values are different: training changes all of
-them, and the saved model is an ALBERT like any other.
+From random values attention starts as an even mean over the sequence, and a small ALBERT stays on
+the unigram plateau until its heads have found a token's neighbours.  Values that imitate trained
+heads ("mimetic", Trockman & Kolter 2023, "Mimetic Initialization of Self-Attention Layers") spare
+it that search: one head attends to the next token, one to the previous, the others to equal pieces.
+Only the first values are different: training changes all of them, and the saved model is an ALBERT
+like any other.
 """
 
 import numpy as np
 
-FASTEST, SLOWEST = 2.0, 0.4  # radians a token, of the first and the last pair of columns
-LOUDER, QUIETER = 2.0, 0.1  # positions and words in the columns of the positions, beside usual
-NEIGHBOUR_SCALE, SAME_SCALE = 1.2, 1.5  # length of each row of the query and key weights
+# Radians per token, of the first and the last pair of columns.
+FASTEST = 2.0
+SLOWEST = 0.4
+# In the columns that belong to the positions, relative to the usual initial values.
+LOUDER = 2.0  # positions
+QUIETER = 0.1  # words
+# Length of each row of the query and key weights.
+NEIGHBOUR_SCALE = 1.2
+SAME_SCALE = 1.5
 
 
 def sinusoids(positions, width):
-    """(P, width) of sines and cosines in turns (Vaswani et al. 2017, §3.5), the frequencies (width
-    // 2,).  Even width.
+    """Alternating sines and cosines (P, width) and their frequencies (width // 2,); width is even.
 
-    In a pair of columns, going one token on is a rotation, the same one at every position.
+    Vaswani et al. 2017, §3.5.  In a pair of columns, a step to the next token is a rotation, the
+    same one at every position.
     """
     frequencies = np.geomspace(FASTEST, SLOWEST, width // 2)
     angles = np.arange(positions)[:, None] * frequencies
-    return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(
-        positions, 2 * len(frequencies)
-    ), frequencies
+    pairs = np.stack([np.sin(angles), np.cos(angles)], axis=2)  # (P, width // 2, 2)
+    return pairs.reshape(positions, 2 * len(frequencies)), frequencies
 
 
 def rotation(frequencies, tokens):
@@ -39,15 +44,13 @@ def rotation(frequencies, tokens):
 
 
 def orthonormal(rng, rows, columns):
-    """A random (rows, columns) matrix whose columns are orthonormal, or its rows where they are
-    fewer.
-    """
-    return np.linalg.qr(rng.standard_normal((max(rows, columns),) * 2))[0][:rows, :columns]
+    """A random (rows, columns) matrix with orthonormal columns, or rows if there are fewer rows."""
+    square = rng.standard_normal((max(rows, columns),) * 2)
+    return np.linalg.qr(square)[0][:rows, :columns]
 
 
 def imitate_trained_attention(model, seed=0):
-    """Overwrite positions, E->H projection, queries and keys of a pretraining model with values to
-    begin from.
+    """Overwrite positions, E->H projection, queries and keys of a pretraining model, in place.
 
     The first quarter of the embeddings' columns (or fewer, if a head has fewer) is for the
     positions, as sinusoids, and nearly empty of words; the others have words only.  The projection
@@ -55,17 +58,15 @@ def imitate_trained_attention(model, seed=0):
     for the one before; the others ask with the same random map as they answer with, so that equal
     pieces find each other.
     """
-    config, albert, rng = model.config, model.albert, np.random.default_rng([seed, 1])
-    H, E, D = (
-        config.hidden_size,
-        config.embedding_size,
-        config.hidden_size // config.num_attention_heads,
-    )
+    config = model.config
+    albert = model.albert
+    rng = np.random.default_rng([seed, 1])
+    H = config.hidden_size
+    E = config.embedding_size
+    D = config.hidden_size // config.num_attention_heads
     width = min(D, E // 4) // 2 * 2
-    words, positions = (
-        albert.embeddings.word_embeddings.weight.data,
-        albert.embeddings.position_embeddings.weight.data,
-    )
+    words = albert.embeddings.word_embeddings.weight.data
+    positions = albert.embeddings.position_embeddings.weight.data
     table, frequencies = sinusoids(len(positions), width)
     positions[...] = 0
     positions[:, :width] = table * np.sqrt(2) * LOUDER * config.initializer_range
@@ -74,16 +75,13 @@ def imitate_trained_attention(model, seed=0):
     if config.embedding_projection:
         projection = orthonormal(rng, H, E)
         albert.encoder.embedding_hidden_mapping_in.weight.data[...] = projection
-    place, content = projection[:, :width].T, projection[:, width:].T  # (width, H), (E - width, H)
-    for layer in {
-        id(layer): layer for layer in albert.encoder.layers()
-    }.values():  # a shared layer once
-        query, key = (
-            getattr(layer.attention, name).weight.data for name in ("query", "key")
-        )  # (H, H)
-        for head, tokens in zip(
-            range(config.num_attention_heads), (1, -1)
-        ):  # the next, the previous
+    place = projection[:, :width].T  # (width, H)
+    content = projection[:, width:].T  # (E - width, H)
+    distinct_layers = {id(layer): layer for layer in albert.encoder.layers()}  # shared ones once
+    for layer in distinct_layers.values():
+        query = layer.attention.query.weight.data  # (H, H)
+        key = layer.attention.key.weight.data  # (H, H)
+        for head, tokens in zip(range(config.num_attention_heads), (1, -1)):  # next, previous
             rows = slice(head * D, head * D + width)
             query[rows] = NEIGHBOUR_SCALE * rotation(frequencies, tokens) @ place
             key[rows] = NEIGHBOUR_SCALE * place
