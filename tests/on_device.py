@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from tinyalbert import ops
-from tinyalbert.tensor import KERNELS, OPS, call_vjp
+from tinyalbert.tensor import KERNELS, OPS, selective
 
 ACTIVE = True                # False: ops stay where their arrays are, as without this file
 REAL = ("hostcupy", "cupy")  # the backends of the suite that are CuPy itself
@@ -60,10 +60,15 @@ def moved(raw, there=None):
             out, device_vjp = there(*map(up, args), **static)
             out = down(out)
 
-        def vjp(g, needs=None):
+        def vjp(g):
             with ONE_AT_A_TIME:
-                return tuple(map(down, device_vjp(up(g)) if needs is None else call_vjp(device_vjp, up(g), needs)))
-        return out, vjp
+                return tuple(map(down, device_vjp(up(g))))
+
+        @selective
+        def selective_vjp(g, needs):
+            with ONE_AT_A_TIME:
+                return tuple(map(down, device_vjp(up(g), needs)))
+        return out, selective_vjp if isinstance(device_vjp, selective) else vjp
     return run
 
 

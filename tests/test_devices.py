@@ -35,11 +35,12 @@ from tinyalbert.backend import FIRST_USE, check_device, scatter_add, to_device, 
 from tinyalbert.cli import main
 from tinyalbert.doctor import gpu_step_difference, report, usable_precisions
 from tinyalbert.files.checkpoint import load_state
+from tinyalbert.modes import no_grad
 from tinyalbert.nn import DropoutRng
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.tasks.finetune import finetune
-from tinyalbert.tensor import KERNELS, Tensor, backward, no_grad
+from tinyalbert.tensor import KERNELS, Tensor, backward
 from tinyalbert.training.loop import train
 from tinyalbert.training.replicas import MpiRanks, _reads_gpu, own_gpu
 from tinyalbert.training.run import TrainingDiverged

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from strategies import CASES
 
 from tinyalbert import LAMB, AdamW, ops
+from tinyalbert.modes import no_grad, use_kernels
 from tinyalbert.nn import Parameter
-from tinyalbert.tensor import KERNELS, Tensor, call_vjp, no_grad, unbroadcast, use_kernels
+from tinyalbert.tensor import KERNELS, Tensor, call_vjp, unbroadcast
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
 from tinyalbert.kernels.gpu import launch as gpu_launch  # noqa: E402

@@ -14,8 +14,9 @@ from tinyalbert import heads
 from tinyalbert.config import AlbertConfig
 from tinyalbert.errors import UserError
 from tinyalbert.gradcheck import gradcheck
+from tinyalbert.modes import use_kernels
 from tinyalbert.nn import Dropout, DropoutRng
-from tinyalbert.tensor import backward, topological_order, use_kernels
+from tinyalbert.tensor import backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},

@@ -13,7 +13,8 @@ from strategies import CASES, lay_out, seeds
 import tinyalbert
 from tinyalbert import ops
 from tinyalbert.gradcheck import gradcheck
-from tinyalbert.tensor import KERNELS, OPS, call_vjp, no_grad, unbroadcast
+from tinyalbert.modes import no_grad
+from tinyalbert.tensor import KERNELS, OPS, call_vjp, unbroadcast
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
 from tinyalbert.kernels.cpu import attention as numpy_attention  # noqa: E402

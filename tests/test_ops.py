@@ -11,7 +11,8 @@ from strategies import CASES, seeds
 from tinyalbert import attention, ops
 from tinyalbert.backend import scatter_add
 from tinyalbert.gradcheck import gradcheck
-from tinyalbert.tensor import OPS, Tensor, backward, call_vjp, unbroadcast, use_kernels
+from tinyalbert.modes import use_kernels
+from tinyalbert.tensor import OPS, Tensor, backward, call_vjp, unbroadcast
 
 ALL = pytest.mark.parametrize("name", sorted(OPS))
 

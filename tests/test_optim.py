@@ -19,6 +19,7 @@ from tinyalbert import (
     ops,
     optim,
 )
+from tinyalbert.modes import use_kernels
 from tinyalbert.nn import Parameter
 from tinyalbert.optim import (
     adamw_step,
@@ -29,7 +30,7 @@ from tinyalbert.optim import (
     linear_warmup_decay,
     sqrt_scaled_lr,
 )
-from tinyalbert.tensor import KERNELS, backward, use_kernels
+from tinyalbert.tensor import KERNELS, backward
 
 seeds = st.integers(0, 2**32 - 1)
 KINDS = {"adamw": (AdamW, adamw_step), "lamb": (LAMB, lamb_step)}

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyalbert import UserError, no_grad, ops
+from tinyalbert.modes import mode, use_kernels
 from tinyalbert.nn import Parameter
-from tinyalbert.tensor import Tensor, use_kernels
+from tinyalbert.tensor import Tensor
 from tinyalbert.training import replicas as parallel
 from tinyalbert.training.replicas import (
     GradientSum,
@@ -66,11 +67,10 @@ def test_an_error_in_a_thread_is_raised_where_run_was_called():
 
 
 def test_threads_take_over_the_switches_of_their_caller():
-    from tinyalbert.tensor import _mode
     replicas, x = Threads(2), Tensor(np.ones(3), requires_grad=True)
     for context, recording, kernels in ((no_grad(), False, True), (use_kernels(False), True, False)):
         with context:
-            assert replicas.run(lambda _: ((x * x).requires_grad, _mode.kernels), range(2)) == [(recording, kernels)] * 2
+            assert replicas.run(lambda _: ((x * x).requires_grad, mode.kernels), range(2)) == [(recording, kernels)] * 2
     assert replicas.run(lambda _: (x * x).requires_grad, range(2)) == [True] * 2
     replicas.close()
 

@@ -11,7 +11,7 @@ import pytest
 import tinyalbert
 
 PACKAGE = Path(tinyalbert.__file__).parent
-ORDER = ["errors", "backend", "transfer", "tensor", "training", "kernels", "ops", "gradcheck", "nn", "config", "attention", "files",
+ORDER = ["errors", "backend", "transfer", "modes", "tensor", "training", "kernels", "ops", "gradcheck", "nn", "config", "attention", "files",
          "albert", "heads", "optim"]
 CORE = [name for name in ORDER if name not in ("kernels", "training", "files")]
 FILES = sorted(PACKAGE.rglob("*.py"))

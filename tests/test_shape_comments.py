@@ -15,7 +15,8 @@ import pytest
 import tinyalbert
 from tinyalbert import heads, ops
 from tinyalbert.config import AlbertConfig
-from tinyalbert.tensor import backward, use_kernels
+from tinyalbert.modes import use_kernels
+from tinyalbert.tensor import backward
 
 PACKAGE = Path(tinyalbert.__file__).parent
 FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py"))

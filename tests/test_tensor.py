@@ -13,15 +13,17 @@ from strategies import seeds
 
 from tinyalbert import ops
 from tinyalbert.errors import UserError
+from tinyalbert.modes import no_grad, use_kernels
 from tinyalbert.tensor import (
     KERNELS,
     OPS,
+    Node,
     Tensor,
     backward,
     call_vjp,
-    no_grad,
+    op,
+    selective,
     unbroadcast,
-    use_kernels,
 )
 
 
@@ -71,7 +73,7 @@ def test_memory_falls_during_the_sweep(keep, left):
     def count(g):
         alive.append(len([r for r in saved if r() is not None]))
         return (g,)
-    y = Tensor(a.data, True, ((a,), count))
+    y = Tensor(a.data, True, Node((a,), count, "count"))
     for _ in range(6):
         y = ops.exp(y * 0.1)
         saved.append(weakref.ref(y.data))
@@ -148,9 +150,46 @@ def test_no_gradient_is_computed_that_nobody_needs():
         _, vjp = OPS[name](x, x)
         assert [g is None for g in call_vjp(vjp, x, (True, False))] == [False, True]
         assert [g is None for g in call_vjp(vjp, x, (False, True))] == [True, False]
+    for name in ("linear", "linear_gelu"):
+        _, vjp = OPS[name](x, x, x[0])
+        for i in range(3):
+            needs = tuple(j == i for j in range(3))
+            assert tuple(g is not None for g in call_vjp(vjp, x, needs)) == needs
     _, vjp = OPS["add"](x, x)                    # one that doesn't ask
     for g in call_vjp(vjp, x, (True, False)):
         np.testing.assert_array_equal(g, x)
+
+
+def test_a_selective_vjp_gives_every_gradient_unless_told():
+    x = np.ones((2, 2))
+    _, vjp = OPS["matmul"](x, x)
+    assert isinstance(vjp, selective)
+    for got, want in zip(vjp(x), call_vjp(vjp, x, (True, True)), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def broken(message):
+    """A function of Tensors whose backward pass fails."""
+    def cube_root(x):
+        def vjp(g):
+            raise ValueError(message)
+        return np.cbrt(x), vjp
+    return cube_root
+
+
+def test_an_error_in_a_backward_pass_says_which_op_it_was():
+    before = dict(OPS)
+    lifted = op(broken("no such slope"))
+    OPS.pop("cube_root")
+    assert OPS == before
+    with pytest.raises(ValueError, match="no such slope") as error:
+        (lifted(leaf(2, 3)) * 2.0).sum().backward()
+    assert error.value.__notes__ == ["in the backward pass of cube_root, whose output has shape (2, 3)"]
+
+
+def test_every_tensor_of_an_op_knows_its_name():
+    a = leaf(3)
+    assert ops.exp(a * 2.0).node.name == "exp" and (a * 2.0).node.name == "mul" and a.node is None
 
 
 def test_what_an_op_has_no_gradient_for_is_left_out():
@@ -174,7 +213,7 @@ def test_only_the_first_sum_of_gradients_makes_an_array():
             return np.ndarray.__iadd__(self, other)
     a = leaf(2)
     same = np.ones(2).view(Counted)
-    y = Tensor(np.ones(2), True, ((a, a, a, a), lambda g: [same] * 4))
+    y = Tensor(np.ones(2), True, Node((a, a, a, a), lambda g: [same] * 4, "four"))
     np.testing.assert_array_equal(backward(y, np.ones(2))[a], [4, 4])
     np.testing.assert_array_equal(same, [1, 1])
     assert calls == ["+", "+=", "+="]

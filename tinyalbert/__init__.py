@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "config": ["AlbertConfig"],
-    "tensor": ["Tensor", "no_grad", "backward", "use_kernels"],
+    "modes": ["no_grad", "use_kernels"],
+    "tensor": ["Tensor", "backward"],
     "errors": ["UserError"],
     "nn": ["DropoutRng", "Parameter", "Module"],
     "albert": ["AlbertModel"],

@@ -7,13 +7,12 @@ sweep, so `add` returns (g, g). Integer and mask arguments get None.  Constants 
 NumPy scalar would turn float32 into float64.  Faster versions of some ops, never different ones,
 are in kernels/.  Taught in lessons 03 to 08."""
 
-import contextlib
 import math
 
 import numpy as np
 
 from .backend import erf, scatter_add, xp_of
-from .tensor import Tensor, op, unbroadcast
+from .tensor import Tensor, op, selective, unbroadcast
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 
@@ -36,10 +35,14 @@ def sub(a, b):
 @op
 def mul(a, b):
     """a * b, elementwise."""
-    return a * b, lambda g, needs=(True, True): (
-        g * b if needs[0] else None,
-        g * a if needs[1] else None,
-    )
+
+    @selective
+    def vjp(g, needs):
+        ga = g * b if needs[0] else None
+        gb = g * a if needs[1] else None
+        return ga, gb
+
+    return a * b, vjp
 
 
 @op
@@ -91,11 +94,11 @@ def absolute(x):
 def where(condition, a, b):
     """a where condition is true, else b."""
     xp = xp_of(condition, a, b)
-    return xp.where(condition, a, b), lambda g: (
-        None,
-        xp.where(condition, g, 0),
-        xp.where(condition, 0, g),
-    )
+
+    def vjp(g):
+        return None, xp.where(condition, g, 0), xp.where(condition, 0, g)
+
+    return xp.where(condition, a, b), vjp
 
 
 # --- activations ----------------------------------------------------------------------------------
@@ -152,19 +155,18 @@ def gelu_erf(x):
 
 
 def _spread(g, x, axis, keepdims):
-    """A reduction's gradient, repeated over the axes that were reduced (a view; never written
-    to).
-    """
+    """A reduction's gradient, repeated over the reduced axes: a view, which nobody writes to."""
     xp = xp_of(g)
-    return xp.broadcast_to(g if axis is None or keepdims else xp.expand_dims(g, axis), x.shape)
+    if axis is not None and not keepdims:
+        g = xp.expand_dims(g, axis)
+    return xp.broadcast_to(g, x.shape)
 
 
 @op
 def sum(x, axis=None, keepdims=False):
     """Sum over `axis` (all axes if None)."""
-    return xp_of(x).asarray(x.sum(axis=axis, keepdims=keepdims)), lambda g: (
-        _spread(g, x, axis, keepdims),
-    )
+    y = xp_of(x).asarray(x.sum(axis=axis, keepdims=keepdims))
+    return y, lambda g: (_spread(g, x, axis, keepdims),)
 
 
 @op
@@ -181,10 +183,8 @@ def max(x, axis=None, keepdims=False):
 
     def vjp(g):
         hit = x == _spread(y, x, axis, keepdims)
-        return (
-            _spread(g, x, axis, keepdims)
-            * (hit / hit.sum(axis=axis, keepdims=True)).astype(x.dtype),
-        )
+        share = hit / hit.sum(axis=axis, keepdims=True)
+        return (_spread(g, x, axis, keepdims) * share.astype(x.dtype),)
 
     return y, vjp
 
@@ -203,9 +203,7 @@ def transpose(x, axes):
 
 @op
 def getitem(x, key):
-    """x[key] for basic keys: integers, slices, None and `...` (rows by index array:
-    `embedding`).
-    """
+    """x[key] for integers, slices, None and `...`; rows by an array of ids are `embedding`."""
 
     def vjp(g):
         gx = xp_of(g).zeros_like(x)
@@ -225,11 +223,9 @@ def concat(*arrays, axis=-1):
 
 @op
 def embedding(table, ids):
-    """Rows of a table: (V, E), int (...) -> (..., E).  Rows that are used twice add up in the
-    gradient.
-    """
+    """Rows of a table: (V, E), int (...) -> (..., E); the gradients of a repeated row add up."""
 
-    def vjp(g, needs=(True, False)):
+    def vjp(g):
         gtable = xp_of(g).zeros_like(table)
         scatter_add(gtable, ids.reshape(-1), g.reshape(ids.size, table.shape[1]))
         return gtable, None
@@ -244,44 +240,46 @@ def embedding(table, ids):
 def matmul(a, b):
     """(..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast."""
 
-    def vjp(g, needs=(True, True)):
-        return (
-            g @ b.swapaxes(-1, -2) if needs[0] else None,
-            a.swapaxes(-1, -2) @ g if needs[1] else None,
-        )
+    @selective
+    def vjp(g, needs):
+        ga = g @ b.swapaxes(-1, -2) if needs[0] else None
+        gb = a.swapaxes(-1, -2) @ g if needs[1] else None
+        return ga, gb
 
     return a @ b, vjp
 
 
 @op
 def linear(x, weight, bias=None):
-    """x weightᵀ + bias: (..., I), (O, I), (O,) -> (..., O); one 2-D product whatever the leading
-    axes.
-    """
+    """x weightᵀ + bias: (..., I), (O, I), (O,) -> (..., O), as one two-dimensional product."""
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (R, I)
     y = rows @ weight.T
     if bias is not None:
         y += bias
 
-    def vjp(g, needs=(True, True, True)):
+    @selective
+    def vjp(g, needs):
         g = g.reshape(len(rows), len(weight))  # (R, O)
-        return (
-            (g @ weight).reshape(x.shape) if needs[0] else None,
-            g.T @ rows if needs[1] else None,
-            g.sum(axis=0) if bias is not None else None,
-        )
+        gx = (g @ weight).reshape(x.shape) if needs[0] else None
+        gweight = g.T @ rows if needs[1] else None
+        gbias = g.sum(axis=0) if bias is not None and needs[2] else None
+        return gx, gweight, gbias
 
     return y.reshape(*x.shape[:-1], weight.shape[0]), vjp
 
 
 @op
 def linear_gelu(x, weight, bias):
-    """gelu(linear(x, weight, bias)), the widest step of a layer, as one op for the sake of its
-    kernel.
-    """
+    """gelu(linear(x, weight, bias)): one op, because a kernel can fuse this widest step."""
     z, linear_vjp = linear.raw(x, weight, bias)
     y, gelu_vjp = gelu.raw(z)
-    return y, lambda g, needs=(True, True, True): linear_vjp(*gelu_vjp(g), needs)
+
+    @selective
+    def vjp(g, needs):
+        (gz,) = gelu_vjp(g)
+        return linear_vjp(gz, needs)
+
+    return y, vjp
 
 
 # --- normalisation and losses ---------------------------------------------------------------------
@@ -310,18 +308,19 @@ def log_softmax(x, axis=-1):
 
 @op
 def layer_norm(x, gamma, beta, eps=1e-12):
-    """(x - mean) / sqrt(var + eps) * gamma + beta over the last axis (Ba et al. 2016): (..., H),
-    (H,), (H,).
+    """(x - mean) / sqrt(var + eps) * gamma + beta over the last axis (Ba et al. 2016).
+
+    (..., H), (H,), (H,) -> (..., H).
     """
     centred = x - x.mean(axis=-1, keepdims=True)
     rstd = 1 / xp_of(x).sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
     xhat = centred * rstd  # mean 0, variance 1 over the last axis
 
     def vjp(g):
-        gx = g * gamma
-        gx = rstd * (
-            gx - gx.mean(axis=-1, keepdims=True) - xhat * (gx * xhat).mean(axis=-1, keepdims=True)
-        )
+        gxhat = g * gamma
+        mean = gxhat.mean(axis=-1, keepdims=True)
+        along = (gxhat * xhat).mean(axis=-1, keepdims=True)
+        gx = rstd * (gxhat - mean - xhat * along)
         return gx, g * xhat, g  # gamma and beta: summed to (H,) by unbroadcast
 
     return xhat * gamma + beta, vjp
@@ -341,15 +340,16 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
 
 @op
 def cross_entropy(logits, labels, ignore_index=-100):
-    """Mean of -log softmax(logits)[label] over the rows whose label counts: (..., V), int (...) ->
-    ().
+    """Mean of -log softmax(logits)[label] over the rows with a label: (..., V), int (...) -> ().
 
     Rows labelled `ignore_index` add nothing; with no row left the loss is 0.
     """
     xp = xp_of(logits, labels)
-    flat, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+    flat = logits.reshape(-1, logits.shape[-1])  # (R, V)
+    labels = labels.reshape(-1)
     counts = (labels != ignore_index).astype(flat.dtype)  # (R,) 1 or 0
-    rows, picked = xp.arange(len(labels)), xp.where(labels != ignore_index, labels, 0)
+    picked = xp.where(labels != ignore_index, labels, 0)
+    rows = xp.arange(len(labels))
     share = counts / xp.maximum(counts.sum(), 1)  # (R,) weight of each row in the mean
     logp, back = log_softmax.raw(flat)
 
@@ -366,28 +366,28 @@ def mse(predictions, targets):
     """Mean squared error, the loss of regression tasks such as STS-B."""
     difference = predictions - targets
     y = xp_of(predictions).asarray((difference * difference).mean())
-    return y, lambda g: (
-        2 / difference.size * g * difference,
-        -2 / difference.size * g * difference,
-    )
+
+    def vjp(g):
+        gpredictions = 2 / difference.size * g * difference
+        return gpredictions, -gpredictions
+
+    return y, vjp
 
 
 @op
 def bce_with_logits(logits, targets):
-    """Mean binary cross-entropy of sigmoid(logits) against targets in [0, 1]; for multi-label
-    tasks.
-    """
+    """Mean cross-entropy of sigmoid(logits) and targets in [0, 1]; for tasks with many labels."""
     xp = xp_of(logits, targets)
-    y = xp.asarray(
-        (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).mean()
-    )
+    losses = xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))
 
-    def vjp(g):  # sigmoid - target
-        return g * (
-            0.5 * xp.tanh(0.5 * logits) + 0.5 - targets
-        ) / logits.size, -g * logits / logits.size
+    def vjp(g):
+        glogits = (
+            g * (0.5 * xp.tanh(0.5 * logits) + 0.5 - targets) / logits.size
+        )  # sigmoid - target
+        gtargets = -g * logits / logits.size
+        return glogits, gtargets
 
-    return y, vjp
+    return xp.asarray(losses.mean()), vjp
 
 
 # --- dropout --------------------------------------------------------------------------------------
@@ -410,22 +410,18 @@ def dropout_mask(shape, p, key, first_row, xp):
     steps."""
     row_size = math.prod(shape[1:])
     rows = xp.arange(first_row, first_row + shape[0], dtype="uint32")
-    bits = _mix(rows * 0x9E3779B9 + (key & 0xFFFFFFFF))[:, None] + xp.arange(
-        (row_size + 1) // 2, dtype="uint32"
-    )
+    columns = xp.arange((row_size + 1) // 2, dtype="uint32")
+    bits = _mix(rows * 0x9E3779B9 + (key & 0xFFFFFFFF))[:, None] + columns
     halves = _mix(bits).view("uint16")[:, :row_size]  # two 16-bit numbers from each hash
     return (halves >= round(p * 65536)).reshape(shape)
 
 
 @op
 def dropout(x, p, key, first_row=0):
-    """Zero a share p of x and scale the rest by 1 / (1 - p), so that the mean stays (Srivastava et
-    al. 2014).
-    """
-    xp = xp_of(x)
-    scaled = dropout_mask(x.shape, p, key, first_row, xp).astype(x.dtype) * (
-        1 / (1 - round(p * 65536) / 65536)
-    )
+    """Zero a share p of x and scale the rest by 1 / (1 - p) (Srivastava et al. 2014)."""
+    gain = 1 / (1 - round(p * 65536) / 65536)  # of the p that the 16-bit hash can tell
+    keep = dropout_mask(x.shape, p, key, first_row, xp_of(x))
+    scaled = keep.astype(x.dtype) * gain
     return x * scaled, lambda g: (g * scaled, None, None)
 
 
@@ -433,10 +429,9 @@ def dropout(x, p, key, first_row=0):
 
 
 def split_heads(x, num_heads):
-    """(B, T, H) -> (B, N, T, D), arrays or Tensors: D features a head; a reshape alone would deal
-    out tokens.
-    """
-    return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(0, 2, 1, 3)
+    """(B, T, H) -> (B, N, T, D), arrays or Tensors: D = H / N features per head."""
+    B, T, H = x.shape
+    return x.reshape(B, T, num_heads, H // num_heads).transpose(0, 2, 1, 3)
 
 
 def merge_heads(x):
@@ -447,25 +442,34 @@ def merge_heads(x):
 
 @op
 def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
-    """softmax(q kᵀ / sqrt(D) + bias) v in each head (Vaswani et al. 2017, §3.2): (B, T, H) x 3 ->
-    (B, T, H).
+    """softmax(q kᵀ / sqrt(D) + bias) v in each head (Vaswani et al. 2017, §3.2).
 
+    q (B, M, H), k and v (B, T, H) -> (B, M, H); M is T, or less where only some rows are read.
     bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on
-    the weights.  The same as attention.py spells out with single ops; here the weights are the one
-    (B, N, T, T) array that is kept.  q may have fewer rows, (B, M, H), and so has the result."""
-    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (B, N, S, D), S = M or T
+    the weights.  attention.py spells out the same with single ops; here the weights are the one
+    (B, N, M, T) array that is kept."""
+    q = split_heads(q, num_heads)  # (B, N, M, D)
+    k = split_heads(k, num_heads)  # (B, N, T, D)
+    v = split_heads(v, num_heads)  # (B, N, T, D)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = q @ k.swapaxes(-1, -2) * scale  # (B, N, M, T)
-    weights, softmax_vjp = softmax.raw(scores if bias is None else scores + bias)
-    dropped, dropout_vjp = (
-        dropout.raw(weights, p, key, first_row) if p else (weights, lambda g: (g,))
-    )
+    if bias is not None:
+        scores = scores + bias
+    weights, softmax_vjp = softmax.raw(scores)
+    if p:
+        dropped, dropout_vjp = dropout.raw(weights, p, key, first_row)
+    else:
+        dropped = weights
 
     def vjp(g):
         g = split_heads(g, num_heads)
         gv = dropped.swapaxes(-1, -2) @ g
-        (gscores,) = softmax_vjp(dropout_vjp(g @ v.swapaxes(-1, -2))[0])
-        gq, gk = gscores @ k * scale, gscores.swapaxes(-1, -2) @ q * scale
+        gweights = g @ v.swapaxes(-1, -2)
+        if p:
+            gweights = dropout_vjp(gweights)[0]
+        (gscores,) = softmax_vjp(gweights)
+        gq = gscores @ k * scale
+        gk = gscores.swapaxes(-1, -2) @ q * scale
         gbias = None if bias is None else unbroadcast(gscores, bias.shape)
         return merge_heads(gq), merge_heads(gk), merge_heads(gv), gbias, None, None, None, None
 
@@ -491,8 +495,3 @@ def _install_operators():
 
 
 _install_operators()
-
-with contextlib.suppress(
-    ModuleNotFoundError
-):  # faster versions of some ops, if the folder is there
-    from .kernels.cpu import blocks as numpy_blocks  # noqa: F401

@@ -13,7 +13,7 @@ import numpy as np
 
 from .backend import device_of, to_device, xp_of
 from .errors import UserError
-from .tensor import KERNELS, _mode
+from .tensor import kernel_for
 
 EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"  # parameters without weight decay and trust ratio
 BLOCK = 1 << 15  # floats in one block on the CPU: six arrays of that size stay in the L2 cache
@@ -60,6 +60,21 @@ class AdamW:
     exclude: regular expression of the names without weight decay.  bias_correction=True is torch's
     AdamW. A parameter without a gradient stays as it is, moments included."""
 
+    kernel = "AdamW"  # the entry of KERNELS that makes the whole step at once
+    rule = (
+        "update_each",
+        "_update",
+        "_add_to_moments",
+        "_direction",
+    )  # what such a kernel replaces
+
+    def __init_subclass__(cls):
+        """A subclass that changes the rule has no kernel, unless it names its own."""
+        super().__init_subclass__()
+        parent = next(c for c in cls.__mro__ if "kernel" in vars(c))
+        if any(getattr(cls, name) is not getattr(parent, name) for name in cls.rule):
+            cls.kernel = None
+
     def __init__(
         self,
         named_parameters,
@@ -82,7 +97,7 @@ class AdamW:
         self.lr, self.betas, self.eps, self.bias_correction = lr, tuple(betas), eps, bias_correction
         self.weight_decay = weight_decay
         self.excluded = {name for name in self.parameters if re.search(exclude, name)}
-        self.moments, self.steps, self._scratch = {}, 0, {}
+        self.moments, self.steps, self.scratch = {}, 0, {}
 
     def step(self, gradients, lr=None, finite=None):
         """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides
@@ -93,14 +108,12 @@ class AdamW:
         gradients = self._by_name(gradients)
         self.steps += 1
         arrays = {name: self._flat(name, g) for name, g in gradients.items()}
-        update = (
-            KERNELS.get((type(self).__name__, xp_of(*gradients.values()).__name__))
-            if _mode.kernels
-            else None
-        )
-        (update or type(self)._update_each)(
-            self, arrays, self.lr if lr is None else float(lr), finite
-        )
+        lr = self.lr if lr is None else float(lr)
+        kernel = kernel_for(self.kernel, *gradients.values())
+        if kernel is None:
+            self.update_each(arrays, lr, finite)
+        else:
+            kernel(self, arrays, lr, finite)
 
     def _flat(self, name, g):
         """(parameter, gradient, m, v) as flat arrays; new moments are 0."""
@@ -112,7 +125,8 @@ class AdamW:
             self.moments[name] = tuple(xp_of(p.data, g).zeros_like(p.data) for _ in "mv")
         return tuple(a.reshape(-1) for a in (p.data, g, *self.moments[name]))
 
-    def _update_each(self, arrays, lr, finite):
+    def update_each(self, arrays, lr, finite):
+        """The step without a kernel, parameter by parameter; arrays {name: (w, g, m, v)}, flat."""
         for name, group in arrays.items():
             before = [] if finite is None else [a.copy() for a in group]
             self._update(name, *group, lr)
@@ -175,9 +189,9 @@ class AdamW:
     def _temporary(self, i, like):
         """Scratch memory number i, of the shape and type of the flat array `like`."""
         key = i, like.dtype, device_of(like)
-        if key not in self._scratch or self._scratch[key].size < like.size:
-            self._scratch[key] = xp_of(like).empty_like(like)
-        return self._scratch[key][: like.size]
+        if key not in self.scratch or self.scratch[key].size < like.size:
+            self.scratch[key] = xp_of(like).empty_like(like)
+        return self.scratch[key][: like.size]
 
     def state_dict(self):
         """{"<name>/adam_m", "<name>/adam_v": arrays, "global_step"}, in the names of Google's
@@ -227,6 +241,8 @@ class LAMB(AdamW):
 
     The excluded parameters (biases, layer norms) take AdamW's steps without decay.
     """
+
+    kernel = "LAMB"
 
     def _update(self, name, w, g, m, v, lr):
         """lamb_step on flat arrays, in place; the direction is computed twice instead of being

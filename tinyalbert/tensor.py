@@ -6,62 +6,223 @@ loss with respect to `out` and returns one gradient per array argument, None whe
 backward pass; nothing is hidden.
 
 Left out, on purpose: gradients of gradients (a vjp computes with arrays, not Tensors) and in-place
-changes. Taught in lessons 01 to 04."""
+changes.  Taught in lessons 01 to 04."""
 
-import contextlib
 import functools
-import threading
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from .backend import DEFAULT_DTYPE, to_host, xp_of
 from .errors import UserError
+from .modes import mode, no_grad, use_kernels  # noqa: F401
 
-FREED = object()  # the node of a Tensor whose record a backward pass has already used up
 OPS = {}  # every differentiable op by name: raw functions; the tests sweep this table
 # (op name, array module's name) -> a faster raw function; filled by tinyalbert.kernels
 KERNELS = {}
 
 
-class _Mode(threading.local):
-    """Switches that belong to one thread: replicas run forward and backward side by side."""
-
-    recording = True
-    kernels = True
-    precision = None  # a precision.Precision other than fp32 while a step computes in it
+# --- the reverse sweep ----------------------------------------------------------------------------
 
 
-_mode = _Mode()
+class Node(NamedTuple):
+    """How a Tensor was made."""
+
+    inputs: tuple  # one entry per argument of the op: the Tensor, or None where no gradient goes
+    vjp: Callable  # from the gradient of the output to those of the inputs
+    name: str  # of the op, for error messages
 
 
-@contextlib.contextmanager
-def _switched(name, value):
-    before = getattr(_mode, name)
-    setattr(_mode, name, value)
-    try:
-        yield
-    finally:
-        setattr(_mode, name, before)
+FREED = Node((), None, "freed")  # of a Tensor whose record a backward pass has already used up
 
 
-def no_grad():
-    """Context in which ops record nothing: evaluation and prediction need no backward pass."""
-    return _switched("recording", False)
+def backward(loss, g=None, keep_graph=False):
+    """Gradients of `loss` with respect to its leaves: {leaf: array}.
+
+    g: the gradient of `loss` itself, of its shape; 1 if None, which only a scalar may leave out.
+    Each node lets go of its saved arrays as soon as it is done, so memory falls during the sweep.
+    The graph is gone afterwards, unless keep_graph.  Returning the gradients (instead of storing
+    them) lets several threads differentiate the same parameters at once."""
+    pending = Pending()
+    pending.add(loss, first_gradient(loss, g))
+    leaves = {}
+    order = topological_order(loss)
+    while order:
+        tensor = order.pop()
+        g = pending.pop(tensor)
+        if g is None:  # no gradient reaches it
+            continue
+        if tensor.node is None:
+            leaves[tensor] = g
+            continue
+        inputs = tensor.node.inputs
+        gradients = input_gradients(tensor, g)
+        if not keep_graph:
+            tensor.node = FREED
+        del g
+        for t, gt in zip(inputs, gradients):
+            if t is not None and gt is not None:
+                pending.add(t, unbroadcast(gt, t.data.shape))
+    return leaves
 
 
-def use_kernels(on):
-    """Context in which the fused versions of kernels/ are used (True) or only the plain ops
-    (False).
+class Pending:
+    """Gradients of Tensors that the sweep has not reached yet, added up as they arrive."""
+
+    def __init__(self):
+        self.sums = {}
+        self.owned = set()  # Tensors whose sum is an array made here
+
+    def add(self, tensor, g):
+        if tensor not in self.sums:
+            self.sums[tensor] = g
+        elif tensor in self.owned:
+            self.sums[tensor] += g
+        else:  # the first array may belong to another Tensor as well: not in place
+            self.sums[tensor] = self.sums[tensor] + g
+            self.owned.add(tensor)
+
+    def pop(self, tensor):
+        """The finished sum, or None if no gradient arrived."""
+        self.owned.discard(tensor)
+        return self.sums.pop(tensor, None)
+
+
+def first_gradient(loss, g):
+    """The gradient that the sweep begins with: `g`, or 1 for a scalar loss."""
+    if not loss.requires_grad:
+        raise UserError(
+            "backward() of a Tensor that depends on nothing with requires_grad=True; "
+            "was it computed under no_grad()?"
+        )
+    if g is not None:
+        return g
+    if loss.data.size != 1:
+        raise UserError(
+            f"backward() of a Tensor of shape {loss.shape} needs the gradient g of that shape; "
+            "without g only a scalar loss can be differentiated"
+        )
+    return xp_of(loss.data).ones_like(loss.data)
+
+
+def input_gradients(tensor, g):
+    """The gradients that the op which made `tensor` hands on, one for each of its inputs.
+
+    An error in there gets a note that says which op it was: the graph does not remember the line.
     """
-    return _switched("kernels", on)
+    inputs, vjp, name = tensor.node
+    try:
+        gradients = call_vjp(vjp, g, tuple(t is not None for t in inputs))
+        return [
+            None if t is None or d is None else unbroadcast(d, t.data.shape)
+            for t, d in zip(inputs, gradients)
+        ]
+    except Exception as error:
+        error.add_note(f"in the backward pass of {name}, whose output has shape {tensor.shape}")
+        raise
+
+
+def topological_order(root):
+    """The Tensors that `root` was made from, each after everything it was made from.
+
+    A depth-first search with a stack of its own: recursion would stop at a thousand ops.  The order
+    is what makes one visit per node enough: in b = a + a, c = b + b the gradient of b is complete
+    before it is used."""
+    order = []
+    seen = set()
+    stack = [(root, False)]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        if inputs_done:
+            order.append(tensor)
+        elif tensor not in seen:
+            seen.add(tensor)
+            stack.append((tensor, True))
+            if tensor.node is FREED:
+                raise UserError(
+                    "this graph was already differentiated and let go; compute the loss again, "
+                    "or pass keep_graph=True to the first backward()"
+                )
+            if tensor.node:
+                stack += [(t, False) for t in tensor.node.inputs if t is not None]
+    return order
+
+
+def unbroadcast(g, shape):
+    """Sum g down to `shape`: the transpose of broadcasting."""
+    if g.shape == shape:
+        return g
+    if g.ndim > len(shape):
+        g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return g.sum(axis=stretched, keepdims=True) if stretched else g
+
+
+# --- ops ------------------------------------------------------------------------------------------
+
+
+EVERY = (True,) * 16  # "all gradients are needed", for any op: none has more arguments
+
+
+class selective:
+    """Decorator of a vjp(g, needs) that computes only the gradients that are needed.
+
+    needs: one bool per argument of the op.  Every other vjp is a plain vjp(g), of whose gradients
+    the sweep drops those that nobody needs; products are worth the question."""
+
+    __slots__ = ("vjp",)
+
+    def __init__(self, vjp):
+        self.vjp = vjp
+
+    def __call__(self, g, needs=EVERY):
+        return self.vjp(g, needs)
+
+
+def call_vjp(vjp, g, needs):
+    """The gradients of one op, only those that are needed where the vjp is selective."""
+    return vjp(g, needs) if isinstance(vjp, selective) else vjp(g)
+
+
+def op(raw):
+    """Lift raw(*arrays, **static) -> (out, vjp) from arrays to Tensors and enter it in OPS."""
+    name = raw.__name__
+
+    @functools.wraps(raw)
+    def lifted(*args, **static):
+        arrays = [a.data if isinstance(a, Tensor) else a for a in args]
+        run = kernel_for(name, *arrays) or raw
+        if mode.precision is None:
+            out, vjp = run(*arrays, **static)
+        else:
+            out, vjp = mode.precision.run(raw, run, args, arrays, static)
+        if mode.recording and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            inputs = tuple(a if isinstance(a, Tensor) and a.requires_grad else None for a in args)
+            return Tensor(out, True, Node(inputs, vjp, name))
+        return Tensor(out)
+
+    OPS[name] = lifted.raw = raw
+    return lifted
+
+
+def kernel_for(name, *arrays):
+    """The fused version of `name` for these arrays, or None: there is none, or it's switched off.
+
+    Refuses arrays of which some are on the CPU and some on a GPU."""
+    xp = xp_of(*arrays)
+    return KERNELS.get((name, xp.__name__)) if mode.kernels else None
+
+
+# --- the Tensor -----------------------------------------------------------------------------------
 
 
 class Tensor:
     """An array, and the op that made it.
 
     data: the NumPy or CuPy array.  requires_grad: whether the loss is to be differentiated by it.
-    grad: what `.backward()` has added up so far (leaves only).  node: (inputs, vjp) of the op, or
-    None."""
+    grad: what `.backward()` has added up so far (leaves only).  node: the Node of the op that made
+    it, or None.  Tensors are compared, and hashed, by identity."""
 
     __slots__ = ("data", "requires_grad", "grad", "node", "__weakref__")
     __array_ufunc__ = None  # so that `array * tensor` comes to Tensor.__rmul__
@@ -70,10 +231,14 @@ class Tensor:
         if isinstance(data, Tensor):
             data = data.data
         if xp_of(data) is np and not isinstance(data, np.ndarray):
-            given, data = data, np.asarray(data)
+            given = data
+            data = np.asarray(given)
             if data.dtype == np.float64 and not isinstance(given, np.generic):
                 data = data.astype(DEFAULT_DTYPE)  # a Python number or list: the default precision
-        self.data, self.requires_grad, self.grad, self.node = data, requires_grad, None, node
+        self.data = data
+        self.requires_grad = requires_grad
+        self.grad = None
+        self.node = node
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
@@ -118,122 +283,3 @@ class Tensor:
         """
         for leaf, grad in backward(self, g, keep_graph).items():
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
-
-    def __hash__(self):
-        return id(self)
-
-    def __eq__(self, other):
-        return self is other
-
-
-def op(raw):
-    """Lift raw(*arrays, **static) -> (out, vjp) from arrays to Tensors and enter it in OPS.
-
-    A vjp with a second parameter `needs` is told which gradients are expected (a tuple of bools)
-    and may leave out the others; for the rest the reverse sweep throws away what nobody asked for.
-    """
-
-    @functools.wraps(raw)
-    def lifted(*args, **static):
-        arrays = [a.data if isinstance(a, Tensor) else a for a in args]
-        xp = xp_of(*arrays)
-        run = KERNELS.get((raw.__name__, xp.__name__), raw) if _mode.kernels else raw
-        if _mode.precision is None:
-            out, vjp = run(*arrays, **static)
-        else:
-            out, vjp = _mode.precision.run(raw, run, args, arrays, static)
-        if _mode.recording and any(isinstance(a, Tensor) and a.requires_grad for a in args):
-            inputs = tuple(a if isinstance(a, Tensor) and a.requires_grad else None for a in args)
-            return Tensor(out, True, (inputs, vjp))
-        return Tensor(out)
-
-    OPS[raw.__name__] = lifted.raw = raw
-    return lifted
-
-
-def call_vjp(vjp, g, needs):
-    """The gradients of one op, computing only those that are needed where the vjp knows how."""
-    return vjp(g, needs) if vjp.__code__.co_argcount == 2 else vjp(g)
-
-
-def topological_order(root):
-    """The Tensors that `root` was made from, each after everything it was made from.
-
-    A depth-first search with a stack of its own: recursion would stop at a thousand ops.  The order
-    is what makes one visit per node enough: in b = a + a, c = b + b the gradient of b is complete
-    before it is used."""
-    order, seen, stack = [], set(), [(root, False)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(tensor)
-        elif id(tensor) not in seen:
-            seen.add(id(tensor))
-            stack.append((tensor, True))
-            if tensor.node is FREED:
-                raise UserError(
-                    "this graph was already differentiated and let go; compute the loss again, "
-                    "or pass keep_graph=True to the first backward()"
-                )
-            if tensor.node:
-                stack += [(t, False) for t in tensor.node[0] if t is not None]
-    return order
-
-
-def unbroadcast(g, shape):
-    """Sum g down to `shape`: the transpose of broadcasting."""
-    if g.shape == shape:
-        return g
-    g = g.sum(axis=tuple(range(g.ndim - len(shape)))) if g.ndim > len(shape) else g
-    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
-    return g.sum(axis=stretched, keepdims=True) if stretched else g
-
-
-def backward(loss, g=None, keep_graph=False):
-    """Gradients of `loss` with respect to its leaves: {leaf: array}.
-
-    Gradients of intermediates live in `pending` and are popped when used, and each node lets go of
-    its saved arrays as soon as it is done, so memory falls during the sweep.  The graph is gone
-    afterwards, unless keep_graph.  Returning the gradients (instead of storing them) lets several
-    threads differentiate the same parameters at once."""
-    if not loss.requires_grad:
-        raise UserError(
-            "backward() of a Tensor that depends on nothing with requires_grad=True; "
-            "was it computed under no_grad()?"
-        )
-    if g is None:
-        if loss.data.size != 1:
-            raise UserError(
-                f"backward() of a Tensor of shape {loss.shape} needs the gradient g of that shape; "
-                "without g only a scalar loss can be differentiated"
-            )
-        g = xp_of(loss.data).ones_like(loss.data)
-    order = topological_order(loss)
-    pending, owned, leaves = {id(loss): g}, set(), {}
-    while order:
-        tensor = order.pop()
-        g = pending.pop(id(tensor), None)
-        owned.discard(id(tensor))
-        if g is None:
-            continue
-        if tensor.node is None:
-            leaves[tensor] = g
-            continue
-        inputs, vjp = tensor.node
-        if not keep_graph:
-            tensor.node = FREED
-        gradients = call_vjp(vjp, g, tuple(t is not None for t in inputs))
-        del vjp, g
-        for t, gt in zip(inputs, gradients):
-            if t is None or gt is None:
-                continue
-            gt = unbroadcast(gt, t.data.shape)
-            key = id(t)
-            if key not in pending:
-                pending[key] = gt
-            elif key in owned:  # the sum is ours alone: add in place
-                pending[key] += gt
-            else:  # the first array may belong to another input as well
-                pending[key] = pending[key] + gt
-                owned.add(key)
-    return leaves

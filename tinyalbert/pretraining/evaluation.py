@@ -6,7 +6,7 @@ import numpy as np
 
 from ..backend import to_host
 from ..heads import IGNORE
-from ..tensor import no_grad
+from ..modes import no_grad
 from ..training.replicas import Single, Threads, batch_size, split
 
 

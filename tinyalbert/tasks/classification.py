@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..tensor import no_grad
+from ..modes import no_grad
 from .metrics import classification_metrics, confusion_table, regression_metrics
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import UserError
-from ..tensor import no_grad
+from ..modes import no_grad
 
 
 def fill_mask(model, tokenizer, text, top_k=5, targets=None):

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..backend import to_device, to_host, xp_of
 from ..errors import UserError
-from ..tensor import KERNELS, Tensor, _mode, _switched, call_vjp, unbroadcast
+from ..modes import use_precision
+from ..tensor import Tensor, call_vjp, kernel_for, selective, unbroadcast
 
 PRECISIONS = {
     "fp32": None,
@@ -85,10 +86,14 @@ def rounded(raw):
         if half is None:
             return raw(*arrays, **static)
         out, vjp = raw(*(a.astype("float32") if is_half(a) else a for a in arrays), **static)
-        return (
-            out if raw.__name__ in SUMS else out.astype(half),
-            lambda g, needs: call_vjp(vjp, g.astype("float32", copy=False), needs),
-        )
+        if raw.__name__ not in SUMS:
+            out = out.astype(half)
+
+        @selective
+        def in_float32(g, needs):
+            return call_vjp(vjp, g.astype("float32", copy=False), needs)
+
+        return out, in_float32
 
     return run
 
@@ -126,13 +131,13 @@ class Precision:
         start.
         """
         if self.dtype is not None:
-            kernel = KERNELS.get(("collect", xp_of(self.flat).__name__)) if _mode.kernels else None
+            kernel = kernel_for("collect", self.flat)
             if kernel:
                 kernel([p.data for p in self.weights], self.flat, self.bounds)
             else:
                 for p, copy in self.copies.items():
                     copy[...] = p.data
-        with _switched("precision", None if self.name == "fp32" else self):
+        with use_precision(None if self.name == "fp32" else self):
             yield
 
     def run(self, raw, kernel, args, arrays, static):
@@ -145,17 +150,19 @@ class Precision:
             arrays = [self._narrow(t, a) for t, a in zip(args, arrays)]
         if not any(map(is_half, arrays)):
             return kernel(*arrays, **static)
-        out, vjp = (kernel if kernel is not raw or raw.__name__ in MOVES else rounded(raw))(
-            *arrays, **static
-        )
+        if kernel is raw and raw.__name__ not in MOVES:
+            kernel = rounded(raw)
+        out, vjp = kernel(*arrays, **static)
 
+        def as_input(t, d):
+            """The gradient `d` in the shape and type of the input `t`."""
+            if d is None or not isinstance(t, Tensor):
+                return d
+            return unbroadcast(d, t.shape).astype(t.dtype, copy=False)
+
+        @selective
         def typed(g, needs):
-            return tuple(
-                d
-                if d is None or not isinstance(t, Tensor)
-                else unbroadcast(d, t.shape).astype(t.dtype, copy=False)
-                for t, d in zip(args, call_vjp(vjp, g, needs))
-            )
+            return tuple(map(as_input, args, call_vjp(vjp, g, needs)))
 
         return out, typed
 
@@ -196,7 +203,7 @@ class LossScale:
     def update(self, norm):
         """Take note of the norm of a gradient, () on the device; returns `finite`."""
         xp = xp_of(norm)
-        kernel = KERNELS.get(("LossScale", xp.__name__)) if _mode.kernels else None
+        kernel = kernel_for("LossScale", norm)
         if kernel:
             kernel(self, norm)
         else:

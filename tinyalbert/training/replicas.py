@@ -20,7 +20,8 @@ import numpy as np
 
 from ..backend import FIRST_USE, to_device, to_host, xp_of
 from ..errors import UserError
-from ..tensor import KERNELS, _mode
+from ..modes import mode
+from ..tensor import kernel_for
 
 
 def physical_cores():
@@ -109,8 +110,8 @@ class Threads:
             if self.n == 1 or len(parts) < 2:
                 return [fn(part) for part in parts]
             self._pool = self._pool or ThreadPoolExecutor(self.n, thread_name_prefix="replica")
-            mode = {name: getattr(_mode, name) for name in ("recording", "kernels", "precision")}
-            return list(self._pool.map(functools.partial(_in_mode, fn, mode), parts))
+            task = functools.partial(_with_switches, mode.snapshot(), fn)
+            return list(self._pool.map(task, parts))
 
     def close(self):
         """Let the threads go; a later run starts new ones."""
@@ -119,11 +120,9 @@ class Threads:
         self._pool = None
 
 
-def _in_mode(fn, mode, part):
-    """fn(part) with the switches (no_grad, use_kernels, precision) of the thread that asked
-    for it.
-    """
-    vars(_mode).update(mode)
+def _with_switches(switches, fn, part):
+    """fn(part) with the switches (no_grad, use_kernels, precision) of the thread that asked."""
+    mode.adopt(switches)
     return fn(part)
 
 
@@ -156,7 +155,7 @@ class GradientSum:
         The buffer is cut into as many slices as there are threads, and each thread adds up one
         slice: the order of additions, and with it every bit of the sum, depends only on how the
         batch was cut.  On a GPU a part is one launch."""
-        kernel = KERNELS.get(("collect", xp_of(self.flat).__name__)) if _mode.kernels else None
+        kernel = kernel_for("collect", self.flat)
         if kernel and all(
             a.dtype == self.flat.dtype == "float32" for part in gradients for a in part.values()
         ):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ...tensor import unbroadcast
+from ...tensor import selective, unbroadcast
 from .blocks import BLOCK, empty, recording, scratch
 from .dropout import keep_mask
 
@@ -90,7 +90,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
         np.matmul(dropped(part, at), v[at], out=y[at])
         y[at] *= gain / sums[at]
 
-    def vjp(g, needs=(True, True, True, True)):
+    @selective
+    def vjp(g, needs):
         g = _heads(g, N)
         gradients = [empty(shape, dtype) for shape in shapes]
         gq, gk, gv = (_heads(x, N) for x in gradients)

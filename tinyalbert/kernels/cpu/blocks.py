@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 
-from ...tensor import _mode
+from ...modes import mode
 
 BLOCK = 1 << 17  # elements of a block: 512 KiB of float32, four of them in a 2 MiB L2 cache
 LINE = 64  # bytes of a cache line and of an AVX-512 register
@@ -68,4 +68,4 @@ def tile(slot, row, rows):
 
 def recording():
     """Whether ops record for a backward pass: without one, nothing need be kept for it."""
-    return _mode.recording
+    return mode.recording

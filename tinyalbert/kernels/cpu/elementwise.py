@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...ops import SQRT_2_OVER_PI
+from ...tensor import selective
 from .blocks import empty, matrix, recording, row_blocks, scratch, tile
 
 
@@ -11,7 +12,8 @@ def _gelu_rows(x, y, slope):
 
     With s = (1 + tanh u) / 2, u = c x (1 + a x²):  y = x s,  y' = s (1 + (1 - s) (6 u - 4 c x)).
     """
-    u, s = scratch(0, x.shape, x.dtype), scratch(1, x.shape, x.dtype)
+    u = scratch(0, x.shape, x.dtype)
+    s = scratch(1, x.shape, x.dtype)
     np.multiply(x, x, out=u)
     u *= 0.044715 * SQRT_2_OVER_PI
     u += SQRT_2_OVER_PI
@@ -29,9 +31,7 @@ def _gelu_rows(x, y, slope):
 
 
 def gelu(x):
-    """ops.gelu: in one pass over blocks that stay in cache; keeps the derivative instead of x and
-    tanh.
-    """
+    """ops.gelu: one pass over blocks in cache; keeps the derivative instead of x and tanh."""
     rows = matrix(x) if x.ndim else x.reshape(1, 1)
     y = empty(rows.shape, x.dtype)
     slope = empty(rows.shape, x.dtype) if recording() else None
@@ -39,16 +39,15 @@ def gelu(x):
         _gelu_rows(rows[part], y[part], slope if slope is None else slope[part])
 
     def vjp(g):
-        g, gx = matrix(g) if g.ndim else g.reshape(1, 1), empty(rows.shape, g.dtype)
+        gx = empty(rows.shape, g.dtype)
+        g = matrix(g) if g.ndim else g.reshape(1, 1)
         return (np.multiply(g, slope, out=gx).reshape(x.shape),)
 
     return y.reshape(x.shape), vjp
 
 
 def linear_gelu(x, weight, bias):
-    """ops.linear_gelu: the bias is added while a block of the product is in cache, GELU overwrites
-    the product.
-    """
+    """ops.linear_gelu: bias and GELU while a block of the product is in cache, in its place."""
     rows = matrix(x)
     y = np.matmul(rows, weight.T, out=empty((len(rows), len(weight)), x.dtype))
     slope = empty(y.shape, y.dtype) if recording() else None
@@ -59,16 +58,16 @@ def linear_gelu(x, weight, bias):
         block += biases[: len(block)]
         _gelu_rows(block, block, slope if slope is None else slope[part])
 
-    def vjp(g, needs=(True, True, True)):
-        g, gbias = matrix(g), np.zeros_like(bias)
+    @selective
+    def vjp(g, needs):
+        g = matrix(g)
         gz = empty(g.shape, g.dtype)
+        gbias = np.zeros_like(bias)
         for part in parts:
             block = np.multiply(g[part], slope[part], out=gz[part])
             gbias += np.ones(len(block), g.dtype) @ block
-        return (
-            (gz @ weight).reshape(x.shape) if needs[0] else None,
-            gz.T @ rows if needs[1] else None,
-            gbias,
-        )
+        gx = (gz @ weight).reshape(x.shape) if needs[0] else None
+        gweight = gz.T @ rows if needs[1] else None
+        return gx, gweight, gbias
 
     return y.reshape(*x.shape[:-1], len(weight)), vjp

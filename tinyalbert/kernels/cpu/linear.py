@@ -1,9 +1,8 @@
-"""Kernel of the linear map: results begin at a cache line, the bias is added while a block is in
-cache.
-"""
+"""Kernel of the linear map: results begin at a cache line, the bias is added block by block."""
 
 import numpy as np
 
+from ...tensor import selective
 from .blocks import empty, matrix, row_blocks, tile
 
 
@@ -17,14 +16,16 @@ def linear(x, weight, bias=None):
         for part in parts:
             y[part] += biases[: part.stop - part.start]
 
-    def vjp(g, needs=(True, True, True)):
+    @selective
+    def vjp(g, needs):
         g = matrix(g)
-        return (
-            np.matmul(g, weight, out=empty(rows.shape, g.dtype)).reshape(x.shape)
-            if needs[0]
-            else None,
-            g.T @ rows if needs[1] else None,
-            np.ones(len(g), g.dtype) @ g if bias is not None else None,
-        )
+        gx = gweight = gbias = None
+        if needs[0]:
+            gx = np.matmul(g, weight, out=empty(rows.shape, g.dtype)).reshape(x.shape)
+        if needs[1]:
+            gweight = g.T @ rows
+        if bias is not None and needs[2]:
+            gbias = np.ones(len(g), g.dtype) @ g
+        return gx, gweight, gbias
 
     return y.reshape(*x.shape[:-1], len(weight)), vjp

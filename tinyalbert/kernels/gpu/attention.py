@@ -6,7 +6,7 @@ import math
 
 from ...backend import xp_of
 from ...ops import merge_heads
-from ...tensor import unbroadcast
+from ...tensor import selective, unbroadcast
 from .elementwise import hashed
 from .launch import computed_in, contiguous, launch, launch_over, real, threads_for
 from .product import product
@@ -60,7 +60,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     )
     context = product(dropped if p else weights, values)  # (B, N, M, D)
 
-    def vjp(g, needs=(True, True, True, True)):
+    @selective
+    def vjp(g, needs):
         queries, keys, values, g, transposed_g = split(
             "split_backward",
             (q, k, v, contiguous(g)),

@@ -3,6 +3,7 @@ each way.
 """
 
 from ...backend import xp_of
+from ...tensor import selective
 from ..cpu.blocks import recording
 from .launch import STRIP, THREADS, computed_in, contiguous, launch, launch_over, real, strip_sums
 from .product import linear
@@ -46,7 +47,8 @@ def linear_gelu(x, weight, bias):
     slope = _gelu(y, contiguous(bias), y)
     rows, width = y.size // max(1, len(weight)), len(weight)
 
-    def vjp(g, needs=(True, True, True)):
+    @selective
+    def vjp(g, needs):
         xp, strips = xp_of(g), -(-rows // STRIP)
         gz, partial = (
             xp.empty(g.shape, dtype=g.dtype),

@@ -26,7 +26,10 @@ def _of_one_precision(step):
     def run(optimizer, arrays, lr, finite):
         found = {name_of(a.dtype) for group in arrays.values() for a in group}
         fits = found in ({"float32"}, {"float64"})
-        (step if fits else type(optimizer)._update_each)(optimizer, arrays, lr, finite)
+        if fits:
+            step(optimizer, arrays, lr, finite)
+        else:
+            optimizer.update_each(arrays, lr, finite)
 
     return run
 
@@ -93,7 +96,7 @@ def _direction(optimizer):
 def _table(optimizer, arrays):
     """(parameters, pieces) on the device, the structs of optimizer.cu as rows of integers."""
     known = [(name, group[0].size, *(a.data.ptr for a in group)) for name, group in arrays.items()]
-    if optimizer._scratch.get("table", (None,))[0] != known:
+    if optimizer.scratch.get("table", (None,))[0] != known:
         parameters, pieces = [], []
         for i, (name, size, *pointers) in enumerate(known):
             begins = range(0, size, PIECE)
@@ -103,12 +106,12 @@ def _table(optimizer, arrays):
             pieces += [[i, begin, min(begin + PIECE, size)] for begin in begins]
         numbers, middle = [n for row in parameters + pieces for n in row], 8 * len(parameters)
         sent = xp_of(next(iter(arrays.values()))[0]).asarray(np.array(numbers, dtype=np.int64))
-        optimizer._scratch["table"] = (
+        optimizer.scratch["table"] = (
             known,
             sent[:middle].reshape(-1, 8),
             sent[middle:].reshape(-1, 3),
         )
-    return optimizer._scratch["table"][1:]
+    return optimizer.scratch["table"][1:]
 
 
 def loss_scale(scale, norm):

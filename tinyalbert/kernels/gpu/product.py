@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from ...backend import xp_of
-from ...tensor import _mode
+from ...modes import mode
+from ...tensor import selective
 from .launch import computed_in, contiguous, launch_over, name_of, real, strip_sums
 
 CUDA_TYPES = {
@@ -53,7 +54,7 @@ def product(a, b, dtype=None):
     if not (a.size and b.size):
         c.fill(0)  # a sum of nothing, if it is not itself empty
         return c
-    tf32 = _mode.precision is not None and _mode.precision.name == "tf32"
+    tf32 = mode.precision is not None and mode.precision.name == "tf32"
     how = {"float64": cublas.CUBLAS_COMPUTE_64F}.get(name_of(a.dtype), cublas.CUBLAS_COMPUTE_32F)
     if tf32 and a.dtype == "float32":
         how = cublas.CUBLAS_COMPUTE_32F_FAST_TF32
@@ -96,12 +97,12 @@ def linear(x, weight, bias=None):
     if bias is not None:
         launch_over("sums", "add_to_rows", y.dtype, y.size, y, contiguous(bias), y.size, y.shape[1])
 
-    def vjp(g, needs=(True, True, True)):
+    @selective
+    def vjp(g, needs):
         g = contiguous(g).reshape(len(rows), len(weight))
-        return (
-            product(g, weight).reshape(x.shape) if needs[0] else None,
-            product(g.T, rows, computed_in(g.dtype)) if needs[1] else None,
-            strip_sums(xp, g) if bias is not None and needs[2] else None,
-        )
+        gx = product(g, weight).reshape(x.shape) if needs[0] else None
+        gweight = product(g.T, rows, computed_in(g.dtype)) if needs[1] else None
+        gbias = strip_sums(xp, g) if bias is not None and needs[2] else None
+        return gx, gweight, gbias
 
     return y.reshape(*x.shape[:-1], len(weight)), vjp
