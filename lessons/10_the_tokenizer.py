@@ -3,10 +3,10 @@
 # **Needs** 01 (the sweep), 05 (logarithms of probabilities) · **Builds** what `AlbertTokenizer` does · **Paper** Kudo 2018 (the
 # unigram model); Lan et al. 2020, §4.1 · **Runs in** a few seconds
 #
-# A model reads numbers. Where do they come from? One number for each word would need a row of the embedding table for
-# every word there is, and would have none for a new one. One for each letter always works, but makes sequences long and
-# tells little. ALBERT takes *pieces*: frequent words whole, rare ones in parts. This lesson finds the best parts, and
-# then learns which pieces to have.
+# A model reads numbers. Where do they come from? One number per word would need a row of the embedding table for
+# every word there is, and would have none for a new word. One per letter always works, but it makes sequences long,
+# and a letter says little. ALBERT uses *pieces*: frequent words whole, rare ones in parts. This lesson finds the best
+# way to cut a word, and then learns which pieces to have.
 # %%
 import math
 from collections import Counter
@@ -16,31 +16,32 @@ from _check import exercise, figure, finish, predict, pyplot, same, show
 from sentencepiece import SentencePieceProcessor
 
 from tinyalbert import AlbertTokenizer, Tensor, backward, ops
-from tinyalbert.stories import corpus as stories
+from tinyalbert.stories import corpus
 from tinyalbert.text import encoding, tokenizer, vocabulary
 
 NEEDS = ["01", "05"]
 TEACHES = ["AlbertTokenizer", "tokenizer.TextPreparation", "vocabulary.train_vocabulary", "encoding.encode",
-           "encoding.template", "encoding.windows", "stories.documents"]
+           "encoding.template", "encoding.windows", "corpus.documents"]
 
 # %% [markdown]
 # ## The text, and a vocabulary to look at
-# tinyalbert writes its own stories. A *vocabulary* is a list of pieces, each with a *log-probability*: the logarithm of
-# how likely it is to meet this piece next. We let the library learn one, look at it, and learn one ourselves further
-# down. The library leaves the learning to *SentencePiece*, the program with which the released ALBERTs' vocabulary was
-# made.
+# tinyalbert writes its own stories. A *vocabulary* is a list of pieces, each with a *log-probability*: the logarithm
+# of how likely this piece is to come next. We let the library learn one, look at it, and learn one ourselves further
+# down. The library leaves the learning to *SentencePiece*, the program that made the vocabulary of the released
+# ALBERTs.
 # %%
-sentences = [s for story in stories.documents(300) for s in story]
+sentences = [s for story in corpus.documents(300) for s in story]
 trained = AlbertTokenizer.train(sentences, vocab_size=600, num_threads=1)
 spm = SentencePieceProcessor(model_proto=trained.model_bytes)            # SentencePiece itself, the judge of this lesson
 logp = {spm.id_to_piece(i): spm.get_score(i) for i in range(len(spm)) if not spm.is_control(i) and not spm.is_unknown(i)}
 print("a sentence:", sentences[0])
 print("its pieces:", trained.tokenize(sentences[0]))
-print("the likeliest:", sorted(logp, key=logp.get, reverse=True)[8:24])
+print("the most likely:", sorted(logp, key=logp.get, reverse=True)[8:24])
 
 # %% [markdown]
-# "▁" is how SentencePiece writes a space. So a piece knows whether it starts a word, and text can be put together again
-# without loss. Before the cutting the text is made plain: lower case, no accents, one space where there are several.
+# "▁" is how SentencePiece writes a space. So a piece knows whether it starts a word, and the text can be put together
+# again without loss. Before it is cut, the text is normalised: lower case, no accents, and one space where there are
+# several.
 # %%
 prepare = tokenizer.TextPreparation()
 print(prepare("  A  CAFÉ in   ``Zürich''  "))
@@ -68,7 +69,7 @@ def score(pieces, logp):
 
 
 word = "▁innkeeper"
-p = predict(f"In how many ways can {word} be written with pieces of this vocabulary?", guess=None)
+p = predict(f"In how many ways can {word} be cut into pieces of this vocabulary?", guess=None)
 ways = sorted(segmentations(word, logp), key=lambda pieces: -score(pieces, logp))
 p.reveal(len(ways))
 for pieces in ways[:4]:
@@ -76,15 +77,15 @@ for pieces in ways[:4]:
 assert ways[0] == spm.encode("innkeeper", out_type=str)
 
 # %% [markdown]
-# The *unigram model* says: a text is made by drawing pieces one after the other, each without a look at the others.
-# Then probabilities multiply and their logarithms add up. The best way to cut is the one with the largest sum. Every
-# term is negative, so few terms are good: that is why pieces come out long.
+# The *unigram model* says that a text is made by drawing pieces one after another, each independently of the others.
+# Then probabilities multiply, and their logarithms add up. The best way to cut is the one with the largest sum. Every
+# term is negative, so the fewer terms the better: that is why pieces come out long.
 #
 # ## Viterbi: the best way without trying all
-# A word of n letters has up to 2 to the power n-1 ways: between two letters there is a cut or there is none. But a best
-# way to the letter `end` is a best way to some earlier `start`, and one piece more. So go from left to right and keep,
-# for each place, the best score so far and where its last piece began: the *Viterbi algorithm*. It is the sweep of
-# lesson 01, with a maximum.
+# A word of n letters can be cut in up to 2 to the power n-1 ways: between two letters there either is a cut or there
+# is none. But the best way to reach the letter `end` is the best way to reach some earlier `start`, plus one more
+# piece. So go from left to right and keep, for each place, the best score so far and where its last piece began: the
+# *Viterbi algorithm*. It is the sweep of lesson 01, with a maximum in place of the sum.
 # %%
 def viterbi(text, logp, longest=16):
     best = [(0.0, 0)] + [(-math.inf, 0)] * len(text)                    # for each place: (score, where the last piece began)
@@ -119,7 +120,7 @@ def greedy(text, logp):
 
 words = Counter(w for s in sentences for w in ("▁" + prepare(s)).replace(" ", " ▁").split())
 differ = [w for w in words if greedy(w, logp) != viterbi(w, logp)]
-p = predict("For what share of the different words does the longest-piece rule find another way?", guess=None)
+p = predict("For what share of the distinct words does the longest-piece rule cut differently?", guess=None)
 p.reveal(len(differ) / len(words), "{:.0%}")
 worst = max(differ, key=lambda w: score(viterbi(w, logp), logp) - score(greedy(w, logp), logp))
 print("   longest first:", greedy(worst, logp), f"{score(greedy(worst, logp), logp):.1f}")
@@ -138,34 +139,34 @@ for pieces, height, colour in ((viterbi(worst, logp), 1, "0.0"), (greedy(worst, 
         at += len(piece)
     ax.text(at + 0.3, height, f"{score(pieces, logp):.1f}", va="center", color=colour, weight="bold")
 ax.set(yticks=[0, 1], xticks=np.arange(len(worst)) + 0.5, xlabel="letter", ylim=(-0.5, 1.5), xlim=(0, len(worst) + 1.5),
-       title="A long piece now can leave an unlikely rest: the sum of log-probabilities decides")
+       title="A long piece can leave an unlikely rest: the sum of log-probabilities decides")
 ax.set_yticklabels(["longest first", "best"])
 ax.set_xticklabels(list(worst))
 figure(fig, "longest_and_best")
 
 
 # %% [markdown]
-# The same sweep answers other questions. Put a sum where the maximum was, and 1 where the log-probability was, and it
-# counts.
+# The same sweep answers other questions. Put a sum in place of the maximum and 1 in place of the log-probability, and
+# it counts.
 # %%
 @exercise(reference=lambda text, logp: len(segmentations(text, logp)),
           trials=[("abab", {"a": -1.0, "b": -1.0, "ab": -2.0}), ("aaaa", {"a": -1.0, "aa": -1.0, "aaa": -2.0}),
                   (word, logp), ("abc", {"a": -1.0, "b": -1.0})],
           hint="ways[0] = 1; ways[end] is the sum of ways[start] over all pieces text[start:end] of the vocabulary")
 def count_segmentations(text, logp):
-    """In how many ways can text be cut into pieces?  Without writing them down."""
+    """In how many ways can text be cut into pieces?  Count them without listing them."""
     ...
 
 
 # %% [markdown]
 # ## Where the pieces come from: the E step
-# Now the log-probabilities themselves. If we knew the pieces of every word, we would count them. If we knew the
-# probabilities, we could find the pieces. *EM* does both in turn: E, for *expectation*, counts pieces as the present
-# probabilities see them; M, for *maximisation*, makes new probabilities of the counts.
+# Now the log-probabilities themselves. If we knew the pieces of every word, we could count them. If we knew the
+# probabilities, we could find the pieces. *EM* alternates between the two: the E step, for *expectation*, counts
+# pieces under the current probabilities; the M step, for *maximisation*, turns the counts into new probabilities.
 #
-# The E step doesn't take only the best way. Each way counts as much as it is likely. So a piece at a place counts the
-# probability of all ways that use it there, divided by that of all ways. Two sweeps find it: *everything before the
-# piece* times *the piece* times *everything after it*.
+# The E step doesn't use only the best way: every way counts in proportion to its probability. So a piece at a given
+# place counts as the probability of all ways that use it there, divided by the probability of all ways. Two sweeps
+# compute this: *everything before the piece* times *the piece* times *everything after it*.
 # %%
 def pieces_of(text, logp, longest=16):
     """Every place where a piece fits: (start, end, piece)."""
@@ -174,7 +175,7 @@ def pieces_of(text, logp, longest=16):
 
 
 def expected_counts(text, prob):
-    """{piece: how often, averaged over all ways}, and the probability of the text, all ways together."""
+    """{piece: how often it occurs, averaged over all ways}, and the probability of the text, summed over all ways."""
     arcs = pieces_of(text, prob)
     before = [1.0] + [0.0] * len(text)                                   # sum over all ways up to a place
     after = [0.0] * len(text) + [1.0]                                    # and from there on
@@ -195,13 +196,13 @@ by_hand = Counter()
 for pieces, weight in zip(ways, weights / weights.sum()):
     for piece in pieces:
         by_hand[piece] += weight
-print("the likeliest pieces of", word, [(piece, round(n, 3)) for piece, n in counts.most_common(5)])
-same([counts[piece] for piece in logp], [by_hand[piece] for piece in logp], "expected counts, by sweeps and by trying all")
+print("the most likely pieces of", word, [(piece, round(n, 3)) for piece, n in counts.most_common(5)])
+same([counts[piece] for piece in logp], [by_hand[piece] for piece in logp], "expected counts, by sweeps and by listing all ways")
 
 # %% [markdown]
-# `before` and `after`: a sweep forward and a sweep back, as in lesson 01. This is no accident. The derivative of the
-# logarithm of the text's probability, with respect to a piece's log-probability, *is* that piece's expected count. The
-# library can differentiate anything, so let it.
+# `before` and `after` are a sweep forward and a sweep back, as in lesson 01. This is no accident. The derivative of
+# the logarithm of the text's probability with respect to a piece's log-probability *is* that piece's expected count.
+# The library can differentiate anything, so we let it.
 # %%
 arcs = pieces_of(word, logp)
 names = sorted({piece for _, _, piece in arcs})
@@ -216,8 +217,8 @@ same([counts[name] for name in names], backward(reach[len(word)])[parameter], "e
 
 # %% [markdown]
 # ## The M step
-# Counts become probabilities: divide by their sum. (SentencePiece takes a little off each count first, which makes rare
-# pieces rarer.)
+# To turn counts into probabilities, divide by their sum. (SentencePiece first subtracts a little from each count,
+# which makes rare pieces rarer.)
 # %%
 @exercise(reference=lambda counts: np.log(counts / counts.sum()),
           trials=[(np.array([3.0, 1.0]),), (np.array([0.2, 5.5, 1.3, 2.0]),)],
@@ -229,7 +230,7 @@ def m_step(counts):
 
 # %% [markdown]
 # Begin with many pieces: all parts of the most frequent words that occur at least a few times. Take some EM steps,
-# throw out the pieces that are used least, and repeat until so many are left as are wanted. Single letters stay, so
+# drop the pieces that are used least, and repeat until the vocabulary has the size we want. Single letters stay, so
 # that every word can be written.
 # %%
 def em_step(logp, words):
@@ -254,7 +255,7 @@ for w, times in some.items():
             parts[w[start:end]] += times
 start = {part: n for part, n in parts.items() if n >= 5 or len(part) == 1}
 vocab = dict(zip(start, m_step(np.array([*start.values()], dtype=float)).tolist()))
-history = []                                     # (pieces, mean log-probability of a word, pieces for each word)
+history = []                                     # (pieces, mean log-probability of a word, pieces per word)
 while True:
     for _ in range(2):
         vocab, counts, likelihood = em_step(vocab, some)
@@ -268,18 +269,19 @@ while True:
 print("pieces:", history[0][0], "->", history[-1][0])
 assert history[1][1] >= history[0][1]            # an EM step never makes the text less likely
 both = set(vocab) & set(logp)
-print(f"{len(both) / len(vocab):.0%} of our {len(vocab)} pieces are in SentencePiece's {len(logp)} as well, such as",
+print(f"{len(both) / len(vocab):.0%} of our {len(vocab)} pieces are also among SentencePiece's {len(logp)}, such as",
       sorted((x for x in both if len(x) > 3), key=vocab.get, reverse=True)[:8])
 
 # %% [markdown]
-# SentencePiece starts from more pieces, and asks of each how much the *whole text* would lose without it, where we only
-# look at how often it is used. The two vocabularies agree in part; no two programs learn exactly the same one. (The
-# figure counts in *bits*: minus the logarithm to base 2 of a probability, the yes-or-no questions it takes.)
+# SentencePiece starts from more pieces and asks how much less likely the *whole text* would become without each of
+# them, whereas we only look at how often a piece is used. The two vocabularies agree in part; no two programs learn
+# exactly the same one. (The figure counts in *bits*: minus the base-2 logarithm of a probability, or the number of
+# yes-or-no questions it takes to find the answer.)
 # %%
 sizes, likelihoods, per_word = (np.array(column) for column in zip(*history))
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1))
 left.semilogx(sizes[1::2], -likelihoods[1::2] / math.log(2), "o-", color="0.0", ms=4)
-left.set(xlabel="pieces in the vocabulary", ylabel="bits for a word", title="More pieces than words are of no use; with fewer, words take longer to tell")
+left.set(xlabel="pieces in the vocabulary", ylabel="bits per word", title="More pieces than words do not help; with fewer pieces, a word takes more bits")
 left.axvline(len(some), color="0.6", ls=":")
 left.text(len(some) * 1.05, -likelihoods[-1] / math.log(2), "as many pieces\nas words", color="0.4", va="top")
 trials = [100, 150, 250, 400, 600]
@@ -288,8 +290,8 @@ lengths = [sum(map(len, t.encode_batch_ids(sentences))) / words.total() for t in
 right.plot(trials, lengths, "o-", color="0.0", ms=4)
 right.axhline(1, color="0.6", ls=":")
 right.text(trials[-1], 1.04, "whole words", ha="right", color="0.4")
-right.set(xlabel="pieces in the vocabulary (the library's)", ylabel="pieces for each word",
-          title="A larger vocabulary makes shorter sequences, less and less so")
+right.set(xlabel="pieces in the vocabulary (the library's)", ylabel="pieces per word",
+          title="A larger vocabulary makes sequences shorter, with diminishing returns")
 for ax in (left, right):
     ax.minorticks_off()
 left.set_xticks([150, 300, 600, 1200], ["150", "300", "600", "1200"])
@@ -299,9 +301,9 @@ assert all(a > b for a, b in zip(lengths, lengths[1:]))
 
 # %% [markdown]
 # ## From pieces to the model's input
-# Two texts become one row: `[CLS] a [SEP] b [SEP]`. `[CLS]` (*classify*) is where answers about the whole row are read,
-# `[SEP]` (*separate*) ends a text. The *token type* is 0 up to the first `[SEP]` and 1 after it; the *attention mask*
-# (lesson 08) is 0 on what only fills up the row.
+# Two texts become one row: `[CLS] a [SEP] b [SEP]`. `[CLS]` (*classify*) is where answers about the whole row are
+# read, and `[SEP]` (*separate*) ends a text. The *token type* is 0 up to the first `[SEP]` and 1 after it; the
+# *attention mask* (lesson 08) is 0 on the padding that fills up the row.
 # %%
 row = trained("a cat", "the mat", padding="max_length", max_length=16)
 print(trained.convert_ids_to_tokens(row["input_ids"]))
@@ -323,20 +325,20 @@ same(template(a, b, trained.cls_token_id, trained.sep_token_id), [row["input_ids
 
 
 # %% [markdown]
-# A model has only so many positions. What is too long must be cut, and the rule "longest first" takes pieces one at a
-# time from whichever text is longer at that moment, from the second if they are equal.
+# A model has a limited number of positions. Longer input must be cut, and the rule "longest first" removes pieces one
+# at a time from whichever text is longer at that moment, or from the second if they are equally long.
 # %%
 @exercise(reference=lambda a, b, room: np.array([len(x) for x in encoding.windows(range(a), range(b), "longest_first", room)[0]]),
           trials=[(10, 3, 8), (4, 9, 8), (9, 9, 7), (2, 3, 8), (20, 4, 4)],
           hint="while a + b > room: a -= 1 or b -= 1")
 def longest_first(a, b, room):
-    """Lengths a and b -> (2,): how long they are after cutting to `room` pieces in all."""
+    """Lengths a and b -> (2,): their lengths after cutting to `room` pieces in total."""
     ...
 
 
 # %% [markdown]
 # ## In the library
-# Learning is left to SentencePiece, with the settings of ALBERT's own vocabulary; the steps around it are ours.
+# SentencePiece does the learning, with the settings of ALBERT's own vocabulary; the steps around it are ours.
 # %%
 show(vocabulary.train_vocabulary)
 show(encoding.template)
@@ -345,9 +347,11 @@ print(trained.tokenize(text))
 print("and back:", trained.decode(trained.encode(text), skip_special_tokens=True))
 
 # %% [markdown]
-# (Signs that the stories never used are `<unk>`, unknown: the price of a vocabulary that was learned from them alone.)
+# (Characters that never occur in the stories become `<unk>`, unknown: the price of a vocabulary learned from the
+# stories alone.)
 #
-# **What to keep.** Pieces have log-probabilities; the best way to cut has the largest sum, and Viterbi finds it in one
-# sweep. EM learns them: expected counts, which are a gradient, then shares. Next: 11, what the model has to guess.
+# **What to keep.** Pieces have log-probabilities; the best way to cut a text has the largest sum, and Viterbi finds
+# it in one sweep. EM learns the log-probabilities: first expected counts, which are a gradient, then shares. Next:
+# 11, what the model has to guess.
 # %%
 finish()

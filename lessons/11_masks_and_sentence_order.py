@@ -3,10 +3,10 @@
 # **Needs** 05 (cross-entropy), 10 (pieces) · **Builds** `pretraining/masking.py`, `pretraining/pairs.py` · **Paper** Lan et al.
 # 2020, §3.1 (order), §4.1 (masks); Joshi et al. 2020 (spans) · **Runs in** a few seconds
 #
-# Before it is used for anything, a model is trained on plain text: *pretraining*. That takes millions of questions with
-# known answers, and nobody is there to write them. So the text asks itself. Hide some words: which were they? Take two
-# stretches of text, perhaps exchanged: which came first? This lesson makes both questions, and shows how easily the
-# second one gives its own answer away.
+# Before a model is used for anything, it is trained on plain text: this is *pretraining*. It takes millions of
+# questions with known answers, and nobody could write them all. So we make the questions from the text itself. Hide
+# some words: which were they? Take two stretches of text, possibly swapped: which came first? This lesson builds both
+# kinds of question, and shows how easily the second kind gives its own answer away.
 # %%
 import tempfile
 from collections import Counter
@@ -20,14 +20,14 @@ from tinyalbert.pretraining import masking, pairs
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.draws import integers, uniforms
 from tinyalbert.pretraining.shards import prepare
-from tinyalbert.stories import corpus as stories
+from tinyalbert.stories import corpus
 
 NEEDS = ["05", "10"]
 TEACHES = ["masking.ngram_probabilities", "masking.cover", "masking.choose_targets", "masking.apply_masks", "pairs.pack_windows",
            "pairs.sentence_order_pairs", "pairs.google_instances", "pairs.google_pairs", "draws.uniforms", "shards.prepare",
            "batches.PretrainingData"]
 rng = np.random.default_rng(11)
-documents = list(stories.documents(1000))
+documents = list(corpus.documents(1000))
 tok = AlbertTokenizer.train([s for d in documents[:300] for s in d], 800, num_threads=1)
 
 # %% [markdown]
@@ -40,9 +40,10 @@ print(tok.convert_ids_to_tokens(ids))
 print(starts.astype(int).tolist())
 
 # %% [markdown]
-# If single pieces are hidden, many can be guessed from the rest of their own word: "inn" says "keeper". So a word is
-# hidden whole. (A word starts at a '▁', and so does each punctuation mark.) ALBERT goes further and hides runs of up to
-# three words, *n-grams*, short ones more often: a run of n words with probability proportional to 1/n.
+# If single pieces are hidden, many can be guessed from the rest of their own word: after "inn" comes "keeper". So
+# words are hidden whole. (A word starts at a '▁', and each punctuation mark counts as a word.) ALBERT goes further
+# and hides runs of up to three words, *n-grams*, with short ones more often: a run of n words has probability
+# proportional to 1/n.
 # %%
 @exercise(reference=masking.ngram_probabilities, trials=[(1,), (2,), (3,), (5,)],
           hint="1/n for n = 1, 2, ..., then divide by the sum")
@@ -56,14 +57,14 @@ p.reveal(ngram_probabilities(3) @ np.arange(1, 4), "{:.3f}")
 
 # %% [markdown]
 # ## Build it: lay runs until 15 % is covered
-# Try the words in random order. Each wants to start a run of some length; if the run would cover more than is still
-# wanted, it is made shorter; if it meets something covered already, it is dropped.
+# Try the words in random order. Each one asks to start a run of some length; if the run would cover more than the
+# quota still allows, it is shortened; if it overlaps something already covered, it is dropped.
 # %%
 def cover(first, limit, order, sizes, wanted):
-    """Which pieces are covered, and the runs (in words) that were laid.
+    """Which pieces are covered, and the lengths (in words) of the runs that were laid.
 
     first[w]: the first piece of word w; limit[w]: the word before which a run from w must end; order: the words as they
-    are tried; sizes[w]: the length that w wants; wanted: how many pieces to cover at most.
+    are tried; sizes[w]: the length that w asks for; wanted: the most pieces to cover.
     """
     covered, runs = np.zeros(first[-1], dtype=bool), []
     for w in order:
@@ -79,14 +80,14 @@ def cover(first, limit, order, sizes, wanted):
 
 
 def words_of(ids):
-    """Where each word begins, and the end."""
+    """Where each word begins, and where the last one ends."""
     begins = tok.word_starts[ids].copy()
     begins[0] = True
     return [*np.flatnonzero(begins).tolist(), len(ids)]
 
 
 def lay(texts):
-    """Cover the texts; shares of the runs of 1, 2 and 3 words, and what was covered: ours, the library's."""
+    """Cover the texts; returns the shares of runs of 1, 2 and 3 words, and what was covered by us and by the library."""
     laid, mine, library = Counter(), [], []
     for ids in texts:
         first = words_of(ids)
@@ -120,19 +121,19 @@ for i, (shares, colour, name) in enumerate(((ngram_probabilities(3), "0.8", "as 
     ax.barh(0.72 - 0.07 * i, 0.12, left=2.05, height=0.04, color=colour)
     ax.text(2.22, 0.72 - 0.07 * i, name, va="center", fontsize=8)
 ax.set(xticks=[1, 2, 3], xlabel="words in a run", ylabel="share of the runs", ylim=(0, 0.8),
-       title="Runs come out shorter than they were drawn: a long one often does not fit any more")
+       title="Runs come out shorter than drawn: a long one often no longer fits")
 figure(fig, "runs_of_words")
 assert short[0] > long[0] > ngram_probabilities(3)[0]
 
 # %% [markdown]
-# That is no fault of our code: 15 % of a short text is a few pieces, and the last run is cut to what is left. In a long
-# text the last run is one of many. And a long run more often meets something covered.
+# This is not a fault in our code: 15 % of a short text is only a few pieces, and the last run is shortened to
+# whatever is left. In a long text the last run is one of many. Besides, a long run is more likely to overlap
+# something already covered.
 #
 # ## What to put in place of a hidden piece
-# `[MASK]`, mostly. But in use a model meets no `[MASK]`. So of the hidden pieces, each on its own, 80 % become
-# `[MASK]`, 10 % become a random piece and 10 % stay as they are: then the model has to have an opinion about every
-# piece it sees. The *label* is the right answer: the piece that stood there, and -100 (lesson 05) where nothing was
-# hidden.
+# Mostly `[MASK]`. But a model in use never meets `[MASK]`. So, decided for each hidden piece separately, 80 % become
+# `[MASK]`, 10 % become a random piece and 10 % stay as they are: now the model needs an opinion about every piece it
+# sees. The *label* is the right answer: the piece that stood there, and -100 (lesson 05) where nothing was hidden.
 # %%
 def some_rows(n, T):
     return rng.random((n, 2 * T)), rng.integers(5, 50, (n, T)).astype(np.int32), rng.random((n, T)) < 0.5, 4, (5, 50)
@@ -153,18 +154,18 @@ u = uniforms(0, 2, [0], 2 * T)
 seen, labels = apply_masks(u, ids, covered, tok.mask_token_id, (5, len(tok)))
 same([seen, labels], masking.apply_masks(u, ids, covered, tok.mask_token_id, (5, len(tok))), "hidden pieces and labels")
 print("seen  :", " ".join(tok.convert_ids_to_tokens(seen[0])))
-print("wanted:", " ".join(tok.convert_ids_to_tokens(labels[0][labels[0] >= 0])))
+print("labels:", " ".join(tok.convert_ids_to_tokens(labels[0][labels[0] >= 0])))
 
 # %% [markdown]
 # ## Which came first?
-# The second question. BERT asked: does the second text follow the first, or is it from somewhere else (*next sentence
-# prediction*, NSP)? That can be told by the topic alone. ALBERT asks for the *order* (*sentence order prediction*,
-# SOP): both texts are from one story, next to each other, and exchanged in half of the cases. Only who understands what
-# happens can tell.
+# Now the second question. BERT asked whether the second text follows the first or comes from somewhere else (*next
+# sentence prediction*, NSP). The topic alone gives that away. ALBERT asks for the *order* (*sentence order
+# prediction*, SOP): both texts come from the same story, next to each other, and they are exchanged in half of the
+# cases. Only a reader who understands what happens can tell.
 #
-# Take a *window* of consecutive sentences, cut it in two between two sentences, perhaps exchange the two *segments*. In
-# the code below all pieces of all texts lie in one long row, and sentence i has the pieces sentences[i] to sentences[i
-# + 1] - 1.
+# Take a *window* of consecutive sentences, cut it in two between sentences, and exchange the two *segments* half of
+# the time. In the code below, all pieces of all texts lie in one long row, and sentence i consists of the pieces
+# sentences[i] to sentences[i + 1] - 1.
 # %%
 def split(u, sentences, windows):
     """Windows (n, 2) of sentence numbers -> where both segments begin, and their lengths."""
@@ -193,15 +194,15 @@ same(sentence_order_pairs(u, sentences, windows), np.stack(pairs.sentence_order_
 
 # %% [markdown]
 # ## Break it: cutting leaves traces
-# A model has only so many positions, so somewhere text must be cut. The obvious way: take sentences until there are
-# enough, cut off what is too much, split, exchange. Now the text that comes *second in the story* ends in the middle of
-# a sentence. A model needn't read: it looks for the full stop.
+# A model has a limited number of positions, so text must be cut somewhere. The obvious way is to take sentences until
+# there are enough pieces, cut off the excess, split, and exchange. But now the text that comes *second in the story*
+# ends in the middle of a sentence. A model doesn't need to read: it only has to look for the full stop.
 #
-# How much can be told without reading? Here is a fair test. *Shuffle the sentences of every story*: then there is no
-# order left to understand, and who guesses right more often than half of the time has found a trace of how the segments
-# were made.
+# How much can be guessed without reading? Here is a fair test. *Shuffle the sentences of every story*: then there is
+# no order left to understand, and anything that guesses right more than half of the time has found a trace of how the
+# segments were made.
 # %%
-MOST = 61                                        # pieces of both segments together
+MOST = 61                                        # pieces in both segments together
 
 
 def as_arrays(documents):
@@ -245,9 +246,9 @@ def joined(parts):
 
 
 # %% [markdown]
-# The guesser sees seven numbers: for each segment, does it begin and does it end where a sentence does; how long are
-# both; and the difference. It is the smallest model there is, *logistic regression*: a weighted sum s of the numbers,
-# made a probability by 1 / (1 + e^-s), which is the softmax of s and 0. Its gradient is "probability minus truth"
+# The guesser sees seven numbers: whether each segment begins and ends where a sentence does, the two lengths, and
+# their difference. It is the smallest model there is, *logistic regression*: a weighted sum s of the numbers, turned
+# into a probability by 1 / (1 + e^-s), which is the softmax of s and 0. Its gradient is "probability minus truth"
 # (lesson 05).
 # %%
 edge = np.zeros(len(tokens) + 1)
@@ -255,7 +256,7 @@ edge[sentences] = 1
 
 
 def traces(s):
-    """What can be seen without reading, a row for each pair; also squares and products, for "one but not the other"."""
+    """What can be seen without reading, one row per pair; with squares and products, to express "one but not the other"."""
     x = np.stack([edge[s.a_start], edge[s.a_start + s.a_length], edge[s.b_start], edge[s.b_start + s.b_length]], axis=1) * 2 - 1
     lengths = np.stack([s.a_length, s.b_length, s.a_length - s.b_length], axis=1) / 30
     products = [x[:, i] * x[:, j] for i in range(4) for j in range(i)]
@@ -273,7 +274,7 @@ def guesser_accuracy(s):
     return ((x[half:] @ w > 0) == y[half:]).mean()
 
 
-p = predict("Shuffled stories, the obvious way to cut. How often is the guesser right that cannot read?", guess=None)
+p = predict("Shuffled stories, cut the obvious way. How often is a guesser right that cannot read?", guess=None)
 google = [google_pairs() for _ in range(4)]
 found = {"the obvious way": guesser_accuracy(joined(obvious_pairs() for _ in range(4))),
          "google-research/albert": guesser_accuracy(joined(s for s, _ in google)),
@@ -290,16 +291,16 @@ for i, accuracy in enumerate(found.values()):
     ax.text(accuracy + 0.01, i, f"{accuracy:.0%}", va="center")
 ax.axvline(0.5, color="0.0", ls=":", lw=1)
 ax.text(0.505, 2.52, "a coin", color="0.3", fontsize=8)
-ax.set(xlim=(0, 1), ylim=(-0.5, 2.75), xlabel="share of right guesses, without reading",
-       title="The way segments are cut can give the label away, even where sentences have no order")
+ax.set(xlim=(0, 1), ylim=(-0.5, 2.75), xlabel="share of correct guesses, without reading",
+       title="The way segments are cut can give the label away, even when sentences have no order")
 ax.set_yticks(range(3), list(found))
 figure(fig, "the_leak")
 
 # %% [markdown]
-# Google's code is more careful, it cuts pieces from the front and the back at random, and still leaves two traces. It
-# fills from the front of a document, so that the first sentence of a window is one that didn't fit into the window
-# before: a long one. And where a window has a single sentence, it takes *a second text from anywhere* and calls it
-# "exchanged": the old question, by the back door.
+# Google's code is more careful: it removes pieces from the front or the back at random. Even so, it leaves two
+# traces. It fills windows from the front of a document, so the first sentence of a window is one that didn't fit into
+# the window before, which makes it a long one. And where a window has only one sentence, it takes *a second text from
+# anywhere* and calls the pair "exchanged": the old question through the back door.
 # %%
 rows = np.concatenate([r for _, r in google])
 document_of = np.searchsorted(first, rows[:, [0, 2]], side="right")
@@ -308,16 +309,16 @@ print(f"of Google's pairs that are labelled 'exchanged', {elsewhere:.0%} are fro
 assert elsewhere > 0
 
 # %% [markdown]
-# Ours: whole sentences, documents filled from the front or from the back by a coin, the same rule for both segments.
-# What the model learns from such pairs it has learned by reading.
+# Our code uses whole sentences, fills windows from the front or the back of a document by the toss of a coin, and
+# treats both segments by the same rule. Whatever a model learns from such pairs, it has learned by reading.
 #
 # ## In the library
-# All of it together is a function of a *seed* (a number to start from) and a step: random numbers are computed from the
-# example's number, not drawn one after another. So every machine can make its own part of a batch (lesson 22), and a
-# run that was interrupted goes on with the same examples.
+# A whole batch is a function of a *seed* (a number to start from) and a step: random numbers are computed from the
+# number of the example instead of being drawn one after another. So every machine can make its own part of a batch
+# (lesson 22), and an interrupted run resumes with the same examples.
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    stories.write_corpus(Path(folder) / "stories.txt", 200)
+    corpus.write_corpus(Path(folder) / "stories.txt", 200)
     prepare([Path(folder) / "stories.txt"], tok, Path(folder) / "data", workers=1, progress=False)
     data = PretrainingData(Path(folder) / "data", max_seq_length=64)
     batch, again, tail = data.batch(7, 32), data.batch(7, 32), data.batch(7, 32, first=24)
@@ -332,8 +333,8 @@ show(masking.apply_masks)
 show(pairs.sentence_order_pairs)
 
 # %% [markdown]
-# **What to keep.** Hide runs of whole words; label what was hidden, -100 elsewhere. Ask for the order of two
-# neighbouring segments, and make sure that only reading can tell: test it on shuffled text. Next: 12, how the
+# **What to keep.** Hide runs of whole words; label what was hidden, and put -100 elsewhere. Ask for the order of two
+# neighbouring segments, and make sure that only reading can reveal it: test on shuffled text. Next: 12, how the
 # parameters move.
 # %%
 finish()

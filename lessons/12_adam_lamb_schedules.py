@@ -3,9 +3,9 @@
 # **Needs** 05 (a loss), 09 (the model), 11 (its data) · **Builds** `AdamW`, `LAMB`, `linear_warmup_decay` · **Paper** Kingma and Ba
 # 2015; Loshchilov and Hutter 2019; You et al. 2020; Lan et al. 2020, §4.1 · **Runs in** a few seconds
 #
-# The backward pass says in which direction each parameter should move. It does not say how far. An *optimiser* decides
-# that: it turns gradients into steps. ALBERT was trained with LAMB, which is Adam with one more idea, which is gradient
-# descent with two more. We take them one after the other.
+# The backward pass says in which direction each parameter should move, but not how far. An *optimiser* decides that:
+# it turns gradients into steps. ALBERT was trained with LAMB. LAMB is Adam plus one idea, and Adam is gradient
+# descent plus two. We take them one after another.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
@@ -21,7 +21,7 @@ from tinyalbert import (
     optim,
 )
 from tinyalbert.backend import to_host
-from tinyalbert.stories import corpus as stories
+from tinyalbert.stories import corpus
 
 NEEDS = ["05", "09", "11"]
 TEACHES = ["AdamW", "LAMB", "optim.adam_direction", "optim.adamw_step", "optim.lamb_step", "optim.clip_by_global_norm",
@@ -30,9 +30,9 @@ rng = np.random.default_rng(12)
 
 # %% [markdown]
 # ## A long valley
-# *Gradient descent* takes a step against the gradient: w - lr · g. The factor lr is the *learning rate*. Take a loss of
-# two numbers that is steep in one and nearly flat in the other, as losses of real models are. (Its *curvature* in a
-# direction says how fast the slope grows there.) A rate that is small enough for the steep direction is far too small
+# *Gradient descent* takes a step against the gradient: w - lr · g. The factor lr is the *learning rate*. Take a loss
+# of two numbers that is steep in one and nearly flat in the other, as the losses of real models are. (Its *curvature*
+# in a direction says how fast the slope grows there.) A rate small enough for the steep direction is far too small
 # for the flat one.
 # %%
 CURVATURE = np.array([1.0, 40.0])                # loss = (1 x² + 40 y²) / 2
@@ -54,7 +54,7 @@ def descend(lr, steps=40):
     return np.array(path)
 
 
-p = predict("Where is the limit? The steep curvature is 40: which learning rate is the largest that doesn't explode?", guess=None)
+p = predict("Where is the limit? The steep curvature is 40: what is the largest learning rate that doesn't explode?", guess=None)
 p.reveal(2 / CURVATURE.max(), "{}: a step multiplies y by 1 - 40 lr, which must stay between -1 and 1")
 for lr in (0.01, 0.045, 0.051):
     print(f"   lr {lr}: loss {loss(START):.0f} -> {loss(descend(lr)[-1]):.3g}")
@@ -62,10 +62,10 @@ assert loss(descend(0.051)[-1]) > loss(START) > loss(descend(0.045)[-1])
 
 # %% [markdown]
 # ## Build it: Adam
-# Two running means for each parameter (`corrections` come further down, `decay` in the next section). m, of the
-# gradients: steps to and fro cancel, steps in one direction add up. v, of their squares: how large gradients are here,
-# usually. The step is m / sqrt(v): a number around 1, whatever the size of the gradient. Steep and flat directions move
-# at the same speed. eps keeps the division away from 0.
+# Adam keeps two running means for each parameter. m is the mean of the gradients: steps to and fro cancel, steps in
+# one direction add up. v is the mean of their squares: it tells how large gradients usually are here. The step is m /
+# sqrt(v), a number around 1 whatever the size of the gradient, so steep and flat directions move at the same speed.
+# eps keeps the denominator away from 0. (`decay` is explained in the next section, `corrections` further down.)
 # %%
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-6
 
@@ -81,7 +81,7 @@ v = v * v
 same(np.stack(adam_direction(w, g, m, v)), np.stack(optim.adam_direction(w, g, m, v)), "Adam's direction")
 
 # %%
-def adam_path(lr, steps=40, beta2=0.9):          # short memories, 0.7 and 0.9: the whole path has forty steps
+def adam_path(lr, steps=40, beta2=0.9):          # short memories, 0.7 and 0.9, as the whole path has only forty steps
     path, m, v = [START], np.zeros(2), np.zeros(2)
     for t in range(1, steps + 1):
         u, m, v = optim.adam_direction(path[-1], gradient(path[-1]), m, v, (0.7, beta2), decay=0.0,
@@ -107,9 +107,9 @@ print(f"after {len(plain) - 1} steps: gradient descent {loss(plain[-1]):.2g}, Ad
 
 # %% [markdown]
 # ## Weight decay, apart from the gradient
-# Each step also makes the weights a little smaller, so that none grows without need. Adding decay · w to the *gradient*
-# would send it through the division by sqrt(v), and weights with small gradients would shrink most. The W in *AdamW*
-# says: add it to the *direction*, after the division.
+# Each step also shrinks the weights a little, so that none grows needlessly. Adding decay · w to the *gradient* would
+# send it through the division by sqrt(v), and weights with small gradients would shrink the most. The W in *AdamW*
+# means: add it to the *direction*, after the division.
 # %%
 def some_state(*shape):
     w, g, m, v = (rng.standard_normal(shape) for _ in range(4))
@@ -135,10 +135,11 @@ same(mine[0], parameter.data, "AdamW, 20 steps")
 
 # %% [markdown]
 # ## The first steps
-# m and v start at 0, and both are too small at first; v, the slower one, much longer. Dividing by 1 - beta^t mends that
-# exactly; it is called *bias correction*. Google's ALBERT, like its BERT, leaves it out.
+# m and v start at 0, so both are too small at first; v, the slower one, stays too small for much longer. Dividing by
+# 1 - beta^t corrects this exactly; it is called *bias correction*. Google's ALBERT, like Google's BERT, leaves it
+# out.
 # %%
-p = predict("No correction, beta1 = 0.9, beta2 = 0.999: how many times too long is the very first step?", guess=None)
+p = predict("Without correction, with beta1 = 0.9 and beta2 = 0.999: by what factor is the very first step too long?", guess=None)
 u = optim.adam_direction(np.zeros(1), np.ones(1), np.zeros(1), np.zeros(1), eps=1e-12)[0]
 p.reveal(float(u[0]), "{:.2f}")
 
@@ -154,9 +155,10 @@ def step_sizes(beta2, corrected, steps=3000):
 
 
 # %% [markdown]
-# It gets worse before it gets better, for a thousand steps. So the learning rate has to begin small: that is the first
-# reason for the *warm-up*, a rate that rises from 0. The second is that a model that knows nothing has large gradients
-# in nonsense directions. After the peak the rate goes down to 0, since near the goal long steps only shake.
+# It gets worse before it gets better, and takes a thousand steps. So the learning rate has to begin small: that is
+# the first reason for the *warm-up*, a rate that rises from 0. The second is that an untrained model has large
+# gradients in meaningless directions. After the peak the rate falls to 0, because close to the goal long steps only
+# jitter around it.
 # %%
 @exercise(reference=optim.linear_warmup_decay,
           trials=[(0, 1e-3, 10, 100), (9, 1e-3, 10, 100), (10, 1e-3, 10, 100), (55, 2.0, 10, 100), (99, 2.0, 0, 100)],
@@ -168,7 +170,7 @@ def linear_warmup_decay(step, peak, warmup, total):
 
 
 steps = np.arange(1000)
-# Google counts the decay from step 0, though it begins after the warm-up
+# Google counts the decay from step 0, although it begins only after the warm-up
 ours = np.array([linear_warmup_decay(t, 1.0, 200, 1000) for t in steps])
 google = np.array([optim.google_schedule(t, 1.0, 200, 1000) for t in steps])
 same(ours, [optim.linear_warmup_decay(t, 1.0, 200, 1000) for t in steps], "a whole schedule")
@@ -181,7 +183,7 @@ for beta2, colour in ((0.999, "0.0"), (0.98, "0.5")):
     left.text(sizes.argmax() + 1, sizes.max() + 0.15, f"beta2 = {beta2}", color=colour, ha="center")
 left.semilogx(range(1, 3001), step_sizes(0.999, True), color="0.0", ls=":")
 left.text(100, 0.5, "corrected, both", ha="center")
-left.set(xlabel="step", ylabel="size of the step, should be 1", ylim=(0, 7.5), title="Without correction the first steps are too long")
+left.set(xlabel="step", ylabel="size of the step (should be 1)", ylim=(0, 7.5), title="Without correction the first steps are too long")
 right.plot(steps, ours, color="0.0")
 right.plot(steps, google, color="0.6", ls="--")
 right.text(330, 0.9, "ours")
@@ -195,8 +197,8 @@ assert step_sizes(0.999, False).max() > 2 * step_sizes(0.98, False).max()
 # ## LAMB: as long as the layer
 # Many machines (lesson 22) can work on one batch of thousands of sequences. Fewer, larger batches mean fewer, longer
 # steps, and with long steps some layer breaks first: one with small weights, for which the same step is large. LAMB
-# measures each tensor's step against the tensor itself. The direction u is made exactly as long as w; lr then says *by
-# which share* of its own length each tensor moves.
+# measures each tensor's step against the tensor itself. The direction u is scaled to be exactly as long as w; lr then
+# says *by what share* of its own length each tensor moves.
 # %%
 @exercise(reference=lambda w, g, m, v, lr: np.stack(optim.lamb_step(w, g, m, v, lr)),
           trials=[(*some_state(3, 4), 0.1), (*some_state(6), 0.02)],
@@ -218,9 +220,10 @@ print("length of the last step, as a share of the tensor:", np.linalg.norm(mine[
 
 # %% [markdown]
 # ## Measure it on a real model
-# One gradient of a small ALBERT on our stories, then a step of each optimiser. How far does each tensor move?
+# Take the gradients of a small ALBERT on our stories and a few steps with each optimiser. How far does each tensor
+# move?
 # %%
-sentences = [s for story in stories.documents(60) for s in story]
+sentences = [s for story in corpus.documents(60) for s in story]
 tok = AlbertTokenizer.train(sentences, 300, num_threads=1)
 batch = dict(tok(sentences[:16], padding=True, return_tensors="np"))
 batch["labels"] = np.where((rng.random(batch["input_ids"].shape) < 0.15) & (batch["attention_mask"] == 1), batch["input_ids"], -100)
@@ -257,18 +260,19 @@ figure(fig, "step_and_weight")
 assert max(lamb.values()) / min(lamb.values()) < 1.05 < max(adam.values()) / min(adam.values())
 
 # %% [markdown]
-# Biases and layer norms take AdamW's step, without decay: there is no sense in pulling the gain of a norm towards 0.
+# Biases and layer norms take AdamW's step without decay: it makes no sense to pull the gain of a norm towards 0.
 #
 # ## The whole step
-# Before the optimiser sees them, gradients are *clipped*: if all of them together, as one long vector, are longer than
-# a limit, all are shortened by one factor. The direction stays; a single odd batch can't throw the model out.
+# Before the optimiser sees them, gradients are *clipped*: if all of them together, as one long vector, are longer
+# than a limit, all are scaled down by the same factor. The direction stays the same, and a single odd batch can't
+# throw the model off course.
 # %%
 @exercise(reference=lambda a, b, limit: np.concatenate([a, b]) * min(1.0, limit / np.sqrt((a * a).sum() + (b * b).sum())),
           trials=[(np.array([3.0, 0.0]), np.array([4.0]), 1.0), (np.array([0.3]), np.array([0.1, 0.2]), 1.0),
                   (np.array([1.0, 2.0]), np.array([-2.0, 0.5]), 2.0)],
-          hint="one norm over all numbers; nothing happens if it is below the limit; return np.concatenate([a, b])")
+          hint="one norm over all numbers; nothing changes if it is below the limit; return np.concatenate([a, b])")
 def clip(a, b, limit):
-    """Gradients of two tensors -> both, one after the other, shortened by one common factor if need be."""
+    """Gradients of two tensors -> both, concatenated, scaled down by one common factor if necessary."""
     ...
 
 
@@ -280,19 +284,19 @@ same(clip(flat[:1000].astype(float), flat[1000:].astype(float), 0.5), np.concate
 print(f"norm of all gradients: {norm:.2f} before, {np.linalg.norm(np.concatenate([g.ravel() for g in by_name.values()])):.2f} after")
 print(f"the paper's rate for batches of 4096 is 0.00176; for 64 by the square-root rule: {optim.sqrt_scaled_lr(0.00176, 64):.6f}")
 frozen = optim.freeze(named.items(), "embeddings")
-print(f"frozen, not trained any more: {len(frozen)} of {len(named)} tensors")
+print(f"frozen, no longer trained: {len(frozen)} of {len(named)} tensors")
 
 # %% [markdown]
 # ## In the library
-# The definitions are written for one tensor, as in the papers; the classes do the same block by block, in place.
+# The definitions are written for one tensor, as in the papers; the classes do the same, block by block and in place.
 # %%
 show(optim.adam_direction)
 show(optim.lamb_step)
 show(LAMB._update)
 
 # %% [markdown]
-# **What to keep.** Adam divides the mean gradient by its usual size, so every number moves about as far. Warm-up
-# because the first steps are wrong; decay apart from the gradient; LAMB gives each tensor a step in proportion to
-# itself. Next: 13, pretraining.
+# **What to keep.** Adam divides the mean gradient by its usual size, so every number moves about equally far. Warm up
+# because the first steps are wrong; keep weight decay out of the gradient. LAMB gives each tensor a step in
+# proportion to its own length. Next: 13, pretraining.
 # %%
 finish()

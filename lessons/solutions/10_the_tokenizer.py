@@ -50,8 +50,8 @@ def _second_only(a, b, room):
 
 MISTAKES = {
     "count_segmentations": {
-        "this counts every set of cuts, also into parts that are no pieces": lambda text, logp: 2 ** (len(text) - 1),
-        "this counts the places where a piece fits, not the ways to the end": _pieces_that_fit,
+        "this counts every set of cuts, including cuts into parts that are not pieces": lambda text, logp: 2 ** (len(text) - 1),
+        "this counts the places where a piece fits, not the ways to reach the end": _pieces_that_fit,
     },
     "m_step": {
         "the counts are not divided by their sum": lambda counts: np.log(counts),
@@ -64,7 +64,7 @@ MISTAKES = {
             lambda a, b, cls, sep: _types(a, b, cls, sep, [0] * (len(a) + 1) + [1] * (len(b) + 2)),
     },
     "longest_first": {
-        "of two equal texts the second gives": _from_the_first,
-        "all is taken from the second text": _second_only,
+        "when both texts are equally long, the second is cut": _from_the_first,
+        "everything is cut from the second text": _second_only,
     },
 }

@@ -50,9 +50,9 @@ def _lengths_stay(u, sentences, windows):
 
 MISTAKES = {
     "ngram_probabilities": {
-        "all lengths are equally likely here: short runs should come more often": lambda n: np.ones(n) / n,
+        "all lengths are equally likely here; short runs should be more frequent": lambda n: np.ones(n) / n,
         "they don't sum to 1": lambda n: 1 / np.arange(1, n + 1),
-        "turned round: this prefers long runs": lambda n: ngram_probabilities(n)[::-1],
+        "the wrong way round: this prefers long runs": lambda n: ngram_probabilities(n)[::-1],
     },
     "apply_masks": {
         "all covered pieces became [MASK]: a tenth should stay and a tenth be replaced": lambda *a: apply_masks(*a, share=1.0),
@@ -60,7 +60,7 @@ MISTAKES = {
         "the labels are what the model sees: they must be taken before hiding": _labels_afterwards,
     },
     "sentence_order_pairs": {
-        "the label is turned: 1 means exchanged": _label_turned,
+        "the label is inverted: 1 means exchanged": _label_turned,
         "the starts are exchanged, the lengths are not": _lengths_stay,
     },
 }

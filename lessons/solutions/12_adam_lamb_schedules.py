@@ -78,13 +78,13 @@ MISTAKES = {
         "the decay counts from step 0, so the rate jumps at the end of the warm-up (as Google's does)": _google,
     },
     "lamb_step": {
-        "the ratio is turned round: it is |w| / |u|": _turned,
-        "the step has length lr; it should have lr times the length of w": _unit_length,
+        "the ratio is upside down: it is |w| / |u|": _turned,
+        "the step has length lr; its length should be lr times that of w": _unit_length,
         "this is AdamW: the ratio of lengths is missing": adamw_step,
     },
     "clip": {
-        "each tensor is clipped alone, which changes the direction: one norm over all": _each_alone,
-        "short gradients are made longer: leave them alone below the limit":
+        "each tensor is clipped separately, which changes the direction: take one norm over all": _each_alone,
+        "short gradients are made longer: leave them as they are below the limit":
             lambda a, b, limit: np.concatenate([a, b]) * limit / np.linalg.norm(np.concatenate([a, b])),
     },
 }
