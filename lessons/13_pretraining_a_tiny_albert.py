@@ -202,8 +202,9 @@ assert final["beta2 = 0.98"] < unigram - 0.2 and final["beta2 = 0.98"] < final["
 # the sequence, the less a neighbour is noticed. These stories are so regular that it matters little; on real text it
 # decides. One way out is to begin with 16 tokens: what is learned on short sequences stays useful on long ones. The
 # library's recipes take another, and begin with two heads that look at the next and the previous token already
-# (`pretraining/mimetic.py`; the README shows the curves).  Sentence order has a plateau too: what tells it is mostly the
-# words that two segments share at their seam, and it is left with pairs that show more of it (`curriculum.py` there).
+# (`pretraining/mimetic.py`; `experiments/plateau.md` shows the curves). Sentence order has a plateau too
+# (`experiments/sentence_order.md`): what tells it is mostly the words that two segments share at their seam, and it is
+# left with pairs that show more of it (`pretraining/curriculum.py`).
 #
 # The second trap is the optimiser. Without bias correction (lesson 12), as in the released ALBERT, and with beta2 =
 # 0.999 the first hundred steps are several times longer than meant (figure below), and a layer that is used at every

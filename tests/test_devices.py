@@ -47,7 +47,7 @@ from tinyalbert.training.run import TrainingDiverged
 from tinyalbert.transfer import Sender, to_device_together
 
 PACKAGE = Path(tinyalbert.__file__).parent
-# Ceilings for a step of two layers with dropout, products included: CuPy's own (README says 161), and the stand-in's,
+# Ceilings for a step of two layers with dropout, products included: CuPy's own (lessons/experiments/gpu.md says 161), and the stand-in's,
 # which counts one for each function that it is asked for.
 LAUNCHES = {"cupy": {"adamw": 161, "lamb": 163}, "stand-in": {"adamw": 226, "lamb": 228}}
 

@@ -1,7 +1,10 @@
-"""The README: every command in it runs, with tiny arguments; every file it names is there."""
+"""The README and the pages under lessons/: every command runs, with tiny arguments, and prints lines of the form
+that the page shows; every file that a page names is there.
+"""
 
 import doctest
 import glob
+import os
 import re
 import runpy
 import shlex
@@ -15,10 +18,36 @@ from test_cli import small
 from tinyalbert.cli import build_parser, main
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.M | re.S)
-COMMANDS = [line.removeprefix("$ ") for kind, block in BLOCKS if not kind for line in block.splitlines()
-            if not line.startswith(" ")]
+PAGES = [ROOT / "README.md", ROOT / "lessons" / "README.md", *sorted((ROOT / "lessons" / "experiments").glob("*.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+
+
+def code_blocks(text):
+    """[(language, block)] of a page."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
+
+
+def commands_of(block):
+    """[(command, [lines that it prints])].  In a block with `$ ` what has none is printed; else all are commands."""
+    lines = block.splitlines()
+    if not any(line.startswith("$ ") for line in lines):
+        return [(line, []) for line in lines]
+    found = []
+    for line in lines:
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ "), []))
+        elif line.strip() != "...":
+            found[-1][1].append(line)
+    return found
+
+
+BLOCKS = [block for text in TEXTS.values() for block in code_blocks(text)]
+SHOWN = [pair for kind, block in BLOCKS if not kind for pair in commands_of(block)]
+COMMANDS = list(dict.fromkeys(command for command, _ in SHOWN))
+PRINTED = {command: lines for command, lines in SHOWN if lines}
+INLINE = sorted({(page, code) for page, text in TEXTS.items()
+                 for code in re.findall(r"`((?:tinyalbert|python3?|pytest) [^`\n]+)`", text)})
 # What needs a device, several processes or somebody's download is tested in test_devices, test_parallel and
 # test_tf_checkpoint; here it must parse.
 ELSEWHERE = ("--device gpu", "mpiexec", "downloads/", "pip install", "scripts/test.py", "scripts/environment.py",
@@ -76,6 +105,17 @@ def test_the_course_is_set_up_by_what_its_readme_says(tmp_path, monkeypatch, cap
     assert "ready: .venv" in capsys.readouterr().out
 
 
+def form(line):
+    """A printed line without its numbers and the width of its columns."""
+    return " ".join(re.sub(r"\d[\d,.]*(e[-+]\d+)?", "#", line).split())
+
+
+def assert_prints(command, out):
+    """Every line that the page shows has the form of a line that was printed."""
+    missing = [line for line in PRINTED.get(command, []) if form(line) not in map(form, out.splitlines())]
+    assert not missing, f"{command}\nshown, not printed: {missing}\nprinted:\n{out}"
+
+
 def tiny(command):
     command = small(command).replace("--held-out 12", "--held-out 1").replace("--vocab-size 8000", "--vocab-size 40")
     return command + " --epochs 1" if "finetune" in command else command + " --steps 10" if "--resume" in command else command
@@ -92,6 +132,7 @@ def test_the_quickstart_and_all_commands_after_it(world, monkeypatch, capsys):
             script(monkeypatch, "quickstart.py", "--minutes", "0.05", "--stories", "300", "--overwrite", LABELLED=24,
                    HELD_OUT=16)
             out = capsys.readouterr().out
+            assert_prints(command, out)
             assert "On your own data" in out and "from random values" in out and "guessing: 50.0%" in out
         elif "plateau.py" in command:
             script(monkeypatch, "plateau.py", *shlex.split(command)[2:], "--steps", "6", "--only", "recipe")
@@ -100,9 +141,12 @@ def test_the_quickstart_and_all_commands_after_it(world, monkeypatch, capsys):
             continue                             # its rows are timings
         else:
             words = [w for word in shlex.split(tiny(command))[1:] for w in (glob.glob(word) or [word])]
-            assert main(words) == 0, (command, capsys.readouterr())
+            code, printed = main(words), capsys.readouterr()
+            assert code == 0, (command, printed)
+            if "fill-mask" not in command:       # its words are another model's
+                assert_prints(command, printed.out)
         ran += 1
-    assert ran >= 11
+    assert ran >= 14
     for kind, block in BLOCKS:
         if kind == "python" and ">>>" not in block:
             exec(compile(block, "README.md", "exec"), {})
@@ -115,14 +159,68 @@ def test_commands_parse(command):
     build_parser().parse_args(words[words.index("tinyalbert") + 1:])
 
 
+@pytest.mark.parametrize("page, code", INLINE)
+def test_commands_within_a_sentence_name_what_there_is(page, code):
+    """Their script, their subcommand, every option, and the rows of the benchmark."""
+    words = shlex.split(code)
+    program = words[1] if words[0].startswith("python") else words[0]
+    if program == "tinyalbert":
+        known = (ROOT / "tinyalbert" / "cli.py").read_text(encoding="utf-8") + subprocess.run(
+            [sys.executable, "-m", "tinyalbert", words[1], "--help"], capture_output=True, text=True, check=True).stdout
+    else:
+        known = (ROOT / {"pytest": "tests/conftest.py"}.get(program, program)).read_text(encoding="utf-8")
+    assert not [w for w in words if w.startswith("--") and w not in known]
+    if "benchmark.py" in code and "--rows" in words:
+        rows = [w for w in words[words.index("--rows") + 1:] if not w.startswith("--")]
+        assert rows and not [row for row in rows if f"def row_{row}(" not in known]
+
+
+def test_what_the_model_table_says():
+    """`tinyalbert info` counts: its lines are those of the page, to the last digit."""
+    command, = [c for c in PRINTED if c.startswith("tinyalbert info")]
+    done = subprocess.run([sys.executable, "-m", *shlex.split(command)], capture_output=True, text=True, check=True)
+    assert not set(PRINTED[command]) - set(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", [c for c in PRINTED if "lessons/" in c])
+def test_what_a_lesson_says(command, tmp_path):
+    """The same but for the largest differences, which are rounding."""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TINYALBERT_FIGURES": str(tmp_path)}
+    env.pop("TINYALBERT_ANSWERS", None)
+    done = subprocess.run([sys.executable, shlex.split(command)[1]], cwd=ROOT, env=env, capture_output=True, text=True,
+                          check=True)
+    printed = {line.split(" (largest")[0] for line in done.stdout.splitlines()}
+    assert not {line.split(" (largest")[0] for line in PRINTED[command]} - printed
+
+
 def test_the_first_example_prints_what_it_says():
     failed, tried = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert tried >= 6 and not failed
 
 
-def test_every_file_it_names_is_there():
-    named = set(re.findall(r"\]\(([^)#]+)\)", TEXT)) | {f"tests/{n}" for n in re.findall(r"`(test_\w+\.py)`", TEXT)}
-    named |= {f"tinyalbert/{n}" for n in re.findall(r"`([a-z_]+\.py|[a-z]+/)`", TEXT) if not n.startswith("test_")}
-    named |= set(re.findall(r"(?:scripts|lessons)/\w+\.py", TEXT))
-    assert len(named) > 25
+def links(text):
+    return set(re.findall(r"\]\(([^)#]+)\)", text))
+
+
+def names(text):
+    """Files and folders in backticks: `ops.py`, `text/`, `kernels/gpu/*.cu`, `experiments/plateau.md`."""
+    return set(re.findall(r"`((?:[a-z_]+/)*(?:[\w*]+\.(?:py|cu|md)|[a-z]+/))`", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_it_names_is_there(page):
+    text = TEXTS[str(page.relative_to(ROOT))]
+    named = set(re.findall(r"(?:scripts|lessons)/\w+\.py", text))
     assert not [name for name in named if not (ROOT / name).exists()]
+    assert not [link for link in links(text) if not (page.parent / link).exists()]
+    homes = (ROOT, ROOT / "tinyalbert", ROOT / "tests", page.parent)
+    assert not [n for n in names(text) if not any(glob.glob(str(home / n)) for home in homes)]
+    if page.name == "README.md":
+        assert len(named | links(text) | names(text)) > 25
+
+
+def test_every_experiment_is_a_link_of_the_readme_and_starts_with_its_summary():
+    for page in PAGES[2:]:
+        assert str(page.relative_to(ROOT)) in links(README)
+        summary = page.read_text(encoding="utf-8").split("\n\n")[1]
+        assert page.name == "quickstart.md" or summary.startswith("**") and summary.rstrip().endswith("**")

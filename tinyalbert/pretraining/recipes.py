@@ -1,5 +1,5 @@
-"""How to pretrain the small presets on a laptop: found by trial on real text, see README "Off the
-plateau".
+"""How to pretrain the small presets on a laptop: found by trial on real text, see
+lessons/experiments/plateau.md.
 
 Two things hold a small ALBERT on the unigram plateau.  With beta2 = 0.999 and no bias correction
 the first updates are several times too large, and the shared layers learn to give every token the
