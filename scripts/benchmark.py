@@ -46,7 +46,7 @@ from tinyalbert.tasks.classification import Features, encode_labels
 from tinyalbert.tasks.tables import read_table
 from tinyalbert.tensor import KERNELS
 from tinyalbert.training.memory import keep_freed_memory
-from tinyalbert.training.precision import check_precision
+from tinyalbert.precision import check_precision
 from tinyalbert.training.replicas import physical_cores
 from tinyalbert.training.trainer import Trainer
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinyalbert import AdamW, AlbertConfig, AlbertModel, UserError, heads
+from tinyalbert.convert import MODELS, convert
 from tinyalbert.files import checkpoint
 from tinyalbert.files.checkpoint import (
     RestoreReport,
@@ -27,7 +28,6 @@ from tinyalbert.files.checkpoint import (
     save_pretrained,
     save_training_state,
 )
-from tinyalbert.files.convert import MODELS, convert
 from tinyalbert.files.safetensors_file import (
     CannotWrite,
     read_safetensors,

@@ -27,7 +27,7 @@ from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tensor import OPS, Tensor, backward, call_vjp, unbroadcast
 from tinyalbert.training.loop import train
-from tinyalbert.training.precision import (
+from tinyalbert.precision import (
     MOVES,
     PRODUCTS,
     SUMS,

@@ -1,6 +1,7 @@
 """The package reads from top to bottom: imports point up, files are short, importing it is light."""
 
 import ast
+import graphlib
 import shutil
 import subprocess
 import sys
@@ -11,25 +12,58 @@ import pytest
 import tinyalbert
 
 PACKAGE = Path(tinyalbert.__file__).parent
-ORDER = ["errors", "backend", "transfer", "modes", "tensor", "training", "kernels", "ops", "gradcheck", "nn", "config", "attention", "files",
-         "albert", "heads", "optim"]
-CORE = [name for name in ORDER if name not in ("kernels", "training", "files")]
+ORDER = list(tinyalbert.READING_ORDER)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imported_at_the_top(path):
-    """Modules of this package that a file imports when it is imported itself (not inside functions)."""
-    names = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.level:
-            names |= {node.module.split(".")[0]} if node.module else {a.name for a in node.names}
-    return names
+def module_name(path):
+    """training/loop.py -> "training.loop"; a folder's __init__.py -> the folder; the package itself is ""."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
-@pytest.mark.parametrize("name", [n for n in CORE if (PACKAGE / f"{n}.py").exists()])
-def test_imports_point_up(name):
-    above = set(ORDER[:ORDER.index(name)])
-    assert imported_at_the_top(PACKAGE / f"{name}.py") <= above
+MODULES = {module_name(path): path for path in FILES}
+
+
+def imports(path):
+    """Modules of this package that a file imports, at its top or inside a function, as "training.loop"."""
+    here = [part for part in path.relative_to(PACKAGE).parent.parts]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("tinyalbert.") for alias in node.names
+                      if alias.name.startswith("tinyalbert.")}
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        module = [*here[:len(here) - node.level + 1], *(node.module.split(".") if node.module else [])]
+        for alias in node.names:
+            submodule = ".".join([*module, alias.name])
+            found.add(submodule if submodule in MODULES else ".".join(module))
+    return found - {"", module_name(path)}
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def test_the_reading_order_names_what_is_there():
+    assert sorted(ORDER) == sorted({room(name) for name in MODULES} - {""})
+    assert all(text and text[0].islower() and not text.endswith(".") for text in tinyalbert.READING_ORDER.values())
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_up(module):
+    """Deferred imports too, and those of kernels/: a file uses what stands above it in the reading order."""
+    if module == "":
+        return                                   # the front door, which hands out names from everywhere
+    above = ORDER[:ORDER.index(room(module)) + 1]
+    below = {name for name in imports(MODULES[module]) if room(name) not in above}
+    assert not below, f"{module} imports {below}, further down in READING_ORDER"
+
+
+def test_nothing_imports_in_a_circle():
+    graph = {name: imports(path) - {name.rpartition(".")[0]} for name, path in MODULES.items() if name}
+    list(graphlib.TopologicalSorter(graph).static_order())       # raises CycleError
 
 
 def test_no_file_is_a_drawer():

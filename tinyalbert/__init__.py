@@ -1,16 +1,46 @@
-"""ALBERT, whole, in NumPy: every gradient by hand, trained on a laptop, moved to a GPU by changing
-one word.
+"""ALBERT, whole, in NumPy: hand-written gradients, trained on a laptop or, by one word, on a GPU.
 
-Reading order: backend, tensor, kernels/ (skip it), ops, gradcheck, nn, config, attention,
-checkpoint (with the three file formats it reads), albert, heads, vocabulary, encoding, tokenizer,
-optim, parallel, run, training, pretraining/, tasks/, plots, cli.  `python -m tinyalbert` names the
-lessons.  Names below are imported when they are first used, so that `import tinyalbert` is quick.
+`READING_ORDER` names every file and folder in an order in which each uses only what stands above
+it.  The names below are imported when they are first used, so that `import tinyalbert` is quick.
+`python -m tinyalbert` is the command line.
 """
 
 import importlib
 from pathlib import Path
 
 __version__ = "0.1.0"
+
+READING_ORDER = {
+    "errors": "the exception for mistakes that a user can mend",
+    "modes": "switches of one thread: recording, kernels, precision",
+    "backend": "where NumPy and CuPy differ",
+    "transfer": "copies of whole batches to a GPU",
+    "tensor": "the reverse sweep",
+    "precision": "16 bits on a GPU; skip it at first",
+    "ops": "every op with its gradient",
+    "kernels": "the same ops, faster; skip it at first",
+    "gradcheck": "how to know that a gradient is right",
+    "nn": "parameters, modules, linear map, layer norm, dropout",
+    "config": "sizes, presets, ablations",
+    "attention": "multi-head self-attention",
+    "files": "models on disk: our folders, TensorFlow's and PyTorch's files; skip it at first",
+    "albert": "the encoder: embeddings, the shared layers, the pooler",
+    "heads": "pretraining and fine-tuning heads with their losses",
+    "optim": "AdamW, LAMB, clipping, learning rates",
+    "text": "sentences, vocabulary, tokenizer, encoding",
+    "options": "one dataclass for each command",
+    "training": "the step, the loop, threads and processes, checkpoints, progress",
+    "plots": "loss curves",
+    "stories": "the built-in corpus, from an invented world",
+    "pretraining": "corpus, pairs, masks, curriculum, recipes, the run",
+    "tasks": "fine-tuning, one short file for each task",
+    "convert": "released weights become a folder",
+    "pipelines": "from text to answers in one call",
+    "info": "where a model's parameters are",
+    "doctor": "what this machine has",
+    "cli": "the command line",
+    "__main__": "`python -m tinyalbert`",
+}
 
 _PUBLIC = {
     "config": ["AlbertConfig"],

@@ -300,7 +300,7 @@ def _info(args):
 
 def _convert(args):
     from .config import AlbertConfig
-    from .files.convert import convert
+    from .convert import convert
 
     config = AlbertConfig.from_json_file(args.config) if args.config else None
     print(convert(args.source, args.output, config))

@@ -14,7 +14,7 @@ from .config import AlbertConfig
 from .errors import UserError
 from .heads import AlbertForPreTraining
 from .tensor import KERNELS
-from .training.precision import PRECISIONS, check_precision
+from .precision import PRECISIONS, check_precision
 from .training.replicas import physical_cores
 from .training.trainer import Trainer
 

@@ -19,7 +19,7 @@ from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW
 from ..text.tokenizer import AlbertTokenizer
 from ..training.loop import train
-from ..training.precision import check_precision
+from ..precision import check_precision
 from ..training.replicas import launched_ranks
 from ..training.run import check_output, check_writable, read_settings, say_what_counts
 from ..training.trainer import Trainer

@@ -22,7 +22,7 @@ from ..pretraining.pretrain import draw_run
 from ..stories.tasks import TASKS, story_dataset
 from ..text.tokenizer import AlbertTokenizer
 from ..training.loop import train
-from ..training.precision import check_precision
+from ..precision import check_precision
 from ..training.replicas import Threads, launched_ranks
 from ..training.run import check_output, check_writable, read_settings, say_what_counts
 from ..training.trainer import Trainer

@@ -1,12 +1,12 @@
-"""Replicas: the same model on several threads and in several processes, one sum of gradients a
-step.
+"""Replicas: one model on several threads and in several processes, one sum of gradients per step.
 
 A batch is cut along its rows.  Each thread runs forward and backward on its part with the one set
-of parameters; `backward` returns gradients instead of storing them, so the threads don't meet.
-Then the parts' gradients are added into one flat buffer (`GradientSum`), in a fixed order, and the
-buffer is added up over the processes (`Single`, `MpiRanks`).  On the CPU n threads with a
+of parameters; `backward` returns gradients instead of storing them, so threads never collide.  The
+parts' gradients are then added into one flat buffer (`GradientSum`), in a fixed order, and the
+buffer is summed over the processes (`Single`, `MpiRanks`).  On a CPU, n threads with a
 single-threaded BLAS each beat one thread with an n-threaded BLAS: layer norm, GELU and softmax run
-side by side as well, not only the matrix products."""
+side by side too, not only the matrix products.
+"""
 
 import ctypes
 import functools
@@ -25,8 +25,9 @@ from ..tensor import kernel_for
 
 
 def physical_cores():
-    """Cores that this process may use: hyper-threads count once, CPU affinity and container quotas
-    hold.
+    """Cores that this process may use.
+
+    Hyper-threads count once; CPU affinity and container quotas are respected.
     """
     try:
         allowed = os.sched_getaffinity(0)
@@ -37,9 +38,7 @@ def physical_cores():
 
 
 def _siblings(cpu):
-    """The hyper-threads of the core that `cpu` belongs to, as Linux writes them ("0,64"), or `cpu`
-    itself.
-    """
+    """The hyper-threads of `cpu`'s core as Linux writes them ("0,64"), or `cpu` itself."""
     try:
         return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
     except OSError:
@@ -47,9 +46,7 @@ def _siblings(cpu):
 
 
 def _quota(path="/sys/fs/cgroup/cpu.max"):
-    """CPUs' worth of time that the container may use ("150000 100000" -> 1), or a very large
-    number.
-    """
+    """How many CPUs the container may use ("150000 100000" -> 1); a very large number if unlimited."""
     try:
         quota, period = Path(path).read_text().split()
         return max(1, int(quota) // int(period))
@@ -59,8 +56,9 @@ def _quota(path="/sys/fs/cgroup/cpu.max"):
 
 @functools.cache
 def _blas():
-    """Handle on the loaded BLAS libraries; looking for them takes a millisecond, setting their
-    threads 10 µs.
+    """Handle on the loaded BLAS libraries.
+
+    Finding them takes a millisecond, setting their threads 10 µs.
     """
     from threadpoolctl import ThreadpoolController
 
@@ -68,9 +66,7 @@ def _blas():
 
 
 def split(batch, n, first_row=0):
-    """Cut a dict of arrays into at most n near-equal parts along the rows: [(part, its first row),
-    ...].
-    """
+    """Cut a dict of arrays along its rows into at most n near-equal parts: [(part, first row), ...]."""
     rows = batch_size(batch)
     bounds = [rows * i // n for i in range(n + 1)]
     return [
@@ -93,8 +89,9 @@ def batch_size(batch):
 
 
 class Threads:
-    """n replicas on n threads of this process; by default one for each physical core, shared out
-    over the ranks.
+    """n replicas on n threads of this process.
+
+    By default one per physical core; processes on the same machine share the cores.
     """
 
     def __init__(self, n=None):
@@ -127,10 +124,11 @@ def _with_switches(switches, fn, part):
 
 
 class GradientSum:
-    """The sum of the gradients of several parts, in one flat buffer that is used again every step.
+    """The sum of the gradients of several parts, in one flat buffer that every step reuses.
 
     `views` {name: array} are windows on the buffer in the parameters' shapes: the optimiser reads
-    them, an all-reduce over processes sends the buffer as one message."""
+    them, and an all-reduce over processes sends the buffer as one message.
+    """
 
     def __init__(self, named_parameters):
         self.parameters = dict(named_parameters)
@@ -154,7 +152,8 @@ class GradientSum:
 
         The buffer is cut into as many slices as there are threads, and each thread adds up one
         slice: the order of additions, and with it every bit of the sum, depends only on how the
-        batch was cut.  On a GPU a part is one launch."""
+        batch was cut.  On a GPU each part takes one launch.
+        """
         kernel = kernel_for("collect", self.flat)
         if kernel and all(
             a.dtype == self.flat.dtype == "float32" for part in gradients for a in part.values()
@@ -190,9 +189,7 @@ class GradientSum:
                 out += part
 
     def reduced(self, ranks):
-        """{name: gradient} summed over all processes; parameters that no part of the loss uses are
-        left out.
-        """
+        """{name: gradient} summed over all processes, without the parameters that no loss uses."""
         touched = np.array(list(self.touched.values()), dtype=np.float64)
         ranks.all_reduce(touched)
         ranks.all_reduce(self.flat)
@@ -202,7 +199,8 @@ class GradientSum:
 class Single:
     """The processes that train together: this one alone."""
 
-    rank, size = 0, 1
+    rank = 0
+    size = 1
 
     def all_reduce(self, array):
         """Replace `array`, in place, by its sum over the processes."""
@@ -227,20 +225,17 @@ class MpiRanks:
                 f"several processes need mpi4py, which can't be imported ({error}); "
                 "pip install 'tinyalbert[mpi]', or start one process without mpiexec"
             ) from None
-        self._sum_in_place, self._comm = (
-            functools.partial(MPI.COMM_WORLD.Allreduce, MPI.IN_PLACE),
-            MPI.COMM_WORLD,
-        )
-        self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        self._comm = MPI.COMM_WORLD
+        self._sum_in_place = functools.partial(self._comm.Allreduce, MPI.IN_PLACE)
+        self.rank = self._comm.Get_rank()
+        self.size = self._comm.Get_size()
         self.reads_gpu = _reads_gpu(MPI.__file__)
 
     def all_reduce(self, array):
-        """As Single.all_reduce; a GPU's array travels through host memory, unless this MPI reads a
-        GPU's.
-        """
+        """As Single.all_reduce; through host memory, unless this MPI reads a GPU's memory."""
         owner = xp_of(array)
         if owner is not np and self.reads_gpu:
-            # MPI knows nothing of what is still being computed
+            # MPI does not know what the GPU is still computing
             owner.cuda.get_current_stream().synchronize()
             self._sum_in_place(array)
             return
@@ -254,11 +249,9 @@ class MpiRanks:
         self._comm.Barrier()
 
     def fail(self, message, code):
-        """As Single.fail, and end the whole job: the other processes would wait for this one for
-        ever.
-        """
+        """As Single.fail, and end the whole job: the others would wait for this process forever."""
         if self.rank:
-            time.sleep(2)  # what all of them stumble over, the first process says
+            time.sleep(2)  # rank 0 reports what all ranks stumbled over
             message = f"process {self.rank} of {self.size}: {message}"
         print(message, file=sys.stderr, flush=True)
         time.sleep(0.5)  # mpiexec drops what it has not yet passed on when a job aborts
@@ -266,9 +259,7 @@ class MpiRanks:
 
 
 def _reads_gpu(library):
-    """Whether an MPI, which `library` is linked to, was built for CUDA and so takes addresses of a
-    GPU.
-    """
+    """Whether the MPI that `library` is linked to was built for CUDA: it then reads a GPU's memory."""
     try:
         return bool(ctypes.CDLL(library).MPIX_Query_cuda_support())
     except (OSError, AttributeError):  # an MPI that has no such question
@@ -286,21 +277,15 @@ def _processes_here():
 
 
 def own_gpu(cupy):
-    """Of several processes on one machine each computes on a GPU of its own, in turn if there are
-    fewer GPUs.
+    """Give each process on this machine a GPU of its own; with fewer GPUs they share in turn.
 
-    CuPy keeps the choice for the thread that makes it; no other thread of a process computes on its
-    GPU."""
-    place = next(
-        (
-            int(os.environ[name])
-            for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK")
-            if os.environ.get(name, "").isdigit()
-        ),
-        None,
-    )
-    if place is not None:
-        cupy.cuda.Device(place % cupy.cuda.runtime.getDeviceCount()).use()
+    CuPy keeps the choice for the thread that makes it; no other thread of a process uses its GPU.
+    """
+    for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"):
+        place = os.environ.get(name, "")
+        if place.isdigit():
+            cupy.cuda.Device(int(place) % cupy.cuda.runtime.getDeviceCount()).use()
+            return
 
 
 FIRST_USE.insert(0, own_gpu)  # before anything is asked of a GPU

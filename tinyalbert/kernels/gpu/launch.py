@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...tensor import OPS
-from ...training.precision import rounded
+from ...precision import rounded
 
 # {type of an array: (Stored, Real, what is included)}
 TYPES = {

@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from .. import heads
-from ..albert import AlbertModel
-from ..config import AlbertConfig
-from ..errors import UserError
-from .checkpoint import (
+from . import heads
+from .albert import AlbertModel
+from .config import AlbertConfig
+from .errors import UserError
+from .files.checkpoint import (
     changed,
     config_file,
     load_state,
@@ -16,7 +16,7 @@ from .checkpoint import (
     weights_path,
     write_config,
 )
-from .safetensors_file import write_safetensors
+from .files.safetensors_file import write_safetensors
 
 MODELS = {
     cls.__name__: cls

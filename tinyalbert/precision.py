@@ -15,10 +15,10 @@ import contextlib
 
 import numpy as np
 
-from ..backend import to_device, to_host, xp_of
-from ..errors import UserError
-from ..modes import use_precision
-from ..tensor import Tensor, call_vjp, kernel_for, selective, unbroadcast
+from .backend import to_device, to_host, xp_of
+from .errors import UserError
+from .modes import use_precision
+from .tensor import Tensor, call_vjp, kernel_for, selective, unbroadcast
 
 PRECISIONS = {
     "fp32": None,
