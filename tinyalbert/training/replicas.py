@@ -46,7 +46,7 @@ def _siblings(cpu):
 
 
 def _quota(path="/sys/fs/cgroup/cpu.max"):
-    """How many CPUs the container may use ("150000 100000" -> 1); a very large number if unlimited."""
+    """How many CPUs the container may use ("150000 100000" -> 1); very many if unlimited."""
     try:
         quota, period = Path(path).read_text().split()
         return max(1, int(quota) // int(period))
@@ -66,7 +66,7 @@ def _blas():
 
 
 def split(batch, n, first_row=0):
-    """Cut a dict of arrays along its rows into at most n near-equal parts: [(part, first row), ...]."""
+    """Cut a dict of arrays along its rows into at most n parts: [(part, first row), ...]."""
     rows = batch_size(batch)
     bounds = [rows * i // n for i in range(n + 1)]
     return [
@@ -259,7 +259,7 @@ class MpiRanks:
 
 
 def _reads_gpu(library):
-    """Whether the MPI that `library` is linked to was built for CUDA: it then reads a GPU's memory."""
+    """Whether the MPI that `library` is linked to was built for CUDA, to read a GPU."""
     try:
         return bool(ctypes.CDLL(library).MPIX_Query_cuda_support())
     except (OSError, AttributeError):  # an MPI that has no such question
