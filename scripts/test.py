@@ -67,7 +67,7 @@ def main():
     parser.add_argument(
         "--all",
         action="store_true",
-        help="everything that needs no GPU (under 25 minutes on 2 cores)",
+        help="everything that needs no GPU (under 40 minutes on 2 cores)",
     )
     parser.add_argument(
         "--parity", action="store_true", help="compare with PyTorch, transformers and TensorFlow"
@@ -118,6 +118,7 @@ def main():
             )
     else:
         run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
+        run("format", "ruff", "format", "--check", "--quiet", "tinyalbert", "scripts")
         once = [] if options.all else ["-k", "not test_untouched and not test_typical_mistakes"]
         run("tests", *pytest, "tests", *once, HYPOTHESIS_PROFILE="ci")
     if options.all:
