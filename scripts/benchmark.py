@@ -42,11 +42,11 @@ from tinyalbert import (
 from tinyalbert.backend import check_device
 from tinyalbert.errors import UserError
 from tinyalbert.heads import rows_read
+from tinyalbert.precision import check_precision
 from tinyalbert.tasks.classification import Features, encode_labels
 from tinyalbert.tasks.tables import read_table
 from tinyalbert.tensor import KERNELS
 from tinyalbert.training.memory import keep_freed_memory
-from tinyalbert.precision import check_precision
 from tinyalbert.training.replicas import physical_cores
 from tinyalbert.training.trainer import Trainer
 

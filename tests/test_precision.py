@@ -23,10 +23,6 @@ from tinyalbert.cli import main
 from tinyalbert.files.checkpoint import load_state
 from tinyalbert.modes import use_kernels
 from tinyalbert.nn import Parameter
-from tinyalbert.pretraining.pretrain import pretrain
-from tinyalbert.tasks.finetune import finetune
-from tinyalbert.tensor import OPS, Tensor, backward, call_vjp, unbroadcast
-from tinyalbert.training.loop import train
 from tinyalbert.precision import (
     MOVES,
     PRODUCTS,
@@ -35,6 +31,10 @@ from tinyalbert.precision import (
     Precision,
     check_precision,
 )
+from tinyalbert.pretraining.pretrain import pretrain
+from tinyalbert.tasks.finetune import finetune
+from tinyalbert.tensor import OPS, Tensor, backward, call_vjp, unbroadcast
+from tinyalbert.training.loop import train
 from tinyalbert.training.run import TrainingDiverged
 
 HALF = ["fp16", *(["bf16"] if importlib.util.find_spec("ml_dtypes") else [])]

@@ -13,8 +13,8 @@ from .backend import probe_gpu, to_host
 from .config import AlbertConfig
 from .errors import UserError
 from .heads import AlbertForPreTraining
-from .tensor import KERNELS
 from .precision import PRECISIONS, check_precision
+from .tensor import KERNELS
 from .training.replicas import physical_cores
 from .training.trainer import Trainer
 

@@ -17,9 +17,9 @@ from ..files.checkpoint import changed
 from ..files.safetensors_file import replacing
 from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW
+from ..precision import check_precision
 from ..text.tokenizer import AlbertTokenizer
 from ..training.loop import train
-from ..precision import check_precision
 from ..training.replicas import launched_ranks
 from ..training.run import check_output, check_writable, read_settings, say_what_counts
 from ..training.trainer import Trainer

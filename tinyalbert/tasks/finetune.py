@@ -18,11 +18,11 @@ from ..files.checkpoint import changed, read_config
 from ..files.safetensors_file import replacing
 from ..heads import AlbertForSequenceClassification
 from ..optim import AdamW
+from ..precision import check_precision
 from ..pretraining.pretrain import draw_run
 from ..stories.tasks import TASKS, story_dataset
 from ..text.tokenizer import AlbertTokenizer
 from ..training.loop import train
-from ..precision import check_precision
 from ..training.replicas import Threads, launched_ranks
 from ..training.run import check_output, check_writable, read_settings, say_what_counts
 from ..training.trainer import Trainer

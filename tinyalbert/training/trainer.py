@@ -17,9 +17,9 @@ from ..backend import xp_of
 from ..errors import UserError
 from ..nn import DropoutRng
 from ..optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay
+from ..precision import Precision, check_precision
 from ..tensor import backward
 from .memory import keep_freed_memory
-from ..precision import Precision, check_precision
 from .replicas import GradientSum, Single, Threads, batch_size, split
 from .run import StepMetrics, fetch
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...tensor import OPS
 from ...precision import rounded
+from ...tensor import OPS
 
 # {type of an array: (Stored, Real, what is included)}
 TYPES = {
