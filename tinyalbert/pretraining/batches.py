@@ -1,4 +1,4 @@
-"""Batches for pretraining, drawn on the fly: nothing but the token shards is on the disk.
+"""Batches for pretraining, drawn on the fly: only the token shards are on the disk.
 
 Example number g of a run, g = step * batch_size + row, is a function of (seed, g).  So a batch is
 the same whether it is drawn at once, in parts on several ranks, or after a resume.  Examples run
@@ -19,17 +19,23 @@ from .shards import Shards
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
 SHORTEST = 8  # [CLS] A [SEP] B [SEP] with something to read
-PAIRS, TARGETS, REPLACEMENTS, ECHOES = 0, 1, 2, 3  # streams of random numbers
 EVALUATION_SEED = 0  # evaluation is the same for every run
+# Streams of random numbers (draws.py).
+PAIRS = 0
+TARGETS = 1
+REPLACEMENTS = 2
+ECHOES = 3
 
 
 class PretrainingData:
     """A prepared folder as a function of step -> batch.
 
     sentence_task: "sop" sentence order, "nsp" BERT's next sentence, "none" single segments and no
-    label. ngram, whole_word, masked_lm_prob, max_predictions: what is masked (masking.py).  fill
-    "whole" makes segments of whole sentences, "cut" fills every sequence and cuts the longer
-    segment. faithful: google-research/albert in every detail, its random second segments and edges
+    label.
+    ngram, whole_word, masked_lm_prob, max_predictions: what is masked (masking.py).
+    fill: "whole" makes segments of whole sentences, "cut" fills every sequence and cuts the longer
+    segment.
+    faithful: google-research/albert in every detail, its random second segments and edge cases
     included.
     """
 
@@ -63,26 +69,34 @@ class PretrainingData:
                 "faithful data have a sentence task: expected sentence_task 'sop' or 'nsp', or "
                 "faithful off"
             )
-        self.split, self.max_seq_length, self.sentence_task = split, max_seq_length, sentence_task
-        self.ngram, self.whole_word, self.faithful, self.fill = ngram, whole_word, faithful, fill
-        self.masked_lm_prob, self.max_predictions = masked_lm_prob, max_predictions
-        self.short_seq_prob, self.seed = short_seq_prob, seed
+        self.split = split
+        self.max_seq_length = max_seq_length
+        self.sentence_task = sentence_task
+        self.ngram = ngram
+        self.masked_lm_prob = masked_lm_prob
+        self.max_predictions = max_predictions
+        self.short_seq_prob = short_seq_prob
+        self.whole_word = whole_word
+        self.fill = fill
+        self.faithful = faithful
+        self.seed = seed
         self.max_tokens = max_seq_length - (2 if sentence_task == "none" else 3)
         self._find_documents()
-        self._plans, self._lock = {}, threading.Lock()
-        self.examples_per_epoch = len(
-            self._plan(0)
-        )  # later epochs are packed anew: a few windows more or less
+        self._plans = {}
+        self._lock = threading.Lock()
+        # later epochs are packed anew and have a few windows more or less
+        self.examples_per_epoch = len(self._plan(0))
 
     @staticmethod
     def _check(**choices):
-        for name, (got, wanted) in choices.items():
-            if got not in wanted:
-                raise UserError(f"{name} {got!r} is unknown; expected one of {', '.join(wanted)}")
+        for name, (got, known) in choices.items():
+            if got not in known:
+                raise UserError(f"{name} {got!r} is unknown; expected one of {', '.join(known)}")
 
     def _find_documents(self):
-        """first, last: the sentences of each document of the split that has enough of them."""
-        numbers, bounds = self.shards.split(self.split), self.shards.documents
+        """Set first, last: the sentences of each document of the split that has enough of them."""
+        numbers = self.shards.split(self.split)
+        bounds = self.shards.documents
         if not len(numbers):
             raise UserError(
                 f"{self.shards.folder} holds no documents in the split {self.split!r}; prepare "
@@ -116,25 +130,20 @@ class PretrainingData:
         """Windows of an epoch in the order of their use; the last two epochs are kept."""
         with self._lock:
             if epoch not in self._plans:
-                rng = np.random.default_rng([self.seed, epoch])
-                shape = (
-                    self.shards.sentences,
-                    self.first,
-                    self.last,
-                    self.max_tokens,
-                    rng,
-                    self.short_seq_prob,
-                )
-                if self.faithful:
-                    plan = pairs.google_instances(*shape, self.sentence_task == "nsp")
-                else:
-                    plan = pairs.pack_windows(
-                        *shape, 1 if self.sentence_task == "none" else 2, self.fill
-                    )
-                self._plans[epoch] = plan
+                self._plans[epoch] = self._pack(np.random.default_rng([self.seed, epoch]))
                 while len(self._plans) > 2:
                     del self._plans[next(iter(self._plans))]
             return self._plans[epoch]
+
+    def _pack(self, rng):
+        """All documents packed into windows (n, 2), or Google's instances (n, 5)."""
+        documents = self.shards.sentences, self.first, self.last
+        options = self.max_tokens, rng, self.short_seq_prob
+        if self.faithful:
+            random_next_sentence = self.sentence_task == "nsp"
+            return pairs.google_instances(*documents, *options, random_next_sentence)
+        least = 1 if self.sentence_task == "none" else 2
+        return pairs.pack_windows(*documents, *options, least, self.fill)
 
     def _windows(self, examples):
         """The windows (n, ...) of the examples with these numbers (n,)."""
@@ -149,15 +158,14 @@ class PretrainingData:
     def segments(self, examples, twins=False, best_of=1):
         """pairs.Segments of the examples with these numbers (n,).
 
-        twins: examples 2 k and 2 k + 1 are the same pair in both orders.  best_of: each is the one
-        of so many whose seam shows most (curriculum.py).
+        twins: examples 2 k and 2 k + 1 are the same pair in both orders.
+        best_of: each example is the best of so many candidates, the one whose seam shows most
+        (curriculum.py).
         """
         numbers = examples // 2 if twins else examples
         if best_of > 1:
-            numbers, examples = (
-                (numbers[:, None] * best_of + np.arange(best_of)).ravel(),
-                np.repeat(examples, best_of),
-            )
+            numbers = (numbers[:, None] * best_of + np.arange(best_of)).ravel()  # all candidates
+            examples = np.repeat(examples, best_of)
         segments = self._drawn(numbers, examples % 2 if twins else None)
         if best_of > 1:
             width = curriculum.reach(self.max_seq_length)
@@ -168,18 +176,20 @@ class PretrainingData:
 
     @functools.cached_property
     def _information(self):
-        """(V,): by how many nats a piece says more than the average one; 0 for common pieces."""
+        """(V,): how many nats a piece says beyond the average piece; 0 for common pieces."""
         log = self.shards.log_frequencies()
         return np.maximum(0.0, (np.exp(log) * log).sum() - log)
 
     def _drawn(self, numbers, order=None):
-        """The segments with these numbers (n,); order (n,): 0 is swapped, 1 is not; None leaves it
-        to chance.
+        """The segments with these numbers (n,).
+
+        order (n,): 0 is swapped, 1 is not; None leaves it to chance.
         """
         u = uniforms(self.seed, PAIRS, numbers, 7)
         if order is not None:
             u[:, 1] = order
-        windows, sentences = self._windows(numbers), self.shards.sentences
+        windows = self._windows(numbers)
+        sentences = self.shards.sentences
         if self.faithful:
             return pairs.google_pairs(u, sentences, windows, self.max_tokens)
         if self.sentence_task == "nsp":
@@ -190,41 +200,40 @@ class PretrainingData:
         return draw(u, sentences, windows, self.max_tokens)
 
     def _assemble(self, segments):
-        """[CLS] A [SEP] B [SEP] and padding: input_ids and the segment of each piece, 0 = special,
-        1, 2; (n, T).
+        """[CLS] A [SEP] B [SEP] and padding: four arrays (n, T).
+
+        They are input_ids, the segment of each piece (1 or 2; 0 for special pieces), attention_mask
+        and token_type_ids.
         """
-        special, place = self.meta["special_ids"], np.arange(self.max_seq_length)
-        a, b = segments.a_length[:, None], segments.b_length[:, None]
+        special = self.meta["special_ids"]
+        place = np.arange(self.max_seq_length)
+        a = segments.a_length[:, None]
+        b = segments.b_length[:, None]
         middle = a + 1  # where the first [SEP] stands
-        end = np.where(b > 0, middle + b + 1, middle)  # and the last
-        segment = np.where(
-            (place > 0) & (place < middle), 1, np.where((place > middle) & (place < end), 2, 0)
-        )
-        source = np.where(
-            segment == 1,
-            segments.a_start[:, None] + place - 1,
-            np.where(segment == 2, segments.b_start[:, None] + place - middle - 1, 0),
-        )
+        end = np.where(b > 0, middle + b + 1, middle)  # where the last [SEP] stands
+        in_a = (place > 0) & (place < middle)
+        in_b = (place > middle) & (place < end)
+        segment = np.where(in_a, 1, np.where(in_b, 2, 0))
+        a_source = segments.a_start[:, None] + place - 1
+        b_source = segments.b_start[:, None] + place - middle - 1
+        source = np.where(in_a, a_source, np.where(in_b, b_source, 0))
         fixed = np.where(
             place == 0,
             special["cls"],
             np.where((place == middle) | (place == end), special["sep"], special["pad"]),
         )
         ids = np.where(segment > 0, self.shards.tokens[source], fixed).astype(np.int32)
-        return (
-            ids,
-            segment,
-            (place <= end).astype(np.int32),
-            ((place > middle) & (place <= end)).astype(np.int32),
-        )
+        attention_mask = (place <= end).astype(np.int32)
+        token_type_ids = ((place > middle) & (place <= end)).astype(np.int32)
+        return ids, segment, attention_mask, token_type_ids
 
     def batch(self, step, batch_size, first=0, count=None, echo=(), best_of=1):
-        """Rows first to first + count (all if None) of the batch of a step: a dict of int32 arrays
-        (count, T).
+        """Rows first to first + count (all if None) of a step's batch: {name: int32 (count, T)}.
 
-        input_ids, attention_mask, token_type_ids, labels (the pieces to guess, elsewhere -100) and,
-        unless sentence_task is "none", sentence_order_label (count,): 0 in order, 1 swapped.  echo
-        (least, most) and best_of make the order easier to see (curriculum.py); every pair then
+        Its arrays are input_ids, attention_mask, token_type_ids, labels (the pieces to guess,
+        elsewhere -100) and, unless sentence_task is "none", sentence_order_label (count,): 0 in
+        order, 1 swapped.
+        echo (least, most) and best_of make the order easier to see (curriculum.py); every pair then
         comes in both orders.
         """
         count = batch_size - first if count is None else count
@@ -236,18 +245,17 @@ class PretrainingData:
         return self._draw(step * batch_size + np.arange(first, first + count), echo, best_of)
 
     def _draw(self, examples, echo=(), best_of=1):
+        """The batch of the examples with these numbers (n,)."""
         if self.sentence_task != "sop" or self.faithful:
-            echo, best_of = (), 1
-        segments, T = (
-            self.segments(examples, bool(echo) or best_of > 1, best_of),
-            self.max_seq_length,
-        )
+            echo = ()
+            best_of = 1
+        T = self.max_seq_length
+        segments = self.segments(examples, bool(echo) or best_of > 1, best_of)
         original, segment, attention_mask, token_type_ids = self._assemble(segments)
-        starts = (
-            self.shards.word_start[original]
-            if self.whole_word
-            else np.ones_like(segment, dtype=bool)
-        )
+        if self.whole_word:
+            starts = self.shards.word_start[original]
+        else:
+            starts = np.ones_like(segment, dtype=bool)
         wanted = targets_wanted(attention_mask.sum(1), self.masked_lm_prob, self.max_predictions)
         covered = choose_targets(
             uniforms(self.seed, TARGETS, examples, 2 * T),
@@ -278,28 +286,28 @@ class PretrainingData:
         return batch
 
     def evaluation_batches(self, n=None, batch_size=32, ngram=None, whole_word=None):
-        """At most n batches (all if None) of the held-out documents, each example once: the same
-        for every run.
+        """At most n batches (all if None) of the held-out documents, each example once.
 
-        ngram=1, whole_word=False covers single pieces, as most published losses do.
+        They are the same for every run.  ngram=1, whole_word=False covers single pieces, as most
+        published losses do.
         """
         data = PretrainingData(
             self.shards.folder,
-            "held_out",
-            self.max_seq_length,
-            self.sentence_task,
-            self.ngram if ngram is None else ngram,
-            self.masked_lm_prob,
-            self.max_predictions,
-            0.0,
-            self.whole_word if whole_word is None else whole_word,
-            self.fill,
-            self.faithful,
-            EVALUATION_SEED,
+            split="held_out",
+            max_seq_length=self.max_seq_length,
+            sentence_task=self.sentence_task,
+            ngram=self.ngram if ngram is None else ngram,
+            masked_lm_prob=self.masked_lm_prob,
+            max_predictions=self.max_predictions,
+            short_seq_prob=0.0,
+            whole_word=self.whole_word if whole_word is None else whole_word,
+            fill=self.fill,
+            faithful=self.faithful,
+            seed=EVALUATION_SEED,
         )
-        total = (
-            data.examples_per_epoch if n is None else min(n * batch_size, data.examples_per_epoch)
-        )
+        total = data.examples_per_epoch
+        if n is not None:
+            total = min(n * batch_size, total)
         return [
             data._draw(np.arange(low, min(low + batch_size, total)))
             for low in range(0, total, batch_size)
