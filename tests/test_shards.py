@@ -151,7 +151,7 @@ def test_a_folder_that_is_there_is_kept_unless_asked_for(tmp_path, tokenizer, st
     source = write_lines(tmp_path / "a.txt", stories)
     quiet(source, tokenizer, tmp_path / "data")
     before = contents(tmp_path / "data")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         quiet("stories:9", tokenizer, tmp_path / "data")
     assert contents(tmp_path / "data") == before
     quiet("stories:30", tokenizer, tmp_path / "data", overwrite=True)
@@ -185,14 +185,14 @@ def test_a_killed_run_leaves_no_folder_that_opens(tmp_path, tokenizer):
             "shards.prepare('stories:9', AlbertTokenizer.from_pretrained(sys.argv[1]), sys.argv[1] + '/data', workers=1)")
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL).returncode == 9
     assert (tmp_path / "data.partial").exists() and not (tmp_path / "data").exists()
-    with pytest.raises(UserError, match="did not come to an end"):
+    with pytest.raises(UserError, match="was not finished"):
         Shards(tmp_path / "data.partial")
     quiet("stories:9", tokenizer, tmp_path / "data")
     assert Shards(tmp_path / "data").meta["documents"] == 9 and not (tmp_path / "data.partial").exists()
 
 
 @pytest.mark.parametrize("held_out, words", [
-    (120, "none be left to train on"), (500, "none be left"), (-1, "held_out -1"), (1.5, "held_out 1.5"),
+    (120, "leave none to train on"), (500, "leave none"), (-1, "held_out -1"), (1.5, "held_out 1.5"),
 ])
 def test_held_out_numbers_that_make_no_sense(tmp_path, tokenizer, stories, held_out, words):
     with pytest.raises(UserError, match=words):

@@ -1,8 +1,7 @@
-"""Text in files, folders and built-in corpora -> documents, each a list of sentences; never a whole
-file at once.
+"""Text in files, folders and built-in corpora -> documents, each a list of sentences.
 
-Four ways in which text is written down, detected from the beginning of each file or named by the
-caller:
+No file is ever read as a whole.  Text may be written down in four ways, detected from the beginning
+of each file or named by the caller:
 
   lines     one sentence a line, a blank line between documents (google-research/albert's input)
   prose     running text; a blank line ends a paragraph; two, or the file's end, a document
@@ -25,14 +24,12 @@ from ..errors import UserError
 from ..text.sentences import split_sentences
 
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
-BUILT_IN = {
-    "stories": (20_000, 400),
-    "python": (100_000, 100_000),
-}  # documents, and how many in a block
-BLOCK_BYTES = 1 << 18  # what one task of `prepare` gets to parse, about
+# How many documents a built-in corpus has unless told otherwise, and how many go in a block.
+BUILT_IN = {"stories": (20_000, 400), "python": (100_000, 100_000)}
+BLOCK_BYTES = 1 << 18  # about what one task of `prepare` gets to parse
 SAMPLE_BYTES = 1 << 15  # what tells a file's format
-LINE_BYTES = 1 << 26  # a JSON line longer than this is taken for a mistake
-DOCUMENT_SENTENCES = 2000  # a longer document goes on as a new one: memory stays bounded
+LINE_BYTES = 1 << 26  # a JSON line longer than this counts as a mistake
+DOCUMENT_SENTENCES = 2000  # a longer document is split, so memory stays bounded
 
 _TITLE = re.compile(r"\s*= [^=].* =\s*")
 _BLANK_LINES = re.compile(rb"\n[ \t\r]*\n\s*(?=\S)")
@@ -41,11 +38,11 @@ _SENTENCE_END = re.compile(rb"[.!?][\"')\]]*+\s++(?=\S)")
 
 @dataclass(frozen=True)
 class Block:
-    """Some raw text of one file.  continues: its first document is the rest of the block's before
-    it.
+    """Some raw text of one file.
 
-    Of a built-in corpus: no text, but the number of its first document (line) and how many there
-    are.
+    continues: its first document is the rest of the last one in the block before.
+    A block of a built-in corpus has no text, but the number of its first document (line) and how
+    many there are (documents).
     """
 
     path: str
@@ -60,9 +57,7 @@ class Block:
 
 
 def find_files(source):
-    """The files of a path: itself, or all below a folder in order of their names, hidden ones left
-    out.
-    """
+    """The files of a path: itself, or all below a folder, sorted by name, without hidden ones."""
     path = Path(source)
     if path.is_dir():
         files = sorted(
@@ -109,20 +104,20 @@ def detect_format(path, sample):
 
 
 def _cut(text, format):
-    """Where to cut a text that is longer than a block: (position, whether a document goes on after
-    it) or None.
+    """Where to cut a text longer than a block: (position, whether its document goes on), or None.
 
-    Between documents or paragraphs if possible; if a long text has none, after a sentence, word or
-    letter.
+    Between documents or paragraphs if possible; if a long text has no such place, after a sentence,
+    a word or a letter.  None: read on.
     """
     if format in ("jsonl", "wikitext"):
         if at := text.rfind(b"\n") + 1:
-            return at, format == "wikitext"  # a title at the head of the next block ends it there
+            # in WikiText the document goes on, unless the next block begins with a title
+            return at, format == "wikitext"
     else:
         if blanks := list(_BLANK_LINES.finditer(text)):
             return blanks[-1].end(), format == "prose" and blanks[-1][0].count(b"\n") < 3
     if format == "jsonl" or len(text) < 2 * BLOCK_BYTES:
-        return None  # read on
+        return None
     if format == "lines":
         at = text.rfind(b"\n") + 1
     else:
@@ -144,13 +139,17 @@ def _file_blocks(path, handle, format):
         )
     text = text.removeprefix(codecs.BOM_UTF8)
     format = format or detect_format(path, text)
-    line, continues, more = 1, False, True
+    line = 1
+    continues = False
+    more = True
     while more or text:
         cut = _cut(text, format) if more else (len(text), False)
         if cut:
             at, goes_on = cut
             yield Block(str(path), line, text[:at], format, continues)
-            line, text, continues = line + text.count(b"\n", 0, at), text[at:], goes_on
+            line += text.count(b"\n", 0, at)
+            text = text[at:]
+            continues = goes_on
         elif len(text) > LINE_BYTES:
             raise UserError(
                 f"{path}, line {line}: longer than {LINE_BYTES >> 20} MB; expected one JSON "
@@ -162,18 +161,15 @@ def _file_blocks(path, handle, format):
 
 
 def _built_in_blocks(name, count):
-    """Blocks of a built-in corpus: whoever parses them makes the documents, so that workers share
-    that too.
-    """
+    """Blocks of a built-in corpus without their documents: the workers make those in `parse`."""
     usual, size = BUILT_IN[name]
-    for start in range(0, count or usual, size):
-        yield Block(name, start, b"", "built-in", False, min(size, (count or usual) - start))
+    total = count or usual
+    for start in range(0, total, size):
+        yield Block(name, start, b"", "built-in", False, min(size, total - start))
 
 
 def _built_in(source):
-    """(name, number of documents or None) if the source names a built-in corpus: stories,
-    stories:5000.
-    """
+    """(name, number of documents or None) of a built-in corpus (stories, stories:5000), or None."""
     name, _, count = str(source).partition(":")
     if name not in BUILT_IN:
         return None
@@ -196,15 +192,12 @@ def as_list(sources):
 
 
 def check_sources(sources, output):
-    """Refuse, before any work, sources that are not there, and an output folder inside one of
-    them.
-    """
+    """Refuse, before any work, missing sources and an output folder inside one of them."""
     for source in as_list(sources):
-        if (
-            not _built_in(source)
-            and find_files(source)
-            and Path(source).resolve() in Path(output).resolve().parents
-        ):
+        if _built_in(source):
+            continue
+        find_files(source)  # raises if there are none
+        if Path(source).resolve() in Path(output).resolve().parents:
             raise UserError(
                 f"the output folder {output} lies inside the corpus {source}, all of whose files "
                 "are read; name an output folder elsewhere, or the text files one by one"
@@ -212,9 +205,7 @@ def check_sources(sources, output):
 
 
 def source_bytes(sources):
-    """Size on disk of all sources, None if a built-in corpus is among them: the total of a progress
-    bar.
-    """
+    """Size on disk of all sources, for a progress bar; None if one of them is built in."""
     sources = as_list(sources)
     if any(map(_built_in, sources)):
         return None
@@ -222,8 +213,9 @@ def source_bytes(sources):
 
 
 def read_blocks(sources, format=None, progress=lambda read: None):
-    """Blocks of all sources in order.  progress is called with the bytes read from disk since the
-    last call.
+    """Blocks of all sources in order.
+
+    progress is called with the number of bytes read from disk since the last call.
     """
     if format is not None and format not in FORMATS:
         raise UserError(f"format {format!r} is unknown; expected one of {', '.join(FORMATS)}")
@@ -236,7 +228,8 @@ def read_blocks(sources, format=None, progress=lambda read: None):
                 if path.stat().st_size == 0 and path == Path(source):
                     raise UserError(f"{path} is empty; expected text")
                 with _open(path) as handle:
-                    raw, done = getattr(handle, "fileobj", None) or handle, 0
+                    raw = getattr(handle, "fileobj", None) or handle  # below the decompression
+                    done = 0
                     for block in _file_blocks(path, handle, format):
                         yield block
                         at = raw.tell()
@@ -301,6 +294,13 @@ def _wikitext_documents(text):
     yield document
 
 
+PARSERS = {
+    "lines": _lines_documents,
+    "prose": _prose_documents,
+    "wikitext": _wikitext_documents,
+}
+
+
 def _json_documents(block, text):
     """Documents of JSON lines."""
     for number, line in enumerate(text.split("\n"), block.line):
@@ -334,25 +334,20 @@ def _built_in_documents(block):
 
 
 def parse(block):
-    """The documents of a Block, lists of sentences; if block.continues, the first (perhaps empty)
-    goes on.
+    """The documents of a Block, each a list of sentences.
+
+    If block.continues, the first one (perhaps empty) goes on the last document before it.
     """
     if block.format == "built-in":
         return _built_in_documents(block)
     text = _decode(block)
     if block.format == "jsonl":
         return list(_json_documents(block, text))
-    return list(
-        {"lines": _lines_documents, "prose": _prose_documents, "wikitext": _wikitext_documents}[
-            block.format
-        ](text)
-    )
+    return list(PARSERS[block.format](text))
 
 
 def documents(sources, format=None):
-    """All documents of the sources in order, each a list of at least one and at most 2,000
-    sentences.
-    """
+    """All documents of the sources in order, each a list of 1 to 2,000 sentences."""
     current = []
     for block in read_blocks(sources, format):
         for index, document in enumerate(parse(block)):

@@ -1,10 +1,10 @@
 """The second built-in corpus: Python's own text, from the standard library that runs this program.
 
-Docstrings are read with `ast` from the source files, nothing is imported; only `pydoc_data.topics`
-(the language reference as plain text) is, because it is nothing but a table of strings.  One
-module, class or long topic is one document.  The order is that of the files' names, so the same
-Python gives the same documents.  How much there is depends on the Python version, and a Python that
-was installed without its sources has only the topics.
+Docstrings are read with `ast` from the source files; nothing is imported but `pydoc_data.topics`
+(the language reference as plain text), because it is nothing but a table of strings.  One module,
+class or long topic is one document.  Files are taken in order of their names, so the same Python
+gives the same documents.  How much text there is depends on the Python version; a Python that was
+installed without its sources has only the topics.
 """
 
 import ast
@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..text.sentences import split_sentences
 
-# Not the library itself: its tests, what is installed beside it, and generated tables.
+# Folders that are not the library itself: its tests, installed packages, generated tables.
 SKIPPED = {
     "test",
     "tests",
@@ -32,15 +32,16 @@ SKIPPED = {
     "__phello__",
     "_pyrepl",
 }
-# Paragraphs that are no prose: doctests, signatures, tables, lists of names, grammar.
+# Marks of paragraphs that are not prose: doctests, signatures, tables, lists of names, grammar.
 NOT_PROSE = re.compile(r">>>|\.\.\. |[=|<>{}\\^~]{2,}|^\W*$|::=|->|\w\(.*\)\s*=|[-=]{4,}|\S{40,}")
 WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
 def documents(n=None, seed=0, split="train"):
-    """Documents, lists of sentences: at most n.  Every tenth belongs to the split "test" and not to
-    "train"; there is but one Python, so `seed` only has the place that it has in the other
-    corpus.
+    """At most n documents, each a list of sentences.
+
+    Every tenth document belongs to the split "test", the others to "train".  `seed` does nothing:
+    there is only one Python.  It stands here because the other built-in corpus has it.
     """
     if split not in ("train", "test"):
         raise UserError(f'split {split!r} is unknown; expected "train" or "test"')
@@ -56,16 +57,15 @@ def documents(n=None, seed=0, split="train"):
 
 
 def write_corpus(path, n=None, seed=0, split="train"):
-    """Write the documents as pretraining reads them: one sentence a line, a blank line between
-    documents.
-    """
+    """Write the documents to a file: one sentence a line, a blank line between documents."""
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         for sentences in documents(n, seed, split):
             file.write("\n".join(sentences) + "\n\n")
 
 
 def _all_documents():
-    seen = set()  # the same docstring stands in many classes
+    """Documents of both splits, each paragraph only once."""
+    seen = set()  # many classes have the same docstring
     for texts in _texts():
         sentences = []
         for text in texts:
@@ -78,9 +78,7 @@ def _all_documents():
 
 
 def _texts():
-    """Lists of texts that belong together: a topic, or all docstrings of a module's function or
-    class.
-    """
+    """Lists of texts that belong together: a topic, or the docstrings that `docstrings` groups."""
     from pydoc_data.topics import topics
 
     for name in sorted(topics):
@@ -90,9 +88,7 @@ def _texts():
 
 
 def source_files(root=None):
-    """The standard library's .py files in order of their names, tests and third-party packages left
-    out.
-    """
+    """The standard library's .py files, sorted by name, without tests and installed packages."""
     root = Path(root or sysconfig.get_path("stdlib"))
     files = [
         p for p in root.rglob("*.py") if not SKIPPED.intersection(p.relative_to(root).parts[:-1])
@@ -101,8 +97,9 @@ def source_files(root=None):
 
 
 def docstrings(path):
-    """Lists of docstrings of a file, read without importing it: the module and its functions, then
-    each class.
+    """Lists of docstrings of a file: the module and its functions, then one list per class.
+
+    The file is parsed, not imported.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old escapes in the sources
@@ -110,18 +107,12 @@ def docstrings(path):
             tree = ast.parse(Path(path).read_bytes())
         except (SyntaxError, ValueError, OSError):
             return  # not Python of this version
-    loose = [tree] + [
-        node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    ]
-    groups = [loose] + [
-        [
-            inner
-            for inner in ast.walk(node)
-            if isinstance(inner, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        ]
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
-    ]
+    functions = ast.FunctionDef, ast.AsyncFunctionDef
+    groups = [[tree] + [node for node in tree.body if isinstance(node, functions)]]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            inside = (ast.ClassDef, *functions)
+            groups.append([inner for inner in ast.walk(node) if isinstance(inner, inside)])
     for group in groups:
         texts = [text for node in group if (text := ast.get_docstring(node))]
         if texts:
@@ -129,9 +120,7 @@ def docstrings(path):
 
 
 def paragraphs(text):
-    """The paragraphs of a text that are prose, each on one line, without the marks of its
-    markup.
-    """
+    """The paragraphs of a text that are prose, each on one line and without markup."""
     for block in re.split(r"\n\s*\n", text):
         lines = block.splitlines()
         if not lines or any(NOT_PROSE.search(line) for line in lines):

@@ -4,13 +4,14 @@
   sentences.bin   int64, where each sentence begins in tokens.bin, and the end
   documents.bin   int64, where each document begins in sentences.bin, and the end
   held_out.npy    numbers of the documents kept from training, drawn by a seed
-  word_start.npy  booleans: which pieces begin a word;  counts.npy  how often each piece occurs
+  word_start.npy  booleans: which pieces begin a word
+  counts.npy      how often each piece occurs
   meta.json       counts, entropies, the tokenizer's fingerprint; written last
   and the tokenizer's own files.
 
-Text streams through worker processes block by block (corpus.py) and comes back as arrays in its old
-order, so memory does not grow with the corpus and the files do not depend on the number of workers.
-The folder is written under another name and renamed when it is whole.
+Text streams through worker processes block by block (corpus.py) and comes back as arrays in its
+original order, so memory does not grow with the corpus and the files do not depend on the number of
+workers.  The folder is written under another name and renamed when it is complete.
 """
 
 import errno
@@ -34,6 +35,7 @@ from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_bloc
 FORMAT = 1  # raised when a folder is laid out in another way
 META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}  # the least that reading needs
 FILES = ("tokens.bin", "sentences.bin", "documents.bin")
+TOKENS, SENTENCES, DOCUMENTS = range(3)  # places in FILES
 TASK_BYTES = 1 << 18  # small files travel to a worker together
 SMALL_CORPUS = 4 << 20  # below that, starting processes costs more than it earns
 
@@ -43,20 +45,23 @@ SMALL_CORPUS = 4 << 20  # below that, starting processes costs more than it earn
 
 @functools.lru_cache(maxsize=1)
 def _tokenizer(folder, sha256):
+    """The tokenizer of a folder, read once for as long as its fingerprint is the same."""
     from ..text.tokenizer import AlbertTokenizer
 
     return AlbertTokenizer.from_pretrained(folder)
 
 
 def encode_blocks(folder, sha256, blocks):
-    """Blocks -> tokens (N,), sentence lengths (S,), sentences of each document (D,), and which
-    documents go on.
+    """Blocks -> tokens (N,), sentence lengths (S,), sentences per document (D,), continues (D,).
 
-    A pure function of its arguments, so any process of any machine that sees the tokenizer's folder
-    can run it; with the fingerprint sha256, so that a tokenizer read before is used again only if
-    it is the same.
+    continues: whether a document goes on the last one of the blocks before.  This is a pure
+    function of its arguments, so any process on any machine that sees the tokenizer's folder can
+    run it.  The fingerprint sha256 makes sure that a cached tokenizer is used only if it is the
+    same.
     """
-    sentences, per_document, goes_on = [], [], []
+    sentences = []
+    per_document = []
+    goes_on = []
     for block in blocks:
         for index, document in enumerate(parse(block)):
             sentences += document
@@ -66,16 +71,11 @@ def encode_blocks(folder, sha256, blocks):
     ids = tokenizer.encode_batch_ids(sentences)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     tokens = np.concatenate([np.asarray(i) for i in ids]) if ids else np.zeros(0)
+    tokens = tokens.astype(token_dtype(tokenizer.vocab_size))
+    # only sentences that have pieces count
     document = np.repeat(np.arange(len(per_document)), per_document)
-    per_document = np.bincount(
-        document[lengths > 0], minlength=len(per_document)
-    )  # sentences with pieces
-    return (
-        tokens.astype(token_dtype(tokenizer.vocab_size)),
-        lengths[lengths > 0],
-        per_document,
-        np.array(goes_on),
-    )
+    per_document = np.bincount(document[lengths > 0], minlength=len(per_document))
+    return tokens, lengths[lengths > 0], per_document, np.array(goes_on)
 
 
 def token_dtype(vocab_size):
@@ -93,26 +93,28 @@ def fingerprint(tokenizer):
 
 def _tasks(blocks):
     """Lists of consecutive Blocks with about TASK_BYTES of text."""
-    task, size = [], 0
+    task = []
+    size = 0
     for block in blocks:
         task.append(block)
         size += len(block.text) or TASK_BYTES
         if size >= TASK_BYTES:
             yield task
-            task, size = [], 0
+            task = []
+            size = 0
     if task:
         yield task
 
 
 @contextmanager
 def _ctrl_c_blocked():
-    """Processes started in here never see Ctrl-C: their parent does, and ends them."""
+    """Processes started in here never see Ctrl-C: their parent does, and stops them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # or starting it would let Ctrl-C through again
+    resource_tracker.ensure_running()  # starting it later would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -121,9 +123,7 @@ def _ctrl_c_blocked():
 
 
 def _in_order(pool, workers, function, tasks):
-    """function(task) for each task, in the order of the tasks, with few of them in memory at any
-    time.
-    """
+    """function(task) for each task, in the order of the tasks, with few in memory at a time."""
     if pool is None:
         yield from map(function, tasks)
         return
@@ -147,17 +147,20 @@ class _Writer:
         self.dtype = token_dtype(vocab_size)
         self.files = [stack.enter_context(open(folder / name, "wb")) for name in FILES]
         self.counts = np.zeros(vocab_size, np.int64)
-        self.tokens = self.sentences = self.documents = self.single = 0
+        self.tokens = self.sentences = self.documents = 0
+        self.single = 0  # documents of one sentence
         self.open = 0  # sentences so far of the last document
-        self._put(1, np.zeros(1)), self._put(2, np.zeros(1))
+        self._put(SENTENCES, np.zeros(1))
+        self._put(DOCUMENTS, np.zeros(1))
 
     def _put(self, file, offsets):
+        """Append int64 offsets to a file."""
         self.files[file].write(np.asarray(offsets, "<i8").tobytes())
 
     def add(self, tokens, lengths, per_document, goes_on):
-        """What encode_blocks gave for the next blocks."""
-        self.files[0].write(tokens.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
-        self._put(1, self.tokens + np.cumsum(lengths))
+        """Append what encode_blocks returned for the next blocks."""
+        self.files[TOKENS].write(tokens.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._put(SENTENCES, self.tokens + np.cumsum(lengths))
         self.counts += np.bincount(tokens, minlength=len(self.counts))
         self.tokens += len(tokens)
         ends = []
@@ -170,29 +173,27 @@ class _Writer:
                 ends.append(self.sentences - self.open + DOCUMENT_SENTENCES)
                 self.open -= DOCUMENT_SENTENCES
                 self.documents += 1
-        self._put(2, ends)
+        self._put(DOCUMENTS, ends)
 
     def _close(self):
-        """The end of the last document, if it is one."""
+        """End the last document, if there is one: a list with its end, or an empty one."""
         if not self.open:
             return []
-        self.documents, self.single, self.open = (
-            self.documents + 1,
-            self.single + (self.open == 1),
-            0,
-        )
+        self.documents += 1
+        self.single += self.open == 1
+        self.open = 0
         return [self.sentences]
 
     def finish(self):
-        """End the last document and see that all is on the disk."""
-        self._put(2, self._close())
+        """End the last document and make sure that everything is on the disk."""
+        self._put(DOCUMENTS, self._close())
         for file in self.files:
             file.flush()
             os.fsync(file.fileno())
 
 
 def _entropy(counts):
-    """Entropy in nats of the pieces as counted."""
+    """Entropy in nats of pieces with these counts."""
     p = counts[counts > 0] / max(1, counts.sum())
     return float(-(p * np.log(p)).sum())
 
@@ -208,7 +209,7 @@ def _held_out_count(held_out, documents):
     count = int(held_out)
     if count >= documents:
         raise UserError(
-            f"{count} of {documents} document(s) would be held out and none be left to train on; "
+            f"held_out would keep {count} of {documents} document(s) and leave none to train on; "
             "hold out fewer (0 for none), or mark where documents end: a blank line between them "
             "where each line is a sentence, two blank lines in running prose, or a file for each"
         )
@@ -227,72 +228,61 @@ def prepare(
     overwrite=False,
     progress=True,
 ):
-    """Turn corpora into a folder that `PretrainingData` reads; returns what it wrote into
-    meta.json.
+    """Turn corpora into a folder that `PretrainingData` reads; returns the contents of meta.json.
 
-    sources: files, folders, `stories`, `python`, or a list of those.  held_out: how many documents,
-    or which share of them, to keep from training.  workers: processes, one for each core if None;
-    with one, and for little text, all happens in this process.  Under `mpiexec -n N` the other N -
-    1 ranks are the workers, if they see the same disk; they return None.
+    sources: files, folders, `stories`, `python`, or a list of those.
+    held_out: how many documents, or which share of them, to keep from training.
+    workers: number of processes, one per core if None; with one, and for little text, everything
+    happens in this process.  Under `mpiexec -n N` the other N - 1 ranks are the workers, if they
+    see the same disk; they return None.
     """
-    arguments = (
-        as_list(sources),
-        tokenizer,
-        Path(out_dir).resolve(),
-        held_out,
-        seed,
-        format,
-        overwrite,
-        progress,
-    )
+    sources = as_list(sources)
+    out_dir = Path(out_dir).resolve()
+
+    def with_workers(pool, workers):
+        _held_out_count(held_out, 1 << 62)  # refuse nonsense before the work
+        check_target(out_dir, overwrite)
+        check_sources(sources, out_dir)
+        with _renamed_when_complete(out_dir) as folder:
+            writer = _write(pool, workers, sources, tokenizer, folder, format, progress)
+            return _describe(writer, sources, tokenizer, folder, held_out, seed)
+
     if launched_ranks().size == 1:
-        return _prepare(None, workers or physical_cores(), *arguments)
+        return with_workers(None, workers or physical_cores())
     from mpi4py import MPI
     from mpi4py.futures import MPICommExecutor
 
-    with MPICommExecutor(
-        MPI.COMM_WORLD, root=0
-    ) as pool:  # None on the other ranks, when all is done
-        return None if pool is None else _prepare(pool, MPI.COMM_WORLD.size, *arguments)
+    # the pool is None on the other ranks, once everything is done
+    with MPICommExecutor(MPI.COMM_WORLD, root=0) as pool:
+        return None if pool is None else with_workers(pool, MPI.COMM_WORLD.size)
 
 
 def check_target(out_dir, overwrite):
-    """Refuse a folder that is there, unless it is empty, or a prepared corpus that may be
-    replaced.
-    """
+    """Refuse an existing folder, unless it is empty or a prepared corpus that may be replaced."""
     if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
         return
     if not all((out_dir / name).is_file() for name in ("meta.json", *FILES)):
         raise UserError(
-            f"{out_dir} is there already, and no prepared corpus: it is not replaced; name "
+            f"{out_dir} already exists and is no prepared corpus, so it is not replaced; name "
             "another folder"
         )
     if not overwrite:
         raise UserError(
-            f"{out_dir} is there already; name another folder, or say overwrite (--overwrite)"
+            f"{out_dir} already exists; name another folder, or say overwrite (--overwrite)"
         )
 
 
-def _prepare(
-    pool, workers, sources, tokenizer, out_dir, held_out, seed, format, overwrite, progress
-):
-    """Write under another name, then rename."""
-    _held_out_count(held_out, 1 << 62)  # refuse nonsense before the work
-    check_target(out_dir, overwrite)
-    check_sources(sources, out_dir)
+@contextmanager
+def _renamed_when_complete(out_dir):
+    """A folder under another name, which takes the place of out_dir once it is complete."""
     partial = out_dir.with_name(out_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
         partial.mkdir(parents=True)
-        tokenizer.save_pretrained(partial)
-        writer = _write(pool, workers, sources, tokenizer, partial, format, progress)
-        if not writer.tokens:
-            raise UserError(f"no text in {', '.join(map(str, sources))}; expected sentences")
-        meta = _describe(writer, sources, tokenizer, partial, held_out, seed)
+        yield partial
         if out_dir.is_dir():
             shutil.rmtree(out_dir)
         os.replace(partial, out_dir)
-        return meta
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(
@@ -301,7 +291,8 @@ def _prepare(
         raise UserError(f"{out_dir} can't be written: {error}") from None
     except BrokenExecutor as error:
         raise UserError(
-            f"a worker process died ({error}); was memory short? try fewer workers (--workers)"
+            f"a worker process died ({error}), perhaps for lack of memory; try fewer workers "
+            "(--workers)"
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -309,29 +300,12 @@ def _prepare(
 
 def _write(pool, workers, sources, tokenizer, folder, format, progress):
     """Stream the text through the workers into the three large files."""
-    from tqdm import tqdm
-
+    tokenizer.save_pretrained(folder)  # the workers read it from there
     size = source_bytes(sources)
     with ExitStack() as stack:
         if pool is None and workers > 1 and (size is None or size > SMALL_CORPUS):
-            import multiprocessing
-            from concurrent.futures import ProcessPoolExecutor
-
-            pool = stack.enter_context(
-                ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-            )
-            with _ctrl_c_blocked():
-                for _ in range(workers):  # each starts one
-                    pool.submit(int)
-        bar = stack.enter_context(
-            tqdm(
-                total=size,
-                unit="B" if size else " documents",
-                unit_scale=True,
-                desc="prepare",
-                disable=None if progress else True,
-            )
-        )
+            pool = stack.enter_context(_started_pool(workers))
+        bar = stack.enter_context(_bar(size, progress))
         writer = _Writer(folder, tokenizer.vocab_size, stack)
         tasks = _tasks(read_blocks(sources, format, bar.update if size else lambda _: None))
         encode = functools.partial(encode_blocks, str(folder), fingerprint(tokenizer))
@@ -340,12 +314,39 @@ def _write(pool, workers, sources, tokenizer, folder, format, progress):
             bar.update(0 if size else writer.documents - bar.n)
             bar.set_postfix_str(f"{writer.tokens / 1e6:.1f} M pieces", refresh=False)
         writer.finish()
+    if not writer.tokens:
+        raise UserError(f"no text in {', '.join(map(str, sources))}; expected sentences")
     return writer
 
 
+def _started_pool(workers):
+    """A pool whose processes have all been started, with Ctrl-C blocked."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    with _ctrl_c_blocked():
+        for _ in range(workers):  # each starts one
+            pool.submit(int)
+    return pool
+
+
+def _bar(size, progress):
+    """A progress bar over bytes, or over documents if the size is None."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=size,
+        unit="B" if size else " documents",
+        unit_scale=True,
+        desc="prepare",
+        disable=None if progress else True,
+    )
+
+
 def _describe(writer, sources, tokenizer, folder, held_out, seed):
-    """Draw the held-out documents, write the small files; returns meta."""
-    V, count = tokenizer.vocab_size, _held_out_count(held_out, writer.documents)
+    """Draw the held-out documents and write the small files; returns what meta.json holds."""
+    count = _held_out_count(held_out, writer.documents)
     held = np.sort(np.random.default_rng(seed).choice(writer.documents, count, replace=False))
     np.save(folder / "held_out.npy", held.astype(np.int64))
     np.save(folder / "counts.npy", writer.counts)
@@ -353,7 +354,7 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
     meta = {
         "format": FORMAT,
         "sources": [str(s) for s in sources],
-        "vocab_size": V,
+        "vocab_size": tokenizer.vocab_size,
         "dtype": writer.dtype.name,
         "tokenizer_sha256": fingerprint(tokenizer),
         "tokens": writer.tokens,
@@ -379,43 +380,43 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
 
 
 def _cross_entropy(counts, model_counts):
-    """Mean loss in nats on pieces that occur `counts` times, for a model that knows frequencies
-    only.
-    """
+    """Mean loss in nats of a model that knows only frequencies, on pieces with these counts."""
     seen = counts > 0
-    return float(
-        -(counts[seen] * np.log(model_counts[seen] / model_counts.sum())).sum() / counts.sum()
-    )
+    log_p = np.log(model_counts[seen] / model_counts.sum())
+    return float(-(counts[seen] * log_p).sum() / counts.sum())
 
 
 # --- reading --------------------------------------------------------------------------------------
 
 
 class Shards:
-    """A prepared folder, mapped into memory: tokens (N,), sentences (S + 1,), documents (D +
-    1,).
+    """A prepared folder, mapped into memory.
+
+    tokens (N,), sentences (S + 1,), documents (D + 1,); held_out, counts (V,), word_start (V,).
     """
 
     def __init__(self, folder, meta=None):
         self.folder = Path(folder)
         self.meta = meta or self._read_meta()
-        dtypes = (np.dtype(self.meta["dtype"]).newbyteorder("<"), np.dtype("<i8"), np.dtype("<i8"))
-        sizes = (self.meta["tokens"], self.meta["sentences"] + 1, self.meta["documents"] + 1)
-        self.tokens, self.sentences, self.documents = map(self._map, FILES, dtypes, sizes)
+        token_type = np.dtype(self.meta["dtype"]).newbyteorder("<")
+        offset = np.dtype("<i8")
+        self.tokens = self._map(FILES[TOKENS], token_type, self.meta["tokens"])
+        self.sentences = self._map(FILES[SENTENCES], offset, self.meta["sentences"] + 1)
+        self.documents = self._map(FILES[DOCUMENTS], offset, self.meta["documents"] + 1)
         try:
-            self.held_out, self.counts, self.word_start = (
-                np.load(self.folder / f"{name}.npy")
-                for name in ("held_out", "counts", "word_start")
-            )
+            self.held_out = np.load(self.folder / "held_out.npy")
+            self.counts = np.load(self.folder / "counts.npy")
+            self.word_start = np.load(self.folder / "word_start.npy")
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{self.folder} is damaged ({error}); prepare it again") from None
 
     def _read_meta(self):
+        """The contents of meta.json, checked."""
         path = self.folder / "meta.json"
         if not path.exists():
             raise UserError(
                 f"{self.folder} is no prepared corpus: it has no meta.json"
-                + (" (its preparation did not come to an end)" if self.folder.is_dir() else "")
+                + (" (its preparation was not finished)" if self.folder.is_dir() else "")
                 + "; make one with `tinyalbert prepare`"
             )
         try:
@@ -466,11 +467,10 @@ class Shards:
         return counts
 
     def log_frequencies(self):
-        """The logarithm of each piece's share of the training text, (V,); a piece that never occurs
-        counts once.
+        """The logarithm of each piece's share of the training text: (V,).
 
-        As the decoder's bias it gives an untrained model the loss of word frequencies alone, the
-        unigram entropy.
+        A piece that never occurs counts once.  As the decoder's bias this gives an untrained model
+        the loss of word frequencies alone, the unigram entropy.
         """
         counts = self.counts - self.piece_counts(self.held_out) + 1.0
         return np.log(counts / counts.sum())
