@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import pytest
 
 import tinyalbert
 
+ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(tinyalbert.__file__).parent
 ORDER = list(tinyalbert.READING_ORDER)
+LATER = {"__main__"}                             # which no table needs
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -49,6 +52,11 @@ def room(module):
 def test_the_reading_order_names_what_is_there():
     assert sorted(ORDER) == sorted({room(name) for name in MODULES} - {""})
     assert all(text and not text.endswith(".") for text in tinyalbert.READING_ORDER.values())
+
+
+def test_the_readme_has_the_same_order():
+    rows = re.findall(r"^\| [^|]+ \| `([a-z_]+)(?:\.py|/)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert rows == [name for name in ORDER if name not in LATER]
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
