@@ -28,8 +28,9 @@ from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
 from tinyalbert.stories.corpus import documents
 from tinyalbert.stories.words import MEN, WOMEN
-from tinyalbert.tasks import classification
-from tinyalbert.tasks.classification import Features, encode_labels, predict_logits
+from tinyalbert.tasks import inference
+from tinyalbert.tasks.batches import Features
+from tinyalbert.tasks.classification import Classification, encode_labels
 from tinyalbert.tasks.metrics import (
     bag_of_words_baseline,
     classification_metrics,
@@ -37,6 +38,7 @@ from tinyalbert.tasks.metrics import (
 )
 from tinyalbert.tasks.tables import Row
 from tinyalbert.tensor import backward
+from tinyalbert.text.rows import RowEncoder
 
 NEEDS = ["13"]
 TEACHES = ["AlbertForSequenceClassification", "AlbertTokenizer"]
@@ -104,7 +106,8 @@ for row in test_rows[:4]:
 # One linear map on the pooled `[CLS]` vector, as many scores as there are labels, and the cross-entropy of lesson 05.
 # %%
 model = put(AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64))
-features = Features(test_rows[:6], tokenizer, 16, encode_labels(test_rows[:6], names))
+task = Classification(labels=names)
+features = Features(task, test_rows[:6], RowEncoder(tokenizer, 16))
 batch = features.take(np.arange(6))
 out = model(**batch)
 pooled = model.albert(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).pooler_output.numpy()
@@ -127,7 +130,7 @@ def padding_share(lengths):
     ...
 
 
-lengths = Features(table(labelled_people, 500, 5), tokenizer, 16).lengths
+lengths = Features(task, table(labelled_people, 500, 5), RowEncoder(tokenizer, 16)).lengths
 at_random, by_length = (np.mean([padding_share(order[i:i + 32]) for i in range(0, 500, 32)])
                         for order in (rng.permutation(lengths), np.sort(lengths)))
 print(f"padding: {at_random:.0%} in batches at random, {by_length:.0%} where rows of like length meet")
@@ -160,7 +163,7 @@ same(f1_score(rare, (np.arange(100) < 10).astype(int)), 2 / 11, "F1 of ten yes, 
 # %%
 p = predict("Labels about 8 men and 8 women; the test is about others. How many of 100 does the classifier from RANDOM numbers get "
             "right?", guess=None)
-test = Features(test_rows, tokenizer, 16)
+test = Features(task, test_rows, RowEncoder(tokenizer, 16))
 gold = encode_labels(test_rows, names)
 
 
@@ -170,13 +173,13 @@ def fine_tune(rows, from_pretrained, seed):
     if from_pretrained:
         own = network.state_dict()
         network.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in own}, strict=False)
-    features = Features(rows, tokenizer, 16, encode_labels(rows, names))
+    features = Features(task, rows, RowEncoder(tokenizer, 16))
     steps = 60
     tuner = Trainer(network, AdamW(list(network.named_parameters()), 1e-3, betas=(0.9, 0.98)), total_steps=steps, warmup=0.1,
                     threads=2)
     for step in range(steps):
         tuner.step(features.batch(step, 32, seed))
-    return classification_metrics(gold, predict_logits(network, test).argmax(1), 2)["accuracy"]
+    return task.score(test_rows, inference.predict(task, network, test))["accuracy"]
 
 
 sizes = [2, 4, 8, 20]
@@ -228,7 +231,7 @@ folder.cleanup()
 # ## In the library
 # %%
 show(AlbertForSequenceClassification)
-show(classification.predict_logits)
+show(inference.predict)
 
 # %% [markdown]
 # **What to keep.** Fine-tuning is the same training with a new head and a good start. Keep baselines beside every

@@ -43,9 +43,11 @@ from tinyalbert.backend import check_device
 from tinyalbert.errors import UserError
 from tinyalbert.heads import rows_read
 from tinyalbert.precision import check_precision
-from tinyalbert.tasks.classification import Features, encode_labels
+from tinyalbert.tasks.batches import Features
+from tinyalbert.tasks.classification import Classification
 from tinyalbert.tasks.tables import read_table
 from tinyalbert.tensor import KERNELS
+from tinyalbert.text.rows import RowEncoder
 from tinyalbert.training.memory import keep_freed_memory
 from tinyalbert.training.replicas import physical_cores
 from tinyalbert.training.trainer import Trainer
@@ -310,7 +312,8 @@ def row_finetune(n):
         )
         return
     rows = read_table(table)[:1024]
-    features = Features(rows, AlbertTokenizer(vocabulary), 128, encode_labels(rows, ["0", "1"]))
+    encoder = RowEncoder(AlbertTokenizer(vocabulary), 128)
+    features = Features(Classification(labels=["0", "1"]), rows, encoder)
     config = AlbertConfig(**dict(MEDIUM, vocab_size=30000))
     bucketed = [features.batch(step, 32) for step in range(32)]  # as our trainer draws them
     mixed = [features.take(part) for part in np.arange(1024).reshape(-1, 32)]  # as they come

@@ -105,7 +105,7 @@ def test_predictions_and_scores_agree(inside, world):
     accuracy = float(re.search(r"accuracy +([\d.]+)", inside.readouterr().out)[1])
     assert run("tinyalbert predict runs/topic stories:topic:40 --output p.tsv") == 0
     said = [line.split("\t") for line in (world / "p.tsv").read_text().splitlines()]
-    from tinyalbert.tasks.finetune import read_rows
+    from tinyalbert.tasks.texts import read_rows
     gold = [r.label for r in read_rows("stories:topic:40", split="test")]
     assert said[0][:4] == ["index", "prediction", "bakery", "farm"] and len(said) == 41
     assert np.mean([row[1] == g for row, g in zip(said[1:], gold)]) == pytest.approx(accuracy, abs=1e-4)
@@ -141,7 +141,7 @@ TABLE = "sentence\tlabel\ngood day\tyes\nbad day\tno\n"
     ("finetune stories:nothing --model runs/stories --output x", ["nothing", "sentiment"]),
     ("finetune stories:ending --model nowhere --output x", ["nowhere"]),
     ("evaluate runs/topic unknown.tsv", ["unknown.tsv, line 3", "perhaps", "farm"]),
-    ("evaluate runs/stories stories:ending", ["holds no classifier", "finetune"]),
+    ("evaluate runs/stories stories:ending", ["holds no classification model", "finetune"]),
     ("fill-mask runs/stories nothing", ["[MASK]"]),
     ("fill-mask nowhere [MASK]", ["nowhere"]),
     ("info nowhere", ["nowhere", "base_v2"]),

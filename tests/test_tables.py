@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyalbert.errors import UserError
-from tinyalbert.tasks.classification import encode_labels, label_names
-from tinyalbert.tasks.finetune import read_rows
+from tinyalbert.tasks.classification import label_names
+from tinyalbert.tasks.regression import Regression
 from tinyalbert.tasks.tables import Row, read_table
+from tinyalbert.tasks.texts import read_rows
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\t\r\n\0"), max_size=30).map(str.strip)
 LABELS = st.text("ab12 -é", min_size=1, max_size=5).filter(str.strip)
@@ -87,7 +88,7 @@ def test_labels_are_sorted_as_numbers_if_all_of_them_are(labels, names):
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf", "1e99", "five", ""])
 def test_regression_needs_finite_numbers(bad):
     with pytest.raises(UserError, match="line 2"):
-        encode_labels(rows("1", "2.5", bad), None)
+        [Regression().target(row) for row in rows("1", "2.5", bad)]
 
 
 @pytest.mark.parametrize("count", ["0", "x", "²"])

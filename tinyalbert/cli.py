@@ -16,6 +16,8 @@ import warnings
 
 from . import __version__
 from .errors import UserError
+from .options import add_arguments
+from .tasks.options import FinetuneOptions
 from .training.replicas import Single, launched_ranks
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
@@ -218,33 +220,23 @@ def _stages(given):
 
 
 def _finetune(args):
-    from .tasks.finetune import finetune
+    from .options import from_arguments
+    from .tasks.finetune import run
+    from .tasks.registry import is_task
 
-    result = finetune(
-        args.train,
-        args.dev,
-        args.output,
-        model=args.model,
-        random_init=args.random_init,
-        regression=args.regression,
-        epochs=args.epochs,
-        steps=args.steps,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        warmup=args.warmup,
-        max_length=args.max_length,
-        dropout=args.dropout,
-        columns=_columns(args),
-        threads=args.threads,
-        device=args.device,
-        precision=args.precision,
-        seed=args.seed,
-        resume=args.resume,
-    )
+    words = list(args.words)
+    if words and (len(words) == 2 or is_task(words[0])):
+        args.task = words.pop(0)
+    if len(words) > 1:
+        raise UserError(f"finetune {' '.join(args.words)}; expected a task and one table")
+    if words:
+        args.train = words[0]
+    options = from_arguments(FinetuneOptions, args)
+    result = run(options)
     _print_metrics(result["metrics"], result.get("confusion"))
-    for name, accuracy in result["baselines"].items():
-        print(f"{'baseline ' + name:24s}{accuracy:8.4f}  (accuracy)")
-    print(f"model, predictions.tsv and eval_results.json in {args.output}")
+    for name, value in result["baselines"].items():
+        print(f"{'baseline ' + name:24s}{value:8.4f}  ({result['metric']})")
+    print(f"model, predictions.tsv and eval_results.json in {options.output}")
 
 
 def _print_metrics(metrics, confusion):
@@ -254,18 +246,31 @@ def _print_metrics(metrics, confusion):
         print(f"\n{confusion}\n")
 
 
+def _note(text):
+    """Say something beside the results."""
+    print(f"note: {text}", file=sys.stderr)
+
+
 def _evaluate(args):
-    from .tasks.finetune import evaluate_file
+    from .tasks.inference import evaluate_file
 
     _print_metrics(
         *evaluate_file(
-            args.model, args.table, _columns(args), args.max_length, args.threads, args.device
+            args.model,
+            args.table,
+            _columns(args),
+            args.max_length,
+            args.threads,
+            args.device,
+            long=args.long,
+            task=args.task,
+            say=_note,
         )
     )
 
 
 def _predict(args):
-    from .tasks.finetune import predict_file
+    from .tasks.inference import predict_file
 
     count = predict_file(
         args.model,
@@ -275,6 +280,9 @@ def _predict(args):
         args.max_length,
         args.threads,
         args.device,
+        long=args.long,
+        task=args.task,
+        say=_note,
     )
     print(f"{count} predictions in {args.output}")
 
@@ -472,47 +480,20 @@ def build_parser():
     p = command(
         "finetune",
         _finetune,
-        "train a classifier on labelled rows, from a pretrained folder",
+        "train a model for a task on labelled rows, from a pretrained folder",
         "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
         "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output "
         "runs/topic",
     )
     p.add_argument(
-        "train",
-        nargs="?",
-        help="rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`",
+        "words",
+        nargs="*",
+        metavar="[TASK] TABLE",
+        help="what to train for: classification (default), regression, or FILE.py:CLASS for a task "
+        "of your own; then the rows, with a header (.tsv, .csv, .jsonl), or a built-in "
+        "`stories:TASK[:N]`",
     )
-    p.add_argument("--model", help="pretrained folder")
-    p.add_argument("--output", required=True, help="folder for the classifier and its results")
-    p.add_argument("--dev", help="held-out rows (default: a tenth of the training rows)")
-    p.add_argument(
-        "--random-init", action="store_true", help="forget the weights, keep the size: the control"
-    )
-    p.add_argument(
-        "--regression", action="store_true", help="the labels are numbers to be predicted (STS-B)"
-    )
-    p.add_argument("--epochs", type=AMOUNT, default=3.0, help="passes over the rows (default: 3)")
-    p.add_argument("--steps", type=COUNT, help="in place of --epochs")
-    p.add_argument("--batch-size", type=COUNT, default=32)
-    p.add_argument(
-        "--lr", type=AMOUNT, help="peak learning rate (default: 5e-4, 1e-4 from H 512 on)"
-    )
-    p.add_argument(
-        "--warmup", type=SHARE, default=0.1, help="steps, or a share below 1 (default: 0.1)"
-    )
-    p.add_argument(
-        "--max-length", type=LENGTH, default=128, help="tokens a row; more are cut (default: 128)"
-    )
-    p.add_argument("--dropout", type=SHARE, help="of the encoder (default: the model's own)")
-    p.add_argument("--seed", type=WHOLE, default=0)
-    p.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --output, with its own settings",
-    )
-    _column_options(p)
-    _device_options(p)
-    _precision_option(p)
+    add_arguments(p, FinetuneOptions)
 
     p = command(
         "evaluate",
@@ -522,7 +503,13 @@ def build_parser():
     )
     p.add_argument("model", help="fine-tuned folder")
     p.add_argument("table", help="labelled rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
-    p.add_argument("--max-length", type=LENGTH, help="tokens a row")
+    p.add_argument("--max-length", type=LENGTH, help="tokens a row (default: as it was fine-tuned)")
+    p.add_argument(
+        "--long",
+        choices=("truncate", "windows", "error"),
+        help="longer texts are cut, read in windows or refused (default: as it was fine-tuned)",
+    )
+    p.add_argument("--task", metavar="FILE.py:CLASS", help="the task, if it is one of your own")
     _column_options(p)
     _device_options(p)
 
@@ -535,7 +522,13 @@ def build_parser():
     p.add_argument("model", help="fine-tuned folder")
     p.add_argument("table", help="rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
     p.add_argument("--output", required=True, help="TSV to write: index, prediction, probabilities")
-    p.add_argument("--max-length", type=LENGTH, help="tokens a row")
+    p.add_argument("--max-length", type=LENGTH, help="tokens a row (default: as it was fine-tuned)")
+    p.add_argument(
+        "--long",
+        choices=("truncate", "windows", "error"),
+        help="longer texts are cut, read in windows or refused (default: as it was fine-tuned)",
+    )
+    p.add_argument("--task", metavar="FILE.py:CLASS", help="the task, if it is one of your own")
     _column_options(p)
     _device_options(p)
 

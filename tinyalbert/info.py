@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .config import PRESETS, AlbertConfig
+from .config import AlbertConfig
 from .heads import AlbertForPreTraining
 
 
@@ -78,8 +78,3 @@ def describe(name):
         f"({(total + unshared) / total:.1f} times the model); the time of a step is the same",
     ]
     return "\n".join(lines)
-
-
-def preset_names():
-    """The presets, smallest first."""
-    return list(PRESETS)

@@ -2,23 +2,22 @@
 
 from .backend import check_device
 from .errors import UserError
-from .heads import AlbertForMaskedLM, AlbertForSequenceClassification
-from .tasks.classification import Features, check_fits, load_trained, predict_logits, softmax
+from .heads import AlbertForMaskedLM
+from .tasks.batches import Features
 from .tasks.fill_mask import fill_mask
-from .tasks.tables import Row
+from .tasks.inference import check_fits, load_finetuned, load_trained, predict, row_encoder
+from .tasks.registry import TASKS, find_task, is_task, task_name
 from .text.tokenizer import AlbertTokenizer
+
+NAMES = ("fill-mask", "text-classification", *TASKS)
 
 
 class FillMaskPipeline:
     """Texts with [MASK] to the words that fit; see tasks.fill_mask."""
 
-    model_class, made_by = (
-        AlbertForMaskedLM,
-        ("head for masked words", "pretrain TEXT --init FOLDER"),
-    )
-
     def __init__(self, model, tokenizer):
-        self.model, self.tokenizer = model, tokenizer
+        self.model = model
+        self.tokenizer = tokenizer
 
     def __call__(self, text, top_k=5, targets=None):
         if isinstance(text, str):
@@ -26,59 +25,57 @@ class FillMaskPipeline:
         return [fill_mask(self.model, self.tokenizer, t, top_k, targets) for t in text]
 
 
-class TextClassificationPipeline:
-    """Texts, or {"text", "text_pair"} pairs, to [{"label", "score"}]."""
+class TaskPipeline:
+    """Texts, or {"text", "text_pair"} pairs, to the answers of a task: [{"label", "score"}, ...] of
+    classification.
+    """
 
-    model_class, made_by = (
-        AlbertForSequenceClassification,
-        ("classifier", "finetune TABLE --model FOLDER"),
-    )
+    def __init__(self, task, model, tokenizer):
+        self.task = task
+        self.model = model
+        self.tokenizer = tokenizer
 
-    def __init__(self, model, tokenizer):
-        self.model, self.tokenizer = model, tokenizer
-
-    def __call__(self, inputs, top_k=1):
+    def __call__(self, inputs, **options):
+        """options: those of the task's `answer`, such as top_k=3."""
         single = isinstance(inputs, (str, dict))
-        inputs = [inputs] if single else list(inputs)
-        rows = [
-            Row(i, None, None, "")
-            if isinstance(i, str)
-            else Row(i["text"], i.get("text_pair"), None, "")
-            for i in inputs
-        ]
-        if not rows:
+        examples = [self.task.example(given) for given in ([inputs] if single else inputs)]
+        if not examples:
             return []
-        longest = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
-        logits = predict_logits(self.model, Features(rows, self.tokenizer, max_length=longest))
-        if self.model.config.num_labels == 1:
-            return [
-                {"label": self.model.config.id2label[0], "score": float(x)} for x in logits[:, 0]
-            ]
-        names = self.model.config.id2label
-        answers = [
-            [{"label": names[i], "score": float(row[i])} for i in (-row).argsort()[:top_k]]
-            for row in softmax(logits)
-        ]
-        return [a[0] for a in answers] if top_k == 1 else answers
-
-
-PIPELINES = {"fill-mask": FillMaskPipeline, "text-classification": TextClassificationPipeline}
+        encoder = row_encoder(self.model, self.tokenizer)
+        features = Features(self.task, examples, encoder)
+        predictions = predict(self.task, self.model, features)
+        return [self.task.answer(prediction, **options) for prediction in predictions]
 
 
 def pipeline(task, model, tokenizer=None, device="cpu"):
-    """A callable for "fill-mask" or "text-classification".  model: a folder, or a model with its
-    tokenizer.
-    """
-    if task not in PIPELINES:
-        raise UserError(f"pipeline {task!r} is unknown; expected one of {', '.join(PIPELINES)}")
-    kind = PIPELINES[task]
+    """A callable for "fill-mask", "text-classification", or a task by its name or FILE.py:CLASS.
+
+    model: a folder, or a model with its tokenizer."""
+    if task not in NAMES and not is_task(task):
+        raise UserError(f"pipeline {task!r} is unknown; expected one of {', '.join(NAMES)}")
     check_device(device)
-    if not hasattr(model, "state_dict"):
-        folder, tokenizer = model, tokenizer or AlbertTokenizer.from_pretrained(model)
-        model = load_trained(kind.model_class, folder, *kind.made_by)
-        check_fits(tokenizer, model.config, folder)
-    if tokenizer is None:
+    loaded = hasattr(model, "state_dict")
+    if loaded and tokenizer is None:
         raise UserError(
             "pipeline() got a model without its tokenizer; pass tokenizer=, or the folder of both"
         )
-    return kind(model.to(device), tokenizer)
+    if task == "fill-mask":
+        if not loaded:
+            model, tokenizer = _masked_words(model, tokenizer)
+        return FillMaskPipeline(model.to(device), tokenizer)
+
+    own = task if ".py:" in task else None  # the others are told by the model's config
+    if not loaded:
+        return TaskPipeline(*load_finetuned(model, device, own, tokenizer))
+    found = find_task(own or task_name(model.config))()
+    found.restore(model.config)
+    return TaskPipeline(found, model.to(device), tokenizer)
+
+
+def _masked_words(folder, tokenizer):
+    """(model, tokenizer) of a pretrained folder."""
+    tokenizer = tokenizer or AlbertTokenizer.from_pretrained(folder)
+    what, command = "head for masked words", "pretrain TEXT --init FOLDER"
+    model = load_trained(AlbertForMaskedLM, folder, what, command)
+    check_fits(tokenizer, model.config, folder)
+    return model, tokenizer

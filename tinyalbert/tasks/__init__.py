@@ -1,1 +1,3 @@
-"""One file per task: examples -> features -> head -> metric -> predictions."""
+"""Tasks, one short file each, behind one protocol (task.py).
+
+Training, evaluation and prediction are written once for all of them."""

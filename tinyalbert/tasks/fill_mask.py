@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import ops
 from ..errors import UserError
 from ..modes import no_grad
 
@@ -25,8 +26,7 @@ def fill_mask(model, tokenizer, text, top_k=5, targets=None):
         logits = model.predictions(hidden, model.albert.embeddings.word_embeddings.weight).numpy()[
             masks - masks[0]
         ]
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))  # (masks, V)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = ops.softmax.raw(logits)[0]  # (masks, V)
     allowed = (
         None if targets is None else np.array([_target_id(tokenizer, t) for t in _as_list(targets)])
     )

@@ -64,7 +64,6 @@ def encode(
     return_overflowing_tokens=False,
 ):
     """What AlbertTokenizer.__call__ does, and says."""
-    cls, sep, pad = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
     truncation = "longest_first" if truncation is True else truncation
     padding = "longest" if padding is True else padding
     _one_of("truncation", truncation, (False, "longest_first", "only_first", "only_second"))
@@ -74,40 +73,19 @@ def encode(
         raise UserError(
             f"max_length={max_length} does nothing without truncation=True or padding='max_length'"
         )
-    max_length = tokenizer.model_max_length if max_length is None else max_length
-    many = isinstance(text, (list, tuple)) and not (
-        is_split_into_words and all(isinstance(t, str) for t in text)
-    )
-    texts, pairs = (
-        (text, [None] * len(text) if pair is None else pair) if many else ([text], [pair])
-    )
-    if isinstance(pairs, str) or len(texts) != len(pairs):
-        raise UserError(
-            f"got {len(texts)} texts and {'one text' if isinstance(pairs, str) else len(pairs)} as "
-            f"their "
-            "pairs; expected as many of both"
-        )
+    if max_length is None:
+        max_length = tokenizer.model_max_length
 
-    rows, owners = [], []
-    for owner, (a, b) in enumerate(zip(texts, pairs)):
-        first = tokenizer.segment(a, is_split_into_words, return_offsets_mapping)
-        second = (
-            None if b is None else tokenizer.segment(b, is_split_into_words, return_offsets_mapping)
-        )
-        room = max_length - add_special_tokens * (2 if b is None else 3)
-        parts = windows(first, second, truncation, room, stride, return_overflowing_tokens)
-        for part in parts if return_overflowing_tokens else parts[:1]:
-            rows.append(
-                template(*part, cls, sep)
-                if add_special_tokens
-                else [Token(*t, i) for i in (0, 1) for t in part[i] or ()]
-            )
-            owners.append(owner)
-
+    many = _is_batch(text, is_split_into_words)
+    texts = _paired(text, pair) if many else [(text, pair)]
+    segments = _segmented(tokenizer, texts, is_split_into_words, return_offsets_mapping)
+    fitted = _fitted(
+        segments, truncation, max_length, stride, add_special_tokens, return_overflowing_tokens
+    )
+    rows = _rows(tokenizer, [part for _, part in fitted], add_special_tokens)
     lengths = [len(row) for row in rows]
-    width = {False: 0, "longest": max(lengths, default=0), "max_length": max_length}[padding]
-    width = -(-width // pad_to_multiple_of) * pad_to_multiple_of
-    rows = [row + [Token(pad)] * (width - len(row)) for row in rows]
+    rows = _padded(rows, padding, max_length, pad_to_multiple_of, tokenizer.pad_token_id)
+
     data = {
         "input_ids": [[token.id for token in row] for row in rows],
         "token_type_ids": [[token.type for token in row] for row in rows],
@@ -120,18 +98,84 @@ def encode(
     if return_offsets_mapping:
         data["offset_mapping"] = [[token.span for token in row] for row in rows]
     if return_overflowing_tokens:
-        data["overflow_to_sample_mapping"] = owners
+        data["overflow_to_sample_mapping"] = [owner for owner, _ in fitted]
     if return_tensors == "np":
-        if len({len(row) for row in rows}) > 1:
-            raise UserError(
-                "rows of different lengths make no array; add padding=True, and truncation=True if "
-                "some "
-                "are too long"
-            )
-        data = {name: np.array(values, dtype=np.int32) for name, values in data.items()}
+        data = _arrays(data, rows)
     elif not many and not return_overflowing_tokens:
         data = {name: values[0] for name, values in data.items()}
     return Encoding(data, rows)
+
+
+def _is_batch(text, is_split_into_words):
+    """Whether `text` is several texts; a list of strings may also be one text, split into words."""
+    if not isinstance(text, (list, tuple)):
+        return False
+    return not (is_split_into_words and all(isinstance(t, str) for t in text))
+
+
+def _paired(texts, pairs):
+    """[(text, its pair or None), ...]"""
+    if pairs is None:
+        return [(text, None) for text in texts]
+    if isinstance(pairs, str) or len(texts) != len(pairs):
+        count = "one text" if isinstance(pairs, str) else len(pairs)
+        raise UserError(
+            f"got {len(texts)} texts and {count} as their pairs; expected as many of both"
+        )
+    return list(zip(texts, pairs))
+
+
+def _segmented(tokenizer, texts, is_split_into_words, with_offsets):
+    """Texts to tokens: [(first, second or None), ...]."""
+
+    def segment(text):
+        return tokenizer.segment(text, is_split_into_words, with_offsets)
+
+    return [(segment(a), None if b is None else segment(b)) for a, b in texts]
+
+
+def _fitted(segments, truncation, max_length, stride, add_special_tokens, several):
+    """Cut to max_length: [(index of the text, (first, second)), ...], several windows of a text if
+    asked for.
+    """
+    fitted = []
+    for owner, (first, second) in enumerate(segments):
+        special = 0 if not add_special_tokens else 2 if second is None else 3
+        parts = windows(first, second, truncation, max_length - special, stride, several)
+        fitted += [(owner, part) for part in (parts if several else parts[:1])]
+    return fitted
+
+
+def _rows(tokenizer, parts, add_special_tokens):
+    """Tokens of each (first, second), with or without [CLS] and [SEP]."""
+    if add_special_tokens:
+        cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+        return [template(first, second, cls, sep) for first, second in parts]
+    return [
+        [Token(*token, sequence) for sequence in (0, 1) for token in part[sequence] or ()]
+        for part in parts
+    ]
+
+
+def _padded(rows, padding, max_length, multiple, pad):
+    """Rows filled up to the same length, if asked for, and to a multiple of `multiple`."""
+    width = {
+        False: 0,
+        "longest": max(map(len, rows), default=0),
+        "max_length": max_length,
+    }[padding]
+    width = -(-width // multiple) * multiple
+    return [row + [Token(pad)] * (width - len(row)) for row in rows]
+
+
+def _arrays(data, rows):
+    """Lists to int32 arrays (rows, T)."""
+    if len({len(row) for row in rows}) > 1:
+        raise UserError(
+            "rows of different lengths make no array; add padding=True, and truncation=True if "
+            "some are too long"
+        )
+    return {name: np.array(values, dtype=np.int32) for name, values in data.items()}
 
 
 def template(first, second, cls, sep):
@@ -161,8 +205,7 @@ def windows(first, second, how, room, stride=0, several=False):
     if not how or sum(lengths) <= room:
         return [(first, second)]
     if how == "longest_first" and second is not None and room >= 0:
-        kept = min(lengths[1], max(room // 2, room - lengths[0]))
-        return [(first[: room - kept], second[:kept])]
+        return [truncated(first, second, room)]
     cut, other = (second or (), lengths[0]) if how == "only_second" else (first, lengths[1])
     size = room - other
     if not cut or size < 1 or not 0 <= stride < size:
@@ -172,8 +215,65 @@ def windows(first, second, how, room, stride=0, several=False):
             f"{how!r} with stride {stride}; raise max_length, lower stride, or truncate "
             f"'longest_first'"
         )
-    parts = [cut[i : i + size] for i in range(0, len(cut) - stride, size - stride)]
+    parts = overlapping(cut, size, stride)
     return [(first, part) if how == "only_second" else (part, second) for part in parts]
+
+
+def overlapping(tokens, size, stride):
+    """Windows of `size` tokens, each repeating the last `stride` of the one before; the last may be
+    shorter.
+    """
+    starts = range(0, max(len(tokens) - stride, 1), size - stride)
+    return [tokens[start : start + size] for start in starts]
+
+
+def shares(first, second, room):
+    """(tokens of the first, tokens of the second) that `room` holds, taking from the longer one as
+    if one token at a time.
+    """
+    if second is None:
+        return room, 0
+    kept = min(len(second), max(room // 2, room - len(first)))
+    return room - kept, kept
+
+
+def truncated(first, second, room):
+    """(first, second) cut to `room` tokens together, "longest_first"."""
+    size, other = shares(first, second, room)
+    return first[:size], None if second is None else second[:other]
+
+
+def window_pairs(first, second, room, stride=None):
+    """[(first, second), ...] of at most `room` tokens each; together they cover both texts.
+
+    The first window is what truncation keeps.  Of a pair, a text that fits into its share stands
+    whole in every window; if both are cut, their windows move on together, and the one that ends
+    first stands still.  stride: tokens that neighbours share, by default a quarter of a window."""
+    if len(first) + len(second or ()) <= room:
+        return [(first, second)]
+    size, other = shares(first, second, room)
+    firsts = _cut(first, size, stride)
+    if second is None:
+        return [(part, None) for part in firsts]
+    seconds = _cut(second, other, stride)
+    last_first, last_second = len(firsts) - 1, len(seconds) - 1
+    return [
+        (firsts[min(i, last_first)], seconds[min(i, last_second)])
+        for i in range(max(len(firsts), len(seconds)))
+    ]
+
+
+def _cut(tokens, size, stride):
+    """Windows over one text, or the text itself if it fits."""
+    if len(tokens) <= size:
+        return [tokens]
+    stride = size // 4 if stride is None else stride
+    if not 0 <= stride < size:
+        raise UserError(
+            f"windows of {size} tokens can't overlap by {stride}; expected less: lower the overlap "
+            "or raise max_length"
+        )
+    return overlapping(tokens, size, stride)
 
 
 def _one_of(name, value, allowed):

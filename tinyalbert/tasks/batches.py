@@ -1,0 +1,68 @@
+"""Encoded examples, and the batches that are drawn from them: the same for every task."""
+
+import numpy as np
+
+
+class Features:
+    """The rows of all examples of a task, one or more (windows) for each example.
+
+    Each batch is padded to its own longest row, and rows of about the same length meet in a batch,
+    so that little is spent on padding."""
+
+    def __init__(self, task, examples, encoder):
+        self.padding = task.padding
+        self.examples = examples
+        self.rows = []
+        self.places = []  # of each example: the numbers of its rows
+        for example in examples:
+            rows = task.encode(example, encoder)
+            self.places.append(range(len(self.rows), len(self.rows) + len(rows)))
+            self.rows += rows
+        self.lengths = np.array([len(row["input_ids"]) for row in self.rows])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, indices):
+        """The batch of these rows: fields of tokens (B, T), one value a row (B,)."""
+        rows = [self.rows[i] for i in indices]
+        return {name: self._field(name, [row[name] for row in rows]) for name in rows[0]}
+
+    def _field(self, name, values):
+        """The values of one field in one array, filled up to the longest."""
+        if np.ndim(values[0]) == 0:
+            return np.stack(values)
+        width = max(value.shape[-1] for value in values)
+        shape = (len(values), *values[0].shape[:-1], width)
+        field = np.full(shape, self.padding.get(name, 0), dtype=values[0].dtype)
+        for row, value in zip(field, values):
+            row[..., : value.shape[-1]] = value
+        return field
+
+    def steps_per_epoch(self, batch_size):
+        """Batches in one pass over the rows; the last may be smaller."""
+        return -(-len(self) // batch_size)
+
+    def batch(self, step, batch_size, seed=0, pool=32):
+        """Training batch number `step`: a pure function of (seed, step), so that a resumed run
+        agrees.
+
+        Every epoch is a new order of the rows.  Within pools of `pool` batches rows are sorted by
+        length, then the pool's batches are shuffled."""
+        epoch, place = divmod(step, self.steps_per_epoch(batch_size))
+        return self.take(self._epoch_order(epoch, batch_size, seed, pool)[place])
+
+    def _epoch_order(self, epoch, batch_size, seed, pool):
+        if getattr(self, "_cached", (None,))[0] != (epoch, batch_size, seed, pool):
+            rng = np.random.default_rng((seed, epoch))
+            order = rng.permutation(len(self))
+            batches = []
+            for start in range(0, len(order), pool * batch_size):
+                rows = order[start : start + pool * batch_size]
+                rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+                batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+            self._cached = (
+                (epoch, batch_size, seed, pool),
+                [batches[i] for i in rng.permutation(len(batches))],
+            )
+        return self._cached[1]

@@ -1,0 +1,177 @@
+"""Predictions of a fine-tuned model, for every task: in memory, and from a folder and a file."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import check_device
+from ..errors import UserError
+from ..files.checkpoint import read_config
+from ..text.rows import RowEncoder
+from ..text.tokenizer import AlbertTokenizer
+from ..training.replicas import Threads
+from ..training.run import check_writable
+from .batches import Features
+from .registry import find_task, task_name
+
+
+def predict(task, model, features, batch_size=64, replicas=None):
+    """The predictions for all examples, in their order; batches of like length, dropout off."""
+    model.eval()
+    order = np.argsort(features.lengths, kind="stable")
+    parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+    def run(indices):
+        batch = {k: v for k, v in features.take(indices).items() if k != "labels"}
+        return task.infer(model, batch)
+
+    aside = replicas and model.device() == "cpu"  # threads are no help to a GPU
+    results = replicas.run(run, parts) if aside else [run(part) for part in parts]
+    outputs = [None] * len(features)
+    for indices, values in zip(parts, results):
+        for index, value in zip(indices, values):
+            outputs[index] = value
+
+    predictions = []
+    for example, places in zip(features.examples, features.places):
+        rows = [features.rows[i] for i in places]
+        said = [outputs[i] for i in places]
+        predictions.append(task.decode(example, rows, _stacked(said)))
+    return predictions
+
+
+def _stacked(outputs):
+    """Outputs of several windows in one array (windows, ...) if they have the same shape, else the
+    list of them.
+    """
+    same = len({np.shape(output) for output in outputs}) == 1
+    return np.stack(outputs) if same else outputs
+
+
+def check_fits(tokenizer, config, folder):
+    """Refuse a tokenizer whose vocabulary is not that of the model, which may be padded a
+    little.
+    """
+    if not 0 <= config.vocab_size - tokenizer.vocab_size < 128:
+        raise UserError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, the model knows "
+            f"{config.vocab_size}; expected the tokenizer that the model was trained with"
+        )
+
+
+def load_trained(kind, folder, what, command):
+    """A model of the class `kind` from a folder that has all of its weights, with a trained head
+    for this very task.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the refusal says it
+        model = kind.from_pretrained(folder)
+    if model.restore_report.missing:
+        lacks = ", ".join(model.restore_report.missing)
+        raise UserError(
+            f"{folder} holds no {what} (it lacks {lacks}); train it first: tinyalbert {command}"
+        )
+    return model
+
+
+def load_finetuned(folder, device="cpu", task=None, tokenizer=None, **settings):
+    """(task, model, tokenizer) of a fine-tuned folder.
+
+    task: FILE.py:CLASS of a task of one's own; by default the folder says it.  settings: of
+    Task."""
+    check_device(device)
+    config = read_config(folder)
+    made_for = task_name(config)
+    Class = _known(made_for, folder) if task is None else find_task(task)
+    if task is not None and "finetuning_task" in config.extra and Class.name != made_for:
+        raise UserError(f"{folder} was fine-tuned for the task {made_for}, not for {Class.name}")
+    task = Class(**settings)
+    command = f"finetune {Class.name} TABLE --model {folder}"
+    model = load_trained(Class.model_class, folder, f"{Class.name} model", command)
+    task.restore(model.config)
+    tokenizer = tokenizer or AlbertTokenizer.from_pretrained(folder)
+    check_fits(tokenizer, model.config, folder)
+    return task, model.to(device), tokenizer
+
+
+def _known(name, folder):
+    """The class of the task that a folder names, which must be one of the package's: a file that
+    came with a model is not run.
+    """
+    try:
+        if ":" in name:
+            raise UserError(name)
+        return find_task(name)
+    except UserError:
+        raise UserError(
+            f"{folder} was fine-tuned for the task {name!r}, which is not built in; name the file "
+            "that defines it: --task FILE.py:CLASS"
+        ) from None
+
+
+def row_encoder(model, tokenizer, max_length=None, long=None):
+    """Rows as the model was fine-tuned with: as long, and with the same treatment of long texts."""
+    config = model.config
+    longest = min(tokenizer.model_max_length, config.max_position_embeddings)
+    long = long or config.extra.get("long_inputs", "truncate")
+    overlap = config.extra.get("window_overlap")
+    return RowEncoder(tokenizer, max_length or longest, long, overlap)
+
+
+def _predicted(task, model, tokenizer, examples, max_length, long, threads, say):
+    """Predictions for examples; says what was too long."""
+    encoder = row_encoder(model, tokenizer, max_length, long)
+    features = Features(task, examples, encoder)
+    if encoder.too_long:
+        say(encoder.summary())
+    return predict(task, model, features, replicas=Threads(threads))
+
+
+def evaluate_file(
+    folder,
+    source,
+    columns=None,
+    max_length=None,
+    threads=None,
+    device="cpu",
+    seed=0,
+    *,
+    long=None,
+    task=None,
+    say=print,
+):
+    """(metrics, confusion table or None) of a fine-tuned folder on labelled examples."""
+    task, model, tokenizer = load_finetuned(folder, device, task, seed=seed, columns=columns)
+    examples = task.read(source, "test")
+    predictions = _predicted(task, model, tokenizer, examples, max_length, long, threads, say)
+    return task.score(examples, predictions), task.confusion(examples, predictions)
+
+
+def predict_file(
+    folder,
+    source,
+    output,
+    columns=None,
+    max_length=None,
+    threads=None,
+    device="cpu",
+    *,
+    long=None,
+    task=None,
+    say=print,
+):
+    """Write the predictions of a fine-tuned folder for the examples of a file (labels are not
+    needed); returns how many.
+    """
+    output = Path(output)
+    if output.is_dir() or output.resolve() == Path(source).resolve():
+        what = "a folder" if output.is_dir() else "the table itself"
+        raise UserError(f"{output} is {what}; expected another file for the predictions")
+    check_writable(output.parent)
+    task, model, tokenizer = load_finetuned(folder, device, task, columns=columns)
+    examples = task.read(source, "predict")
+    predictions = _predicted(task, model, tokenizer, examples, max_length, long, threads, say)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    task.write(output, examples, predictions)
+    return len(examples)

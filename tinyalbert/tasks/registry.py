@@ -1,0 +1,61 @@
+"""Tasks by name: those of the package, and those in a file of one's own, as FILE.py:CLASS."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+from ..errors import UserError
+from .task import Task
+
+TASKS = {  # imported when asked for
+    "classification": "tinyalbert.tasks.classification:Classification",
+    "regression": "tinyalbert.tasks.regression:Regression",
+}
+
+
+def is_task(word):
+    """Whether a word of the command line names a task, not a table."""
+    return word in TASKS or ".py:" in word
+
+
+def find_task(name):
+    """The class of a task: of TASKS, or of a file of the user's, which is run for it.
+
+    Only a name that a person typed may be a file: one that came with a model is never run."""
+    if name in TASKS:
+        module, _, kind = TASKS[name].partition(":")
+        return getattr(importlib.import_module(module), kind)
+    path, _, kind = name.rpartition(":")
+    if not path.endswith(".py"):
+        raise UserError(
+            f"there is no task {name!r}; expected {', '.join(TASKS)}, or FILE.py:CLASS for a task "
+            "of your own"
+        )
+    Class = getattr(_module(Path(path)), kind, None)
+    if not (isinstance(Class, type) and issubclass(Class, Task)):
+        raise UserError(
+            f"{path} has no class {kind} made from tinyalbert.tasks.task.Task; check the name "
+            "behind the colon"
+        )
+    return Class
+
+
+def _module(path):
+    """A Python file as a module."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; expected FILE.py:CLASS")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def task_name(config):
+    """The name of the task that a model was fine-tuned for, from its config; folders made by
+    transformers are told by their number of labels.
+    """
+    saved = config.extra.get("finetuning_task")
+    if saved:
+        return saved
+    regression = config.problem_type == "regression" or config.num_labels == 1
+    return "regression" if regression else "classification"

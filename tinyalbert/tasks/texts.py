@@ -1,0 +1,70 @@
+"""Tasks on rows of a table: a text or a pair of texts, and what is to be predicted of it.
+
+GLUE's single-sentence and sentence-pair tasks are of this kind (google-research/albert,
+run_classifier.py)."""
+
+import dataclasses
+
+from ..errors import UserError
+from ..heads import AlbertForSequenceClassification
+from ..stories.tasks import TASKS, story_dataset
+from .tables import Row, read_table
+from .task import Task
+
+
+def read_rows(source, seed=0, split="train", **columns):
+    """Rows of a file, or of a built-in task: `stories:TASK` or `stories:TASK:N` (N rows, 500 if
+    left out).
+    """
+    if not str(source).startswith("stories:"):
+        return read_table(source, **columns)
+    name, _, count = str(source).removeprefix("stories:").partition(":")
+    if name not in TASKS or TASKS[name].kind != "classification":
+        known = [n for n, task in TASKS.items() if task.kind == "classification"]
+        raise UserError(
+            f"{source}: no built-in classification task {name!r}; expected one of "
+            f"{', '.join(known)}"
+        )
+    if count and not (count.isdecimal() and int(count)):
+        raise UserError(f"{source}: {count!r} rows; expected a whole number above 0")
+    rows = story_dataset(name, int(count or 500), seed, split)
+    return [
+        Row(r.get("text", r.get("text_a")), r.get("text_b"), str(r["label"]), f"{source}, row {i}")
+        for i, r in enumerate(rows, 1)
+    ]
+
+
+class TextTask(Task):
+    """Examples are tables.Row.  A subclass says what the label is: `target`, `score`, `write`.
+
+    Of a text that is read in several windows, each is a row with the text's own label in training,
+    and the prediction is the mean of the windows' logits."""
+
+    model_class = AlbertForSequenceClassification
+
+    def read(self, source, split):
+        if split != "predict":
+            return read_rows(source, self.seed, split, say=self.say, **self.columns)
+        rows = read_rows(source, self.seed, "test", need_labels=False, **self.columns)
+        return [dataclasses.replace(row, label=None) for row in rows]
+
+    def encode(self, example, encoder):
+        rows = encoder(example.text, example.pair, example.where)
+        if example.label is None:
+            return rows
+        target = self.target(example)
+        return [{**row, "labels": target} for row in rows]
+
+    def target(self, example):
+        """What the loss takes as the label of a Row: a NumPy number."""
+        raise NotImplementedError
+
+    def decode(self, example, rows, outputs):
+        """The mean of the windows' logits (L,)."""
+        return outputs.mean(axis=0)
+
+    def example(self, given):
+        """A text, or {"text", "text_pair"}."""
+        if isinstance(given, str):
+            return Row(given, None, None, "")
+        return Row(given["text"], given.get("text_pair"), None, "")
