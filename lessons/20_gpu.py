@@ -3,10 +3,11 @@
 # **Needs** 05 (softmax), 07 (embeddings), 12 (clipping), 13 (a training step) · **Builds** `xp_of`, a device that counts, the packed copy,
 # `scatter_add` · **Source** CuPy's user guide, "Performance best practices" · **Runs in** a few seconds
 #
-# A *GPU* is a second computer with its own memory, very good at doing the same to many numbers. CuPy is NumPy for it:
-# the same names, the arrays lie over there. So one code can serve both, and the library's does. What differs is not
-# what is written, but what it *costs*, and that can be counted without a GPU. This lesson runs anywhere; with CuPy and
-# a device, `python lessons/20_gpu.py --device gpu` also computes the library's side of each comparison over there.
+# A *GPU* is a second computer with its own memory, very good at doing the same thing to many numbers. CuPy is NumPy
+# for the GPU: the names are the same, but the arrays live in the GPU's memory. So one piece of code can serve both,
+# and the library's does. What differs is not what is written but what it *costs*, and that can be counted without a
+# GPU. This lesson runs anywhere; with CuPy and a device, `python lessons/20_gpu.py --device gpu` also computes the
+# library's side of each comparison on the GPU.
 # %%
 import os
 import subprocess
@@ -24,16 +25,17 @@ rng = np.random.default_rng(20)
 
 # %% [markdown]
 # ## Who owns the array?
-# A function that is to work on both asks its argument: which *array module* do you belong to, `numpy` or `cupy`? By
-# custom the answer is called `xp`. There is no setting "we are on the GPU now" that could be wrong: the arrays decide.
+# A function that works on both asks its argument: which *array module* do you belong to, `numpy` or `cupy`? By
+# convention the answer is called `xp`. There is no setting "we are on the GPU now" that could be wrong: the arrays
+# decide.
 # %%
 def xp_of(x):
-    """The module that x comes from, if it has exp, sum and the like under NumPy's names."""
+    """The module that x comes from; it has exp, sum and the like under NumPy's names."""
     return far if isinstance(x, FarArray) else np
 
 
 def softmax(x):
-    """(..., n) -> (..., n), and its vjp, on whatever device x lies."""
+    """(..., n) -> (..., n), and its vjp, on whichever device x is."""
     xp = xp_of(x)
     y = xp.exp(x - x.max(axis=-1, keepdims=True))
     y = y / y.sum(axis=-1, keepdims=True)
@@ -45,10 +47,10 @@ def softmax(x):
 
 # %% [markdown]
 # ## A device that counts
-# To see what a GPU would have to do, here is one of paper: it computes with NumPy, but it writes down three things. A
-# *launch*: the computer's own processor, the *CPU*, hands the GPU one operation, and does not wait for it. A *copy*:
-# numbers go over, or come back. A *wait*: the CPU stands still until the GPU has finished everything it was given,
-# because somebody wants to *know* a number.
+# To see what a GPU would have to do, here is a paper one: it computes with NumPy, but it records three things. A
+# *launch*: the computer's own processor, the *CPU*, hands the GPU one operation and does not wait for it. A *copy*:
+# numbers go to the GPU or come back. A *wait*: the CPU stands still until the GPU has finished everything it was
+# given, because the program needs to *know* a number.
 # %%
 count = {"launches": 0, "copies": 0, "waits": 0}
 
@@ -73,10 +75,10 @@ class FarArray:
 
 
 def launched(function):
-    """The same function on the device: one launch, result stays there."""
+    """The same function on the device: one launch, and the result stays there."""
     def run(*arrays, **options):
         if any(isinstance(a, np.ndarray) for a in arrays):
-            raise TypeError("an array of this side met one of the other side; send it over first")
+            raise TypeError("a NumPy array met an array on the device; send it over with asarray first")
         count["launches"] += 1
         return FarArray(function(*(a.near if isinstance(a, FarArray) else a for a in arrays), **options))
     return run
@@ -115,7 +117,7 @@ same(y.get(), library.data, "softmax on the paper device")
 same(vjp(far.asarray(g)).get(), backward(library, put(g))[leaf], "its gradient")
 
 # %% [markdown]
-# Two sides never meet by accident:
+# Arrays of the two sides never mix by accident:
 # %%
 try:
     far.asarray(x) * x
@@ -127,8 +129,8 @@ else:
 
 # %% [markdown]
 # ## Break it: the hidden wait
-# Clipping (lesson 12) scales a gradient down if it is longer than a limit. Written as one thinks it, there is an `if`.
-# To decide an `if`, the CPU must know the number, so it waits until every launch before is done; and while it waits it
+# Clipping (lesson 12) scales a gradient down if it is longer than a limit. The natural way to write this has an `if`.
+# To decide it, the CPU must know the number, so it waits until every earlier launch is done; and while it waits, it
 # launches nothing.
 # %%
 def clip_with_an_if(g, limit):
@@ -150,7 +152,7 @@ assert cost["waits"] == 1
           trials=[(np.array(0.5), 1.0), (np.array(3.0), 1.0), (np.array([0.1, 1.0, 7.0]), 2.0)],
           hint="1 where norm is below the limit, limit / norm above: a division by the larger of two numbers")
 def clip_factor(norm, limit):
-    """What to multiply a gradient with; norm may be an array, and no `if` may look at it."""
+    """The factor for a gradient; norm may be an array, and no `if` may look at it."""
     ...
 
 
@@ -167,16 +169,16 @@ assert cost["waits"] == 0
 
 # %% [markdown]
 # That is why what `Trainer.step` returns (the loss and the like) stays on the GPU until somebody reads it: the
-# library's tests count that a step waits 0 times, and a step whose loss is printed once.
+# library's tests check that a step waits 0 times, and once if its loss is printed.
 #
 # ## One copy for a batch
-# A batch is several arrays of whole numbers: ids, mask, segments, labels. Each copy has a fixed price, however small it
-# is. So lay them one behind the other, send once, and cut over there, which costs nothing: a piece of an array is only
-# another way to look at it. In the library this is `transfer.to_device_together`.
+# A batch is several arrays of whole numbers: ids, mask, segments, labels. Each copy has a fixed price, however small
+# it is. So put the arrays one after another, send them once, and cut them apart on the device, which costs nothing: a
+# slice of an array is only another view of it. In the library this is `transfer.to_device_together`.
 # %%
 @exercise(reference=lambda arrays: np.concatenate([np.asarray(a).reshape(-1) for a in arrays]),
           trials=[([np.arange(6).reshape(2, 3), np.arange(2)],), ([np.ones((1, 2), int), np.zeros((3, 1), int), np.arange(4)],)],
-          hint="reshape(-1) lays an array out in one row; np.concatenate puts rows behind each other")
+          hint="reshape(-1) lays an array out in one row; np.concatenate puts rows one after another")
 def pack(arrays):
     """[(2, 3), (4,), ...] -> one array with all numbers, in order."""
     ...
@@ -202,9 +204,9 @@ assert together["copies"] == 1
 
 # %% [markdown]
 # ## Many writers, one row
-# The gradient of a word's vector is the sum over all places where the word stands (lesson 07). On a GPU thousands of
-# them are added at once, and two that add to the same row at the same moment must not lose one. Plain indexing does
-# lose them, in NumPy and in CuPy:
+# The gradient of a word's vector is the sum over all places where the word occurs (lesson 07). A GPU adds thousands
+# of these terms at once, and when two are added to the same row at the same moment, neither may be lost. Plain
+# indexing does lose them, in NumPy and in CuPy:
 # %%
 table, ids, rows = np.zeros((5, 3)), np.array([1, 1, 4]), np.ones((3, 3))
 lost = table.copy()
@@ -230,19 +232,21 @@ backend.scatter_add(filled, put(words), put(g))
 same(scatter_add(5, words, g), filled, "backend.scatter_add")
 
 # %% [markdown]
-# A GPU adds in whatever order the writers come. Sums of rounded numbers depend on the order, and two runs would differ
-# in the last digits. Sums of whole numbers do not: `kernels/gpu/scatter.cu` counts everything in one small unit, in integers
-# of 64 bits, so a run can be repeated bit for bit there too. On the CPU the library adds in a fixed order.
+# A GPU adds in whatever order the writers arrive. Sums of rounded numbers depend on the order, so two runs would
+# differ in the last digits. Sums of whole numbers do not: `kernels/gpu/scatter.cu` expresses every term in one small
+# unit as a 64-bit integer, so a run can be repeated bit for bit on the GPU too. On the CPU the library adds in a
+# fixed order.
 #
 # ## When is it worth it?
-# A launch costs the CPU some ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations a
-# second, if the arrays are large. So a step takes the longer of two times. The figure below is **computed from these
-# two round numbers, not measured**. How many launches a layer costs can be counted: `tests/fakecupy.py` is a stricter
-# paper device than ours, on which the whole library runs. Forward and backward through one layer, then through two: the
-# difference is what a layer costs. The library has *fused* many of its ops for the GPU (`kernels/gpu/*.cu`): several in one
-# launch, written in the GPU's own language. `use_kernels(False)` switches that off.
+# A launch costs the CPU some ten millionths of a second, however small the arrays. A GPU does some 10¹³ operations
+# per second if the arrays are large. A step takes the longer of the two times. The figure below is **computed from
+# these two round numbers, not measured**. How many launches a layer costs can be counted: `tests/fakecupy.py` is a
+# stricter paper device than ours, on which the whole library runs. We go forward and backward through one layer, then
+# through two: the difference is what a layer costs. The library has *fused* many of its ops for the GPU
+# (`kernels/gpu/*.cu`): several ops in one launch, written in the GPU's own language. `use_kernels(False)` switches
+# that off.
 # %%
-LAUNCH, RATE = 10e-6, 1e13                       # seconds a launch; operations a second
+LAUNCH, RATE = 10e-6, 1e13                       # seconds per launch; operations per second
 COUNT = """
 import fakecupy
 fakecupy.install()                               # from here on `import cupy` gives the paper device
@@ -261,7 +265,7 @@ done = subprocess.run([sys.executable, "-c", COUNT], cwd=HERE.parent / "tests", 
                       env={**os.environ, "PYTHONPATH": str(HERE.parent)})
 plain_1, plain_2, fused_1, fused_2 = map(int, done.stdout.split())
 PLAIN, FUSED = plain_2 - plain_1, fused_2 - fused_1
-print(f"   launches a layer: {PLAIN} one op after the other, {FUSED} with fused ops")
+print(f"   launches per layer: {PLAIN} with one launch per op, {FUSED} with fused ops")
 assert FUSED < PLAIN
 
 
@@ -269,14 +273,14 @@ assert FUSED < PLAIN
           trials=[(1000, 1e12), (1000, 1e9), (10, 1e8)],
           hint="launching and computing happen at the same time: max, not sum")
 def step_seconds(launches, operations):
-    """Seconds of a step on a GPU: 10 µs a launch, 10¹³ operations a second, both at once."""
+    """Seconds of a step on a GPU: 10 µs per launch, 10¹³ operations per second, both at the same time."""
     ...
 
 
 def operations(H, L=12, tokens=32 * 128):
     """Forward and backward of L layers of width H.
 
-    Each weight of a layer meets each token in three products (lesson 04: y, gx and gw), with a multiplication and an addition.
+    Each weight of a layer meets each token in three products (lesson 04: y, gx and gw), with one multiplication and one addition each.
     """
     model = AlbertModel(AlbertConfig(hidden_size=H, num_attention_heads=max(1, H // 64), intermediate_size=4 * H), seed=None)
     layer = sum(q.data.size for n, q in model.named_parameters() if "albert_layers" in n)
@@ -292,15 +296,15 @@ plt = pyplot()
 fig, ax = plt.subplots()
 ax.loglog(widths, plain, "o-", color="0.0")
 ax.loglog(widths, fused, "s--", color="0.55")
-ax.text(widths[0], plain[0] * 1.25, "one op, one launch", fontsize=8)
+ax.text(widths[0], plain[0] * 1.25, "one launch per op", fontsize=8)
 ax.text(widths[0], fused[0] * 1.12, "fused ops", fontsize=8, color="0.3")
 ax.set(xlabel="hidden size H (12 layers, 32 x 128 tokens)", ylabel="computed time of a step, ms", xticks=widths, xticklabels=widths,
-       title=f"An estimate: up to H = {widths[np.argmax(widths == turn) - 1]} a GPU waits for launches, from H = {turn} on for arithmetic")
+       title=f"An estimate: up to H = {widths[np.argmax(widths == turn) - 1]} launches set the pace of a GPU, from H = {turn} on arithmetic does")
 ax.minorticks_off()
 figure(fig, "launches_or_arithmetic")
 
 # %% [markdown]
-# Below the bend a wider model is free, and fewer launches are all that helps.
+# Below the bend, a wider model costs nothing extra, and only fewer launches help.
 #
 # ## In the library
 # %%
@@ -308,7 +312,7 @@ show(backend.xp_of)
 show(backend.scatter_add)
 
 # %% [markdown]
-# **What to keep.** The arrays decide where to compute. Do not ask a GPU for numbers unless a person wants to read them;
-# send a batch in one piece; count launches. Next: 21, making NumPy fast.
+# **What to keep.** The arrays decide where to compute. Do not ask a GPU for numbers unless a person wants to read
+# them, send a batch in one piece, and count launches. Next: 21, making NumPy fast.
 # %%
 finish()

@@ -3,12 +3,13 @@
 # **Needs** 06 (GELU), 09 (the layer), 13 (a training step) · **Builds** a GELU and a layer norm that stay in the
 # cache, in pieces and with their gradients · **Source** measured here · **Runs in** about 10 seconds
 #
-# The products of matrices in a training step run as fast as the machine can: NumPy hands them to a *BLAS*, a library of
-# such products that is tuned for the processor. Most of what is left to win lies in the rest, the *elementwise* work:
-# GELU, layer norm, softmax, dropout. Its arithmetic is cheap. What costs is carrying numbers between memory and
-# processor.
+# The matrix products in a training step already run as fast as the machine allows: NumPy hands them to a *BLAS*, a
+# library of such products tuned for the processor. Most of what can still be gained lies in the rest, the
+# *elementwise* work: GELU, layer norm, softmax, dropout. Its arithmetic is cheap. The expensive part is moving
+# numbers between memory and processor.
 #
-# All times below are of this machine, now. Run the lesson twice: they change, the order rarely does.
+# All times below are measured on this machine, as the lesson runs. Run it twice: the times change, their order rarely
+# does.
 # %%
 import time
 import tracemalloc
@@ -26,20 +27,19 @@ from tinyalbert import (
     ops,
     use_kernels,
 )
-from tinyalbert.kernels.cpu import blocks as numpy_blocks
-from tinyalbert.kernels.cpu import elementwise as numpy_elementwise
-from tinyalbert.kernels.cpu import norm as numpy_norm
+from tinyalbert.kernels.cpu import elementwise, norm
+from tinyalbert.kernels.cpu.blocks import row_blocks
 from tinyalbert.optim import AdamW
 from tinyalbert.tensor import KERNELS
 
 NEEDS = ["06", "09", "13"]
 TEACHES = ["use_kernels"]
 rng = np.random.default_rng(21)
-C, A = float(np.sqrt(2 / np.pi)), 0.044715        # Python's floats leave float32 as it is
+C, A = float(np.sqrt(2 / np.pi)), 0.044715        # Python floats, so that float32 stays float32
 
 
 def seconds(function, rounds=5):
-    """The median time of a call, after one that is not counted."""
+    """The median time of a call, after a first one that is not counted."""
     times = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
@@ -50,15 +50,16 @@ def seconds(function, rounds=5):
 
 # %% [markdown]
 # ## Temporaries
-# Here is GELU as lesson 06 wrote it. NumPy knows nothing of the line as a whole: it computes `x * x` into a new array,
-# multiplies that into another new array, and so on. Such an array that nobody asked for is a *temporary*.
+# Here is GELU as lesson 06 wrote it. NumPy does not see the line as a whole: it computes each product or sum into a
+# new array, uses that to compute another new array, and so on. Such an array, which nobody asked for, is a
+# *temporary*.
 # %%
 def gelu_as_written(x):
     return 0.5 * x * (1 + np.tanh(C * (x + A * x * x * x)))
 
 
 def peak_bytes(function, *arguments):
-    """The most memory that was asked for at any moment of the call."""
+    """The most memory that was in use at any moment of the call."""
     tracemalloc.start()
     function(*arguments)
     peak = tracemalloc.get_traced_memory()[1]
@@ -67,12 +68,13 @@ def peak_bytes(function, *arguments):
 
 
 x = rng.standard_normal((2048, 1024)).astype(np.float32)
-p = predict("GELU of an array of 8 MiB, result 8 MiB: how many MiB are in use at most, beside the input?", guess=None)
+p = predict("GELU of an array of 8 MiB, with a result of 8 MiB: how many MiB are in use at the peak, not counting the input?", guess=None)
 p.reveal(peak_bytes(gelu_as_written, x) / 2**20, "{:.0f}")
 
 
 # %% [markdown]
-# NumPy functions take `out=`: where to put the result. With two arrays that are used again and again, no other is made.
+# NumPy functions take `out=`, the array to put the result into. With two arrays that are used again and again, no
+# others are allocated.
 # %%
 def gelu_into(x, y, u):
     """gelu(x) into y; u is scratch of the same shape."""
@@ -87,7 +89,7 @@ def gelu_into(x, y, u):
 
 
 y, u = np.empty_like(x), np.empty_like(x)
-print(f"   with out=: {peak_bytes(gelu_into, x, y, u) / 2**20:.2f} MiB asked for during the call")
+print(f"   with out=: {peak_bytes(gelu_into, x, y, u) / 2**20:.2f} MiB allocated during the call")
 assert peak_bytes(gelu_into, x, y, u) < x.nbytes / 100
 np.testing.assert_allclose(y, gelu_as_written(x), rtol=1e-5, atol=1e-6)
 
@@ -95,9 +97,9 @@ np.testing.assert_allclose(y, gelu_as_written(x), rtol=1e-5, atol=1e-6)
 # %%
 @exercise(reference=lambda passes, elements: float(passes * elements * 4 / 2**20),
           trials=[(3, 1024 * 1024), (18, 2048 * 1024), (1, 256)],
-          hint="a float32 has 4 bytes, a MiB has 2**20")
+          hint="a float32 has 4 bytes, a MiB has 2**20 bytes")
 def mebibytes_moved(passes, elements):
-    """How many MiB a chain moves that reads or writes a float32 array of so many elements `passes` times."""
+    """MiB moved by a chain that reads or writes a float32 array of `elements` numbers `passes` times."""
     ...
 
 
@@ -107,15 +109,15 @@ print(f"   gelu_into moves about {mebibytes_moved(reads_and_writes, x.size)} MiB
 
 # %% [markdown]
 # ## Blocks
-# A processor has a small, fast memory of its own, the *cache*. An array of 8 MiB does not fit into it, so that each
-# line of `gelu_into` fetches all of it from main memory and sends it back. Cut the rows into blocks and do *all* lines
-# on one block before the next: after the first line the block is in the cache.
+# A processor has a small, fast memory of its own, the *cache*. An array of 8 MiB does not fit into it, so each line
+# of `gelu_into` fetches the whole array from main memory and sends it back. Cut the rows into blocks and run *all*
+# lines on one block before moving to the next: after the first line, the block is in the cache.
 # %%
 @exercise(reference=lambda rows, step: [(i, min(i + step, rows)) for i in range(0, rows, step)],
           trials=[(10, 4), (8, 4), (3, 5), (1, 1)],
-          hint="the last block is shorter if the step does not divide the rows: min()")
+          hint="the last block is shorter if the step does not divide the number of rows: min()")
 def blocks(rows, step):
-    """[(first row, row after the last), ...]: blocks of `step` rows that cover all."""
+    """[(first row, row after the last), ...]: blocks of `step` rows that cover all rows."""
     ...
 
 
@@ -127,7 +129,7 @@ def gelu_in_blocks(x, step):
 
 
 steps = [1, 4, 16, 64, 256, 1024, 2048]
-p = predict("Blocks of 1, 4, 16, 64, 256, 1024 or 2048 (all) rows of 4 KiB: which is quickest?", guess=None)
+p = predict("Blocks of 1, 4, 16, 64, 256, 1024 or 2048 (all) rows of 4 KiB: which is fastest?", guess=None)
 by_step = [seconds(lambda step=step: gelu_in_blocks(x, step), rounds=15) for step in steps]
 best = steps[int(np.argmin(by_step))]
 p.reveal(best)
@@ -146,12 +148,12 @@ ax.minorticks_off()
 figure(fig, "rows_in_a_block")
 
 # %% [markdown]
-# Small blocks lose to the cost of a call from Python, large ones to main memory.
+# Small blocks lose time to the cost of each call from Python, large ones to main memory.
 #
 # ## Build it: the op with its gradient
-# The backward pass needs the derivative at every x. Written with s = (1 + tanh u) / 2 it is s + x s', and all of it is
-# at hand during the forward pass, in the cache. So the forward pass stores the *slope*, one array, in place of x and
-# tanh(u), two. The backward pass is one product.
+# The backward pass needs the derivative at every x. Written with s = (1 + tanh u) / 2, it is s + x s', and everything
+# in it is at hand during the forward pass, in the cache. So the forward pass stores one array, the *slope*, instead
+# of two, x and tanh(u). The backward pass is then a single product.
 # %%
 @exercise(reference=lambda x: 0.5 * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x**3)))
           + 0.5 * x * (1 - np.tanh(0.7978845608028654 * (x + 0.044715 * x**3))**2) * 0.7978845608028654 * (1 + 3 * 0.044715 * x**2),
@@ -188,13 +190,13 @@ with use_kernels(False):
     same(mine, ops.gelu(Tensor(small)).numpy(), "GELU with the kernels switched off")
 
 # %% [markdown]
-# `use_kernels(False)` switches to the plain definitions of `ops.py`, here for the lines under `with`. Both sides agree,
-# that is the one condition for a kernel to be in the library. (You can also delete the folder `kernels/`.)
+# `use_kernels(False)` switches to the plain definitions of `ops.py`, here for the lines under `with`. Both agree,
+# which is the one condition for a kernel to be in the library. (You can also delete the folder `kernels/`.)
 #
 # ## A second one: layer norm
-# The same for lesson 06's layer norm, where a block has one thing more to do: the gradients of gain and shift are sums
-# over *all* rows. Each block adds its part. No line asks for a new array of the input's size. What stays for the
-# backward pass is the normalised x and one number a row.
+# Now the same for the layer norm of lesson 06, where a block has one more thing to do: the gradients of gain and
+# shift are sums over *all* rows, so each block adds its part. No line allocates a temporary of the size of the input.
+# What is kept for the backward pass is the normalised x and one number per row.
 # %%
 def layer_norm(x, gamma, beta, step=64, eps=1e-12):
     """(y, vjp) as in ops.py: x (R, H), gamma and beta (H,)."""
@@ -240,7 +242,7 @@ def there_and_back(norm):
     return norm(x, np.ones(1024, np.float32), np.zeros(1024, np.float32))[1](x)
 
 
-p = predict("Layer norm and its gradient, input 8 MiB: how many MiB at most, plain (ops.py) and in blocks?", guess=None)
+p = predict("Layer norm and its gradient, with an input of 8 MiB: how many MiB at the peak, plain (ops.py) and in blocks?", guess=None)
 plain_bytes, block_bytes = (peak_bytes(there_and_back, norm) for norm in (ops.layer_norm.raw, layer_norm))
 p.reveal((plain_bytes / 2**20, block_bytes / 2**20), "{0[0]:.0f} and {0[1]:.0f}")
 assert block_bytes < plain_bytes
@@ -249,8 +251,8 @@ print(f"   plain {plain_time * 1e3:.1f} ms, in blocks {block_time * 1e3:.1f} ms"
 
 # %% [markdown]
 # ## Break it
-# In place is dangerous. Suppose that GELU overwrites its input to save one more array, and only then computes the
-# slope.
+# Working in place is dangerous. Suppose that GELU overwrites its input to save one more array, and only then computes
+# the slope.
 # %%
 overwritten = small.copy()
 gelu_into(overwritten, overwritten, np.empty_like(small))
@@ -259,12 +261,12 @@ print(f"   the slope from what GELU left behind: off by up to {np.abs(wrong - th
 assert np.abs(wrong - theirs).max() > 0.05
 
 # %% [markdown]
-# Nothing crashes, the loss even falls for a while. Only a gradient check (lesson 04) sees it: every kernel of the
-# library passes the same one as its plain op.
+# Nothing crashes; the loss even falls for a while. Only a gradient check (lesson 04) notices. Every kernel of the
+# library passes the same check as its plain op.
 #
 # ## Threads
-# Python runs one line at a time, but NumPy lets other threads run while it is inside a large call. Two threads, each
-# with half of the rows:
+# Python runs one line at a time, but NumPy lets other threads run while it is inside a large call. Here are two
+# threads, each with half of the rows:
 # %%
 halves = [x[:1024], x[1024:]]
 for step in (16, 256):
@@ -274,30 +276,31 @@ for step in (16, 256):
     with ThreadPoolExecutor(2) as pool:
         two = seconds(lambda: list(pool.map(work, halves)), 15)
     one = seconds(lambda: [work(half) for half in halves], 15)
-    print(f"   blocks of {step} rows: one thread {one * 1e3:.1f} ms, two {two * 1e3:.1f} ms: {one / two:.2f} times as fast")
+    print(f"   blocks of {step} rows: one thread {one * 1e3:.1f} ms, two threads {two * 1e3:.1f} ms: {one / two:.2f} times as fast")
 
 # %% [markdown]
-# Between two NumPy calls a thread needs Python's lock, of which there is one. Short calls stand in line for it, long
-# ones overlap. (If other programs keep the machine busy, the second thread may gain nothing at all.)
+# Between two NumPy calls a thread needs Python's lock, and there is only one. Short calls queue for it; long ones
+# overlap. (If other programs keep the machine busy, the second thread may gain nothing at all.)
 
 
 # %%
 @exercise(reference=lambda share, threads: 1 / (1 - share + share / threads),
           trials=[(0.9, 2), (0.5, 8), (1.0, 4), (0.0, 16)],
-          hint="the time is 1: the share that can be dealt out becomes share / threads, the rest stays")
+          hint="let the whole time be 1: the share that can be split up takes share / threads, the rest stays the same")
 def speed_up(share, threads):
-    """How many times as fast a program is whose `share` of the time is dealt out to threads (Amdahl's law)."""
+    """How many times as fast a program becomes if this share of its time is split among threads (Amdahl's law)."""
     ...
 
 
-print(f"   if nine tenths of a step can be dealt out: {speed_up(0.9, 2):.2f} times as fast on 2 threads, {speed_up(0.9, 64):.1f} on 64")
+print(f"   if nine tenths of a step can be split up: {speed_up(0.9, 2):.2f} times as fast on 2 threads, {speed_up(0.9, 64):.1f} on 64")
 
 # %% [markdown]
-# So as much as possible has to be inside the threads. The library gives each thread *whole sequences*: forward, loss,
-# backward, and only the sum of the gradients at the end is common (lesson 22 does the same with machines).
+# So as much of the step as possible has to run inside the threads. The library gives each thread *whole sequences*:
+# it runs forward, loss and backward, and only the sum of the gradients at the end is shared work (lesson 22 does the
+# same with machines).
 #
 # ## What each kernel earns
-# One training step of a small ALBERT, with all kernels, with one of them missing, with none.
+# One training step of a small ALBERT: with all kernels, with one of them missing, and with none.
 # %%
 config = AlbertConfig(vocab_size=2000, embedding_size=64, hidden_size=128, num_hidden_layers=4, num_attention_heads=4,
                       intermediate_size=512, hidden_dropout_prob=0.1)
@@ -322,7 +325,7 @@ def step_without(names):
 
 
 sides = {"nothing": [], **{name: [name] for name in names_here}, "all of them": names_here}
-rounds = [[step_without(names) for names in sides.values()] for _ in range(10)]     # in turns: a machine's speed drifts
+rounds = [[step_without(names) for names in sides.values()] for _ in range(10)]     # interleaved, because a machine's speed drifts
 times = dict(zip(sides, np.median(rounds[1:], axis=0)))
 slower = {name: seconds / times["nothing"] for name, seconds in times.items()}
 for name, factor in slower.items():
@@ -334,21 +337,21 @@ fig, ax = plt.subplots()
 order = sorted(slower, key=slower.get)
 ax.barh(order, [slower[name] for name in order], color=["0.2" if name == "all of them" else "0.6" for name in order])
 ax.axvline(1, color="0.0", lw=0.8)
-ax.set(xlabel="time of a step, 1 = with all kernels", ylabel="missing",
+ax.set(xlabel="time of a step (1 = with all kernels)", ylabel="missing",
        title=f"Without its kernels a step takes {slower['all of them']:.1f} times as long here")
 figure(fig, "what_kernels_earn")
 
 # %% [markdown]
 # ## In the library
 # %%
-show(numpy_blocks.row_blocks)
-show(numpy_elementwise.gelu)
-show(numpy_norm.layer_norm)
-show(numpy_norm.add_layer_norm)
+show(row_blocks)
+show(elementwise.gelu)
+show(norm.layer_norm)
+show(norm.add_layer_norm)
 
 # %% [markdown]
-# **What to keep.** Count the passes over memory, not the operations. `out=` instead of temporaries, blocks instead of
-# whole arrays, one array kept for the gradient instead of two, and threads around all of it. Then measure whether it
-# was worth its lines. Next: 22, many machines.
+# **What to keep.** Count passes over memory, not operations. Use `out=` instead of temporaries, blocks instead of
+# whole arrays, one array kept for the gradient instead of two, and threads around all of it. Then measure whether the
+# gain was worth the extra lines. Next: 22, many machines.
 # %%
 finish()

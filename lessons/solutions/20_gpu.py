@@ -35,24 +35,24 @@ MISTAKES = {
     "clip_factor": {
         "short gradients are made longer": lambda norm, limit: limit / norm,
         "upside down: long gradients are made longer": lambda norm, limit: np.maximum(norm, limit) / limit,
-        "this is the length after clipping, not what to multiply with": lambda norm, limit: np.minimum(norm, limit),
+        "this is the length after clipping, not the factor": lambda norm, limit: np.minimum(norm, limit),
     },
     "pack": {
         "in reverse order": lambda arrays: np.concatenate([np.asarray(a).reshape(-1) for a in arrays[::-1]]),
-        "column by column; over there they are cut and reshaped row by row":
+        "column by column; on the device they are cut and reshaped row by row":
             lambda arrays: np.concatenate([np.asarray(a).ravel(order="F") for a in arrays]),
     },
     "scatter_add": {
-        "a row that is written twice keeps the last one only": _lost,
-        "a mean where a sum belongs: every place counts fully": _mean,
-        "this counts the words; what is added are the rows":
+        "a row that is written twice keeps only the last write": _lost,
+        "a mean where a sum belongs: every occurrence counts fully": _mean,
+        "this counts the words; it is the rows that are added":
             lambda V, ids, rows: np.bincount(ids, minlength=V)[:, None] * np.ones(rows.shape[1]),
     },
     "step_seconds": {
         "launching and computing overlap: the longer of the two, not their sum":
             lambda launches, operations: launches * 10e-6 + operations / 1e13,
-        "the slower of the two decides, not the quicker": lambda launches, operations: min(launches * 10e-6, operations / 1e13),
-        "10 µs are 10 millionths of a second, not thousandths":
+        "the slower of the two decides, not the faster": lambda launches, operations: min(launches * 10e-6, operations / 1e13),
+        "10 µs is 10 millionths of a second, not thousandths":
             lambda launches, operations: max(launches * 10e-3, operations / 1e13),
     },
 }

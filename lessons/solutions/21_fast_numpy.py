@@ -29,8 +29,8 @@ def _without_the_inner_derivative(x):
 
 MISTAKES = {
     "mebibytes_moved": {
-        "8 bytes an element are float64": lambda passes, elements: float(passes * elements * 8 / 2**20),
-        "a MiB is 2**20 bytes, a MB a million": lambda passes, elements: float(passes * elements * 4 / 1e6),
+        "8 bytes per element is float64; a float32 has 4": lambda passes, elements: float(passes * elements * 8 / 2**20),
+        "a MiB is 2**20 bytes; a million bytes is a MB": lambda passes, elements: float(passes * elements * 4 / 1e6),
     },
     "blocks": {
         "the last block goes past the end": lambda rows, step: [(i, i + step) for i in range(0, rows, step)],
@@ -43,6 +43,6 @@ MISTAKES = {
     },
     "speed_up": {
         "this is the time, not the speed-up": lambda share, threads: 1 - share + share / threads,
-        "this is what it would be if all could be dealt out": lambda share, threads: float(threads),
+        "this would hold only if everything could be split up": lambda share, threads: float(threads),
     },
 }

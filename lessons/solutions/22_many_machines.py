@@ -22,7 +22,7 @@ def _rest_to_the_last(rows, n):
 MISTAKES = {
     "part_sizes": {
         "rows are lost: the parts must add up to the batch": lambda rows, n: np.full(n, rows // n),
-        "the last part gets all that is left over; near-equal parts differ by at most one": _rest_to_the_last,
+        "the last part gets everything left over; nearly equal parts differ by at most one row": _rest_to_the_last,
     },
     "combine": {
         "a mean of means: a part with few targets counts too much": lambda gradients, counts: gradients.mean(axis=0),
@@ -32,7 +32,7 @@ MISTAKES = {
     "ring_seconds": {
         "this sends the whole gradient in every round; it is one chunk, size / n":
             lambda n, size, bandwidth, latency: 2 * (n - 1) * (latency + size / bandwidth),
-        "only one way round: collecting takes n - 1 rounds, handing on another n - 1":
+        "only one trip round the ring: collecting takes n - 1 rounds, passing on another n - 1":
             lambda n, size, bandwidth, latency: (n - 1) * (latency + size / n / bandwidth),
     },
 }
