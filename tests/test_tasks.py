@@ -1,0 +1,200 @@
+"""A new task costs one file: training, best checkpoint, resume, evaluate, predict, command and pipeline come with it."""
+
+import json
+import shlex
+import signal
+
+import pytest
+
+from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, pipeline
+from tinyalbert.cli import main
+from tinyalbert.errors import UserError
+from tinyalbert.pretraining.pretrain import train_tokenizer
+from tinyalbert.tasks.finetune import finetune
+from tinyalbert.tasks.registry import TASKS, find_task
+from tinyalbert.tasks.task import Task
+from tinyalbert.training.trainer import Trainer
+
+EVEN = '''
+"""Does a text have an even number of words?  The source has one text a line."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tinyalbert import AlbertForSequenceClassification, UserError
+from tinyalbert.tasks.task import Task
+
+
+class EvenWords(Task):
+    name, metric, model_class = "even-words", "accuracy", AlbertForSequenceClassification
+
+    def read(self, source, split):
+        lines = Path(source).read_text().splitlines()
+        if "" in lines:
+            raise UserError(f"{source}, line {lines.index('') + 1}: empty; expected a text")
+        return lines
+
+    def configure(self, config):
+        return config.with_labels(["odd", "even"])
+
+    def encode(self, text, encoder):
+        return [{**row, "labels": np.int32(is_even(text))} for row in encoder(text)]
+
+    def decode(self, text, rows, outputs):
+        return bool(outputs.mean(axis=0).argmax())
+
+    def score(self, texts, predictions):
+        return {"accuracy": float(np.mean([is_even(t) == p for t, p in zip(texts, predictions)]))}
+
+    def write(self, path, texts, predictions):
+        Path(path).write_text("".join(f"{p}\\t{t}\\n" for t, p in zip(texts, predictions)))
+
+    def example(self, text):
+        return text
+
+
+def is_even(text):
+    return len(text.split()) % 2 == 0
+'''
+WORDS = "the old dog found a key in the garden and nobody knew why it was there".split()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with an untrained model, the task's file and a table for it; the commands run inside it."""
+    folder = tmp_path_factory.mktemp("tasks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        tokenizer = train_tokenizer(["stories:60"], 200, "model")
+        config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size)
+        AlbertForPreTraining(config, seed=1).save_pretrained("model", tokenizer=tokenizer)
+        (folder / "even.py").write_text(EVEN)
+        texts = [" ".join(WORDS[i % 5:i % 5 + 1 + i % 9]) for i in range(48)]
+        (folder / "texts.txt").write_text("\n".join(texts))
+        assert run("finetune even.py:EvenWords texts.txt --output done") == 0
+        yield folder
+
+
+def run(command, options="--model model --steps 6 --batch-size 8 --lr 0.003 --threads 1"):
+    return main(shlex.split(f"{command} {options if command.startswith('finetune') else ''}"))
+
+
+@pytest.fixture
+def inside(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    return capsys
+
+
+def metrics(folder):
+    return json.loads((folder / "eval_results.json").read_text())
+
+
+def test_a_task_is_one_short_file():
+    assert len(EVEN.strip().splitlines()) <= 40
+
+
+def test_training_keeps_the_best_model(world):
+    lines = [json.loads(line) for line in (world / "done" / "log.jsonl").read_text().splitlines()]
+    scores = [line["accuracy"] for line in lines if line["kind"] == "eval"]
+    assert lines[-1]["step"] == 6 and len(scores) == 4
+    assert metrics(world / "done") == {"accuracy": max(scores[1:])}
+    config = AlbertForSequenceClassification.from_pretrained(world / "done").config
+    assert config.id2label == {0: "odd", 1: "even"} and config.to_dict()["finetuning_task"] == "even-words"
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(inside, world, monkeypatch):
+    step = Trainer.step
+
+    def interrupted(trainer, batch):
+        if trainer.steps_done == 3:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        assert run("finetune even.py:EvenWords texts.txt --output stopped") == 130
+    assert "stopped at step 4 of 6" in inside.readouterr().err
+    assert main(["finetune", "--resume", "--output", "stopped"]) == 2            # a file is run only if it is named
+    assert "even.py:EvenWords --resume" in inside.readouterr().err
+    assert main(["finetune", "even.py:EvenWords", "--resume", "--output", "stopped"]) == 0
+    for name in ("model.safetensors", "predictions.tsv", "eval_results.json"):
+        assert (world / "stopped" / name).read_bytes() == (world / "done" / name).read_bytes()
+
+
+def test_evaluate_predict_and_the_pipeline(inside, world):
+    (world / "dev.txt").write_text("".join(line.split("\t")[1] + "\n" for line in
+                                           (world / "done" / "predictions.tsv").read_text().splitlines()))
+    assert run("evaluate done dev.txt --task even.py:EvenWords") == 0
+    assert inside.readouterr().out.split() == ["accuracy", f"{metrics(world / 'done')['accuracy']:.4f}"]
+    assert run("predict done dev.txt --task even.py:EvenWords --output said.tsv") == 0
+    assert (world / "said.tsv").read_text() == (world / "done" / "predictions.tsv").read_text()
+    texts = (world / "dev.txt").read_text().splitlines()
+    said = pipeline("even.py:EvenWords", "done")(texts)
+    assert [f"{p}\t{t}" for p, t in zip(said, texts)] == (world / "said.tsv").read_text().splitlines()
+    assert pipeline("even.py:EvenWords", "done")(texts[0]) == said[:1]
+
+
+@pytest.mark.parametrize("command, words", [
+    ("finetune even.py:EvenWords bad.txt --output x", ["bad.txt, line 2: empty"]),
+    ("evaluate done texts.txt", ["task 'even-words'", "--task FILE.py:CLASS"]),
+    ("evaluate done texts.txt --task regression", ["the task even-words, not for regression"]),
+    ("finetune even.py:Odd texts.txt --output x", ["even.py has no class Odd"]),
+    ("finetune odd.py:Odd texts.txt --output x", ["there is no file", "odd.py"]),
+    ("finetune clasification texts.txt --output x", ["no task 'clasification'", "classification, regression"]),
+    ("finetune even.py:EvenWords texts.txt --regression --output x", ["--regression"]),
+    ("finetune even.py:EvenWords texts.txt --output x --max-length 8 --long error", ["expected at most 8"]),
+])
+def test_a_mistake_gets_one_sentence(command, words, inside, world):
+    (world / "bad.txt").write_text("one\n\ntwo\n" * 5)
+    assert run(command) == 2
+    message = inside.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("tinyalbert: ") and all(word in message for word in words), message
+    assert not (world / "x").exists()
+
+
+def test_what_was_too_long_is_said_in_training_evaluation_and_prediction(inside, world):
+    for long, what in (("truncate", "and were cut"), ("windows", "windows")):
+        assert run(f"finetune even.py:EvenWords texts.txt --output {long} --max-length 8 --long {long}") == 0
+        said = [line for line in inside.readouterr().out.splitlines() if "longer than 8 tokens" in line]
+        assert [line.split(" rows: ")[0] for line in said] == ["training", "held-out"]
+        assert all(what in line for line in said)
+        for command in (f"evaluate {long} texts.txt", f"predict {long} texts.txt --output {long}.tsv"):
+            assert run(f"{command} --task even.py:EvenWords") == 0                    # as it was fine-tuned
+            note = inside.readouterr().err
+            assert note.startswith("note: ") and "of 48 rows were longer than 8 tokens" in note and what in note
+
+
+def test_the_tasks_of_the_package():
+    for name in TASKS:
+        Class = find_task(name)
+        assert Class.name == name and issubclass(Class, Task) and Class.metric and Class.model_class
+    with pytest.raises(UserError, match="no task 'translation'"):
+        find_task("translation")
+
+
+def test_regression_by_name_and_by_its_switch(inside, world):
+    rows = "".join(f"{' '.join(WORDS[:n])}\t{n / 4}\n" for n in range(1, 13))
+    (world / "numbers.tsv").write_text("text\tscore\n" + rows)
+    results = []
+    for command in ("finetune regression numbers.tsv", "finetune numbers.tsv --regression"):
+        assert run(f"{command} --output numbers{len(results)}") == 0
+        results.append((world / f"numbers{len(results)}" / "predictions.tsv").read_text())
+    assert results[0] == results[1] and "numbers are to be predicted" in inside.readouterr().out
+    assert main(["finetune", "--resume", "--steps", "8", "--output", "numbers1"]) == 0
+    assert pipeline("regression", "numbers0")("the old dog")[0]["label"] == "LABEL_0"
+
+
+def test_options_of_a_python_call_and_of_a_file(inside, world):
+    (world / "labels.tsv").write_text("what\tis it\n" + "a dog\tyes\na key\tno\n" * 6)
+    (world / "run.toml").write_text('train = "labels.tsv"\nmodel = "model"\nsteps = 2\nmax-length = 12\n')
+    names = {"text_column": "what", "label_column": "is it"}
+    result = finetune("labels.tsv", None, "call", model="model", steps=2, max_length=12, columns=names, progress=False,
+                      say=lambda line: None)
+    assert result["labels"] == ["no", "yes"] and set(result["baselines"]) == {"majority", "bag of words"}
+    assert main(shlex.split("finetune --config run.toml --text-column what --label-column 'is it' --output file")) == 0
+    assert (world / "call" / "predictions.tsv").read_text() == (world / "file" / "predictions.tsv").read_text()
+    settings = json.loads((world / "file" / "finetune.json").read_text())
+    assert settings["max_length"] == 12 and settings["label_column"] == "is it" and settings["lr"] == 5e-4
+    with pytest.raises(UserError, match="no option 'epoch'; did you mean epochs"):
+        finetune("labels.tsv", epoch=2)

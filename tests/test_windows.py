@@ -1,0 +1,114 @@
+"""Texts longer than a row: cut, read in windows, or refused; what did not fit is counted and said."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tinyalbert import AlbertConfig, AlbertForSequenceClassification
+from tinyalbert.errors import UserError
+from tinyalbert.tasks.batches import Features
+from tinyalbert.tasks.classification import Classification
+from tinyalbert.tasks.inference import predict
+from tinyalbert.tasks.regression import Regression
+from tinyalbert.tasks.tables import Row
+from tinyalbert.text.encoding import shares, truncated, window_pairs
+from tinyalbert.text.rows import RowEncoder
+
+
+class Letters:
+    """A tokenizer with one token a letter."""
+    cls_token_id, sep_token_id, model_max_length = 2, 3, 64
+
+    def segment(self, text, is_split_into_words, with_offsets):
+        return [(ord(letter) - ord("a") + 5, (0, 0), 0) for letter in text]
+
+
+LENGTHS = st.integers(0, 40)
+TEXTS = st.text("abcdefgh", max_size=60)
+
+
+@given(LENGTHS, st.none() | LENGTHS, st.integers(4, 30), st.none() | st.integers(0, 3))
+def test_windows_cover_every_piece_and_overlap_as_asked(n, m, room, stride):
+    first = list(range(n))
+    second = None if m is None else list(range(100, 100 + m))
+    sizes = shares(first, second, room)
+    assume(all(stride is None or stride < size for size, text in zip(sizes, (first, second)) if len(text or ()) > size))
+    windows = window_pairs(first, second, room, stride)
+    assert windows[0] == truncated(first, second, room)
+    assert all(len(a) + len(b or ()) <= room for a, b in windows)
+    assert (len(windows) == 1) == (n + (m or 0) <= room)
+    for text, size, parts in zip((first, second), sizes, zip(*windows)):
+        if text is None:
+            assert set(parts) == {None}
+            continue
+        moving = [part for i, part in enumerate(parts) if i == 0 or part != parts[i - 1]]    # one that ended stands still
+        shared = 0 if len(moving) == 1 else size // 4 if stride is None else stride
+        assert [piece for i, part in enumerate(moving) for piece in part[shared * (i > 0):]] == text
+        assert all(before[len(before) - shared:] == after[:shared] for before, after in zip(moving, moving[1:]))
+
+
+@given(TEXTS, st.none() | TEXTS, st.integers(8, 130))
+def test_a_text_that_fits_is_one_row_whatever_the_policy(text, pair, max_length):
+    encoders = [RowEncoder(Letters(), max_length, long) for long in ("truncate", "windows")]
+    cut, windows = (encoder(text, pair) for encoder in encoders)
+    fits = len(text) + len(pair or "") + (2 if pair is None else 3) <= max_length
+    assert [encoder.too_long for encoder in encoders] == [not fits] * 2
+    assert (len(windows) == 1) == fits and len(cut) == 1
+    assert all(np.array_equal(cut[0][name], windows[0][name]) for name in cut[0])
+    assert all(len(row["input_ids"]) <= max_length for row in windows)
+
+
+def test_a_text_that_does_not_fit_is_refused_by_name():
+    encode = RowEncoder(Letters(), 8, "error")
+    assert len(encode("abcdef", None, "t.tsv, line 2")) == 1
+    with pytest.raises(UserError, match="t.tsv, line 3: 9 tokens; expected at most 8.*--long windows"):
+        encode("abcdefg", None, "t.tsv, line 3")
+    with pytest.raises(UserError, match="'shorten' is unknown; expected one of truncate, windows, error"):
+        RowEncoder(Letters(), 8, "shorten")
+    with pytest.raises(UserError, match="windows of 6 tokens can't overlap by 6"):
+        RowEncoder(Letters(), 8, "windows", 6)("abcdefgh")
+
+
+def test_what_was_too_long_is_counted():
+    texts = ["abc", "a" * 20, "b" * 6, "c" * 9]
+    for long, said in (("truncate", "2 of 4 rows were longer than 8 tokens and were cut; to read all of them: "
+                                    "--max-length or --long windows"),
+                       ("windows", "2 of 4 rows were longer than 8 tokens and were read in 6 windows")):
+        encoder = RowEncoder(Letters(), 8, long)
+        rows = [encoder(text) for text in texts]
+        assert encoder.summary() == said
+        assert sum(len(each) for each in rows) == (4 if long == "truncate" else 8)
+    assert RowEncoder(Letters(), 8).summary() is None
+
+
+CONFIG = AlbertConfig.preset("tiny", vocab_size=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+
+def predictions(task, rows, encoder):
+    model = AlbertForSequenceClassification(task.configure(CONFIG), seed=3)
+    return np.array(predict(task, model, Features(task, rows, encoder), batch_size=3))
+
+
+@settings(max_examples=10)
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.booleans())
+def test_the_merged_prediction_is_that_of_the_whole_text_when_it_fits(texts, regression):
+    rows = [Row(text, None, None, "") for text in texts]
+    task = Regression() if regression else Classification(labels=["no", "yes"])
+    whole, merged = (predictions(task, rows, RowEncoder(Letters(), 62, long)) for long in ("error", "windows"))
+    np.testing.assert_array_equal(merged, whole)
+
+
+def test_the_prediction_for_a_long_text_is_the_mean_of_its_windows():
+    task = Classification(labels=["no", "yes"])
+    encoder = RowEncoder(Letters(), 10, "windows", 0)
+    parts = ["abcdefgh", "hgfedcba", "aabbccdd"]
+    long, *short = predictions(task, [Row(text, None, None, "") for text in ["".join(parts), *parts]], encoder)
+    np.testing.assert_allclose(long, np.mean(short, axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_in_training_each_window_is_a_row_with_the_label():
+    rows = [Row("a" * 20, None, "yes", ""), Row("b" * 4, None, "no", "")]
+    features = Features(Classification(labels=["no", "yes"]), rows, RowEncoder(Letters(), 10, "windows", 0))
+    assert len(features) == 4 and features.take([0, 1, 2, 3])["labels"].tolist() == [1, 1, 1, 0]
+    assert [list(places) for places in features.places] == [[0, 1, 2], [3]]
