@@ -1,7 +1,7 @@
 """What every lesson uses: predict, same, exercise, figure, show, finish.  Nothing here waits for input.
 
 A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`) and as a notebook.  With
-`--device gpu` the library's side of it, models and their training included, is computed on the GPU.
+`--device gpu`, the library's side of it, including models and their training, is computed on the GPU.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
 from tinyalbert.errors import UserError  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
-options = argparse.ArgumentParser(description="Run this lesson: it prints, draws, and looks at your answers in its file.")
+options = argparse.ArgumentParser(description="Run this lesson: print its results, save its figures, and check the answers in its file.")
 options.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where the library computes (default: cpu)")
 DEVICE = options.parse_args([] if "TINYALBERT_LESSON" in os.environ else None).device       # a notebook has no options
 tally = {"same": 0, "right": 0, "open": 0, "wrong": 0, "put": 0}
@@ -46,14 +46,14 @@ def put(what):
 
 
 class predict:
-    """Ask before telling: p = predict("...", guess=None); ...; p.reveal(actual).  Put your guess in the call."""
+    """Ask before telling: p = predict("...", guess=None); ...; p.reveal(actual).  Write your guess into the call."""
 
     def __init__(self, question, guess=None):
         self.question, self.guess = question, guess
         print(f"\n?  {question}")
 
     def reveal(self, actual, form="{}"):
-        """Print the guess, if there is one, and what is true."""
+        """Print the guess, if there is one, and the true answer."""
         mine = "(no guess yet: write one in the cell above and run again)"
         print("   you said ", mine if self.guess is None else form.format(self.guess))
         print("   it is    ", form.format(actual))
@@ -71,7 +71,7 @@ def same(mine, library, what, rtol=1e-10):
 
 
 def _answers():
-    """The functions of the file in TINYALBERT_ANSWERS, or none: how the tests put answers into a lesson."""
+    """The functions in the file named by TINYALBERT_ANSWERS, if any: this is how the tests answer exercises."""
     path = os.environ.get("TINYALBERT_ANSWERS")
     return vars(_load(Path(path))) if path else {}
 
@@ -84,7 +84,7 @@ def _load(path):
 
 
 def _mistakes(name):
-    """{what went wrong: function} of typical wrong answers, from lessons/solutions/<lesson>.py."""
+    """{what went wrong: function} for typical wrong answers, from lessons/solutions/<lesson>.py."""
     path = HERE / "solutions" / f"{lesson_name()}.py"
     return getattr(_load(path), "MISTAKES", {}).get(name, {}) if path.exists() else {}
 
@@ -93,12 +93,12 @@ def _close(a, b):
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-7, atol=1e-10)
 
 
-def _agree(got, want):
-    """Numbers and arrays agree up to rounding, everything else (tuples, texts) if it is equal."""
-    if not isinstance(want, (np.ndarray, np.generic, float, int)):
-        return type(got) is type(want) and got == want
+def _agree(got, expected):
+    """Numbers and arrays agree if they are equal up to rounding; everything else (tuples, texts) if it is equal."""
+    if not isinstance(expected, (np.ndarray, np.generic, float, int)):
+        return type(got) is type(expected) and got == expected
     try:
-        return _close(np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64))
+        return _close(np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64))
     except (TypeError, ValueError):
         return False
 
@@ -111,61 +111,61 @@ def _by_one_factor(attempt, reference, trials, ratio):
     """Is the attempt `ratio` times the reference on every trial?"""
     try:
         return all(_close(_run(attempt, args), ratio * _run(reference, args)) for args in trials)
-    except Exception:                            # it stops, or returns no number, on another trial
+    except Exception:                            # it fails, or does not return a number, on another trial
         return False
 
 
 def diagnose(name, attempt, reference, trials):
     """What is wrong with an attempt, in words, or None if it is right on every trial."""
     for args in trials:
-        want = _run(reference, args)
+        expected = _run(reference, args)
         try:
             got = _run(attempt, args)
-        except Exception as error:               # a learner's bug is a result here, not a crash of the lesson
+        except Exception as error:               # a bug in an attempt is a result, not a crash of the lesson
             return f"it stopped with {type(error).__name__}: {error}"
-        if _agree(got, want):
+        if _agree(got, expected):
             continue
         for what, mistake in _mistakes(name).items():
             if all(_agree(_run(attempt, t), _run(mistake, t)) for t in trials):
                 return what
-        if not isinstance(want, (np.ndarray, np.generic, float, int)):
-            return f"for {args!r} it gave {got!r}, expected {want!r}"
+        if not isinstance(expected, (np.ndarray, np.generic, float, int)):
+            return f"for {args!r} it gave {got!r}, expected {expected!r}"
         try:
-            got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+            got, expected = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
         except (TypeError, ValueError):
-            return f"it returned a {type(got).__name__}, expected numbers of shape {np.shape(want)}"
-        if got.shape != want.shape:
-            same_numbers = got.size == want.size and np.allclose(np.sort(got.ravel()), np.sort(want.ravel()))
-            return (f"shape {got.shape}, expected {want.shape}"
+            return f"it returned a {type(got).__name__}, expected numbers of shape {np.shape(expected)}"
+        if got.shape != expected.shape:
+            same_numbers = got.size == expected.size and np.allclose(np.sort(got.ravel()), np.sort(expected.ravel()))
+            return (f"shape {got.shape}, expected {expected.shape}"
                     + ("; the numbers are right: transposed or reshaped" if same_numbers else ""))
-        if got.ndim > 1 and got.shape[-1] == got.shape[-2] and _close(got.swapaxes(-1, -2), want):
+        if got.ndim > 1 and got.shape[-1] == got.shape[-2] and _close(got.swapaxes(-1, -2), expected):
             return "transposed: right after swapping the last two axes"
         if not np.isfinite(got).all():
             return f"{int((~np.isfinite(got)).sum())} values are not finite"
-        ratio = float((got * want).sum() / (want * want).sum()) if (want * want).sum() else 0.0
+        ratio = float((got * expected).sum() / (expected * expected).sum()) if (expected * expected).sum() else 0.0
         if got.size == 1 and not (ratio and _by_one_factor(attempt, reference, trials, ratio)):
             plain = all(isinstance(a, (int, float)) for a in args)               # any two numbers have some ratio
-            return f"{f'for {args} ' if plain else ''}it gave {got.item():.10g}, expected {want.item():.10g}"
-        if ratio and np.allclose(got, ratio * want, rtol=1e-6):
+            return f"{f'for {args} ' if plain else ''}it gave {got.item():.10g}, expected {expected.item():.10g}"
+        if ratio and np.allclose(got, ratio * expected, rtol=1e-6):
             return f"right up to a factor of {ratio:.6g}"
-        if np.allclose(got - want, (got - want).flat[0], rtol=1e-6):
-            return f"right up to a constant: every value is {float((got - want).flat[0]):+.6g} off"
-        place = np.unravel_index(np.abs(got - want).argmax(), got.shape)
-        return f"largest error {np.abs(got - want).max():.2g}, at index {tuple(int(i) for i in place)}"
+        if np.allclose(got - expected, (got - expected).flat[0], rtol=1e-6):
+            return f"right up to a constant: every value is {float((got - expected).flat[0]):+.6g} off"
+        place = np.unravel_index(np.abs(got - expected).argmax(), got.shape)
+        return f"largest error {np.abs(got - expected).max():.2g}, at index {tuple(int(i) for i in place)}"
     return None
 
 
 def exercise(reference, trials, hint):
-    """Decorate a stub whose body is `...`.  The judge is `reference`, the library's own function if there is one.
+    """Decorate a stub whose body is `...`.  Answers are compared with `reference`, the library's own function if there is one.
 
-    trials: tuples of arguments.  Untouched stubs are counted as open, wrong answers explained.
+    trials: tuples of arguments.  Untouched stubs count as open; wrong answers are explained.
     """
     def judge(stub):
         attempt = _answers().get(stub.__name__, stub)
         if _run(attempt, trials[0]) is None if attempt is stub else False:
             tally["open"] += 1
             print(f"-  exercise {stub.__name__}: open. Hint: {hint}")
-            return reference                     # what follows in the lesson works with the library's version
+            return reference                     # the rest of the lesson uses the library's version
         problem = diagnose(stub.__name__, attempt, reference, trials)
         if problem:
             tally["wrong"] += 1
@@ -178,11 +178,11 @@ def exercise(reference, trials, hint):
 
 
 def figure(fig, name):
-    """Save a figure as lessons/figures/<number>_<name>.png; a notebook shows it as well."""
-    for ax in fig.axes:                          # titles are sentences: break what is wider than the panel
+    """Save a figure as lessons/figures/<number>_<name>.png; a notebook also shows it."""
+    for ax in fig.axes:                          # titles are sentences: wrap those wider than the panel
         inches = ax.get_position().width * fig.get_figwidth()
         ax.set_title(textwrap.fill(ax.get_title(), max(16, int(14 * inches))))
-    folder = Path(os.environ.get("TINYALBERT_FIGURES", HERE / "figures"))        # the tests keep theirs apart
+    folder = Path(os.environ.get("TINYALBERT_FIGURES", HERE / "figures"))        # the tests save theirs elsewhere
     folder.mkdir(exist_ok=True)
     path = folder / f"{lesson_name()[:2]}_{name}.png"
     fig.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
@@ -193,7 +193,7 @@ def figure(fig, name):
 
 
 def pyplot():
-    """matplotlib's pyplot, set up the same way for every lesson, drawing to files unless in a notebook."""
+    """matplotlib's pyplot, set up alike for every lesson; it draws to files unless in a notebook."""
     import matplotlib
     if not IN_NOTEBOOK:
         matplotlib.use("Agg")
@@ -212,10 +212,10 @@ def show(thing):
 
 
 def finish():
-    """Last line of a lesson: what was shown equal, and how the exercises stand; exit code 1 if one is wrong."""
+    """The last line of a lesson: checks passed and the state of the exercises; exit code 1 if one is wrong."""
     print(f"\n{lesson_name()}: {tally['same']} times equal to the library; exercises: {tally['right']} right, "
           f"{tally['open']} open, {tally['wrong']} wrong")
     if DEVICE == "gpu" and not tally["put"]:
-        print("(all of this lesson is about the CPU: --device gpu changed nothing)")
+        print("(this lesson is about the CPU: --device gpu had no effect)")
     if tally["wrong"] and not IN_NOTEBOOK:
         sys.exit(1)
