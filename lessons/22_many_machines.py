@@ -301,7 +301,7 @@ for threads in (1, 2):
 # ## In the library
 # %%
 show(Trainer.step)
-show(Trainer._accumulate)
+show(Trainer.forward_backward)
 show(replicas.MpiRanks)
 
 # %% [markdown]

@@ -42,8 +42,8 @@ from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tensor import KERNELS, Tensor, backward
 from tinyalbert.training.loop import train
+from tinyalbert.training.metrics import TrainingDiverged
 from tinyalbert.training.replicas import MpiRanks, _reads_gpu, own_gpu
-from tinyalbert.training.run import TrainingDiverged
 from tinyalbert.transfer import Sender, to_device_together
 
 PACKAGE = Path(tinyalbert.__file__).parent
@@ -169,10 +169,10 @@ def test_a_run_on_the_device_logs_saves_resumes_and_evaluates(tmp_path):
 def test_a_run_that_diverges_stops_before_it_saves(tmp_path):
     t = Trainer(AlbertForPreTraining(tiny_config(), seed=1).to("gpu"), lr=3e-3, threads=1)
 
-    def poisoned(batch, step=t.step):
+    def poisoned(batch, lr=None, step=t.step):
         if t.steps_done == 4:
             t.model.predictions.bias.data[...] = float("nan")
-        return step(batch)
+        return step(batch, lr)
     t.step = poisoned
     with pytest.raises(TrainingDiverged, match="step 5 gave mlm loss nan.*parameters are lost.*checkpoint, of step 4"):
         train(t, batch_at, 8, output_dir=tmp_path, save_every=2, log_every=100, eval_every=100, progress=False)

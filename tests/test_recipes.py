@@ -14,9 +14,10 @@ from shard_folder import random_documents, write_shards
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.optim import linear_warmup_decay
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
-from tinyalbert.pretraining.pretrain import _BatchAt, pretrain
+from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.pretraining.recipes import RECIPES, Recipe, Stage, recipe_for
 from tinyalbert.pretraining.shards import Shards
+from tinyalbert.pretraining.staged import StageBatches
 from tinyalbert.training.replicas import Single
 
 
@@ -108,7 +109,7 @@ def test_evaluation_is_on_lengths_that_were_trained_on(tmp_path, monkeypatch):
     def spy(model, batches, *args):
         longest.append(max(batch["input_ids"].shape[1] for batch in batches))
         return evaluate_pretraining(model, batches, *args)
-    monkeypatch.setattr("tinyalbert.pretraining.pretrain.evaluate_pretraining", spy)
+    monkeypatch.setattr("tinyalbert.pretraining.staged.evaluate_pretraining", spy)
     pretrain(["stories:200"], tmp_path, preset="tiny", steps=6, threads=1, progress=False, say=lambda text: None,
              vocab_size=400, workers=1, eval_every=2, max_seq_length=32, batch_size=4,
              stages=(Stage(0.5, 16, 2), Stage(0.1, 8, 4), Stage(0.5, 32, 1)))
@@ -147,5 +148,5 @@ def test_short_documents_are_not_padded_to_the_longest_stage(tmp_path):
     """Trained on sequences as long as the documents are, whatever the recipe's length."""
     documents = [[[7, 8, 9], [10, 11, 12]]] * 40
     write_shards(tmp_path / "data", documents, held_out=[0, 1])
-    batch_at = _BatchAt(tmp_path / "data", AlbertConfig.preset("tiny", vocab_size=64), recipe_for("tiny"), 0, Single())
-    assert all(draw(0)["input_ids"].shape[1] == 16 for _, draw in batch_at.kinds)
+    stages = StageBatches(tmp_path / "data", AlbertConfig.preset("tiny", vocab_size=64), recipe_for("tiny"), 0, Single())
+    assert all(draw(0)["input_ids"].shape[1] == 16 for _, draw in stages.kinds())

@@ -5,6 +5,7 @@ import errno
 import functools
 import itertools
 import json
+import math
 import os
 import signal
 import threading
@@ -15,14 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tinyalbert.training.run as run_module
+import tinyalbert.training.checkpoints as checkpoints_module
 from tinyalbert import AdamW, AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
 from tinyalbert.modes import use_kernels
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
+from tinyalbert.pretraining.plateau import PlateauWatch
 from tinyalbert.tensor import KERNELS
-from tinyalbert.training.loop import plan_steps, prefetched, train
-from tinyalbert.training.replicas import Single, Threads
-from tinyalbert.training.run import Interrupted, Run, TrainingDiverged
+from tinyalbert.training.checkpoints import saved_total_steps
+from tinyalbert.training.data import FunctionData
+from tinyalbert.training.loop import prefetched, train
+from tinyalbert.training.metrics import StepMetrics, TrainingDiverged
+from tinyalbert.training.plan import FittedSteps, fit_steps
+from tinyalbert.training.replicas import Single, Threads, own_part
+from tinyalbert.training.stopping import Interrupted
 
 V, T = 50, 8
 seeds = st.integers(0, 2**31 - 1)
@@ -303,8 +309,8 @@ def interrupt_after(t, steps, how=lambda: signal.raise_signal(signal.SIGINT)):
     """Let something happen while step number `steps` is at work."""
     step = t.step
 
-    def stepping(batch):
-        metrics = step(batch)
+    def stepping(batch, lr=None):
+        metrics = step(batch, lr)
         if t.steps_done == steps:
             how()
         return metrics
@@ -410,7 +416,7 @@ def test_without_a_metric_the_last_model_is_kept(tmp_path):
 
 def test_the_log_has_the_means_of_the_steps_metrics(tmp_path):
     t, twin = trainer(), trainer()
-    train_to(tmp_path, t, log_every=3, unigram_entropy=3.5)
+    train_to(tmp_path, t, log_every=3, facts={"unigram_entropy": 3.5})
     steps = [twin.step(batch_at(step)) for step in range(6)]
     start, *lines = log_of(tmp_path)
     assert start["kind"] == "start" and start["vocab_size"] == V and start["unigram_entropy"] == 3.5
@@ -443,7 +449,7 @@ def test_a_run_of_two_ranks_is_the_run_of_one(tmp_path):
 
     signals = threading.local()                                 # each rank has its own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinyalbert.training.trainer.stop_signals", lambda: contextlib.nullcontext(signals.received))
+        patch.setattr("tinyalbert.training.loop.stop_signals", lambda: contextlib.nullcontext(signals.received))
         assert on_ranks(2, work) == [4, 4]
     resumed = trainer()
     train_to(tmp_path / "two", resumed, resume=True)
@@ -471,7 +477,7 @@ def test_a_run_that_diverges_stops_before_it_spoils_the_parameters(tmp_path, sav
 
 
 def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
-    real, calls = run_module.save_training_state, []
+    real, calls = checkpoints_module.save_training_state, []
 
     def save(*args, **kwargs):
         calls.append(1)
@@ -479,7 +485,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(run_module, "save_training_state", save)
+    monkeypatch.setattr(checkpoints_module, "save_training_state", save)
     with pytest.raises(UserError, match="no space left on the disk of .* while writing the checkpoint, at step 4;.*whole"):
         train_to(tmp_path, trainer(), save_every=2)
     t = trainer()
@@ -515,7 +521,7 @@ def test_a_log_file_is_not_filled_with_progress_bars(tmp_path, capsys, monkeypat
     monkeypatch.setattr("tqdm.std.time", iter(range(0, 10_000, 5)).__next__)              # every look takes 5 seconds
     train_to(tmp_path, trainer(total_steps=30), steps=30, progress=True)
     text = capsys.readouterr().err
-    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28: " in text and "step 30/30 100%" in text
+    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28: " in text and "step 30/30, 100%" in text
 
 
 def test_the_bar_counts_tokens_where_batches_differ(tmp_path, capsys, monkeypatch):
@@ -524,10 +530,12 @@ def test_the_bar_counts_tokens_where_batches_differ(tmp_path, capsys, monkeypatc
 
     def growing(step):
         return batch_at(step)
-    growing.tokens = [0, 1, 2, 10, 20].__getitem__
-    train(trainer(total_steps=4), growing, 4, output_dir=tmp_path, eval_every=5)
+    data = FunctionData(growing)
+    data.tokens = [0, 1, 2, 10, 20].__getitem__
+    train(trainer(total_steps=4), data, 4, output_dir=tmp_path, eval_every=5)
     text = capsys.readouterr().err
-    assert all(shown in text for shown in ("step 0/4   0%", "step 1/4   5%", "step 2/4  10%", "step 3/4  50%", "step 4/4 100%"))
+    assert all(shown in text for shown in ("step 0/4,   0% of the tokens", "step 1/4,   5% of", "step 2/4,  10% of", "step 3/4,  50% of",
+                                     "step 4/4, 100% of"))
 
 
 def test_other_settings_on_resume_are_said(tmp_path, capsys):
@@ -539,14 +547,14 @@ def test_other_settings_on_resume_are_said(tmp_path, capsys):
 
 def test_minutes_are_turned_into_steps(monkeypatch):
     """By a clock that moves 10 ms at each look: 4 batches are timed, in 90 ms; the plan changes no parameter."""
-    monkeypatch.setattr("tinyalbert.training.trainer.time", SimpleNamespace(perf_counter=itertools.count(0, 0.01).__next__))
+    monkeypatch.setattr("tinyalbert.training.plan.time", SimpleNamespace(perf_counter=itertools.count(0, 0.01).__next__))
     t = trainer(total_steps=None)
-    before = parameters(t)
+    before, data = parameters(t), FunctionData(batch_at)
     left, step = 1.0 - 0.09, 1.03 * 0.01                                # seconds; the update takes 3 % more
-    assert plan_steps(t, batch_at, 1.0, 0.0, None) == int(left / step)
-    assert plan_steps(t, batch_at, 1.0, 0.02, None) == int((left - 10 * 0.02) / step)          # ten evaluations
-    assert plan_steps(t, batch_at, 1.0, 0.02, 10) == int(left / (step + 0.02 / 10))            # one every 10 steps
-    assert plan_steps(t, batch_at, 0.1, 2.0, None) == 1                 # no time for anything: one step
+    assert fit_steps(t, data, 1.0, 0.0, None).steps == int(left / step)
+    assert fit_steps(t, data, 1.0, 0.02, None).steps == int((left - 10 * 0.02) / step)          # ten evaluations
+    assert fit_steps(t, data, 1.0, 0.02, 10).steps == int(left / (step + 0.02 / 10))            # one every 10 steps
+    assert fit_steps(t, data, 0.1, 2.0, None).steps == 1                 # no time for anything: one step
     np.testing.assert_array_equal(before, parameters(t))
 
 
@@ -559,48 +567,98 @@ def test_minutes_of_unlike_batches(monkeypatch):
         return clock["now"]
 
     class Mixed:
-        def __call__(self, step):
+        def batch(self, step):
             raise AssertionError("the kinds are timed")
 
         def drawn(self, tick, step):
             clock["tick"] = tick
             return batch_at(step)
-        kinds = property(lambda self: [(0.75, functools.partial(self.drawn, 0.01)), (0.25, functools.partial(self.drawn, 0.05))])
-    monkeypatch.setattr("tinyalbert.training.trainer.time", SimpleNamespace(perf_counter=perf_counter))
-    steps = plan_steps(trainer(total_steps=None), Mixed(), 100.0, 0.0, None)
+
+        def kinds(self):
+            return [(0.75, functools.partial(self.drawn, 0.01)), (0.25, functools.partial(self.drawn, 0.05))]
+    monkeypatch.setattr("tinyalbert.training.plan.time", SimpleNamespace(perf_counter=perf_counter))
+    steps = fit_steps(trainer(total_steps=None), Mixed(), 100.0, 0.0, None).steps
     assert steps == pytest.approx(100 / (1.03 * (0.75 * 0.01 + 0.25 * 0.05)), rel=0.06)
 
 
 def test_the_plan_is_kept(tmp_path):
     """All processes plan the same, and a resumed run does not plan again."""
-    plans = on_ranks(2, lambda ranks: plan_steps(trainer(total_steps=None, ranks=ranks), batch_at, 0.5, 0.0, None))
+    data = FunctionData(batch_at)
+    plans = on_ranks(2, lambda ranks: fit_steps(trainer(total_steps=None, ranks=ranks), data, 0.5, 0.0, None).steps)
     assert plans[0] == plans[1]
     t = trainer(total_steps=None)
     with pytest.raises(Interrupted):
         train_to(tmp_path, interrupt_after(t, 2), steps=None, minutes=0.03, eval_every=None)
     resumed = trainer(total_steps=None)
     train_to(tmp_path, resumed, steps=None, minutes=5, resume=True)
-    assert resumed.steps_done == resumed.total_steps == t.total_steps
+    assert resumed.steps_done == saved_total_steps(tmp_path) == log_of(tmp_path)[0]["total_steps"]
 
 
 def test_the_plateau_is_explained_once():
-    t = SimpleNamespace(ranks=Single(), warmup_steps=100, total_steps=1000, steps_done=0)
-    run, said = Run(t, None, None, None, 10, None, 6.4, False), []
-    run.say = said.append
-    for t.steps_done in range(10, 1000, 10):
-        run.watch_plateau(6.35)
-    assert len(said) == 1 and "6.40, the unigram entropy, since step 110" in said[0]
-    run = Run(t, None, None, None, 10, None, 6.4, False)
-    run.say = said.append
-    for t.steps_done in range(10, 1000, 10):
-        run.watch_plateau(9.0 - t.steps_done / 100)
-    assert len(said) == 1                                       # a run that falls hears nothing
+    def remarks(loss_at):
+        watch = PlateauWatch(6.4, warmup_steps=100, total_steps=1000)
+        said = []
+        for step in range(10, 1000, 10):
+            remark = watch(step, {"mlm_loss": loss_at(step)})
+            resumed = PlateauWatch(6.4, warmup_steps=100, total_steps=1000)
+            resumed.state.update(json.loads(json.dumps(watch.state)))       # as a checkpoint keeps it
+            watch = resumed
+            said += [remark] if remark else []
+        return said
+
+    (remark,) = remarks(lambda step: 6.35)
+    assert "6.40, the unigram entropy, since step 110" in remark
+    assert remarks(lambda step: 9.0 - step / 100) == []          # a run that falls hears nothing
+    assert PlateauWatch(6.4, 0, 10)(5, {"loss": 1.0}) is None    # nor one without masked words
+
+
+def test_what_a_watch_says_is_logged_and_what_it_remembers_is_saved(tmp_path):
+    class Counting:
+        def __init__(self):
+            self.state = {"seen": 0}
+
+        def __call__(self, step, metrics):
+            self.state["seen"] += 1
+            return f"line {self.state['seen']} has {metrics['mlm_loss']:.1f}"
+
+    with pytest.raises(Interrupted):
+        train_to(tmp_path, interrupt_after(trainer(), 3), log_every=2, watch=Counting())
+    train_to(tmp_path, trainer(), resume=True, log_every=2, watch=Counting())
+    notes = [line for line in log_of(tmp_path) if line["kind"] == "note"]
+    assert [(line["step"], line["text"][:6]) for line in notes] == [(2, "line 1"), (4, "line 2"), (6, "line 3")]
+
+
+def test_reading_a_metric_never_refuses():
+    metrics = StepMetrics(3, (["mlm"], np.array([math.nan])), 2.0, lr=0.1, tokens=7)
+    assert math.isnan(metrics.loss) and math.isnan(metrics["mlm_loss"]) and metrics["grad_norm"] == 2.0
+    assert set(metrics) == {"loss", "mlm_loss", "grad_norm", "lr", "tokens"} and len(metrics) == 5
+    assert metrics.loss_scale is None and metrics.skipped == 0.0 and "loss_scale" not in metrics
+    with pytest.raises(TrainingDiverged, match="step 3 gave mlm loss nan at learning rate 0.1"):
+        metrics.check_finite()
+    StepMetrics(3, (["mlm"], np.array([1.0])), 2.0, lr=0.1, tokens=7).check_finite()
+
+
+def test_the_plan_says_how_it_was_fixed():
+    text = str(FittedSteps(1234, step_seconds=0.0567, evaluation_seconds=81.3))
+    assert text == "1,234 steps: measured 57 ms a step, 81 s kept for evaluation"
+
+
+@given(rows=st.integers(1, 9), size=st.integers(1, 4))
+def test_each_row_belongs_to_one_process(rows, size):
+    batch = {"input_ids": np.arange(rows)}
+    ranks = [SimpleNamespace(rank=rank, size=size) for rank in range(size)]
+    if rows < size:
+        with pytest.raises(UserError, match=f"a batch of {rows} rows can't be dealt to {size} processes"):
+            own_part(batch, ranks[0])
+        return
+    parts = [own_part(batch, one)["input_ids"] for one in ranks]
+    assert np.concatenate(parts).tolist() == list(range(rows)) and all(len(part) for part in parts)
 
 
 def test_the_progress_bar_shows_loss_and_speed(tmp_path, capsys):
     train_to(tmp_path, trainer(), progress=True)
     shown = capsys.readouterr().err
-    assert "6/6" in shown and "loss" in shown and "tokens/s" in shown and "mlm_accuracy" in shown
+    assert "step 6/6, 100%" in shown and "masked words" in shown and "(loss)" in shown and " left, " in shown and "tokens/s" in shown and "mlm_accuracy" in shown
 
 
 # --- batches ----------------------------------------------------------------------------------------------

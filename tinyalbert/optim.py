@@ -290,13 +290,26 @@ def freeze(named_parameters, pattern):
     return names
 
 
-def clip_by_global_norm(gradients, limit, loss_scale=None):
+def unscale(gradients, loss_scale):
+    """Divide all gradients, in place, by what the loss was multiplied by: an array () on their
+    device, or None for a loss as it is.
+
+    On a GPU this is one launch an array, apart from clipping; since fp16's loss scale is a power of
+    two, the division is exact, and the norm's squares are those of the true gradients, which
+    overflow later than those of the scaled ones."""
+    if loss_scale is None:
+        return
+    for g in gradients.values():
+        if g is not None:
+            g /= loss_scale
+
+
+def clip_by_global_norm(gradients, limit):
     """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm
     before.
 
-    On a GPU the norm is an array of one number that stays there: reading it would mean waiting.
-    loss_scale: what they were multiplied by, an array () too; they are divided by it, and so is the
-    norm."""
+    On a GPU the norm is an array () that stays there, since reading it would mean waiting: without
+    knowing it, gradients that are short enough are multiplied by 1."""
     arrays = [g for g in gradients.values() if g is not None]
     xp = xp_of(*arrays)
     squares = sum(xp.vdot(g, g) for g in arrays)
@@ -304,12 +317,11 @@ def clip_by_global_norm(gradients, limit, loss_scale=None):
         norm = math.sqrt(float(squares))
         factor = limit / norm if limit < norm < math.inf else None
     else:
-        norm = xp.sqrt(squares) if loss_scale is None else xp.sqrt(squares) / loss_scale
+        norm = xp.sqrt(squares)
         factor = limit / xp.maximum(norm, limit) if limit < math.inf else None
-        if loss_scale is not None:
-            factor = (1.0 if factor is None else factor) / loss_scale
-    for g in arrays if factor is not None else ():
-        g *= factor
+    if factor is not None:
+        for g in arrays:
+            g *= factor
     return norm
 
 

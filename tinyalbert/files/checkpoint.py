@@ -341,15 +341,21 @@ def save_training_state(folder, model, optimizer, extra):
 
 def load_training_state(folder, model, optimizer):
     """Restore what save_training_state wrote, to the bit; returns `extra`."""
+    arrays, extra = read_training_state(folder)
+    optimizer.load_state_dict(_part(arrays, "optimizer/"))
+    model.load_state_dict(_part(arrays, "model/"))
+    return extra
+
+
+def read_training_state(folder):
+    """(arrays, extra) that save_training_state wrote; nothing is restored."""
     path = Path(folder) / STATE_FILE
     arrays, metadata = read_safetensors(path)
     if metadata.get("format") != STATE_FORMAT or "extra" not in metadata:
         raise UserError(
             f"{path} holds no training to go on with; expected the file that a training run wrote"
         )
-    optimizer.load_state_dict(_part(arrays, "optimizer/"))
-    model.load_state_dict(_part(arrays, "model/"))
-    return json.loads(metadata["extra"])
+    return arrays, json.loads(metadata["extra"])
 
 
 def _part(arrays, prefix):

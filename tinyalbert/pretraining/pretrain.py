@@ -5,7 +5,6 @@ output/data/       the prepared corpus, unless a prepared folder was given
 output/last/       the state of the training, for --resume
 """
 
-import functools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -19,19 +18,26 @@ from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW
 from ..precision import check_precision
 from ..text.tokenizer import AlbertTokenizer
+from ..training.checkpoints import (
+    check_output,
+    check_writable,
+    read_settings,
+    saved_total_steps,
+    say_what_counts,
+)
 from ..training.loop import train
+from ..training.plan import steps_for_minutes
 from ..training.replicas import launched_ranks
-from ..training.run import check_output, check_writable, read_settings, say_what_counts
 from ..training.trainer import Trainer
-from .batches import PretrainingData
 from .corpus import as_list, check_sources, documents
-from .evaluation import evaluate_pretraining
 from .mimetic import imitate_trained_attention
+from .plan import PretrainingPlan
+from .plateau import PlateauWatch
 from .recipes import Recipe, recipe_for
 from .shards import Shards, check_target, fingerprint, prepare
+from .staged import HeldOut, PlannedBatches, StageBatches
 
 SETTINGS = "pretrain.json"
-EVALUATION_TOKENS = 1 << 16  # held-out tokens an evaluation reads; a quarter more for n-grams
 
 
 def train_tokenizer(sources, vocab_size, output_dir, format=None, **preparation):
@@ -159,7 +165,9 @@ def pretrain(
     recipe = Recipe(**settings["recipe"])
     tokenizer = AlbertTokenizer.from_pretrained(settings["data"])
     config = changed(AlbertConfig.from_dict(settings["config"]), vocab_size=tokenizer.vocab_size)
-    batch_at, evaluate, meta = _batches(settings["data"], config, recipe, settings["seed"], ranks)
+    stages = StageBatches(settings["data"], config, recipe, settings["seed"], ranks)
+    meta = stages.full.meta
+    held_out_batches = HeldOut(stages) if meta["held_out_documents"] else None
     if settings["init"] and not resume:
         model = AlbertForPreTraining.from_pretrained(
             settings["init"], config=config, seed=settings["seed"]
@@ -169,7 +177,7 @@ def pretrain(
         if recipe.mimetic and not resume:  # a resumed run brings its own values
             imitate_trained_attention(model, settings["seed"])
         if recipe.frequency_bias and not resume:
-            model.predictions.bias.data[...] = batch_at.full.shards.log_frequencies()
+            model.predictions.bias.data[...] = stages.full.shards.log_frequencies()
     model.to(device)
     kind = {"adamw": AdamW, "lamb": LAMB}[recipe.optimizer]
     optimizer = kind(
@@ -179,41 +187,66 @@ def pretrain(
         weight_decay=recipe.weight_decay,
     )
 
-    def by_recipe(step):
-        return recipe.lr_at(step, trainer.total_steps)
-
-    trainer = Trainer(
-        model,
-        optimizer,
-        schedule=by_recipe,
+    options = dict(
         accumulation=settings["accumulation"],
         threads=threads,
         seed=settings["seed"],
         ranks=ranks,
         precision=precision,
     )
-    batch_at.trainer = trainer
+    fitted = None
+    if resume:
+        steps = steps or saved_total_steps(output)
+    elif not steps:
+        fitted = _fitted_steps(
+            Trainer(model, optimizer, **options), stages, held_out_batches, minutes, eval_every
+        )
+        steps = fitted.steps
+        if ranks.rank == 0:
+            say(str(fitted))
+
+    plan = PretrainingPlan(recipe, steps)
+    trainer = Trainer(model, optimizer, schedule=plan.lr, total_steps=steps, **options)
+
+    def evaluate(model, replicas):
+        return held_out_batches.evaluate(model, replicas, plan.longest(trainer.steps_done))
+
     if not resume and ranks.rank == 0:
         with replacing(output / SETTINGS) as file:
             file.write((json.dumps(settings, indent=2) + "\n").encode())
     metrics = train(
         trainer,
-        batch_at,
+        PlannedBatches(stages, plan),
         steps,
-        evaluate,
+        evaluate if held_out_batches else None,
         output,
-        minutes=minutes,
         eval_every=eval_every,
         save_every=save_every,
-        best="mlm_loss" if evaluate else None,
+        best="mlm_loss" if held_out_batches else None,
         resume=resume,
         tokenizer=tokenizer,
-        unigram_entropy=meta["unigram_entropy"],
+        untrained=fitted and fitted.untrained,
+        facts={"unigram_entropy": meta["unigram_entropy"]},
+        watch=PlateauWatch(meta["unigram_entropy"], trainer.warmup_steps, steps),
         progress=progress,
     )
     if ranks.rank == 0:
         draw_run(output, say)
     return metrics
+
+
+def _fitted_steps(trainer, stages, held_out, minutes, eval_every):
+    """FittedSteps of a run of about `minutes`: the trainer's gradients are thrown away."""
+
+    def evaluate(model, replicas):
+        return held_out.evaluate(model, replicas, stages.recipe.max_seq_length)
+
+    try:
+        return steps_for_minutes(
+            trainer, stages, minutes, evaluate if held_out else None, eval_every
+        )
+    finally:
+        trainer.replicas.close()
 
 
 def draw_run(folder, say=print):
@@ -315,91 +348,3 @@ def describe_corpus(meta):
         + (f"; {alone:,} documents have one sentence and give no pairs" if alone else "")
         + ("" if meta["held_out_documents"] else "; with none held out, nothing will be evaluated")
     )
-
-
-class _BatchAt:
-    """step -> this rank's rows of the batch of the recipe's stage at that step."""
-
-    def __init__(self, folder, config, recipe, seed, ranks):
-        common = dict(
-            sentence_task=config.sentence_task,
-            ngram=recipe.ngram,
-            whole_word=recipe.whole_word,
-            fill=recipe.fill,
-            short_seq_prob=0.0,
-            seed=seed,
-        )
-        self.recipe, self.ranks, self.trainer = recipe, ranks, None
-        lengths = {recipe.max_seq_length, *(length for length, *_ in recipe.plan())}
-        self.data = {
-            length: PretrainingData(folder, max_seq_length=length, **common) for length in lengths
-        }
-        self.full = self.data[recipe.max_seq_length]
-
-    def __call__(self, step):
-        return self._rows(*self.recipe.stage_at(step, self.trainer.total_steps), step)
-
-    def tokens(self, step):
-        """Tokens in the first `step` batches: how far the run is."""
-        return self.recipe.tokens_by(step, self.trainer.total_steps)
-
-    @property
-    def kinds(self):
-        """[(share of the steps, step -> batch)]: what a step can cost."""
-        return [
-            (share, functools.partial(self._rows, *stage)) for *stage, share in self.recipe.plan()
-        ]
-
-    def _rows(self, length, size, echo, best_of, step):
-        low, high = (size * r // self.ranks.size for r in (self.ranks.rank, self.ranks.rank + 1))
-        if low == high:
-            raise UserError(
-                f"a batch of {size} sequences can't be dealt to {self.ranks.size} processes; raise "
-                "--batch-size or start fewer"
-            )
-        batch = self.data[length].batch(step, size, low, high - low, echo, best_of)
-        longest = (
-            -(-int(batch["attention_mask"].sum(1).max()) // 8) * 8
-        )  # short documents: less padding
-        return {name: rows[:, :longest] if rows.ndim == 2 else rows for name, rows in batch.items()}
-
-
-def _batches(folder, config, recipe, seed, ranks):
-    """(batch_at, evaluate or None, meta).  Evaluation is on single pieces, as published losses are,
-    and on n-grams.
-
-    Its sequences are as long as the longest that were trained on so far: of the positions beyond, a
-    model can say nothing yet.  The untrained model, for which the stages have no ends yet, is given
-    the longest of all."""
-    batch_at = _BatchAt(folder, config, recipe, seed, ranks)
-    meta = batch_at.full.meta
-    if not meta["held_out_documents"]:
-        return batch_at, None, meta
-
-    @functools.cache
-    def held_out(length):
-        size = max(1, min(32, 4096 // length))
-        count = max(4, EVALUATION_TOKENS // (size * length))
-        return (
-            batch_at.data[length].evaluation_batches(count, size, ngram=1, whole_word=False),
-            batch_at.data[length].evaluation_batches(count // 4, size, ngram=3, whole_word=True),
-        )
-
-    def evaluate(model, replicas):
-        trainer = batch_at.trainer
-        length = (
-            recipe.longest_by(trainer.steps_done, trainer.total_steps)
-            if trainer.steps_done
-            else recipe.max_seq_length
-        )
-        single, ngrams = (
-            evaluate_pretraining(model, batches, replicas, ranks) for batches in held_out(length)
-        )
-        return {
-            **single,
-            "ngram_mlm_loss": ngrams["mlm_loss"],
-            "ngram_mlm_accuracy": ngrams["mlm_accuracy"],
-            "max_seq_length": length,
-        }
-
-    return batch_at, evaluate, meta

@@ -1,19 +1,21 @@
 """The loop around `Trainer.step`: evaluation, log, checkpoints, resuming, a clean end on Ctrl-C."""
 
 import contextlib
-import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from ..backend import to_host
 from ..errors import UserError
-from .run import Interrupted, Run, stop_signals
+from .checkpoints import Checkpoints
+from .data import as_training_data
+from .log import Log
+from .plan import evaluated, plan_run, steps_for_minutes
+from .progress import say
+from .run import Run, new_state, run_settings
+from .stopping import Interrupted, any_process, stop_signals
 
 
 def train(
     trainer,
-    batch_at,
+    data,
     steps=None,
     evaluate=None,
     output_dir=None,
@@ -25,110 +27,115 @@ def train(
     best=None,
     resume=False,
     tokenizer=None,
-    unigram_entropy=None,
+    untrained=None,
+    facts=None,
+    watch=None,
     progress=True,
 ):
-    """Train to step `steps` (or for about `minutes`) on batch_at(step); returns the last
-    evaluation's metrics.
+    """Train to step `steps`, or for about `minutes`; returns the last evaluation's metrics.
 
-    batch_at(step) -> batch (of several processes, each gives its own rows) must depend on nothing
-    but `step`; batches are drawn one ahead, in a thread.  Where batches differ in size,
-    batch_at.tokens(step) says how many tokens the first `step` of them hold, for the bar, and
-    batch_at.kinds what there are, for minutes=. evaluate(model, replicas) -> {metric: number} is
-    called before the first step, every `eval_every` steps and at the end.  In output_dir: the model
-    with the best value of the metric `best` ("...loss": the lower the better; only values with the
-    same metric max_seq_length, if evaluate gives it, are compared), or the last one if `best` is
-    None; log.jsonl; and last/, from which resume=True goes on. minutes: the first batches are
-    timed, which fixes the number of steps once and for all."""
-    run = Run(trainer, evaluate, output_dir, best, log_every, tokenizer, unigram_entropy, progress)
+    data: TrainingData, or a function step -> batch, which must depend on nothing but the step; of
+        several processes each gives its own rows.  Batches are drawn one ahead, in a thread.
+    evaluate: function (model, replicas) -> {metric: number}; called before the first step, every
+        `eval_every` steps and at the end.
+    output_dir: gets the model, log.jsonl, and last/, from which resume=True goes on.
+    minutes: the first batches are timed, which fixes the number of steps once and for all.
+    best: the metric by which the kept model is chosen ("...loss": the lower the better), None for
+        the last model.  Only values with the same metric max_seq_length, if any, are compared.
+    tokenizer: saved with the model.
+    untrained: what `evaluate` says of the model before training, if that is known already.
+    facts: {name: value} for the first line of the log.
+    watch: a Watch (run.py), which may comment on the metrics of a run."""
+    data = as_training_data(data)
+    shown = progress and trainer.ranks.rank == 0
+    checkpoints = Checkpoints(output_dir, trainer, tokenizer)
+    log = Log(checkpoints.folder, checkpoints.writes)
+    state = new_state()
     if resume:
-        run.restore(steps)
+        settings, state = checkpoints.load()
+        steps = steps or settings["total_steps"]
+        refuse_complete(checkpoints, steps)
+        log.resume(trainer.steps_done, state["seconds"])
+        if shown:
+            say_differences(run_settings(trainer, steps), settings)
     else:
-        untrained = run.begin()
+        checkpoints.begin()
+        log.begin()
         if minutes and not steps:
-            steps = plan_steps(
-                trainer, batch_at, 60 * minutes - run.seconds(), run.evaluation_seconds, eval_every
-            )
-        trainer.total_steps = steps or trainer.total_steps
-        if not trainer.total_steps or trainer.total_steps <= trainer.steps_done:
-            raise UserError(
-                f"{trainer.total_steps} steps to train, {trainer.steps_done} done; expected steps= "
-                f"above "
-                "that, or minutes="
-            )
-        run.log_start(untrained)
-    total = trainer.total_steps
-    eval_every = eval_every or -(-total // 10)
-    save_every = save_every or eval_every
-    batches = prefetched(batch_at, trainer.steps_done, total)
-    with (
-        contextlib.closing(batches),
-        run.display(getattr(batch_at, "tokens", int)),
-        stop_signals() as received,
-    ):
-        if trainer.steps_done % eval_every == 0:
+            fitted = steps_for_minutes(trainer, data, minutes, evaluate, eval_every)
+            steps, untrained = fitted.steps, fitted.untrained
+            if shown:
+                say(str(fitted))
+        elif untrained is None:
+            untrained = evaluated(trainer, evaluate)
+    plan = plan_run(trainer, data, steps or trainer.total_steps, eval_every, save_every, log_every)
+    if not resume:
+        log_start(log, trainer, plan, facts or {}, untrained)
+
+    run = Run(trainer, plan, evaluate, checkpoints, log, best, state, watch, shown)
+    batches = prefetched(data.batch, trainer.steps_done, plan.total_steps)
+    with run.active(), contextlib.closing(batches), stop_signals() as received:
+        if trainer.steps_done % plan.eval_every == 0:
             run.evaluate()  # one that an interruption put off
         for batch in batches:
-            run.record(trainer.step(batch))
+            metrics = trainer.step(batch, lr=plan.lr(trainer.steps_done))
+            run.record(metrics)
             done = trainer.steps_done
-            stop = run.anywhere(received) and done < total
-            if done == total or (done % eval_every == 0 and not stop):
+            stop = any_process(trainer.ranks, received) and done < plan.total_steps
+            if plan.evaluates_at(done) and not stop:
                 run.evaluate()
-            if done == total or done % save_every == 0 or stop:
+            if plan.saves_at(done) or stop:
                 run.save()
             if stop:
-                raise Interrupted(
-                    f"stopped at step {done} of {total}; "
-                    + (
-                        f"saved in {run.last}, the same command with --resume goes on from there"
-                        if output_dir
-                        else "nothing was saved, since no output folder was given"
-                    )
-                )
+                raise Interrupted(how_to_go_on(checkpoints, done, plan.total_steps))
     return run.finish()
 
 
-def plan_steps(trainer, batch_at, seconds, evaluation_seconds, eval_every):
-    """How many steps fit into `seconds`: the gradients of the first batches are timed and thrown
-    away.
-
-    Nothing is changed by it, so the number can be fixed before the first step, as the schedule
-    needs it."""
-    begun, step_time = time.perf_counter(), 0.0
-    kinds = getattr(
-        batch_at, "kinds", [(1.0, batch_at)]
-    )  # of batches, each with its share of the steps
-    trainer.model.train()
-    for share, draw in kinds:
-        times = []
-        for step in range(21):
-            batch, start = draw(step), time.perf_counter()
-            totals, _, first_row = trainer._totals(batch)
-            to_host(trainer._accumulate(batch, totals, first_row))  # waits for a GPU
-            times.append(time.perf_counter() - start)
-            slow = step >= 3 and sum(times) > 0.03 * seconds / len(kinds)
-            enough = np.array([float(trainer.ranks.rank == 0 and slow)])
-            trainer.ranks.all_reduce(enough)  # all processes stop together
-            if enough[0]:
-                break
-        step_time += 1.03 * share * float(np.median(times[1:]))  # the update takes about 3 % more
-    left = seconds - (time.perf_counter() - begun)
-    if eval_every:
-        steps = left / (step_time + evaluation_seconds / eval_every)
-    else:
-        steps = (left - 10 * evaluation_seconds) / step_time
-    agreed = np.array([max(1.0, steps) if trainer.ranks.rank == 0 else 0.0])
-    trainer.ranks.all_reduce(agreed)
-    return int(agreed[0])
-
-
-def prefetched(batch_at, first, last):
-    """batch_at(first), ..., batch_at(last - 1); the next one is drawn in a thread while the last is
-    in use.
-    """
+def prefetched(draw, first, last):
+    """draw(first), ..., draw(last - 1); the next is drawn in a thread while the last is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as drawer:
-        coming = drawer.submit(batch_at, first)
+        coming = drawer.submit(draw, first)
         for step in range(first, last):
             batch = coming.result()
-            coming = drawer.submit(batch_at, step + 1) if step + 1 < last else None
+            coming = drawer.submit(draw, step + 1) if step + 1 < last else None
             yield batch
+
+
+def log_start(log, trainer, plan, facts, untrained):
+    """The first lines of the log: what is trained and how, and how good the untrained model is."""
+    log.add(
+        "start",
+        trainer.steps_done,
+        vocab_size=trainer.model.config.vocab_size,
+        parameters=trainer.model.num_parameters(),
+        **facts,
+        **run_settings(trainer, plan.total_steps),
+    )
+    if untrained:
+        log.add("eval", trainer.steps_done, **untrained)
+
+
+def refuse_complete(checkpoints, steps):
+    """Refuse to resume a run that has no steps left."""
+    done = checkpoints.trainer.steps_done
+    if done >= steps:
+        raise UserError(
+            f"the run in {checkpoints.folder} is complete ({done} steps); ask for more steps, or "
+            "start another run in another folder"
+        )
+
+
+def say_differences(settings, saved):
+    """Say which settings are not those that the run was begun with."""
+    for name, now in settings.items():
+        if now != saved.get(name, now):
+            say(f"resumed with {name} {now}; the run had {saved[name]}")
+
+
+def how_to_go_on(checkpoints, done, total_steps):
+    """What an interrupted run says last."""
+    if checkpoints.folder:
+        advice = f"saved in {checkpoints.last}, the same command with --resume goes on from there"
+    else:
+        advice = "nothing was saved, since no output folder was given"
+    return f"stopped at step {done} of {total_steps}; {advice}"

@@ -88,6 +88,22 @@ def batch_size(batch):
     return next(iter(sizes.values()))
 
 
+def own_rows(rows, ranks):
+    """(first, last + 1) of this process's rows of a batch of `rows`."""
+    if rows < ranks.size:
+        raise UserError(
+            f"a batch of {rows} rows can't be dealt to {ranks.size} processes; raise --batch-size "
+            "or start fewer"
+        )
+    return rows * ranks.rank // ranks.size, rows * (ranks.rank + 1) // ranks.size
+
+
+def own_part(batch, ranks):
+    """This process's rows of a batch, a dict of arrays."""
+    first, end = own_rows(batch_size(batch), ranks)
+    return {name: array[first:end] for name, array in batch.items()}
+
+
 class Threads:
     """n replicas on n threads of this process.
 

@@ -1,14 +1,16 @@
 """Training: `Trainer.step` is one optimiser step, `train` the loop around it.
 
-`Trainer.step` is the whole of it: accumulate -> reduce -> clip -> step.  A batch may be cut into
-micro-batches (accumulation), threads and processes; every mean loss is weighted by the number of
-its targets, so the result is that of the whole batch in one piece, to rounding.  `train` adds what
-a run needs: evaluation, log, progress bar, checkpoints, resuming, a clean end on Ctrl-C.  The batch
-of a step, its dropout and its learning rate are functions of (seed, step), so a resumed run is the
-uninterrupted one.  Taught in lessons 12 to 14."""
+`Trainer.step` is the whole of it: forward and backward -> reduce -> unscale -> clip -> step.  A
+batch may be cut into micro-batches (accumulation), threads and processes; every mean loss is
+weighted by the number of its targets, so the result is that of the whole batch in one piece, to
+rounding.  `train` adds what a run needs: evaluation, log, progress bar, checkpoints, resuming, a
+clean end on Ctrl-C.  The batch of a step, its dropout and its learning rate are functions of (seed,
+step), so a resumed run is the uninterrupted one.  Taught in lessons 12 to 14.
+"""
 
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,12 +18,12 @@ from .. import ops
 from ..backend import xp_of
 from ..errors import UserError
 from ..nn import DropoutRng
-from ..optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay
+from ..optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay, unscale
 from ..precision import Precision, check_precision
 from ..tensor import backward
 from .memory import keep_freed_memory
+from .metrics import StepMetrics
 from .replicas import GradientSum, Single, Threads, batch_size, split
-from .run import StepMetrics, fetch
 
 OPTIMIZERS = {"adamw": AdamW, "lamb": LAMB}
 SCHEDULES = {
@@ -73,117 +75,109 @@ class Trainer:
         self.precision = Precision(
             check_precision(precision, model.device()), model.named_parameters()
         )
-        self.model, self.lr, self.warmup, self.schedule, self.seed = (
-            model,
-            lr,
-            warmup,
-            schedule,
-            seed,
-        )
-        self.total_steps, self.accumulation, self.clip = total_steps, accumulation, clip or math.inf
+        self.model = model
+        self.lr = lr
+        self.total_steps = total_steps
+        self.warmup = warmup
+        self.schedule = schedule
+        self.clip = clip or math.inf
+        self.accumulation = accumulation
+        self.seed = seed
         if optimizer is None or isinstance(optimizer, str):
             optimizer = OPTIMIZERS[optimizer or "adamw"](list(model.named_parameters()), lr)
         self.optimizer = optimizer
-        self.ranks, self.replicas = (
-            ranks or Single(),
-            Threads(1 if model.device() == "gpu" else threads),
-        )
+        self.ranks = ranks or Single()
+        self.replicas = Threads(1 if model.device() == "gpu" else threads)
         self.gradients = GradientSum(model.named_parameters())
         self.steps_done = 0
         keep_freed_memory()  # each step asks for the arrays that the last one let go
 
-    def step(self, batch):
+    def step(self, batch, lr=None):
         """One optimiser step on `batch`, this process's rows of the global batch; returns its
         metrics.
-        """
+
+        lr: the learning rate, by default the schedule's at this step.  A loss or gradient that is
+        not finite is refused before the step on the CPU; looking at a GPU would mean waiting."""
+        lr = self.lr_at(self.steps_done) if lr is None else lr
+        scale = self.precision.loss_scale
+        totals = batch_totals(self.model, batch, self.ranks)
+
         self.model.train()
-        totals, tokens, first_row = self._totals(batch)
-        losses = self._accumulate(batch, totals, first_row)
+        losses = self.forward_backward(batch, totals)
         gradients = self.gradients.reduced(self.ranks)
-        lr, xp, scale = self.lr_at(self.steps_done), xp_of(losses), self.precision.loss_scale
-        norm = clip_by_global_norm(
-            gradients if xp is np else {"all": self.gradients.flat},
-            self.clip,  # one launch
+        # on a GPU the flat buffer behind the gradients: one launch instead of one a parameter
+        summed = gradients if xp_of(losses) is np else {"all": self.gradients.flat}
+        unscale(summed, scale and scale.value)
+        norm = clip_by_global_norm(summed, self.clip)
+        metrics = StepMetrics(
+            self.steps_done + 1,
+            (totals.targets, losses),
+            norm,
+            lr,
+            totals.tokens,
             scale and scale.value,
         )
-        numbers = [
-            losses,
-            xp.asarray(norm).reshape(1),
-            *([scale.value.reshape(1)] if scale else []),
-        ]
-        metrics = StepMetrics(
-            self.steps_done + 1, list(totals), xp.concatenate(numbers), lr, tokens
-        )
-        if xp is np:
-            fetch([metrics])  # refuses before the step; looking at a GPU would mean waiting
-        self.optimizer.step(gradients, lr=lr, **({"finite": scale.update(norm)} if scale else {}))
+        if xp_of(losses) is np:
+            metrics.check_finite()
+        self.optimizer.step(gradients, lr=lr, finite=scale and scale.update(norm))
         self.steps_done += 1
         return metrics
 
-    def _accumulate(self, batch, totals, first_row):
-        """Sum the gradients of all parts of the batch in self.gradients; returns the mean losses
-        (terms,).
-        """
+    def forward_backward(self, batch, totals=None):
+        """The mean losses (terms,) of the global batch; their gradients go into self.gradients.
+
+        The batch is cut into micro-batches, one after the other, and each of these into parts, side
+        by side."""
+        totals = totals or batch_totals(self.model, batch, self.ranks)
+        work = functools.partial(self._forward_backward_part, totals.targets)
         self.gradients.clear()
         losses = 0.0
         with self.precision.active():
-            for micro_batch, row in split(batch, self.accumulation, first_row):
-                parts = split(micro_batch, self.replicas.n, row)
-                results = self.replicas.run(
-                    functools.partial(self._forward_backward, totals), parts
-                )
+            for micro_batch, first_row in split(batch, self.accumulation, totals.first_row):
+                parts = split(micro_batch, self.replicas.n, first_row)
+                results = self.replicas.run(work, parts)
                 self.gradients.add([gradients for _, gradients in results], self.replicas)
                 losses = losses + sum(part_losses for part_losses, _ in results)
         self.ranks.all_reduce(losses)
         return losses
 
-    def _forward_backward(self, totals, part):
-        """This part's share of each mean loss, and the gradients of their sum."""
+    def _forward_backward_part(self, targets, part):
+        """This part's share of each mean loss, and the gradients of their sum.
+
+        targets: {loss term: how many the global batch has}."""
         batch, first_row = part
         counts = self.model.loss_counts(**batch)
-        shares = {name: counts[name] / totals[name] if totals[name] else 0.0 for name in totals}
-        losses = self.model(**batch, rng=DropoutRng((self.seed, self.steps_done), first_row)).losses
+        shares = {name: counts[name] / n if n else 0.0 for name, n in targets.items()}
+        rng = DropoutRng((self.seed, self.steps_done), first_row)
+        losses = self.model(**batch, rng=rng).losses
         terms = [losses[name] * share for name, share in shares.items() if share]
         scale = self.precision.loss_scale  # the gradients are those of the losses times this
-        gradients = (
-            backward(functools.reduce(ops.add, terms), scale and scale.value) if terms else {}
-        )
+        gradients = {}
+        if terms:
+            gradients = backward(functools.reduce(ops.add, terms), scale and scale.value)
         values = [losses[name].data.astype(np.float64) * share for name, share in shares.items()]
         return xp_of(*values).stack(values), gradients
 
-    def _totals(self, batch):
-        """({loss term: targets}, tokens) of the global batch, and the global number of this
-        process's first row.
-        """
-        counts, ranks = self.model.loss_counts(**batch), self.ranks
-        if not counts:
-            raise UserError(
-                f"a batch of {', '.join(batch)} has nothing to learn from; it needs labels"
-            )
-        tokens = (
-            batch["attention_mask"].sum()
-            if "attention_mask" in batch
-            else np.size(batch["input_ids"])
-        )
-        sums = np.zeros(len(counts) + 1 + ranks.size)
-        sums[: len(counts) + 1] = *counts.values(), int(tokens)
-        sums[len(counts) + 1 + ranks.rank] = batch_size(batch)
-        ranks.all_reduce(sums)
-        *totals, tokens = sums[: len(counts) + 1].astype(int).tolist()
-        rows = sums[len(counts) + 1 :]
-        return dict(zip(counts, totals)), tokens, int(rows[: ranks.rank].sum())
-
-    def lr_at(self, step):
-        """The learning rate of step `step`, counted from 0."""
+    def lr_at(self, step, total_steps=None):
+        """The learning rate of step `step`, counted from 0, of a run of `total_steps`, by default
+        the trainer's."""
         if callable(self.schedule):
             return self.schedule(step)
-        schedule = SCHEDULES[self.schedule if self.total_steps else "constant"]
-        return schedule(step, self.lr, self.warmup_steps, self.total_steps)
+        total = total_steps or self.total_steps
+        schedule = SCHEDULES[self.schedule if total else "constant"]
+        return schedule(step, self.lr, self._warmup_steps(total), total)
+
+    def schedule_over(self, total_steps):
+        """step -> learning rate, of a run of `total_steps`."""
+        return functools.partial(self.lr_at, total_steps=total_steps)
+
+    def _warmup_steps(self, total_steps):
+        return round(self.warmup * (total_steps or 0)) if self.warmup < 1 else int(self.warmup)
 
     @property
     def warmup_steps(self):
         """The warm-up in steps."""
-        return round(self.warmup * (self.total_steps or 0)) if self.warmup < 1 else int(self.warmup)
+        return self._warmup_steps(self.total_steps)
 
     def settings(self):
         """What a resumed run should share with the run that it continues."""
@@ -200,3 +194,31 @@ class Trainer:
             "ranks": self.ranks.size,
             "precision": self.precision.name,
         }
+
+
+@dataclass(frozen=True)
+class BatchTotals:
+    """Sizes of a global batch, whose rows are dealt to several processes."""
+
+    targets: dict  # {loss term: how many targets its mean is over}
+    tokens: int  # padding left out, if the batch has an attention mask
+    first_row: int  # the global number of this process's first row
+
+
+def batch_totals(model, batch, ranks):
+    """The BatchTotals of a batch, of which each process gives its own rows; one message."""
+    counts = model.loss_counts(**batch)
+    if not counts:
+        raise UserError(f"a batch of {', '.join(batch)} has nothing to learn from; it needs labels")
+    if "attention_mask" in batch:
+        tokens = int(batch["attention_mask"].sum())
+    else:
+        tokens = np.size(batch["input_ids"])
+    rows = np.zeros(ranks.size)  # of each process
+    rows[ranks.rank] = batch_size(batch)
+    message = np.array([*counts.values(), tokens, *rows], dtype=np.float64)
+    ranks.all_reduce(message)
+    *targets, tokens = message[: len(counts) + 1].astype(int).tolist()
+    rows = message[len(counts) + 1 :]
+    first_row = int(rows[: ranks.rank].sum())
+    return BatchTotals(dict(zip(counts, targets)), tokens, first_row)

@@ -1,0 +1,98 @@
+"""The batches of a pretraining in stages, and the held-out ones on which it is evaluated."""
+
+import functools
+
+from ..training.replicas import own_rows
+from .batches import PretrainingData
+from .evaluation import evaluate_pretraining
+
+EVALUATION_TOKENS = 1 << 16  # held-out tokens an evaluation reads; a quarter more for n-grams
+
+
+class StageBatches:
+    """This process's rows of the batches of any stage of a recipe, whatever the number of steps.
+
+    folder: a prepared corpus.  For each sequence length there is one PretrainingData."""
+
+    def __init__(self, folder, config, recipe, seed, ranks):
+        options = dict(
+            sentence_task=config.sentence_task,
+            ngram=recipe.ngram,
+            whole_word=recipe.whole_word,
+            fill=recipe.fill,
+            short_seq_prob=0.0,
+            seed=seed,
+        )
+        self.recipe = recipe
+        self.ranks = ranks
+        lengths = {recipe.max_seq_length, *(length for length, *_ in recipe.plan())}
+        self.data = {
+            length: PretrainingData(folder, max_seq_length=length, **options) for length in lengths
+        }
+        self.full = self.data[recipe.max_seq_length]
+
+    def draw(self, stage, step):
+        """The batch of `step` in a stage (length, sequences, echo, best_of), without the columns
+        that are padding in every row.  Every process cuts for itself, to a multiple of 8."""
+        length, size, echo, best_of = stage
+        first, end = own_rows(size, self.ranks)
+        batch = self.data[length].batch(step, size, first, end - first, echo, best_of)
+        longest = int(batch["attention_mask"].sum(1).max())
+        columns = -(-longest // 8) * 8
+        return {name: a[:, :columns] if a.ndim == 2 else a for name, a in batch.items()}
+
+    def kinds(self):
+        """[(share of the steps, step -> batch)], one for each stage, as in TrainingData."""
+        return [
+            (share, functools.partial(self.draw, stage)) for *stage, share in self.recipe.plan()
+        ]
+
+
+class PlannedBatches:
+    """TrainingData: each step's batch, from the stage in which the plan has it."""
+
+    def __init__(self, stages, plan):
+        self.stages = stages
+        self.plan = plan
+        self.tokens = plan.tokens
+        self.kinds = stages.kinds
+
+    def batch(self, step):
+        """This process's rows of the batch of `step`."""
+        return self.stages.draw(self.plan.stage(step), step)
+
+
+class HeldOut:
+    """Evaluation on held-out documents: on single pieces, as published losses are, and on n-grams.
+
+    The batches are drawn once for each sequence length."""
+
+    def __init__(self, stages):
+        self.stages = stages
+        self.batches = functools.cache(self._batches)
+
+    def _batches(self, length):
+        """(batches with single pieces masked, a quarter as many with n-grams)."""
+        size = max(1, min(32, 4096 // length))
+        count = max(4, EVALUATION_TOKENS // (size * length))
+        data = self.stages.data[length]
+        return (
+            data.evaluation_batches(count, size, ngram=1, whole_word=False),
+            data.evaluation_batches(count // 4, size, ngram=3, whole_word=True),
+        )
+
+    def evaluate(self, model, replicas, length):
+        """{metric: number} of sequences of `length` tokens.
+
+        It should be the longest that the model was trained on: of the positions beyond, it can say
+        nothing yet."""
+        single, ngrams = self.batches(length)
+        ranks = self.stages.ranks
+        metrics = evaluate_pretraining(model, single, replicas, ranks)
+        ngram_metrics = evaluate_pretraining(model, ngrams, replicas, ranks)
+        return {
+            **metrics,
+            "ngram_mlm_loss": ngram_metrics["mlm_loss"],
+            "ngram_mlm_accuracy": ngram_metrics["mlm_accuracy"],
+            "max_seq_length": length,
+        }

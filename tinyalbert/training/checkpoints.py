@@ -1,0 +1,161 @@
+"""The output folder of a run: the kept model, and `last/`, from which it goes on bit for bit."""
+
+import contextlib
+import errno
+import json
+import os
+from pathlib import Path
+
+from ..errors import UserError
+from ..files.checkpoint import (
+    STATE_FILE,
+    load_state,
+    load_training_state,
+    read_training_state,
+    save_training_state,
+)
+
+
+def check_output(folder):
+    """Refuse, before any work, an output folder that can't be written, or holds a run or a model
+    already.
+    """
+    if (Path(folder) / "last" / STATE_FILE).exists():
+        raise UserError(
+            f"{folder} already holds a training run; go on with it with --resume, or choose "
+            f"another "
+            "output folder"
+        )
+    if (Path(folder) / "model.safetensors").exists():
+        raise UserError(f"{folder} already holds a model; choose another output folder")
+    check_writable(folder)
+
+
+def check_writable(folder):
+    """Refuse a folder in which no file can be made; nothing is made yet."""
+    there = Path(folder).resolve()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "not yours to write" if there.is_dir() else "a file"
+        raise UserError(
+            f"{folder} can't be written: {there} is {why}; choose another output folder"
+        )
+
+
+def read_settings(path, kind, names):
+    """What a run was begun with, for resuming it: a dict with at least these names."""
+    try:
+        settings = json.loads(path.read_text())
+        if set(names) <= settings.keys():
+            return settings
+    except FileNotFoundError:
+        raise UserError(
+            f"there is no {kind} run in {path.parent} to resume; start it without --resume"
+        ) from None
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(f"{path} is damaged; start the run anew in another folder")
+
+
+def say_what_counts(asked, settings, defaults, say):
+    """Say which of the options beside --resume are not followed, since the run has its own."""
+    for name, value in json.loads(json.dumps(asked)).items():
+        if value not in (None, defaults.get(name), settings.get(name, value)):
+            say(f"resumed with {name} {settings[name]}, as the run began, not {value}")
+
+
+@contextlib.contextmanager
+def explained_full_disk(folder, what, step):
+    """Turn a full disk into a sentence that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        if (Path(folder) / "last" / STATE_FILE).exists():
+            advice = "resume with --resume from the last checkpoint, which is whole"
+        else:
+            advice = "start again: there was no checkpoint yet"
+        raise UserError(
+            f"no space left on the disk of {folder} while writing {what}, at step {step}; free "
+            f"some, then {advice}"
+        ) from error
+
+
+class Checkpoints:
+    """What a run keeps: the model in the output folder, the state of the training in last/.
+
+    Only the first process writes.  Without a folder nothing is kept.  tokenizer: saved with the
+    model."""
+
+    def __init__(self, folder, trainer, tokenizer=None):
+        self.folder = Path(folder) if folder is not None else None
+        self.last = self.folder / "last" if self.folder else None
+        self.trainer = trainer
+        self.tokenizer = tokenizer
+        self.writes = self.folder is not None and trainer.ranks.rank == 0
+
+    def begin(self):
+        """Refuse to write over an old run; make the folder."""
+        if self.folder:
+            check_output(self.folder)
+        self.trainer.ranks.barrier()
+        if self.writes:
+            with self._explained("the output folder"):
+                self.folder.mkdir(parents=True, exist_ok=True)
+
+    def exist(self):
+        """Whether there is a checkpoint to go on from."""
+        return self.last is not None and (self.last / STATE_FILE).exists()
+
+    def save_model(self):
+        """Write the model (and tokenizer) in the Hugging Face layout."""
+        if self.writes:
+            with self._explained("the model"):
+                self.trainer.model.save_pretrained(self.folder, tokenizer=self.tokenizer)
+
+    def load_model(self):
+        """Take the kept model's weights into memory."""
+        if self.folder:
+            self.trainer.model.load_state_dict(load_state(self.folder))
+
+    def save(self, settings, state):
+        """Write last/: parameters, moments of the optimiser, step, settings and the run's state."""
+        trainer = self.trainer
+        if self.writes:
+            progress = {
+                "steps_done": trainer.steps_done,
+                "settings": settings,
+                "loss_scale": trainer.precision.state(),
+                "state": state,
+            }
+            with self._explained("the checkpoint"):
+                save_training_state(self.last, trainer.model, trainer.optimizer, progress)
+        trainer.ranks.barrier()
+
+    def load(self):
+        """Set the trainer back to the state in last/; returns (settings, state) as saved."""
+        if not self.exist():
+            raise UserError(
+                f"there is no training run to resume in {self.folder}; start it without --resume"
+            )
+        trainer = self.trainer
+        progress = load_training_state(self.last, trainer.model, trainer.optimizer)
+        trainer.steps_done = progress["steps_done"]
+        trainer.precision.load(progress.get("loss_scale"))
+        return progress["settings"], progress["state"]
+
+    def _explained(self, what):
+        return explained_full_disk(self.folder, what, self.trainer.steps_done)
+
+
+def saved_total_steps(folder):
+    """How many steps the run in `folder` was planned to have, from its last/."""
+    last = Path(folder) / "last"
+    if not (last / STATE_FILE).exists():
+        raise UserError(
+            f"there is no training run to resume in {folder}; start it without --resume"
+        )
+    _, progress = read_training_state(last)
+    return progress["settings"]["total_steps"]

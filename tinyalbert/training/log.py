@@ -1,0 +1,59 @@
+"""log.jsonl: one JSON object a line, for each logged step, evaluation and note of a run."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+from .checkpoints import explained_full_disk
+
+
+class Log:
+    """The log in an output folder; `folder` None, or another process than the first: no log."""
+
+    def __init__(self, folder, writes=True):
+        self.folder = folder
+        self.path = Path(folder) / "log.jsonl" if folder is not None and writes else None
+        self.begun = time.perf_counter()
+
+    def seconds(self):
+        """Time since the run began, interruptions left out."""
+        return time.perf_counter() - self.begun
+
+    def begin(self):
+        """An empty log."""
+        if self.path:
+            with explained_full_disk(self.folder, "the log", 0):
+                self.path.write_text("")
+
+    def resume(self, step, seconds):
+        """Go on after a checkpoint of `step`, made `seconds` after the run began.
+
+        What was logged after the checkpoint is dropped, since it will be logged again."""
+        self.begun = time.perf_counter() - seconds
+        if self.path is None:
+            return
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        kept = [line for line in lines if _step(line) <= step]
+        with explained_full_disk(self.folder, "the log", step):
+            self.path.with_suffix(".tmp").write_text("".join(kept))
+            self.path.with_suffix(".tmp").replace(self.path)
+
+    def add(self, kind, step, **values):
+        """One line, on disk when this returns."""
+        if self.path is None:
+            return
+        line = {"kind": kind, "step": step, "seconds": round(self.seconds(), 2), **values}
+        with (
+            explained_full_disk(self.folder, "the log", step),
+            open(self.path, "a", encoding="utf-8") as file,
+        ):
+            file.write(json.dumps(line) + "\n")
+
+
+def _step(line):
+    """The step of a line; infinite if the line is damaged, as a power cut may leave the last."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else math.inf
+    except (ValueError, TypeError, KeyError):
+        return math.inf

@@ -1,0 +1,147 @@
+"""What a run will do at which step, fixed before its first one."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backend import to_host
+from ..errors import UserError
+
+TIMED_BATCHES = 21  # at most, of each kind
+MEASURING_SHARE = 0.03  # of the time that there is, at most, after four batches of each kind
+UPDATE_COST = 1.03  # forward and backward are timed; the optimiser's update takes about 3 % more
+DEFAULT_EVALUATIONS = 10  # of a run whose interval is not given
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pure functions of the step, counted from 0, and how often things happen."""
+
+    total_steps: int
+    lr: Callable  # step -> learning rate
+    tokens: Callable  # step -> tokens in the first `step` batches
+    eval_every: int
+    save_every: int
+    log_every: int
+
+    def evaluates_at(self, done):
+        """Whether the model is evaluated after `done` steps."""
+        return done % self.eval_every == 0 or done == self.total_steps
+
+    def saves_at(self, done):
+        """Whether a checkpoint is written after `done` steps."""
+        return done % self.save_every == 0 or done == self.total_steps
+
+    def logs_at(self, done):
+        """Whether the log gets a line after `done` steps."""
+        return done % self.log_every == 0 or done == self.total_steps
+
+
+def plan_run(trainer, data, total_steps, eval_every=None, save_every=None, log_every=10):
+    """The Plan of a run of so many steps; by default it is evaluated, and saved, ten times."""
+    if not total_steps or total_steps <= trainer.steps_done:
+        raise UserError(
+            f"{total_steps} steps to train, {trainer.steps_done} done; expected steps= above that, "
+            "or minutes="
+        )
+    eval_every = eval_every or -(-total_steps // DEFAULT_EVALUATIONS)
+    return Plan(
+        total_steps,
+        lr=trainer.schedule_over(total_steps),
+        tokens=data.tokens,
+        eval_every=eval_every,
+        save_every=save_every or eval_every,
+        log_every=log_every,
+    )
+
+
+# --- how many steps fit into some minutes ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FittedSteps:
+    """A number of steps that fits into a time, and what it was computed from; times in seconds."""
+
+    steps: int
+    step_seconds: float
+    evaluation_seconds: float  # of all evaluations together
+    untrained: dict | None = None  # metrics of the model before training
+
+    def __str__(self):
+        return (
+            f"{self.steps:,} steps: measured {1000 * self.step_seconds:,.0f} ms a step, "
+            f"{self.evaluation_seconds:,.0f} s kept for evaluation"
+        )
+
+
+def steps_for_minutes(trainer, data, minutes, evaluate=None, eval_every=None):
+    """FittedSteps of a run of about `minutes`, in which one evaluation was timed as well.
+
+    Nothing is changed by it, so the number can be fixed before the first step, as the schedule
+    needs it."""
+    begun = time.perf_counter()
+    untrained = evaluated(trainer, evaluate)
+    evaluation_seconds = time.perf_counter() - begun
+    left = 60 * minutes - evaluation_seconds
+    return fit_steps(trainer, data, left, evaluation_seconds, eval_every, untrained)
+
+
+def evaluated(trainer, evaluate):
+    """What `evaluate` says of the trainer's model, as {metric: float}; {} if it is None."""
+    if evaluate is None:
+        return {}
+    metrics = evaluate(trainer.model.eval(), trainer.replicas)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untrained=None):
+    """How many steps fit into `seconds`, with an evaluation, which takes `evaluation_seconds`,
+    every `eval_every` steps, or ten of them.  All processes get the same answer."""
+    begun = time.perf_counter()
+    step_seconds = seconds_per_step(trainer, data, seconds)
+    left = seconds - (time.perf_counter() - begun)
+    if eval_every:
+        steps = left / (step_seconds + evaluation_seconds / eval_every)
+    else:
+        steps = (left - DEFAULT_EVALUATIONS * evaluation_seconds) / step_seconds
+    steps = int(told_by_the_first(trainer.ranks, max(1.0, steps)))
+    evaluations = steps / eval_every if eval_every else DEFAULT_EVALUATIONS
+    return FittedSteps(steps, step_seconds, evaluations * evaluation_seconds, untrained)
+
+
+def seconds_per_step(trainer, data, seconds):
+    """The mean time of a step over all kinds of batches; their gradients are thrown away.
+
+    At most about 3 % of `seconds` are spent on it."""
+    kinds = data.kinds()
+    trainer.model.train()
+    mean = 0.0
+    for share, draw in kinds:
+        limit = MEASURING_SHARE * seconds / len(kinds)
+        mean += UPDATE_COST * share * _median_seconds(trainer, draw, limit)
+    return mean
+
+
+def _median_seconds(trainer, draw, limit):
+    """The median time of forward and backward passes of the first batches, the very first left out.
+
+    Ends after at least four batches when `limit` seconds are over."""
+    times = []
+    for step in range(TIMED_BATCHES):
+        batch = draw(step)
+        begun = time.perf_counter()
+        to_host(trainer.forward_backward(batch))  # to_host waits for a GPU
+        times.append(time.perf_counter() - begun)
+        slow = len(times) >= 4 and sum(times) > limit
+        if told_by_the_first(trainer.ranks, float(slow)):  # all processes stop together
+            break
+    return float(np.median(times[1:]))
+
+
+def told_by_the_first(ranks, number):
+    """The first process's number, in every process."""
+    told = np.array([number if ranks.rank == 0 else 0.0])
+    ranks.all_reduce(told)
+    return float(told[0])
