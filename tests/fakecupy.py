@@ -379,8 +379,9 @@ class RawModule:
     """CUDA C whose kernels run as kernel_references.py has them."""
 
     def __init__(self, *, code, options=()):
-        self.stored, self.real = (np.dtype(C_TYPES[re.search(rf"typedef (\w+) {name};", code)[1]])
-                                  for name in ("Stored", "Real"))
+        found = {name: kind for kind, name in re.findall(r"typedef (\w+) (Stored|Real);", code)}
+        self.stored = np.dtype(C_TYPES[found.get("Stored", "float")])
+        self.real = np.dtype(C_TYPES[found.get("Real", "float")])
         self.signatures = {name: [tuple(p.replace("const ", "").rsplit(" ", 1)) for p in re.split(r",\s+", parameters)]
                            for name, parameters in re.findall(r"__global__ void (\w+)\(([^)]*)\)", code)}
 
@@ -405,7 +406,7 @@ class RawModule:
         elif not kind.endswith("*"):
             assert type(a) is {"long long": int, "double": float}[kind], f"{where} {a!r}"
         elif not (type(a) is int and a == 0):    # a null pointer
-            wanted = {"Real*": self.real, "Stored*": self.stored, "int*": np.dtype("int32")}.get(kind, np.dtype("int64"))
+            wanted = {"Real*": self.real, "Stored*": self.stored, "int*": np.dtype("int32"), "float*": np.dtype("float32")}.get(kind, np.dtype("int64"))
             assert isinstance(a, FakeArray) and a.dtype == wanted, f"{where} {type(a)} of {getattr(a, 'dtype', None)}"
             assert a.flags.c_contiguous and a.flags.writeable, f"{where} an array with gaps, or a view that repeats"
 

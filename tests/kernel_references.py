@@ -1,6 +1,6 @@
 """What each CUDA kernel of the library computes, in NumPy; the stand-in for CuPy (fakecupy.py) runs these in its place.
 
-One function for each __global__ function of tinyalbert/kernels/gpu/*.cu: its name, its parameters in its order, pointers
+One function for each __global__ function of tinyalbert/kernels/gpu/*.cu and backend.py: its name, its parameters in its order, pointers
 as arrays (None for a null pointer).  The kernels themselves are run on the CPU by test_gpu_kernels.py.
 """
 
@@ -12,6 +12,12 @@ import numpy as np
 
 def rows_of(a, width):
     return a.reshape(-1, width) if a is not None else 0
+
+
+# --- backend.ADD_ONE --------------------------------------------------------------------------------------
+
+def add_one(x, size):
+    x.reshape(-1)[:size] += 1
 
 
 # --- norm.cu, sums.cu, gelu.cu ----------------------------------------------------------------------------

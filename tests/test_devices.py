@@ -31,7 +31,7 @@ from tinyalbert import (
     UserError,
     ops,
 )
-from tinyalbert.backend import FIRST_USE, check_device, scatter_add, to_device, to_host
+from tinyalbert.backend import check_device, choose_gpu, probe_gpu, scatter_add, to_device, to_host
 from tinyalbert.cli import main
 from tinyalbert.doctor import gpu_step_difference, report, usable_precisions
 from tinyalbert.files.checkpoint import load_state
@@ -43,7 +43,7 @@ from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tensor import KERNELS, Tensor, backward
 from tinyalbert.training.loop import train
 from tinyalbert.training.metrics import TrainingDiverged
-from tinyalbert.training.replicas import MpiRanks, _reads_gpu, own_gpu
+from tinyalbert.training.replicas import MpiRanks, _reads_gpu
 from tinyalbert.transfer import Sender, to_device_together
 
 PACKAGE = Path(tinyalbert.__file__).parent
@@ -217,12 +217,12 @@ def test_the_doctor_sees_a_wrong_step(spoilt, monkeypatch, capsys):
     assert main(["doctor", "--device", "gpu"]) == 2 and "GPU step      WRONG" in capsys.readouterr().out
 
 
-def test_a_cupy_that_compiles_nothing_is_found_before_the_work(monkeypatch, capsys):
+def test_a_cupy_that_compiles_nothing_is_found_before_the_work(device, monkeypatch, capsys):
     """CUDA's compiler or headers are missing: products work, no kernel does."""
     def fails(*_, **__):
         raise RuntimeError("nvrtc: error:\n  cannot open source file 'cuda_fp16.h'")
-    monkeypatch.setattr("tinyalbert.kernels.gpu.launch._kernel", fails)
-    monkeypatch.setattr("tinyalbert.backend.PROVEN", set())
+    monkeypatch.setattr(device[0], "RawModule", fails)
+    monkeypatch.setattr("tinyalbert.backend.working_cupy", None)
     with pytest.raises(UserError, match="broken.*cannot open source file"):
         check_device("gpu")
     assert main(["doctor", "--device", "gpu"]) == 2 and "broken: " in capsys.readouterr().out
@@ -233,11 +233,24 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(name, device, monkeypatc
     chosen = []
     monkeypatch.setattr(device[0].cuda.runtime, "getDeviceCount", lambda: 4)
     monkeypatch.setattr(device[0].cuda, "Device", lambda n: types.SimpleNamespace(use=lambda: chosen.append(n)))
-    own_gpu(device[0])                           # one process alone takes what it finds
+    choose_gpu(device[0])                        # one process alone takes what it finds
     for rank in (0, 3, 5):
         monkeypatch.setenv(name, str(rank))
-        own_gpu(device[0])
-    assert chosen == [0, 3, 1] and FIRST_USE[0] is own_gpu
+        choose_gpu(device[0])
+    assert chosen == [0, 3, 1]
+
+
+def test_the_probe_chooses_the_gpu_before_it_computes(device, monkeypatch):
+    order = []
+    monkeypatch.setattr("tinyalbert.backend.choose_gpu", lambda cupy: order.append("choose"))
+    monkeypatch.setattr("tinyalbert.backend.try_gpu", lambda cupy: order.append("try"))
+    assert probe_gpu()[0] == "ok" and order == ["choose", "try"]
+
+
+def test_the_probe_runs_once(device, monkeypatch):
+    check_device("gpu")
+    monkeypatch.setattr("tinyalbert.backend.probe_gpu", lambda: pytest.fail("asked again"))
+    check_device("gpu")
 
 
 def test_the_doctor_says_why_a_precision_is_missing(device, monkeypatch):

@@ -246,6 +246,46 @@ def test_a_kernel_takes_the_step_unless_kernels_are_off(kind, monkeypatch):
     assert calls == [list(SHAPES)]
 
 
+def changed_update(self, name, w, g, m, v, lr):
+    w -= lr
+
+
+CHANGES = {                                      # a subclass, and whether the kernel still computes what it does
+    "nothing": ({}, True), "a method beside the rule": ({"state_dict": lambda self: {}}, True),
+    "_update": ({"_update": changed_update}, False), "_direction": ({"_direction": lambda *_: 0.0}, False),
+    "_add_to_moments": ({"_add_to_moments": lambda *_: None}, False),
+    "update_each": ({"update_each": lambda *_: None}, False),
+    "_update, with a kernel of its own": ({"_update": changed_update, "kernel": "Mine"}, True)}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_subclass_has_the_kernel_of_its_parent_unless_it_changes_the_rule(kind, change, monkeypatch):
+    methods, keeps = CHANGES[change]
+    parent = KINDS[kind][0]
+    child = type("Mine", (parent,), methods)
+    mixed = type("Mixed", (type("Mixin", (), methods), parent), {})       # the same, from a class beside the parent
+    grandchild = type("Grandchild", (child,), {})
+    calls = []
+    for name in (parent.__name__, "Mine"):
+        monkeypatch.setitem(KERNELS, (name, "numpy"), lambda self, *_: calls.append(self.kernel))
+    for cls in (child, mixed, grandchild):
+        calls.clear()
+        p = parameters(draw(np.random.default_rng(0)))
+        cls(p.items(), lr=0.1).step({name: np.ones(shape) for name, shape in SHAPES.items()})
+        assert calls == ([methods.get("kernel", parent.__name__)] if keeps else [])
+    assert parent.kernel == parent.__name__      # and the parent keeps its own
+
+
+def test_a_changed_rule_takes_the_step():
+    p = parameters(draw(np.random.default_rng(0)))
+    before = {name: q.data.copy() for name, q in p.items()}
+    child = type("Mine", (AdamW,), {"_update": changed_update})
+    child(p.items(), lr=0.5).step({name: np.ones(shape) for name, shape in SHAPES.items()})
+    for name, q in p.items():
+        np.testing.assert_array_equal(q.data, before[name] - 0.5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rate_of_zero_fills_the_moments_only(kind):
     """The first step of Google's schedule."""

@@ -33,7 +33,7 @@ from tinyalbert.precision import (
 )
 from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.tasks.finetune import finetune
-from tinyalbert.tensor import OPS, Tensor, backward, call_vjp, unbroadcast
+from tinyalbert.tensor import KERNELS, OPS, Tensor, backward, call_vjp, unbroadcast
 from tinyalbert.training.loop import train
 from tinyalbert.training.metrics import TrainingDiverged
 
@@ -100,6 +100,16 @@ def test_bf16_without_ml_dtypes_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(UserError, match="pip install ml_dtypes"):
         check_precision("bf16", "gpu")
+
+
+def test_a_subclass_of_the_loss_scale_keeps_the_kernel_and_its_own_update_wins(monkeypatch):
+    calls, plain = [], type("Plain", (LossScale,), {})
+    monkeypatch.setitem(KERNELS, ("LossScale", "numpy"), lambda scale, norm: calls.append(scale))
+    scale = plain(np)
+    scale.update(np.float32(1))
+    assert calls == [scale]
+    own = type("Own", (LossScale,), {"update": lambda self, norm: "own"})(np)
+    assert own.update(np.float32(1)) == "own" and calls == [scale]
 
 
 # --- one op -----------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """Where arrays live: NumPy on the CPU, CuPy on a GPU.  First file of the reading order.
 
-Everything above this file computes with `xp = xp_of(x)`, the module that owns the array: `numpy` or
+The rest of the package computes with `xp = xp_of(x)`, the module that owns the array: `numpy` or
 `cupy`.  There is no global "current backend": the arrays decide.  CuPy is imported only when
 someone asks for a GPU.  Three differences between the two libraries matter and are dealt with here:
 the scatter-add of the embedding gradient, the error function, and the copy between host and device.
 """
 
 import math
+import os
 import sys
 
 import numpy as np
@@ -14,21 +15,18 @@ import numpy as np
 from .errors import UserError
 
 DEFAULT_DTYPE = np.float32
-PROVEN = set()  # the CuPy that passed probe_gpu: the probe waits, once is enough
-# functions of CuPy, called when a GPU is first asked for: parallel.py picks one, kernels/
-# compiles
-FIRST_USE = []
+
+
+# --- whose array is it ----------------------------------------------------------------------------
 
 
 def _cupy():
-    """CuPy, if it is already imported: an array of CuPy's can't exist before that."""
+    """CuPy, if it has been imported: before that there can be no array of CuPy's."""
     return sys.modules.get("cupy")
 
 
 def xp_of(*arrays):
-    """The array module (numpy or cupy) that owns `arrays`; Python scalars and None belong to
-    either.
-    """
+    """The array module (numpy or cupy) that owns `arrays`; Python scalars and None fit both."""
     cp = _cupy()
     found = None
     for a in arrays:
@@ -39,25 +37,61 @@ def xp_of(*arrays):
         else:
             continue
         if found is not None and xp is not found:
-            where = ", ".join(
-                f"{type(b).__module__.split('.')[0]} {b.shape}"
-                for b in arrays
-                if hasattr(b, "shape")
-            )
-            raise UserError(
-                f"arrays on both the CPU and the GPU met in one operation ({where}); "
-                'move one side with model.to("gpu") / model.to("cpu") or to_device(array, "gpu")'
-            )
+            raise _on_both_sides(arrays)
         found = xp
     return found or np
 
 
-def probe_gpu():
-    """State of the GPU path: ("ok" | "missing" | "no-device" | "broken", what was seen, what to
-    do).
+def _on_both_sides(arrays):
+    """The error for arrays of NumPy and CuPy in one operation."""
+    owners = [type(a).__module__.split(".")[0] for a in arrays if hasattr(a, "shape")]
+    shapes = [a.shape for a in arrays if hasattr(a, "shape")]
+    where = ", ".join(f"{owner} {shape}" for owner, shape in zip(owners, shapes))
+    return UserError(
+        f"arrays on both the CPU and the GPU met in one operation ({where}); "
+        'move one side with model.to("gpu") / model.to("cpu") or to_device(array, "gpu")'
+    )
 
-    Runs a real matrix product and a kernel: a CuPy built for the wrong CUDA imports well and fails
-    only there."""
+
+# --- is there a GPU -------------------------------------------------------------------------------
+
+
+def choose_gpu(cupy):
+    """Give each process of a machine, as MPI numbers them, a GPU of its own, in turn.
+
+    One process alone keeps CuPy's choice.  CuPy remembers the GPU for the thread that chooses it;
+    no other thread of the process computes on a GPU."""
+    for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"):
+        number = os.environ.get(name, "")
+        if number.isdigit():
+            cupy.cuda.Device(int(number) % cupy.cuda.runtime.getDeviceCount()).use()
+            return
+
+
+ADD_ONE = """
+extern "C" __global__ void add_one(float* x, long long size) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < size) x[i] += 1;
+}
+"""
+
+
+def try_gpu(cupy):
+    """A matrix product and a kernel compiled from CUDA C; raises where one of them fails.
+
+    A CuPy built for another CUDA, or without CUDA's headers, imports well and fails only here."""
+    x = cupy.ones((2, 2), dtype="float32")
+    x = x @ x  # 2 everywhere
+    add_one = cupy.RawModule(code=ADD_ONE).get_function("add_one")
+    add_one((1,), (32,), (x, x.size))
+    if float(x.sum()) != 12:
+        raise ValueError(f"four times 1 + 1 + 1 gave a sum of {float(x.sum())}")
+
+
+def probe_gpu():
+    """Can a GPU be used?  (state, what was seen, what to do), the state being "ok", "missing" (no
+    CuPy), "no-device" or "broken".
+    """
     try:
         import cupy
     except Exception as error:
@@ -84,9 +118,8 @@ def probe_gpu():
             "check nvidia-smi, or use --device cpu",
         )
     try:
-        for prepare in FIRST_USE:
-            prepare(cupy)
-        float((cupy.ones((2, 2), dtype="float32") @ cupy.ones((2, 2), dtype="float32")).sum())
+        choose_gpu(cupy)
+        try_gpu(cupy)
     except Exception as error:
         return (
             "broken",
@@ -97,18 +130,23 @@ def probe_gpu():
     return "ok", f"CuPy {cupy.__version__}", ""
 
 
+working_cupy = None  # the module that passed probe_gpu, which waits for the GPU: once is enough
+
+
 def check_device(device):
-    """`device` if it can be used ("cpu" or "gpu"); otherwise a UserError that says what is
-    missing.
-    """
+    """`device`, "cpu" or "gpu", if it can be used; otherwise a UserError with what is missing."""
+    global working_cupy
     if device not in ("cpu", "gpu"):
         raise UserError(f"device {device!r} is unknown; expected 'cpu' or 'gpu'")
-    if device == "gpu" and _cupy() not in PROVEN:
+    if device == "gpu" and (working_cupy is None or _cupy() is not working_cupy):
         state, seen, fix = probe_gpu()
         if state != "ok":
             raise UserError(f"device 'gpu' can't be used ({state}): {seen}; {fix}")
-        PROVEN.add(_cupy())
+        working_cupy = _cupy()
     return device
+
+
+# --- what the two do differently ------------------------------------------------------------------
 
 
 def device_of(array):
@@ -118,13 +156,9 @@ def device_of(array):
 
 def to_host(array):
     """A NumPy array with the same values; synchronises when `array` is on a GPU."""
-    return (
-        array
-        if isinstance(array, np.ndarray)
-        else np.asarray(array)
-        if xp_of(array) is np
-        else array.get()
-    )
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array) if xp_of(array) is np else array.get()
 
 
 def to_device(array, device):
@@ -135,11 +169,10 @@ def to_device(array, device):
 
 
 def scatter_add(table, ids, rows):
-    """table[ids[i]] += rows[i] in place, repeated ids included.  table (V, E), ids (N,), rows (N,
-    E).
+    """table[ids[i]] += rows[i] in place, repeated ids included: (V, E), int (N,), (N, E).
 
     On the CPU equal ids are brought together by a sort and summed by one reduction: many times
-    quicker than `np.add.at`, in a fixed order.  A GPU adds atomically, in no fixed order (but see
+    faster than `np.add.at`, in a fixed order.  A GPU adds atomically, in no fixed order (but see
     kernels/gpu/scatter.cu)."""
     xp = xp_of(table, ids, rows)
     if xp is not np:

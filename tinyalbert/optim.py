@@ -71,9 +71,11 @@ class AdamW:
     def __init_subclass__(cls):
         """A subclass that changes the rule has no kernel, unless it names its own."""
         super().__init_subclass__()
-        parent = next(c for c in cls.__mro__ if "kernel" in vars(c))
-        if any(getattr(cls, name) is not getattr(parent, name) for name in cls.rule):
-            cls.kernel = None
+        owner = next(c for c in cls.__mro__ if "kernel" in vars(c))  # which names the kernel
+        for name in cls.rule:
+            own = getattr(cls, name)
+            if own is not getattr(owner, name, own):
+                cls.kernel = None
 
     def __init__(
         self,

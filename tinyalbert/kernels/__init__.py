@@ -26,7 +26,6 @@ collect              gradients into their sum, weights into their 16-bit copies:
 LossScale            fp16's loss scale is updated in 1 launch
 """
 
-from ..backend import FIRST_USE
 from ..tensor import KERNELS
 from . import cpu, gpu
 
@@ -60,4 +59,3 @@ KERNELS["AdamW", "cupy"] = gpu.optimizer.adamw
 KERNELS["LAMB", "cupy"] = gpu.optimizer.lamb
 KERNELS["LossScale", "cupy"] = gpu.optimizer.loss_scale
 KERNELS["collect", "cupy"] = gpu.optimizer.collect
-FIRST_USE.append(gpu.launch.probe)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import FIRST_USE, to_device, to_host, xp_of
+from ..backend import to_device, to_host, xp_of
 from ..errors import UserError
 from ..modes import mode
 from ..tensor import kernel_for
@@ -290,21 +290,6 @@ def launched_ranks():
 def _processes_here():
     """How many processes of this job mpiexec started on this machine."""
     return _largest("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")
-
-
-def own_gpu(cupy):
-    """Give each process on this machine a GPU of its own; with fewer GPUs they share in turn.
-
-    CuPy keeps the choice for the thread that makes it; no other thread of a process uses its GPU.
-    """
-    for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"):
-        place = os.environ.get(name, "")
-        if place.isdigit():
-            cupy.cuda.Device(int(place) % cupy.cuda.runtime.getDeviceCount()).use()
-            return
-
-
-FIRST_USE.insert(0, own_gpu)  # before anything is asked of a GPU
 
 
 def _largest(*names):
