@@ -17,7 +17,7 @@ import warnings
 from . import __version__
 from .errors import UserError
 from .options import add_arguments
-from .tasks.options import FinetuneOptions
+from .tasks.options import EvaluateOptions, FinetuneOptions, PredictOptions
 from .training.replicas import Single, launched_ranks
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
@@ -78,21 +78,6 @@ def _precision_option(parser):
         default="fp32",
         help="what a GPU computes in while training; the weights stay float32 (default: fp32)",
     )
-
-
-def _column_options(parser):
-    for name, what in (("text", "the text"), ("pair", "a second text"), ("label", "the label")):
-        parser.add_argument(
-            f"--{name}-column", metavar="NAME", help=f"column with {what}, if its name is unusual"
-        )
-
-
-def _columns(args):
-    return {
-        f"{n}_column": getattr(args, f"{n}_column")
-        for n in ("text", "pair", "label")
-        if getattr(args, f"{n}_column")
-    }
 
 
 # --- one function for each command ----------------------------------------------------------------
@@ -252,39 +237,19 @@ def _note(text):
 
 
 def _evaluate(args):
+    from .options import from_arguments
     from .tasks.inference import evaluate_file
 
-    _print_metrics(
-        *evaluate_file(
-            args.model,
-            args.table,
-            _columns(args),
-            args.max_length,
-            args.threads,
-            args.device,
-            long=args.long,
-            task=args.task,
-            say=_note,
-        )
-    )
+    _print_metrics(*evaluate_file(from_arguments(EvaluateOptions, args), _note))
 
 
 def _predict(args):
+    from .options import from_arguments
     from .tasks.inference import predict_file
 
-    count = predict_file(
-        args.model,
-        args.table,
-        args.output,
-        _columns(args),
-        args.max_length,
-        args.threads,
-        args.device,
-        long=args.long,
-        task=args.task,
-        say=_note,
-    )
-    print(f"{count} predictions in {args.output}")
+    options = from_arguments(PredictOptions, args)
+    count = predict_file(options, _note)
+    print(f"{count} predictions in {options.output}")
 
 
 def _fill_mask(args):
@@ -501,17 +466,7 @@ def build_parser():
         "score a fine-tuned folder on labelled rows",
         "tinyalbert evaluate runs/topic stories:topic:200",
     )
-    p.add_argument("model", help="fine-tuned folder")
-    p.add_argument("table", help="labelled rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
-    p.add_argument("--max-length", type=LENGTH, help="tokens a row (default: as it was fine-tuned)")
-    p.add_argument(
-        "--long",
-        choices=("truncate", "windows", "error"),
-        help="longer texts are cut, read in windows or refused (default: as it was fine-tuned)",
-    )
-    p.add_argument("--task", metavar="FILE.py:CLASS", help="the task, if it is one of your own")
-    _column_options(p)
-    _device_options(p)
+    add_arguments(p, EvaluateOptions)
 
     p = command(
         "predict",
@@ -519,18 +474,7 @@ def build_parser():
         "write a fine-tuned folder's predictions for rows without labels",
         "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",
     )
-    p.add_argument("model", help="fine-tuned folder")
-    p.add_argument("table", help="rows (.tsv, .csv, .jsonl), or `stories:TASK[:N]`")
-    p.add_argument("--output", required=True, help="TSV to write: index, prediction, probabilities")
-    p.add_argument("--max-length", type=LENGTH, help="tokens a row (default: as it was fine-tuned)")
-    p.add_argument(
-        "--long",
-        choices=("truncate", "windows", "error"),
-        help="longer texts are cut, read in windows or refused (default: as it was fine-tuned)",
-    )
-    p.add_argument("--task", metavar="FILE.py:CLASS", help="the task, if it is one of your own")
-    _column_options(p)
-    _device_options(p)
+    add_arguments(p, PredictOptions)
 
     p = command(
         "fill-mask",

@@ -30,7 +30,7 @@ from ..training.run import check_output, read_settings
 from ..training.trainer import Trainer
 from .batches import Features
 from .inference import check_fits, predict
-from .options import FinetuneOptions
+from .options import FinetuneOptions, columns
 from .registry import find_task, is_task
 
 SETTINGS = "finetune.json"
@@ -47,90 +47,104 @@ def finetune(
     those of FinetuneOptions by name, `columns` (names for read_table) and `progress` (False: no
     bar)."""
     progress = options.pop("progress", True)
-    columns = options.pop("columns", None) or {}
+    named = options.pop("columns", None) or {}
     values = {"train": train_source, "dev": dev_source, "output": output_dir}
-    return run(make(FinetuneOptions, {**values, **columns, **options}), say, progress)
+    return run(make(FinetuneOptions, {**values, **named, **options}), say, progress)
 
 
 def run(options, say=print, progress=True):
     """A fine-tuning run with these FinetuneOptions; returns what `finetune` does."""
     check_precision(options.precision, check_device(options.device))
-    output = Path(options.output)
     options = _settled(options, say)
     if not (options.train and options.model):
         raise UserError("fine-tuning needs a table of labelled rows and a model folder (--model)")
     if not options.resume:
-        check_output(output)
+        check_output(options.output)
 
-    # The task and its examples.
-    tokenizer = AlbertTokenizer.from_pretrained(options.model)
-    check_fits(tokenizer, read_config(options.model), options.model)
-    tokenizer.model_max_length = options.max_length  # whoever uses the model cuts in the same place
-    task = find_task(options.task)(seed=options.seed, columns=_columns(options), say=say)
+    # the task, its examples and its model
+    tokenizer = _tokenizer(options)
+    task = find_task(options.task)(seed=options.seed, columns=columns(options), say=say)
     examples, held_out = _examples(task, options)
     task.fit(examples)
     say(f"{len(examples):,} rows to train on, {len(held_out):,} held out; {task.describe()}")
-
-    # The model and its inputs.
     network = _network(task, options).to(options.device)
-    longest = network.config.max_position_embeddings
-    if options.max_length > longest:
-        raise UserError(
-            f"--max-length {options.max_length}, but the model has {longest} positions; expected "
-            "at most that"
-        )
+
+    # their rows, and how long to train on them
     features = _features(task, examples, tokenizer, options, "training", say)
     dev = _features(task, held_out, tokenizer, options, "held-out", say)
-
-    # The run.
+    options = _resolved(options, features, network.config)
     steps_per_epoch = features.steps_per_epoch(options.batch_size)
-    steps = options.steps or max(1, round(options.epochs * steps_per_epoch))
-    lr = options.lr or (1e-4 if network.config.hidden_size >= 512 else 5e-4)
-    ranks = launched_ranks()
-    trainer = Trainer(
-        network,
-        AdamW(list(network.named_parameters()), lr, betas=(0.9, 0.98)),
-        warmup=options.warmup,
-        threads=options.threads,
-        seed=options.seed,
-        ranks=ranks,
-        precision=options.precision,
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    if ranks.rank == 0 and not options.resume:
-        _write_json(output / SETTINGS, to_json(replace(options, steps=steps, lr=lr)))
+
+    # the run
+    trainer = _trainer(network, options)
+    if trainer.ranks.rank == 0 and not options.resume:
+        Path(options.output).mkdir(parents=True, exist_ok=True)
+        _write_json(Path(options.output) / SETTINGS, to_json(options))
+
+    def batch(step):
+        return _mine(features.batch(step, options.batch_size, options.seed), trainer.ranks)
 
     def evaluate(network, replicas):
         return task.score(held_out, predict(task, network, dev, replicas=replicas))
 
     train(
         trainer,
-        lambda step: _mine(features.batch(step, options.batch_size, options.seed), ranks),
-        steps,
+        batch,
+        options.steps,
         evaluate,
-        output,
-        eval_every=max(1, min(steps_per_epoch, steps // 3)),
+        options.output,
+        eval_every=max(1, min(steps_per_epoch, options.steps // 3)),
         best=task.metric,
         resume=options.resume,
         tokenizer=tokenizer,
         progress=progress,
     )
 
-    # What came out.
+    # what came out
     predictions = predict(task, network, dev, replicas=Threads(options.threads))
-    metrics = task.score(held_out, predictions)
-    if ranks.rank == 0:
-        _write_json(output / "eval_results.json", metrics)
-        task.write(output / "predictions.tsv", held_out, predictions)
-        draw_run(output, say)
     result = {
-        "metrics": metrics,
+        "metrics": task.score(held_out, predictions),
         "labels": task.labels,
         "baselines": task.baselines(examples, held_out),
         "metric": task.metric,
     }
     confusion = task.confusion(held_out, predictions)
-    return {**result, "confusion": confusion} if confusion else result
+    if confusion:
+        result["confusion"] = confusion
+    if trainer.ranks.rank == 0:
+        _write_json(Path(options.output) / "eval_results.json", result["metrics"])
+        task.write(Path(options.output) / "predictions.tsv", held_out, predictions)
+        draw_run(Path(options.output), say)
+    return result
+
+
+def _tokenizer(options):
+    """The pretrained folder's tokenizer; whoever uses the model cuts texts in the same place."""
+    tokenizer = AlbertTokenizer.from_pretrained(options.model)
+    check_fits(tokenizer, read_config(options.model), options.model)
+    tokenizer.model_max_length = options.max_length
+    return tokenizer
+
+
+def _resolved(options, features, config):
+    """Options with the number of steps and the learning rate that they leave open."""
+    epochs = options.epochs * features.steps_per_epoch(options.batch_size)
+    steps = options.steps or max(1, round(epochs))
+    lr = options.lr or (1e-4 if config.hidden_size >= 512 else 5e-4)
+    return replace(options, steps=steps, lr=lr)
+
+
+def _trainer(network, options):
+    """The Trainer of a run."""
+    return Trainer(
+        network,
+        AdamW(list(network.named_parameters()), options.lr, betas=(0.9, 0.98)),
+        warmup=options.warmup,
+        threads=options.threads,
+        seed=options.seed,
+        ranks=launched_ranks(),
+        precision=options.precision,
+    )
 
 
 def _settled(options, say):
@@ -177,16 +191,6 @@ def _absolute(source):
     return str(Path(source).resolve())
 
 
-def _columns(options):
-    """The columns that are named, as read_table takes them."""
-    named = {
-        "text_column": options.text_column,
-        "pair_column": options.pair_column,
-        "label_column": options.label_column,
-    }
-    return {column: name for column, name in named.items() if name}
-
-
 def _examples(task, options):
     """Training and held-out examples."""
     examples = task.read(options.train, "train")
@@ -208,6 +212,11 @@ def _network(task, options):
     config = read_config(options.model)
     for name in ("id2label", "label2id", "long_inputs", "window_overlap"):  # of an earlier task
         config.extra.pop(name, None)
+    if options.max_length > config.max_position_embeddings:
+        raise UserError(
+            f"--max-length {options.max_length}, but the model has "
+            f"{config.max_position_embeddings} positions; expected at most that"
+        )
     config = task.configure(config)
     config.extra["finetuning_task"] = task.name  # as transformers calls it
     if options.long != "truncate":

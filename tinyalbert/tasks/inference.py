@@ -13,6 +13,7 @@ from ..text.tokenizer import AlbertTokenizer
 from ..training.replicas import Threads
 from ..training.run import check_writable
 from .batches import Features
+from .options import columns
 from .registry import find_task, task_name
 
 
@@ -119,59 +120,44 @@ def row_encoder(model, tokenizer, max_length=None, long=None):
     return RowEncoder(tokenizer, max_length or longest, long, overlap)
 
 
-def _predicted(task, model, tokenizer, examples, max_length, long, threads, say):
-    """Predictions for examples; says what was too long."""
-    encoder = row_encoder(model, tokenizer, max_length, long)
-    features = Features(task, examples, encoder)
-    if encoder.too_long:
-        say(encoder.summary())
-    return predict(task, model, features, replicas=Threads(threads))
+def evaluate_file(options, say=print):
+    """(metrics, confusion table or None) of a fine-tuned folder on labelled examples.
 
-
-def evaluate_file(
-    folder,
-    source,
-    columns=None,
-    max_length=None,
-    threads=None,
-    device="cpu",
-    seed=0,
-    *,
-    long=None,
-    task=None,
-    say=print,
-):
-    """(metrics, confusion table or None) of a fine-tuned folder on labelled examples."""
-    task, model, tokenizer = load_finetuned(folder, device, task, seed=seed, columns=columns)
-    examples = task.read(source, "test")
-    predictions = _predicted(task, model, tokenizer, examples, max_length, long, threads, say)
+    options: EvaluateOptions.  say: told what was too long."""
+    task, model, tokenizer = _loaded(options)
+    examples = task.read(options.table, "test")
+    predictions = _predicted(task, model, tokenizer, examples, options, say)
     return task.score(examples, predictions), task.confusion(examples, predictions)
 
 
-def predict_file(
-    folder,
-    source,
-    output,
-    columns=None,
-    max_length=None,
-    threads=None,
-    device="cpu",
-    *,
-    long=None,
-    task=None,
-    say=print,
-):
+def predict_file(options, say=print):
     """Write the predictions of a fine-tuned folder for the examples of a file (labels are not
     needed); returns how many.
-    """
-    output = Path(output)
-    if output.is_dir() or output.resolve() == Path(source).resolve():
+
+    options: PredictOptions.  say: told what was too long."""
+    output = Path(options.output)
+    if output.is_dir() or output.resolve() == Path(options.table).resolve():
         what = "a folder" if output.is_dir() else "the table itself"
         raise UserError(f"{output} is {what}; expected another file for the predictions")
     check_writable(output.parent)
-    task, model, tokenizer = load_finetuned(folder, device, task, columns=columns)
-    examples = task.read(source, "predict")
-    predictions = _predicted(task, model, tokenizer, examples, max_length, long, threads, say)
+    task, model, tokenizer = _loaded(options)
+    examples = task.read(options.table, "predict")
+    predictions = _predicted(task, model, tokenizer, examples, options, say)
     output.parent.mkdir(parents=True, exist_ok=True)
     task.write(output, examples, predictions)
     return len(examples)
+
+
+def _loaded(options):
+    """(task, model, tokenizer) that the options name."""
+    settings = {"seed": options.seed, "columns": columns(options)}
+    return load_finetuned(options.model, options.device, options.task, **settings)
+
+
+def _predicted(task, model, tokenizer, examples, options, say):
+    """Predictions for examples; says what was too long."""
+    encoder = row_encoder(model, tokenizer, options.max_length, options.long)
+    features = Features(task, examples, encoder)
+    if encoder.too_long:
+        say(encoder.summary())
+    return predict(task, model, features, replicas=Threads(options.threads))

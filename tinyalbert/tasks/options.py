@@ -1,4 +1,6 @@
-"""What a fine-tuning run may be told; a light import, for the command line."""
+"""What fine-tuning, evaluation and prediction may be told; a light import, for the command
+line.
+"""
 
 from dataclasses import dataclass
 
@@ -21,6 +23,10 @@ from ..options import (
 from ..text.rows import LONG
 
 ROWS = "rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`"
+
+
+def _column(what):
+    return option(None, f"column with {what}, if its name is unusual", metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +59,56 @@ class FinetuneOptions(Options):
     dropout: float = option(None, "of the encoder (default: the model's own)", check=SHARE)
     seed: int = seed_option()
     resume: bool = resume_option()
-    text_column: str = option(None, "column with the text, if its name is unusual", metavar="NAME")
-    pair_column: str = option(None, "column with a second text, likewise", metavar="NAME")
-    label_column: str = option(None, "column with the label, likewise", metavar="NAME")
+    text_column: str = _column("the text")
+    pair_column: str = _column("a second text")
+    label_column: str = _column("the label")
     device: str = device_option()
     threads: int = threads_option()
     precision: str = precision_option()
+
+
+def _own_task():
+    return option(None, "the task, if it is one of your own", metavar="FILE.py:CLASS")
+
+
+def _length_as_trained():
+    return option(None, "tokens a row (default: as it was fine-tuned)", check=LENGTH)
+
+
+def _long_as_trained():
+    help = "longer texts are cut, read in windows or refused (default: as it was fine-tuned)"
+    return option(None, help, check=OneOf(*LONG))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Options):
+    """What the evaluation of a fine-tuned folder may be told."""
+
+    model: str = option(None, "fine-tuned folder", positional=True, required=True)
+    table: str = option(None, ROWS, positional=True, required=True)
+    task: str = _own_task()
+    max_length: int = _length_as_trained()
+    long: str = _long_as_trained()
+    text_column: str = _column("the text")
+    pair_column: str = _column("a second text")
+    label_column: str = _column("the label")
+    seed: int = seed_option("of built-in rows")
+    device: str = device_option()
+    threads: int = threads_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(EvaluateOptions):
+    """What predicting with a fine-tuned folder may be told."""
+
+    output: str = output_option("file to write, for example a TSV of prediction and probabilities")
+
+
+def columns(options):
+    """The columns that are named, as tables.read_table takes them."""
+    named = {
+        "text_column": options.text_column,
+        "pair_column": options.pair_column,
+        "label_column": options.label_column,
+    }
+    return {column: name for column, name in named.items() if name}
