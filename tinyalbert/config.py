@@ -1,6 +1,4 @@
-"""The hyper-parameters of an ALBERT, in the field names of the released config.json, and the
-presets.
-"""
+"""The hyper-parameters of an ALBERT, named as in the released config.json, and the presets."""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -12,8 +10,44 @@ ACTIVATIONS = ("gelu_new", "gelu", "relu", "tanh", "linear")
 SHARING = ("all", "attention", "ffn", "none")
 SENTENCE_TASKS = ("sop", "nsp", "none")
 
+SIZES = (  # fields that are whole numbers of at least 1
+    "vocab_size",
+    "embedding_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_hidden_groups",
+    "inner_group_num",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "num_labels",
+)
+FRACTIONS = (  # fields that are numbers from 0 to below 1
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout_prob",
+    "layer_norm_eps",
+    "initializer_range",
+)
+CHOICES = {
+    "hidden_act": ACTIVATIONS,
+    "shared_parameters": SHARING,
+    "sentence_task": SENTENCE_TASKS,
+}
+OWN_FIELDS = {  # unknown to other libraries, or written only if they differ from the default
+    "shared_parameters",
+    "sentence_task",
+    "embedding_projection",
+    "ffn_dropout",
+    "sop_dropout",
+    "num_labels",
+    "problem_type",
+}
+
 
 def _preset(hidden, layers, heads, intermediate=None, dropout=0.0, **more):
+    """The fields of a preset; the feed-forward part is four times as wide as the rest."""
     return dict(
         hidden_size=hidden,
         num_hidden_layers=layers,
@@ -27,7 +61,7 @@ def _preset(hidden, layers, heads, intermediate=None, dropout=0.0, **more):
 
 _RELEASED = dict(vocab_size=30000, embedding_size=128, max_position_embeddings=512)
 # Released sizes (Lan et al. 2020, Table 1; google-research/albert README).  The paper gives xlarge
-# 32 heads, every released xlarge has 16.  Version 1 was trained with dropout 0.1 (xxlarge without),
+# 32 heads; every released xlarge has 16.  Version 1 was trained with dropout 0.1 (xxlarge without),
 # version 2 without.
 PRESETS = {
     "tiny": _preset(64, 2, 2, vocab_size=2000, embedding_size=64, max_position_embeddings=128),
@@ -73,9 +107,8 @@ class AlbertConfig:
     bos_token_id: int = 2
     eos_token_id: int = 3
     num_labels: int = 2  # of a fine-tuning head; id2label and label2id decide if given
-    problem_type: str | None = (
-        None  # regression, single_label_classification, multi_label_classification
-    )
+    # regression, single_label_classification, multi_label_classification
+    problem_type: str | None = None
 
     shared_parameters: str = "all"  # ablations: what all layers share: all, attention, ffn, none
     sentence_task: str = "sop"  # sentence-order prediction, next-sentence prediction (BERT), none
@@ -85,73 +118,55 @@ class AlbertConfig:
     extra: dict = field(default_factory=dict)  # unknown keys of a config.json, kept as they were
 
     def __post_init__(self):
-        for name in (
-            "vocab_size",
-            "embedding_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_hidden_groups",
-            "inner_group_num",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "type_vocab_size",
-            "num_labels",
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name} is {value!r}; expected a whole number of at least 1")
+        self._check_values()
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} "
                 "heads; choose num_attention_heads so that it divides hidden_size"
             )
-        for name in (
-            "hidden_dropout_prob",
-            "attention_probs_dropout_prob",
-            "classifier_dropout_prob",
-            "layer_norm_eps",
-            "initializer_range",
-        ):
-            if not isinstance(value := getattr(self, name), (int, float)) or not 0 <= value < 1:
-                raise UserError(f"{name} is {value!r}; expected a number from 0 to below 1")
-        for name, allowed in (
-            ("hidden_act", ACTIVATIONS),
-            ("shared_parameters", SHARING),
-            ("sentence_task", SENTENCE_TASKS),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UserError(
-                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
-                )
-        if self.shared_parameters in ("attention", "ffn") and self.num_hidden_groups not in (
-            1,
-            self.num_hidden_layers,
-        ):
-            raise UserError(
-                f"shared_parameters={self.shared_parameters!r} shares one part over all layers; "
-                f"leave num_hidden_groups at 1, got {self.num_hidden_groups}"
-            )
-        if (
-            self.shared_parameters != "all"
-        ):  # one parameter set a layer, the shared part, if any, in all of them
-            self.num_hidden_groups = self.num_hidden_layers
-        if self.num_hidden_groups > self.num_hidden_layers:
-            raise UserError(
-                f"num_hidden_groups {self.num_hidden_groups} is more than the "
-                f"{self.num_hidden_layers} layers; expected at most one group a layer"
-            )
+        self._settle_groups()
         if not self.embedding_projection and self.embedding_size != self.hidden_size:
             raise UserError(
                 "embedding_projection=False needs embedding_size == hidden_size, got "
                 f"{self.embedding_size} and {self.hidden_size}"
             )
 
+    def _check_values(self):
+        """Refuse values that are wrong on their own, whatever the others are."""
+        for name in SIZES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{name} is {value!r}; expected a whole number of at least 1")
+        for name in FRACTIONS:
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise UserError(f"{name} is {value!r}; expected a number from 0 to below 1")
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UserError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
+
+    def _settle_groups(self):
+        """Set num_hidden_groups where shared_parameters decides it, and check it."""
+        groups = self.num_hidden_groups
+        layers = self.num_hidden_layers
+        if self.shared_parameters in ("attention", "ffn") and groups not in (1, layers):
+            raise UserError(
+                f"shared_parameters={self.shared_parameters!r} shares one part over all layers; "
+                f"leave num_hidden_groups at 1, got {groups}"
+            )
+        if self.shared_parameters != "all":
+            # one parameter set per layer; the shared part, if any, is in all of them
+            self.num_hidden_groups = layers
+        if self.num_hidden_groups > layers:
+            raise UserError(
+                f"num_hidden_groups {groups} is more than the {layers} layers; expected at most "
+                "one group per layer"
+            )
+
     @classmethod
     def preset(cls, name, **changes):
-        """A named size: tiny, mini, small, base_v1 ... xxlarge_v2; `changes` override single
-        fields.
-        """
+        """A named size: tiny, mini, small, base_v1 ... xxlarge_v2; `changes` override fields."""
         key = name.replace("-", "_").removeprefix("albert_")
         if key not in PRESETS:
             raise UserError(f"preset {name!r} is unknown; expected one of {', '.join(PRESETS)}")
@@ -159,10 +174,11 @@ class AlbertConfig:
 
     @classmethod
     def bert(cls, **changes):
-        """BERT (Devlin et al. 2019) from the same code: nothing shared, E = H without a projection,
-        NSP.
+        """BERT (Devlin et al. 2019) from the same code.
+
+        Nothing is shared, E = H without a projection, and the sentence task is NSP.
         """
-        size = {
+        values = {
             "hidden_size": 768,
             "num_hidden_layers": 12,
             "num_attention_heads": 12,
@@ -171,17 +187,13 @@ class AlbertConfig:
             "hidden_act": "gelu",
             "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1,
+            "shared_parameters": "none",
+            "sentence_task": "nsp",
+            "embedding_projection": False,
             **changes,
         }
-        size.setdefault("embedding_size", size["hidden_size"])
-        return cls(
-            **{
-                "shared_parameters": "none",
-                "sentence_task": "nsp",
-                "embedding_projection": False,
-                **size,
-            }
-        )
+        values.setdefault("embedding_size", values["hidden_size"])
+        return cls(**values)
 
     @classmethod
     def from_dict(cls, values):
@@ -189,31 +201,22 @@ class AlbertConfig:
         values = dict(values)
         own = {f.name for f in fields(cls)} - {"extra"}
         if labels := values.get("id2label"):
-            if not isinstance(labels, dict) or {*map(str, labels)} != {
-                *map(str, range(len(labels)))
-            }:
+            numbers = {str(i) for i in range(len(labels))}
+            if not isinstance(labels, dict) or {str(i) for i in labels} != numbers:
                 raise UserError(
-                    f'id2label is {labels!r}; expected names, as {{"0": "no", "1": "yes"}}'
+                    f'id2label is {labels!r}; expected names such as {{"0": "no", "1": "yes"}}'
                 )
             values["num_labels"] = len(labels)
         known = {k: v for k, v in values.items() if k in own and v is not None}
         return cls(**known, extra={k: v for k, v in values.items() if k not in own})
 
     def to_dict(self):
-        """The keys of a config.json; transformers opens it."""
-        ours = {
-            "shared_parameters",
-            "sentence_task",
-            "embedding_projection",
-            "ffn_dropout",
-            "sop_dropout",
-            "num_labels",
-            "problem_type",
-        }
+        """The keys of a config.json that transformers also opens."""
         values = {
             f.name: getattr(self, f.name)
             for f in fields(self)
-            if f.name != "extra" and not (f.name in ours and getattr(self, f.name) == f.default)
+            if f.name != "extra"
+            and not (f.name in OWN_FIELDS and getattr(self, f.name) == f.default)
         }
         values = {**self.extra, **values, "model_type": "albert"}
         if "id2label" in values:
@@ -240,7 +243,7 @@ class AlbertConfig:
 
     @classmethod
     def from_json_file(cls, path):
-        """Read a config.json, of this package, transformers or google-research/albert."""
+        """Read a config.json of this package, transformers or google-research/albert."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What this machine has and what tinyalbert would use of it: `tinyalbert doctor`."""
+"""What this machine has, and what of it tinyalbert would use: `tinyalbert doctor`."""
 
 import importlib.metadata
 import os
@@ -27,9 +27,11 @@ def _version(package):
 
 
 def _memory():
+    """Total and free memory as text."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")
-        total, free = (page * os.sysconf(f"SC_{name}_PAGES") / 2**30 for name in ("PHYS", "AVPHYS"))
+        total = page * os.sysconf("SC_PHYS_PAGES") / 2**30
+        free = page * os.sysconf("SC_AVPHYS_PAGES") / 2**30
         return f"{total:.1f} GiB, {free:.1f} GiB free"
     except (ValueError, AttributeError, OSError):
         return "unknown"
@@ -42,7 +44,8 @@ def product_rate(seconds=0.3, n=1024):
     a = np.ones((n, n), dtype=np.float32)
     with threadpool_limits(1, "blas"):
         a @ a
-        start, count = time.perf_counter(), 0
+        count = 0
+        start = time.perf_counter()
         while time.perf_counter() - start < seconds:
             a @ a
             count += 1
@@ -50,10 +53,11 @@ def product_rate(seconds=0.3, n=1024):
 
 
 def gpu_step_difference():
-    """How a small training step on the GPU differs from NumPy's, at most: (gradients, parameters).
+    """The largest difference of a training step on the GPU from NumPy's: (gradients, parameters).
 
-    In units of the largest gradient and of the learning rate.  Not for each tensor: the keys' bias
-    has no gradient at all (it shifts a row of scores), only rounding.
+    The gradients' is relative to the largest gradient, the parameters' to the learning rate.
+    Comparing tensor by tensor would not do: the bias of the keys has no gradient at all (it shifts
+    a row of scores), only rounding errors.
     """
     config = AlbertConfig.preset("tiny", vocab_size=500)
     rng = np.random.default_rng(0)
@@ -79,8 +83,9 @@ def gpu_step_difference():
 
 
 def usable_precisions():
-    """What the GPU can train in, and for the others why not."""
-    usable, missing = [], []
+    """The precisions that the GPU can train in, and why not in the others."""
+    usable = []
+    missing = []
     for name in PRECISIONS:
         try:
             usable.append(check_precision(name, "gpu"))
@@ -90,7 +95,7 @@ def usable_precisions():
 
 
 def report(device=None):
-    """(text, everything asked for works): one line for each thing that matters."""
+    """(text with a line for each thing that matters, whether everything asked for works)."""
     from threadpoolctl import threadpool_info
 
     blas = next(

@@ -3,23 +3,22 @@
 from pathlib import Path
 
 from .config import AlbertConfig
+from .files.checkpoint import config_file, read_config
 from .heads import AlbertForPreTraining
 
 
-def read_config(name):
-    """The config of a folder (its config.json) or of a preset."""
-    folder = Path(name)
-    if folder.is_dir() or folder.suffix == ".json":
-        return AlbertConfig.from_json_file(
-            folder if folder.suffix == ".json" else folder / "config.json"
-        )
+def named_config(name):
+    """The config of a folder, of a .json file, or of a preset."""
+    path = Path(name)
+    if path.is_dir():
+        return read_config(path)
+    if path.suffix == ".json":
+        return config_file(path)
     return AlbertConfig.preset(name)
 
 
 def parameter_rows(config):
-    """[(component, parameters, how often it is used)] of the pretraining model, counted from the
-    model itself.
-    """
+    """[(component, parameters, how often it is used)], counted from the pretraining model."""
     parts = {
         "word embeddings (V x E)": "embeddings.word_embeddings",
         "position embeddings (P x E)": "embeddings.position_embeddings",
@@ -32,13 +31,12 @@ def parameter_rows(config):
         "masked-word head (decoder tied)": "predictions",
         "sentence-order head": "sop_classifier",
     }
-    counts, named = (
-        dict.fromkeys(parts, 0),
-        dict(AlbertForPreTraining(config, seed=None).named_parameters()),
-    )
+    named = dict(AlbertForPreTraining(config, seed=None).named_parameters())
+    counts = dict.fromkeys(parts, 0)
     for name, parameter in named.items():
         counts[next(part for part, mark in parts.items() if mark in name)] += parameter.size
-    depth, uses = config.num_hidden_layers * config.inner_group_num, dict.fromkeys(parts, 1)
+    depth = config.num_hidden_layers * config.inner_group_num
+    uses = dict.fromkeys(parts, 1)
     for part, matrix in (
         ("attention, with its layer norm", "query.weight"),
         ("feed-forward, with its layer norm", "ffn.weight"),
@@ -49,12 +47,14 @@ def parameter_rows(config):
 
 
 def describe(name):
-    """The table as text, with what factorising the embeddings and sharing the layers save."""
-    config = read_config(name)
+    """The table as text, with what factorised embeddings and shared layers save."""
+    config = named_config(name)
     rows = parameter_rows(config)
     total = sum(n for _, n, _ in rows)
     encoder = sum(n for part, n, _ in rows if "head" not in part)
-    V, E, H = config.vocab_size, config.embedding_size, config.hidden_size
+    V = config.vocab_size
+    E = config.embedding_size
+    H = config.hidden_size
     L = config.num_hidden_layers * config.inner_group_num
     untied = AlbertConfig.from_dict({**config.to_dict(), "shared_parameters": "none"})
     unshared = sum(n for _, n, _ in parameter_rows(untied)) - total

@@ -11,13 +11,13 @@ import threading
 
 import numpy as np
 
+from ..config import SENTENCE_TASKS
 from ..errors import UserError
 from . import curriculum, pairs
 from .draws import uniforms
 from .masking import apply_masks, choose_targets, targets_wanted
 from .shards import Shards
 
-SENTENCE_TASKS = ("sop", "nsp", "none")
 SHORTEST = 8  # [CLS] A [SEP] B [SEP] with something to read
 EVALUATION_SEED = 0  # evaluation is the same for every run
 # Streams of random numbers (draws.py).

@@ -8,10 +8,12 @@ create_masked_lm_predictions).
 
 import numpy as np
 
+from ..heads import IGNORE  # the label of a piece that is no target
 from .draws import integers
 
-IGNORE = -100  # label of a piece that is no target
-MASKED, KEPT = 0.8, 0.1  # shares of the covered pieces; the rest is replaced at random
+# Shares of the covered pieces; the rest is replaced at random.
+MASKED = 0.8
+KEPT = 0.1
 
 
 def ngram_probabilities(ngram):
