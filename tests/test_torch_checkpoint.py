@@ -218,7 +218,7 @@ def test_foreign_files_are_refused(tmp_path, content, message):
 def test_states_that_hold_something_else_are_refused(tmp_path):
     for program in (pickle.dumps([1, 2], 2), pickle.dumps({"epoch": 3}, 2), pickle.dumps("text", 4)):
         zip_of(tmp_path / "m.bin", program)
-        with pytest.raises(UserError, match="something else than a state dict"):
+        with pytest.raises(UserError, match="something other than a state dict"):
             read_torch(tmp_path / "m.bin")
     zip_file(tmp_path / "m.bin", {"w": tensor("0", "ComplexFloatStorage", 2, 0, (2,), (1,))}, {"0": bytes(16)})
     with pytest.raises(UserError, match="numbers of kind torch.ComplexFloatStorage"):

@@ -1,11 +1,11 @@
 """Read pytorch_model.bin without torch and without pickle.
 
-`torch.save` writes a pickle, a little program that says how to build the state dict, beside the
-numbers. Running it with Python's pickle module would let a file run any code.  Here the program is
+`torch.save` writes the numbers and, beside them, a pickle: a little program that builds the state
+dict.  Running it with Python's pickle module would let a file run any code.  Here the program is
 read opcode by opcode, and only what a state dict of tensors needs is understood: dicts, lists,
-tuples, strings, numbers, and three constructors by name, of which none is called.  Anything else is
-refused.  Both layouts are read, the zip archive of torch >= 1.6 and the stream before it, in which
-the first released ALBERT files are.
+tuples, strings, numbers, and three constructors by name, none of which is called.  Anything else is
+refused.  Both layouts are read, the zip archive of torch >= 1.6 and the older stream, which the
+first released ALBERT files use.
 """
 
 import io
@@ -50,7 +50,7 @@ LITERALS = {
 
 
 class Name(str):
-    """The dotted name of something that the pickle wants imported; it stays a name."""
+    """The dotted name of something that the pickle would import; it stays a name."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ class Strided:
 
 
 def read_torch(path):
-    """{name: array} of a file that torch.save(model.state_dict()) wrote; bfloat16 becomes
-    float32.
-    """
+    """{name: array} of a file written by torch.save(model.state_dict()); bfloat16 -> float32."""
     try:
         with open(path, "rb") as file:
             zipped = zipfile.is_zipfile(file)
@@ -85,7 +83,7 @@ def read_torch(path):
                 isinstance(t, Strided) for t in state.values()
             ):
                 raise UserError(
-                    f"{path} holds something else than a state dict of tensors; write it with "
+                    f"{path} holds something other than a state dict of tensors; write it with "
                     "torch.save(model.state_dict(), path)"
                 )
             return {str(name): _array(tensor, numbers) for name, tensor in state.items()}
@@ -173,64 +171,112 @@ def _array(tensor, numbers):
 
 def unpickle(file):
     """Read one pickle that holds tensors and plain values, up to its end; refuse every other."""
-    stack, outer, memo = [], [], {}  # outer: the stacks below each open MARK
+    machine = _Machine()
     for opcode, argument, _ in pickletools.genops(file):
-        match opcode.name:
-            case "PROTO" | "FRAME":
-                pass
-            case name if name in LITERALS:
+        if opcode.name == "STOP":
+            return machine.stack.pop()
+        machine.step(opcode.name, argument)
+    raise EOFError("the pickle has no end")
+
+
+class _Machine:
+    """The stack machine that a pickle is a program for, with the opcodes of a state dict."""
+
+    def __init__(self):
+        self.stack = []
+        self.outer = []  # the stacks below each open MARK
+        self.memo = {}
+
+    def step(self, name, argument):
+        """Run one opcode."""
+        if name not in ("PROTO", "FRAME") and not (
+            self._push(name, argument) or self._collect(name) or self._build(name)
+        ):
+            raise UserError(
+                f"this file is more than a state dict: its pickle uses {name}. Only plain weights "
+                "are read, since loading anything else could run code"
+            )
+
+    def _push(self, name, argument):
+        """Opcodes that put one value on the stack, or remember it; False for any other."""
+        stack = self.stack
+        match name:
+            case _ if name in LITERALS:
                 stack.append(argument)
-            case name if name in CONSTANTS:
+            case _ if name in CONSTANTS:
                 stack.append(CONSTANTS[name])
-            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
-                stack.append({"EMPTY_DICT": {}, "EMPTY_LIST": [], "EMPTY_TUPLE": ()}[opcode.name])
-            case "MARK":
-                outer.append(stack)
-                stack = []
-            case "TUPLE":
-                items, stack = stack, outer.pop()
-                stack.append(tuple(items))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                n = int(opcode.name[-1])
-                stack[-n:] = [tuple(stack[-n:])]
-            case "APPEND":
-                item = stack.pop()
-                stack[-1].append(item)
-            case "APPENDS":
-                items, stack = stack, outer.pop()
-                stack[-1].extend(items)
-            case "SETITEM":
-                value, key = stack.pop(), stack.pop()
-                stack[-1][key] = value
-            case "SETITEMS":
-                items, stack = stack, outer.pop()
-                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST":
+                stack.append([])
+            case "EMPTY_TUPLE":
+                stack.append(())
             case "BINPUT" | "LONG_BINPUT" | "PUT":
-                memo[argument] = stack[-1]
+                self.memo[argument] = stack[-1]
             case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
+                self.memo[len(self.memo)] = stack[-1]
             case "BINGET" | "LONG_BINGET" | "GET":
-                stack.append(memo[argument])
+                stack.append(self.memo[argument])
             case "GLOBAL":
                 stack.append(Name(argument.replace(" ", ".")))
+            case _:
+                return False
+        return True
+
+    def _collect(self, name):
+        """Opcodes that gather values into tuples, lists and dicts; False for any other."""
+        match name:
+            case "MARK":
+                self.outer.append(self.stack)
+                self.stack = []
+            case "TUPLE":
+                items = self._since_mark()
+                self.stack.append(tuple(items))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                n = int(name[-1])
+                self.stack[-n:] = [tuple(self.stack[-n:])]
+            case "APPEND":
+                item = self.stack.pop()
+                self.stack[-1].append(item)
+            case "APPENDS":
+                items = self._since_mark()
+                self.stack[-1].extend(items)
+            case "SETITEM":
+                value = self.stack.pop()
+                key = self.stack.pop()
+                self.stack[-1][key] = value
+            case "SETITEMS":
+                items = self._since_mark()
+                self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+            case _:
+                return False
+        return True
+
+    def _build(self, name):
+        """Opcodes that make objects, of the few kinds that are allowed; False for any other."""
+        stack = self.stack
+        match name:
             case "STACK_GLOBAL":
-                attribute, module = stack.pop(), stack.pop()
+                attribute = stack.pop()
+                module = stack.pop()
                 stack.append(Name(f"{module}.{attribute}"))
             case "BINPERSID":
                 stack.append(_storage(*stack.pop()))
             case "REDUCE":
-                arguments, function = stack.pop(), stack.pop()
+                arguments = stack.pop()
+                function = stack.pop()
                 stack.append(_construct(function, arguments))
             case "BUILD":
                 stack.pop()  # attributes of the dict: versions of the modules, not needed
-            case "STOP":
-                return stack.pop()
-            case name:
-                raise UserError(
-                    f"this file is more than a state dict: its pickle uses {name}. Only plain "
-                    "weights are read, since loading anything else could run code"
-                )
-    raise EOFError("the pickle has no end")
+            case _:
+                return False
+        return True
+
+    def _since_mark(self):
+        """The values since the last MARK, taken off; the stack below it is in use again."""
+        items = self.stack
+        self.stack = self.outer.pop()
+        return items
 
 
 def _storage(tag, kind, key, location, size, view=None):
@@ -243,7 +289,7 @@ def _storage(tag, kind, key, location, size, view=None):
 
 
 def _construct(function, arguments):
-    """The object that a state dict's pickle wants built; the three names it may use."""
+    """What one of the three constructors that a state dict's pickle may name would return."""
     if isinstance(function, Name):
         if function == "collections.OrderedDict" and not arguments:
             return {}
@@ -254,6 +300,6 @@ def _construct(function, arguments):
         if function == "torch._utils._rebuild_parameter" and isinstance(arguments[0], Strided):
             return arguments[0]
     raise UserError(
-        f"this file is more than a state dict: it wants to call {function}. Only plain weights "
+        f"this file is more than a state dict: it would call {function}. Only plain weights "
         "are read, since loading anything else could run code"
     )
