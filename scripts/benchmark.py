@@ -41,8 +41,8 @@ from tinyalbert import (
 )
 from tinyalbert.backend import check_device
 from tinyalbert.errors import UserError
-from tinyalbert.heads import rows_read
 from tinyalbert.precision import check_precision
+from tinyalbert.readout import rows_read
 from tinyalbert.tasks.batches import Features
 from tinyalbert.tasks.classification import Classification
 from tinyalbert.tasks.tables import read_table

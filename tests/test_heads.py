@@ -16,6 +16,7 @@ from tinyalbert.errors import UserError
 from tinyalbert.gradcheck import gradcheck
 from tinyalbert.modes import use_kernels
 from tinyalbert.nn import Dropout, DropoutRng
+from tinyalbert.readout import rows_read
 from tinyalbert.tensor import backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
@@ -151,7 +152,7 @@ def test_what_is_read_after_the_loss_is_what_there_is_without_labels(kind, seed)
 def test_rows_read(labels):
     """Token 0 first, every target once, in the order of the batch, and nothing else but token 0 again."""
     B, T = labels.shape
-    rows, places, targets = heads.rows_read(labels)
+    rows, places, targets = rows_read(labels)
     assert rows[:, 0].tolist() == [b * T for b in range(B)]
     assert rows.reshape(-1)[places].tolist() == np.flatnonzero(labels != -100).tolist()
     assert targets.tolist() == labels[labels != -100].tolist()

@@ -19,10 +19,10 @@ from tinyalbert.modes import use_kernels
 from tinyalbert.tensor import backward
 
 PACKAGE = Path(tinyalbert.__file__).parent
-FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py"))
+FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py", "readout.py"))
 COMMENT = re.compile(r"^\s+([\w.]+(?:, \w+)*) = .*#\s\(([^)]*)\)(?: each)?(?:\s.*)?$")
 # K: targets, M: rows of a sequence that the loss reads, S: M or T, known only in the pass; R: rows of a flattened product, different in every call
-DIMS = dict(B=3, T=11, H=14, N=7, D=2, E=5, F=17, V=23, L=2)
+DIMS = dict(B=3, T=11, H=14, N=7, D=2, E=5, F=17, V=23, L=2, C=2)
 FREE = {"K", "M", "R", "I", "O", "S", "..."}
 
 
@@ -77,7 +77,7 @@ def commented_lines():
 
 
 def run_everything():
-    """One pass forward and backward of pretraining, with and without shown attention, of multiple choice, of tagging."""
+    """One pass forward and backward of pretraining, with and without shown attention, of tagging, classification, answers."""
     rng, (B, T, V) = np.random.default_rng(0), (DIMS["B"], DIMS["T"], DIMS["V"])
     config = AlbertConfig(vocab_size=V, embedding_size=DIMS["E"], hidden_size=DIMS["H"], num_attention_heads=DIMS["N"],
                           num_hidden_layers=DIMS["L"], intermediate_size=DIMS["F"], max_position_embeddings=29)
@@ -89,6 +89,7 @@ def run_everything():
         assert out.prediction_logits.shape == (B, T, V)
         backward(out.loss)
     for cls, extra in ((heads.AlbertForTokenClassification, {"labels": labels % 2}),
+                       (heads.AlbertForSequenceClassification, {"labels": labels[:, 0] % 2}),
                        (heads.AlbertForQuestionAnswering, {"start_positions": np.zeros(B, int), "end_positions": np.ones(B, int)})):
         backward(cls(config)(**b, **extra).loss)
 
@@ -99,7 +100,7 @@ def test_shape_comments_are_true():
         checked = check_shape_comments(run_everything, DIMS, wrong)
     assert not wrong, wrong
     assert len(checked) >= 20, sorted(checked)
-    never = {line for line in commented_lines() - checked if line[0] in ("attention.py", "albert.py")}
+    never = {line for line in commented_lines() - checked if line[0] in ("attention.py", "albert.py", "readout.py")}
     assert not never, never
 
 

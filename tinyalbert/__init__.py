@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 READING_ORDER = {
     "errors": "the exception for mistakes that a user can mend",
-    "modes": "switches of one thread: recording, kernels, precision",
+    "modes": "switches of one thread: recording, kernels, readout, precision",
     "backend": "where NumPy and CuPy differ",
     "transfer": "copies of whole batches to a GPU",
     "tensor": "the reverse sweep",
@@ -25,6 +25,7 @@ READING_ORDER = {
     "attention": "multi-head self-attention",
     "files": "models on disk: our folders, TensorFlow's and PyTorch's files; skip it at first",
     "albert": "the encoder: embeddings, the shared layers, the pooler",
+    "readout": "heads compute only what the loss reads; skip it at first",
     "heads": "pretraining and fine-tuning heads with their losses",
     "optim": "AdamW, LAMB, clipping, learning rates",
     "text": "sentences, vocabulary, tokenizer, encoding",

@@ -27,26 +27,19 @@ ACTIVATIONS = {
 
 
 class ModelOutput:
-    """What a model returns: named values as attributes, in transformers' names; None where absent.
+    """What a model returns: named values as attributes, in transformers' names; None where
+    absent.
+    """
 
-    A value in `lazy` is computed when it is first read: logits that the loss did not need cost
-    nothing."""
-
-    def __init__(self, lazy=None, **values):
-        self._lazy = lazy or {}
+    def __init__(self, **values):
         vars(self).update(values)
 
-    def __getattr__(self, name):  # only called for what is not there yet
-        lazy = vars(self).get("_lazy", {})
-        if name not in lazy:
-            raise AttributeError(f"this output has no {name}; it has {', '.join(self.keys())}")
-        value = lazy.pop(name)()
-        setattr(self, name, value)
-        return value
+    def __getattr__(self, name):  # only called for what is not there
+        raise AttributeError(f"this output has no {name}; it has {', '.join(self.keys())}")
 
     def keys(self):
         """The names of the values."""
-        return [k for k in (*vars(self), *self._lazy) if k != "_lazy"]
+        return [name for name in vars(self) if not name.startswith("_")]
 
     def __getitem__(self, name):
         return getattr(self, name)
@@ -98,17 +91,18 @@ class AlbertLayer(Module):
         self.dropout = Dropout(config.hidden_dropout_prob if config.ffn_dropout else 0.0)
         self.activation = ACTIVATIONS[config.hidden_act]
 
-    def forward(self, hidden, bias=None, rng=None, output_attentions=False, rows=None):
-        """(B, T, H) -> (B, T, H), or (B, M, H) for the tokens at `rows` alone, and the attention
-        weights.
-        """
-        attended, weights = self.attention(hidden, bias, rng, output_attentions, rows)
-        if self.activation is ops.gelu:
-            inner = ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)  # (B, M, F)
-        else:
-            inner = self.activation(self.ffn(attended))
-        projected = self.dropout(self.ffn_output(inner), rng)  # (B, M, H)
+    def forward(self, hidden, bias=None, rng=None, output_attentions=False):
+        """(B, T, H) -> (B, T, H), and the attention weights (B, N, T, T) or None."""
+        attended, weights = self.attention(hidden, bias, rng, output_attentions)
+        inner = self.expand(attended)  # (B, T, F)
+        projected = self.dropout(self.ffn_output(inner), rng)  # (B, T, H)
         return self.full_layer_layer_norm(projected, attended), weights
+
+    def expand(self, attended):
+        """The first half of the feed-forward: (..., H) -> (..., F)."""
+        if self.activation is ops.gelu:
+            return ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)
+        return self.activation(self.ffn(attended))
 
 
 class AlbertLayerGroup(Module):
@@ -137,6 +131,7 @@ class AlbertEncoder(Module):
 
     def __init__(self, rng, config):
         self.num_layers, self.num_groups = config.num_hidden_layers, config.num_hidden_groups
+        self.embedding_hidden_mapping_in = None
         if config.embedding_projection:
             self.embedding_hidden_mapping_in = Linear(
                 rng, config.embedding_size, config.hidden_size, config.initializer_range
@@ -158,19 +153,19 @@ class AlbertEncoder(Module):
             ].albert_layers
         ]
 
-    def forward(self, embedded, bias=None, rng=None, output_attentions=False, rows=None):
+    def project(self, embedded):
+        """(B, T, E) -> (B, T, H); the embeddings themselves in a model without the projection."""
+        projection = self.embedding_hidden_mapping_in
+        return embedded if projection is None else projection(embedded)
+
+    def forward(self, embedded, bias=None, rng=None, output_attentions=False):
         """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention
         weights.
-
-        rows (B, M): the last layer computes these tokens only, (B, M, H); no later layer asks for
-        the others."""
-        projection = getattr(self, "embedding_hidden_mapping_in", None)
-        hidden, layers = projection(embedded) if projection else embedded, self.layers()
+        """
+        hidden = self.project(embedded)  # (B, T, H)
         states, attentions = [hidden], []
-        for n, layer in enumerate(layers, start=1):
-            hidden, weights = layer(
-                hidden, bias, rng, output_attentions, rows if n == len(layers) else None
-            )
+        for layer in self.layers():
+            hidden, weights = layer(hidden, bias, rng, output_attentions)
             states.append(hidden)
             attentions.append(weights)
         return states, attentions
@@ -212,10 +207,10 @@ class PreTrainedModel(Module):
         """ "cpu" or "gpu"."""
         return device_of(self.parameters()[0].data)
 
-    def _inputs(self, input_ids, attention_mask, token_type_ids, *more):
-        """The integer inputs (or None) as arrays on the model's device, sent in one copy after the
-        ids were checked.
-        """
+    def checked(self, input_ids, attention_mask, token_type_ids, *more):
+        """The inputs, checked, and more arrays (or None), on the model's device.
+
+        To a GPU all of them go as one copy."""
         arrays = [
             a if a is None or hasattr(a, "dtype") else np.asarray(a)
             for a in (input_ids, attention_mask, token_type_ids, *more)
@@ -242,6 +237,7 @@ class AlbertModel(PreTrainedModel):
             rng = np.random.default_rng(seed)
         self.embeddings = AlbertEmbeddings(rng, config)
         self.encoder = AlbertEncoder(rng, config)
+        self.pooler = None
         if add_pooling_layer:
             self.pooler = Linear(
                 rng, config.hidden_size, config.hidden_size, config.initializer_range
@@ -256,32 +252,40 @@ class AlbertModel(PreTrainedModel):
         output_hidden_states=False,
         output_attentions=False,
         rng=None,
-        rows=None,
     ):
         """input_ids (B, T) -> last_hidden_state (B, T, H), pooler_output (B, H) or None.
 
         attention_mask (B, T): 1 = token, 0 = padding (all 1 if None).  token_type_ids (B, T):
         segment of each token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection
         first.  attentions: the weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in
-        training mode with dropout. rows (B, M): the tokens, as rows of (B * T), whose last states
-        are expected, token 0 of each sequence first: `states_at_rows` (B, M, H) has them, and
-        last_hidden_state is computed only if it is read."""
-        input_ids, attention_mask, token_type_ids = self._inputs(
-            input_ids, attention_mask, token_type_ids
-        )
+        training mode with dropout."""
+        inputs = self.checked(input_ids, attention_mask, token_type_ids)
+        return self.encode(*inputs, inputs_embeds, output_hidden_states, output_attentions, rng)
+
+    def encode(
+        self,
+        input_ids,
+        attention_mask,
+        token_type_ids,
+        inputs_embeds=None,
+        output_hidden_states=False,
+        output_attentions=False,
+        rng=None,
+    ):
+        """`forward` for inputs that are checked and on the model's device already."""
         embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)  # (B, T, E)
         bias = None if attention_mask is None else padding_bias(attention_mask, embedded.dtype)
-        states, attentions = self.encoder(embedded, bias, rng, output_attentions, rows)
-        pooler, last = getattr(self, "pooler", None), self.encoder.layers()[-1]
-        lazy = {
-            "last_hidden_state": lambda: (
-                states[-1] if rows is None else last(states[-2], bias, rng)[0]
-            )
-        }
+        states, attentions = self.encoder(embedded, bias, rng, output_attentions)
+        last = states[-1]  # (B, T, H)
         return ModelOutput(
-            lazy,
-            states_at_rows=states[-1],
-            pooler_output=ops.tanh(pooler(states[-1][:, 0])) if pooler else None,
+            last_hidden_state=last,
+            pooler_output=self.pool(last),
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(attentions) if output_attentions else None,
         )
+
+    def pool(self, hidden):
+        """One vector a sequence from its first token's: (B, T, H) -> (B, H); None without a
+        pooler.
+        """
+        return None if self.pooler is None else ops.tanh(self.pooler(hidden[:, 0]))

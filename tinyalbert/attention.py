@@ -50,22 +50,16 @@ class AlbertAttention(Module):
         self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
         self.output_dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden, bias=None, rng=None, output_attentions=False, rows=None):
+    def forward(self, hidden, bias=None, rng=None, output_attentions=False):
         """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or
         None).
-
-        rows (B, M), numbers of rows of hidden as (B * T, H): only these tokens ask, of all; the
-        result is (B, M, H)."""
-        asking = (
-            hidden if rows is None else ops.embedding(hidden.reshape(-1, hidden.shape[-1]), rows)
-        )
-        q, k, v = self.query(asking), self.key(hidden), self.value(hidden)
-        dropout = self.attention_dropout.key(rng)
+        """
+        q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)  # (B, T, H) each
+        dropout = self.attention_dropout.key(rng) or {}
         if output_attentions:
             context, weights = attend(q, k, v, bias, self.num_heads, dropout)
         else:
-            context, weights = (
-                ops.attention(q, k, v, bias, num_heads=self.num_heads, **(dropout or {})),
-                None,
-            )
-        return self.LayerNorm(self.output_dropout(self.dense(context), rng), asking), weights
+            context = ops.attention(q, k, v, bias, num_heads=self.num_heads, **dropout)
+            weights = None
+        projected = self.output_dropout(self.dense(context), rng)  # (B, T, H)
+        return self.LayerNorm(projected, hidden), weights

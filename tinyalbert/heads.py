@@ -7,6 +7,7 @@ of mean * count / total count. -100 marks a position that is no target.  Taught 
 and 14."""
 
 import copy
+import functools
 
 import numpy as np
 
@@ -15,30 +16,35 @@ from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel, chec
 from .backend import DEFAULT_DTYPE, to_host
 from .config import AlbertConfig
 from .errors import UserError
+from .modes import mode
 from .nn import Dropout, LayerNorm, Linear, Module, Parameter
-
-IGNORE = -100
-
-
-def rows_read(labels):
-    """What the loss reads of the last layer: labels (B, T) -> rows (B, M), places (K,), targets
-    (K,), on the host.
-
-    rows: token 0 of each sequence, which the pooler reads, then its targets, filled up with token
-    0; they are rows of the hidden states as (B * T, H).  places: where the targets stand in rows as
-    (B * M)."""
-    labels = to_host(labels)
-    (B, T), counts = labels.shape, labels != IGNORE
-    columns = counts.cumsum(axis=1)  # the n-th target of a sequence comes to column n
-    b, t = np.nonzero(counts)
-    rows = np.repeat(np.arange(B)[:, None] * T, columns.max(initial=0) + 1, axis=1)
-    rows[b, columns[b, t]] += t
-    return rows, b * rows.shape[1] + columns[b, t], labels[b, t]
+from .ops import IGNORE
+from .readout import run_at_first_token, run_at_targets
 
 
 def _count(name, labels):
     """{name: labels that count}, {} without labels."""
     return {} if labels is None else {name: int((to_host(labels) != IGNORE).sum())}
+
+
+def _check_class_ids(labels, classes):
+    """Refuse labels, as the caller gave them, outside 0 ... classes - 1."""
+    labels = np.asarray(to_host(labels))
+    check_ids("labels", labels[labels != IGNORE], classes)
+
+
+def total(losses):
+    """The sum of the loss terms, None without any."""
+    return functools.reduce(ops.add, losses.values()) if losses else None
+
+
+def at_targets(scores, labels):
+    """Scores of the tokens that have a label: (B, T, V), labels (B, T) or None -> (K, V) or None.
+
+    If labels is (K,), readout.py has left out the other tokens already."""
+    if labels is None or labels.ndim == 1:
+        return None if labels is None else scores
+    return scores[labels != IGNORE]
 
 
 class MaskedLMHead(Module):
@@ -72,9 +78,12 @@ class SentenceOrderHead(Module):
 
 
 class HeadModel(PreTrainedModel):
-    """An encoder under `albert.`, and a head; the base of the models below."""
+    """An encoder under `albert.`, and a head; the base of the models below.
+
+    Each of them has `head`, from what the encoder returns to logits and loss."""
 
     pooled = True  # whether the model owns the pooler
+    fast_run = None  # the version of plain_run in readout.py, where the head reads some tokens only
 
     def __init__(self, config=None, seed=0):
         self.config = config or AlbertConfig()
@@ -82,48 +91,50 @@ class HeadModel(PreTrainedModel):
         self.albert = AlbertModel(self.config, seed=None, add_pooling_layer=self.pooled, rng=rng)
         self.build_head(rng, self.config)
 
-    def _reads_some(self, output_hidden_states=False, output_attentions=False, **_):
-        """Whether the last layer may leave out the tokens that nobody reads: nothing is shown, no
-        dropout is drawn.
-        """
-        dropout = self.config.hidden_dropout_prob or self.config.attention_probs_dropout_prob
-        return not (output_hidden_states or output_attentions or self.training and dropout)
+    def run(self, inputs, labels, rng, options, **head_options):
+        """Encoder, head, loss: the plain way, or the one that computes only what is read.
 
-    def _targets(self, labels, options):
-        """rows_read(labels), with rows None if all are computed; three None without labels."""
-        if labels is None:
-            return None, None, None
-        rows, places, targets = rows_read(labels)
-        check_ids("labels", targets, self.config.vocab_size)
-        return (
-            (rows, places, targets)
-            if self._reads_some(**options)
-            else (None, rows.reshape(-1)[places], targets)
-        )
+        inputs: ids, mask and types; labels: {name: array or None}; both as the caller gave them.
+        options are those of the encoder."""
+        run = self.fast_run if self.fast_run and mode.readout else self.plain_run
+        return run(inputs, labels, rng, options, **head_options)
 
-    def _masked_lm(self, hidden, places, targets):
-        """Scores at the targets only, about 15 % of the rows of the largest product, and their mean
-        loss.
+    def plain_run(self, inputs, labels, rng, options, **head_options):
+        """`run` as the paper has it: every token through every layer, then through the head."""
+        *inputs, labels = self.prepared(inputs, labels)
+        out = self.albert.encode(*inputs, rng=rng, **options)
+        return self.head(out, rng, **labels, **head_options)
 
-        hidden (B, M, H), places (K,) among its B * M rows, targets (K,) -> loss (), logits (K, V).
-        """
-        rows = ops.embedding(hidden.reshape(-1, hidden.shape[-1]), places)  # (K, H)
-        logits = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)  # (K, V)
-        return ops.cross_entropy(logits, targets), logits
+    def prepared(self, inputs, labels, *more):
+        """(*inputs, *more, labels), checked and on the model's device."""
+        arrays = self.checked(*inputs, *more, *labels.values())
+        self.check_labels(**labels)
+        first = len(arrays) - len(labels)
+        return (*arrays[:first], dict(zip(labels, arrays[first:])))
 
-    def _when_read(self, out, name):
-        """What only some callers read: the scores of every token (B, T, V), called `name`, and
-        last_hidden_state.
-        """
-        table = self.albert.embeddings.word_embeddings.weight
-        return {
-            name: lambda: self.predictions(out.last_hidden_state, table),
-            "last_hidden_state": lambda: out.last_hidden_state,
-        }
+    def check_labels(self, **labels):
+        """Refuse labels, as the caller gave them, that don't fit the model."""
 
 
-class AlbertForPreTraining(HeadModel):
+class _WordModel(HeadModel):
+    """A model that guesses masked words."""
+
+    fast_run = run_at_targets
+    scores = "logits"  # the name of the scores of every token, (B, T, V)
+
+    def word_scores(self, hidden):
+        """(..., H) -> (..., V)."""
+        return self.predictions(hidden, self.albert.embeddings.word_embeddings.weight)
+
+    def check_labels(self, labels=None, **_):
+        if labels is not None:
+            _check_class_ids(labels, self.config.vocab_size)
+
+
+class AlbertForPreTraining(_WordModel):
     """Masked words and sentence order at once; the loss is the sum of both means."""
+
+    scores = "prediction_logits"
 
     def build_head(self, rng, config):
         self.predictions = MaskedLMHead(rng, config)
@@ -143,26 +154,29 @@ class AlbertForPreTraining(HeadModel):
         1.
 
         Returns loss, losses, sop_logits (B, 2), target_logits (K, V) of the K masked tokens, and
-        prediction_logits (B, T, V) of all, computed when read."""
+        prediction_logits (B, T, V) of all."""
         order = sentence_order_label if self.config.sentence_task != "none" else None
-        *inputs, order, rows, places, targets = self._inputs(
-            input_ids, attention_mask, token_type_ids, order, *self._targets(labels, options)
-        )
-        out, losses, target_logits = self.albert(*inputs, rng=rng, rows=rows, **options), {}, None
+        inputs = (input_ids, attention_mask, token_type_ids)
+        return self.run(inputs, {"labels": labels, "order": order}, rng, options)
+
+    def head(self, out, rng, labels=None, order=None):
+        """Hidden states (B, T, H) and pooled vectors (B, H) to scores and the sum of both
+        losses.
+        """
+        scores = self.word_scores(out.last_hidden_state)
         sop_logits = self.sop_classifier(out.pooler_output, rng)  # (B, 2)
+        losses = {}
         if labels is not None:
-            losses["mlm"], target_logits = self._masked_lm(out.states_at_rows, places, targets)
+            losses["mlm"] = ops.cross_entropy(scores, labels)
         if order is not None:
             losses["sop"] = ops.cross_entropy(sop_logits, order)
-        loss = (
-            losses["mlm"] + losses["sop"] if len(losses) == 2 else next(iter(losses.values()), None)
-        )
         return ModelOutput(
-            self._when_read(out, "prediction_logits"),
-            loss=loss,
+            loss=total(losses),
             losses=losses,
             sop_logits=sop_logits,
-            target_logits=target_logits,
+            target_logits=at_targets(scores, labels),
+            prediction_logits=scores,
+            last_hidden_state=out.last_hidden_state,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
         )
@@ -175,7 +189,7 @@ class AlbertForPreTraining(HeadModel):
         return counts
 
 
-class AlbertForMaskedLM(HeadModel):
+class AlbertForMaskedLM(_WordModel):
     """Masked words alone; no pooler."""
 
     pooled = False
@@ -192,18 +206,19 @@ class AlbertForMaskedLM(HeadModel):
         rng=None,
         **options,
     ):
-        """labels (B, T), -100 where there is no target.  Returns loss and logits (B, T, V),
-        computed when read.
-        """
-        *inputs, rows, places, targets = self._inputs(
-            input_ids, attention_mask, token_type_ids, *self._targets(labels, options)
-        )
-        out = self.albert(*inputs, rng=rng, rows=rows, **options)
-        loss = None if labels is None else self._masked_lm(out.states_at_rows, places, targets)[0]
+        """labels (B, T), -100 where there is no target.  Returns loss and logits (B, T, V)."""
+        inputs = (input_ids, attention_mask, token_type_ids)
+        return self.run(inputs, {"labels": labels}, rng, options)
+
+    def head(self, out, rng, labels=None):
+        """Hidden states (B, T, H) to scores (B, T, V) and loss."""
+        scores = self.word_scores(out.last_hidden_state)
+        losses = {} if labels is None else {"mlm": ops.cross_entropy(scores, labels)}
         return ModelOutput(
-            self._when_read(out, "logits"),
-            loss=loss,
-            losses={} if loss is None else {"mlm": loss},
+            loss=total(losses),
+            losses=losses,
+            logits=scores,
+            last_hidden_state=out.last_hidden_state,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
         )
@@ -224,28 +239,27 @@ class _ClassifierModel(HeadModel):
             rng, config.hidden_size, self.outputs or config.num_labels, config.initializer_range
         )
 
-    def _first_tokens(self, input_ids, options):
-        """Rows (B, 1) of the tokens that the pooler reads, or None if all are to be computed."""
-        if input_ids is None or not self._reads_some(**options):
-            return None
-        B, T = (*np.shape(input_ids), 0, 0)[:2]  # of another number of axes: _inputs refuses it
-        return np.arange(B)[:, None] * T
+    def check_labels(self, labels=None):
+        if labels is not None and self.loss_function() is ops.cross_entropy:
+            _check_class_ids(labels, self.config.num_labels)
 
-    def _result(self, out, logits, labels, targets, loss_function=ops.cross_entropy):
-        """labels as they were given, targets the same on the model's device."""
-        loss = None
+    def loss_function(self):
+        """Of logits and labels; cross-entropy if the labels are ids."""
+        return ops.cross_entropy
+
+    def answer(self, out, logits, labels):
+        """The output with these logits and, if there are labels, their loss."""
+        losses = {}
         if labels is not None:
-            if loss_function is ops.cross_entropy:
-                labels = np.asarray(to_host(labels))
-                check_ids("labels", labels[labels != IGNORE], logits.shape[-1])
-                if labels.size != np.prod(logits.shape[:-1]):
-                    raise UserError(f"labels of shape {labels.shape}; expected {logits.shape[:-1]}")
-            else:
-                targets = targets.reshape(logits.shape).astype(self.classifier.weight.dtype)
-            loss = loss_function(logits, targets)
+            loss_function = self.loss_function()
+            if loss_function is not ops.cross_entropy:
+                labels = labels.reshape(logits.shape).astype(self.classifier.weight.dtype)
+            elif labels.size != logits.size // logits.shape[-1]:
+                raise UserError(f"labels of shape {labels.shape}; expected {logits.shape[:-1]}")
+            losses["classification"] = loss_function(logits, labels)
         return ModelOutput(
-            loss=loss,
-            losses={} if loss is None else {"classification": loss},
+            loss=total(losses),
+            losses=losses,
             logits=logits,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
@@ -261,7 +275,10 @@ class AlbertForSequenceClassification(_ClassifierModel):
 
     config.problem_type: "single_label_classification" (cross-entropy), "multi_label_classification"
     (binary cross-entropy), "regression" (mean squared error); by default regression if num_labels
-    is 1."""
+    is 1.
+    """
+
+    fast_run = run_at_first_token
 
     def forward(
         self,
@@ -275,15 +292,15 @@ class AlbertForSequenceClassification(_ClassifierModel):
         """labels (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  Returns loss and logits
         (B, num_labels).
         """
-        *inputs, rows, targets = self._inputs(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            self._first_tokens(input_ids, options),
-            labels,
-        )
-        out = self.albert(*inputs, rng=rng, rows=rows, **options)
-        logits = self.classifier(self.dropout(out.pooler_output, rng))
+        inputs = (input_ids, attention_mask, token_type_ids)
+        return self.run(inputs, {"labels": labels}, rng, options)
+
+    def head(self, out, rng, labels=None):
+        """Pooled vectors (B, H) to logits (B, C) for C labels, and loss."""
+        logits = self.classifier(self.dropout(out.pooler_output, rng))  # (B, C)
+        return self.answer(out, logits, labels)
+
+    def loss_function(self):
         kind = self.config.problem_type or (
             "regression" if self.config.num_labels == 1 else "single_label_classification"
         )
@@ -296,7 +313,7 @@ class AlbertForSequenceClassification(_ClassifierModel):
             raise UserError(
                 f"problem_type {kind!r} is unknown; expected one of {', '.join(losses)}"
             )
-        return self._result(out, logits, labels, targets, losses[kind])
+        return losses[kind]
 
 
 class AlbertForTokenClassification(_ClassifierModel):
@@ -316,17 +333,20 @@ class AlbertForTokenClassification(_ClassifierModel):
         **options,
     ):
         """labels (B, T).  Returns loss and logits (B, T, num_labels)."""
-        *inputs, targets = self._inputs(input_ids, attention_mask, token_type_ids, labels)
-        out = self.albert(*inputs, rng=rng, **options)
-        return self._result(
-            out, self.classifier(self.dropout(out.last_hidden_state, rng)), labels, targets
-        )
+        inputs = (input_ids, attention_mask, token_type_ids)
+        return self.run(inputs, {"labels": labels}, rng, options)
+
+    def head(self, out, rng, labels=None):
+        """Hidden states (B, T, H) to logits (B, T, num_labels) and loss."""
+        logits = self.classifier(self.dropout(out.last_hidden_state, rng))
+        return self.answer(out, logits, labels)
 
 
 class AlbertForMultipleChoice(_ClassifierModel):
     """Which of C texts fits: each is read on its own and given one score."""
 
     outputs = 1
+    fast_run = run_at_first_token
 
     def forward(
         self, input_ids, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options
@@ -336,18 +356,21 @@ class AlbertForMultipleChoice(_ClassifierModel):
         if rng is not None:  # an example is C rows of the flattened batch
             rng = copy.copy(rng)
             rng.first_row *= C
-        flat = [
+        inputs = [
             a if a is None else (a if hasattr(a, "dtype") else np.asarray(a)).reshape(B * C, T)
             for a in (input_ids, attention_mask, token_type_ids)
         ]  # (B * C, T) each
-        *inputs, rows, targets = self._inputs(*flat, self._first_tokens(flat[0], options), labels)
-        out = self.albert(*inputs, rng=rng, rows=rows, **options)
-        return self._result(
-            out,
-            self.classifier(self.dropout(out.pooler_output, rng)).reshape(B, C),
-            labels,
-            targets,
-        )
+        if labels is not None:
+            _check_class_ids(labels, C)
+        return self.run(inputs, {"labels": labels}, rng, options, choices=C)
+
+    def check_labels(self, labels=None):
+        """They are numbers of choices: `forward`, which counts these, has checked them."""
+
+    def head(self, out, rng, labels=None, choices=1):
+        """Pooled vectors (B * C, H) to logits (B, C) and loss."""
+        scores = self.classifier(self.dropout(out.pooler_output, rng))  # (R, 1)
+        return self.answer(out, scores.reshape(-1, choices), labels)
 
 
 class AlbertForQuestionAnswering(HeadModel):
@@ -372,23 +395,26 @@ class AlbertForQuestionAnswering(HeadModel):
 
         Returns loss (the mean of both cross-entropies), start_logits and end_logits (B, T).
         """
-        inside = (self._inside(p, input_ids) for p in (start_positions, end_positions))
-        *inputs, begin, finish = self._inputs(input_ids, attention_mask, token_type_ids, *inside)
-        out = self.albert(*inputs, rng=rng, **options)
+        inputs = (input_ids, attention_mask, token_type_ids)
+        labels = {
+            "start": self._inside(start_positions, input_ids),
+            "end": self._inside(end_positions, input_ids),
+        }
+        return self.run(inputs, labels, rng, options)
+
+    def head(self, out, rng, start=None, end=None):
+        """Hidden states (B, T, H) to scores of every token as start and as end, and loss."""
         logits = self.qa_outputs(out.last_hidden_state)  # (B, T, 2)
-        start, end = logits[:, :, 0], logits[:, :, 1]  # (B, T)
-        loss, losses = None, {}
-        if begin is not None and finish is not None:
-            losses = {
-                "start": ops.cross_entropy(start, begin) * 0.5,
-                "end": ops.cross_entropy(end, finish) * 0.5,
-            }
-            loss = losses["start"] + losses["end"]
+        start_logits, end_logits = logits[:, :, 0], logits[:, :, 1]  # (B, T)
+        losses = {}
+        if start is not None and end is not None:
+            losses["start"] = ops.cross_entropy(start_logits, start) * 0.5
+            losses["end"] = ops.cross_entropy(end_logits, end) * 0.5
         return ModelOutput(
-            loss=loss,
+            loss=total(losses),
             losses=losses,
-            start_logits=start,
-            end_logits=end,
+            start_logits=start_logits,
+            end_logits=end_logits,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
         )
@@ -396,12 +422,11 @@ class AlbertForQuestionAnswering(HeadModel):
     @staticmethod
     def _inside(positions, input_ids):
         """Positions on the host, -100 where they lie outside the window's tokens."""
-        a = np.asarray(-1 if positions is None else to_host(positions))
-        return (
-            None
-            if positions is None
-            else np.where((a >= 0) & (a < np.shape(input_ids)[1]), a, IGNORE)
-        )
+        if positions is None:
+            return None
+        positions = np.asarray(to_host(positions))
+        T = np.shape(input_ids)[1]
+        return np.where((positions >= 0) & (positions < T), positions, IGNORE)
 
     def loss_counts(self, input_ids=None, start_positions=None, end_positions=None, **_):
         """{"start": ..., "end": ...}: positions that lie inside the window."""

@@ -1,4 +1,5 @@
-"""Switches of the thread that computes: whether ops record, whether kernels run, in what precision.
+"""Switches of the thread that computes: whether ops record, which fast versions run, in what
+precision.
 
 Replicas run forward and backward passes side by side, so each thread has switches of its own. They
 are set for the length of a `with` block; `snapshot` and `adopt` carry them into a worker thread."""
@@ -12,11 +13,14 @@ class Mode(threading.local):
 
     recording = True  # ops keep what the backward pass needs
     kernels = True  # the fused versions of kernels/ run in place of the plain ops
+    readout = True  # head models compute only what their loss reads (readout.py)
     precision = None  # the training.precision.Precision of the step, if it is not float32
 
     def snapshot(self):
         """The switches of this thread: {name: value}."""
-        return {name: getattr(self, name) for name in ("recording", "kernels", "precision")}
+        return {
+            name: getattr(self, name) for name in ("recording", "kernels", "readout", "precision")
+        }
 
     def adopt(self, switches):
         """Set the switches of this thread to a snapshot of another's."""
@@ -45,6 +49,13 @@ def no_grad():
 def use_kernels(on):
     """Context in which the fused kernels run (True) or only the plain ops (False)."""
     return _switched("kernels", on)
+
+
+def use_readout(on):
+    """Context in which head models compute only what their loss reads (True) or every token
+    (False).
+    """
+    return _switched("readout", on)
 
 
 def use_precision(precision):

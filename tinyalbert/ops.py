@@ -15,6 +15,7 @@ from .backend import erf, scatter_add, xp_of
 from .tensor import Tensor, op, selective, unbroadcast
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+IGNORE = -100  # the label of what is no target
 
 
 # --- arithmetic, elementwise and broadcasting -----------------------------------------------------
@@ -339,13 +340,13 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
 
 
 @op
-def cross_entropy(logits, labels, ignore_index=-100):
+def cross_entropy(logits, labels, ignore_index=IGNORE):
     """Mean of -log softmax(logits)[label] over the rows with a label: (..., V), int (...) -> ().
 
     Rows labelled `ignore_index` add nothing; with no row left the loss is 0.
     """
     xp = xp_of(logits, labels)
-    flat = logits.reshape(-1, logits.shape[-1])  # (R, V)
+    flat = logits.reshape(-1, logits.shape[-1])  # rows, V
     labels = labels.reshape(-1)
     counts = (labels != ignore_index).astype(flat.dtype)  # (R,) 1 or 0
     picked = xp.where(labels != ignore_index, labels, 0)

@@ -8,7 +8,7 @@ create_masked_lm_predictions).
 
 import numpy as np
 
-from ..heads import IGNORE  # the label of a piece that is no target
+from ..ops import IGNORE  # the label of a piece that is no target
 from .draws import integers
 
 # Shares of the covered pieces; the rest is replaced at random.

@@ -21,11 +21,9 @@ def fill_mask(model, tokenizer, text, top_k=5, targets=None):
     if not len(masks):
         raise UserError(f"no [MASK] in {text!r}; put [MASK] where a word is to be filled in")
     with no_grad():
-        out = model.eval()(ids)
-        hidden = out.last_hidden_state[0, masks[0] : masks[-1] + 1]  # rows from first to last mask
-        logits = model.predictions(hidden, model.albert.embeddings.word_embeddings.weight).numpy()[
-            masks - masks[0]
-        ]
+        states = model.eval().albert(ids).last_hidden_state  # (1, T, H)
+        between = states[0, masks[0] : masks[-1] + 1]  # rows from the first to the last mask
+        logits = model.word_scores(between).numpy()[masks - masks[0]]
     probabilities = ops.softmax.raw(logits)[0]  # (masks, V)
     allowed = (
         None if targets is None else np.array([_target_id(tokenizer, t) for t in _as_list(targets)])
