@@ -281,7 +281,7 @@ print(f"{len(both) / len(vocab):.0%} of our {len(vocab)} pieces are also among S
 sizes, likelihoods, per_word = (np.array(column) for column in zip(*history))
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1))
 left.semilogx(sizes[1::2], -likelihoods[1::2] / math.log(2), "o-", color="0.0", ms=4)
-left.set(xlabel="pieces in the vocabulary", ylabel="bits per word", title="More pieces than words do not help; with fewer pieces, a word takes more bits")
+left.set(xlabel="pieces in the vocabulary", ylabel="bits per word", title="More pieces than words do not help; fewer cost more bits per word")
 left.axvline(len(some), color="0.6", ls=":")
 left.text(len(some) * 1.05, -likelihoods[-1] / math.log(2), "as many pieces\nas words", color="0.4", va="top")
 trials = [100, 150, 250, 400, 600]

@@ -274,7 +274,7 @@ def guesser_accuracy(s):
     return ((x[half:] @ w > 0) == y[half:]).mean()
 
 
-p = predict("Shuffled stories, cut the obvious way. How often is a guesser right that cannot read?", guess=None)
+p = predict("Shuffled stories, cut the obvious way. How often does a guesser that cannot read get it right?", guess=None)
 google = [google_pairs() for _ in range(4)]
 found = {"the obvious way": guesser_accuracy(joined(obvious_pairs() for _ in range(4))),
          "google-research/albert": guesser_accuracy(joined(s for s, _ in google)),

@@ -274,7 +274,7 @@ for bandwidth, style, where, shift in ((1.25e8, "-", "1 Gbit/s", -1.5), (1.25e9,
         last[name, where] = speed[-1]
         ax.text(66, speed[-1] + shift, f"{name}, {where}", color=colour, va="center", fontsize=8)
 ax.plot(RANKS, RANKS, color="0.8", lw=1)
-ax.text(30, 36, "speed-up = number of ranks", color="0.5", ha="right", fontsize=8)
+ax.text(30, 36, "speed-up = ranks", color="0.5", ha="right", fontsize=8)
 ax.set(xlabel="ranks, each a chip with 50·10¹² operations per second (a model, not a measurement)", ylabel="times as fast as one",
        xlim=(0, 105), xticks=[1, 16, 32, 64], title="Sharing is worth a network: ALBERT over 1 Gbit/s keeps up with BERT over 10")
 figure(fig, "albert_and_bert_over_a_network")
