@@ -629,13 +629,13 @@ def test_what_a_watch_says_is_logged_and_what_it_remembers_is_saved(tmp_path):
 
 
 def test_reading_a_metric_never_refuses():
-    metrics = StepMetrics(3, (["mlm"], np.array([math.nan])), 2.0, lr=0.1, tokens=7)
+    metrics = StepMetrics(3, ["mlm"], np.array([math.nan]), 2.0, lr=0.1, tokens=7)
     assert math.isnan(metrics.loss) and math.isnan(metrics["mlm_loss"]) and metrics["grad_norm"] == 2.0
     assert set(metrics) == {"loss", "mlm_loss", "grad_norm", "lr", "tokens"} and len(metrics) == 5
     assert metrics.loss_scale is None and metrics.skipped == 0.0 and "loss_scale" not in metrics
     with pytest.raises(TrainingDiverged, match="step 3 gave mlm loss nan at learning rate 0.1"):
         metrics.check_finite()
-    StepMetrics(3, (["mlm"], np.array([1.0])), 2.0, lr=0.1, tokens=7).check_finite()
+    StepMetrics(3, ["mlm"], np.array([1.0]), 2.0, lr=0.1, tokens=7).check_finite()
 
 
 def test_the_plan_says_how_it_was_fixed():

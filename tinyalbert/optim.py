@@ -298,7 +298,8 @@ def unscale(gradients, loss_scale):
 
     On a GPU this is one launch an array, apart from clipping; since fp16's loss scale is a power of
     two, the division is exact, and the norm's squares are those of the true gradients, which
-    overflow later than those of the scaled ones."""
+    overflow later than those of the scaled ones.
+    """
     if loss_scale is None:
         return
     for g in gradients.values():
@@ -311,7 +312,8 @@ def clip_by_global_norm(gradients, limit):
     before.
 
     On a GPU the norm is an array () that stays there, since reading it would mean waiting: without
-    knowing it, gradients that are short enough are multiplied by 1."""
+    knowing it, gradients that are short enough are multiplied by 1.
+    """
     arrays = [g for g in gradients.values() if g is not None]
     xp = xp_of(*arrays)
     squares = sum(xp.vdot(g, g) for g in arrays)

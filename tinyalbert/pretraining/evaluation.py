@@ -17,7 +17,8 @@ def evaluate_pretraining(model, batches, replicas=None, ranks=None, rows=32):
     targets.
 
     Scores over the vocabulary are computed at the masked positions only.  Pieces of at most `rows`
-    rows are dealt to threads and processes; their sums are added in the order of the batches."""
+    rows are dealt to threads and processes; their sums are added in the order of the batches.
+    """
     model.eval()
     replicas = replicas or Threads(1)
     ranks = ranks or Single()

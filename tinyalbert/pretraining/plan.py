@@ -26,7 +26,8 @@ class PretrainingPlan:
 
     def longest(self, step):
         """Tokens of the longest sequences among the first `step` batches; at step 0, the recipe's
-        longest."""
+        longest.
+        """
         if step == 0:
             return self.recipe.max_seq_length
         return self.recipe.longest_by(step, self.total_steps)

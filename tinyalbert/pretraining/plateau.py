@@ -6,7 +6,8 @@ MARGIN = 0.1  # nats below the unigram entropy: the context is used
 class PlateauWatch:
     """Explains, once, a masked-word loss that stays at the unigram entropy: a Watch for `train`.
 
-    unigram_entropy: in nats, of the corpus.  warmup_steps: not looked at."""
+    unigram_entropy: in nats, of the corpus.  warmup_steps: not looked at.
+    """
 
     def __init__(self, unigram_entropy, warmup_steps, total_steps):
         self.unigram_entropy = unigram_entropy

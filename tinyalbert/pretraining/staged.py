@@ -12,7 +12,8 @@ EVALUATION_TOKENS = 1 << 16  # held-out tokens an evaluation reads; a quarter mo
 class StageBatches:
     """This process's rows of the batches of any stage of a recipe, whatever the number of steps.
 
-    folder: a prepared corpus.  For each sequence length there is one PretrainingData."""
+    folder: a prepared corpus.  For each sequence length there is one PretrainingData.
+    """
 
     def __init__(self, folder, config, recipe, seed, ranks):
         options = dict(
@@ -33,7 +34,8 @@ class StageBatches:
 
     def draw(self, stage, step):
         """The batch of `step` in a stage (length, sequences, echo, best_of), without the columns
-        that are padding in every row.  Every process cuts for itself, to a multiple of 8."""
+        that are padding in every row.  Every process cuts for itself, to a multiple of 8.
+        """
         length, size, echo, best_of = stage
         first, end = own_rows(size, self.ranks)
         batch = self.data[length].batch(step, size, first, end - first, echo, best_of)
@@ -65,7 +67,8 @@ class PlannedBatches:
 class HeldOut:
     """Evaluation on held-out documents: on single pieces, as published losses are, and on n-grams.
 
-    The batches are drawn once for each sequence length."""
+    The batches are drawn once for each sequence length.
+    """
 
     def __init__(self, stages):
         self.stages = stages
@@ -85,7 +88,8 @@ class HeldOut:
         """{metric: number} of sequences of `length` tokens.
 
         It should be the longest that the model was trained on: of the positions beyond, it can say
-        nothing yet."""
+        nothing yet.
+        """
         single, ngrams = self.batches(length)
         ranks = self.stages.ranks
         metrics = evaluate_pretraining(model, single, replicas, ranks)

@@ -24,9 +24,9 @@ from ..precision import check_precision
 from ..pretraining.pretrain import draw_run
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
+from ..training.checkpoints import check_output, read_settings
 from ..training.loop import train
-from ..training.replicas import Threads, launched_ranks
-from ..training.run import check_output, read_settings
+from ..training.replicas import Threads, launched_ranks, own_part
 from ..training.trainer import Trainer
 from .batches import Features
 from .inference import check_fits, predict
@@ -82,7 +82,7 @@ def run(options, say=print, progress=True):
         _write_json(Path(options.output) / SETTINGS, to_json(options))
 
     def batch(step):
-        return _mine(features.batch(step, options.batch_size, options.seed), trainer.ranks)
+        return own_part(features.batch(step, options.batch_size, options.seed), trainer.ranks)
 
     def evaluate(network, replicas):
         return task.score(held_out, predict(task, network, dev, replicas=replicas))
@@ -242,21 +242,6 @@ def _features(task, examples, tokenizer, options, which, say):
     if encoder.too_long:
         say(f"{which} rows: {encoder.summary()}")
     return features
-
-
-def _mine(batch, ranks):
-    """This process's rows of a batch."""
-    if ranks.size == 1:
-        return batch
-    rows = len(batch["input_ids"])
-    if rows < ranks.size:
-        raise UserError(
-            f"a batch of {rows} rows can't be dealt to {ranks.size} processes; raise --batch-size "
-            f"or "
-            "start fewer"
-        )
-    low, high = (rows * r // ranks.size for r in (ranks.rank, ranks.rank + 1))
-    return {name: array[low:high] for name, array in batch.items()}
 
 
 def _write_json(path, values):

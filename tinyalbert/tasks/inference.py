@@ -10,8 +10,8 @@ from ..errors import UserError
 from ..files.checkpoint import read_config
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
+from ..training.checkpoints import check_writable
 from ..training.replicas import Threads
-from ..training.run import check_writable
 from .batches import Features
 from .options import columns
 from .registry import find_task, task_name

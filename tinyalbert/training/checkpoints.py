@@ -87,7 +87,8 @@ class Checkpoints:
     """What a run keeps: the model in the output folder, the state of the training in last/.
 
     Only the first process writes.  Without a folder nothing is kept.  tokenizer: saved with the
-    model."""
+    model.
+    """
 
     def __init__(self, folder, trainer, tokenizer=None):
         self.folder = Path(folder) if folder is not None else None

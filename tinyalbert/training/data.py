@@ -6,7 +6,8 @@ from typing import Protocol
 class TrainingData(Protocol):
     """The batches of a run.  All three methods are pure: the same arguments give the same answer.
 
-    `batch` is called in a second thread, one step ahead of the one in use."""
+    `batch` is called in a second thread, one step ahead of the one in use.
+    """
 
     def batch(self, step):
         """The batch of step `step`, counted from 0: a dict of arrays, this process's rows."""
@@ -17,13 +18,15 @@ class TrainingData(Protocol):
     def kinds(self):
         """What batches there are, for measuring what a step costs.
 
-        [(share of the steps, function step -> batch), ...]; the shares sum to 1."""
+        [(share of the steps, function step -> batch), ...]; the shares sum to 1.
+        """
 
 
 class FunctionData:
     """TrainingData from a function step -> batch, whose batches are about equally large.
 
-    `tokens` counts every batch as one, since their size is not known before they are drawn."""
+    `tokens` counts every batch as one, since their size is not known before they are drawn.
+    """
 
     def __init__(self, batch):
         self.batch = batch

@@ -29,7 +29,8 @@ class Log:
     def resume(self, step, seconds):
         """Go on after a checkpoint of `step`, made `seconds` after the run began.
 
-        What was logged after the checkpoint is dropped, since it will be logged again."""
+        What was logged after the checkpoint is dropped, since it will be logged again.
+        """
         self.begun = time.perf_counter() - seconds
         if self.path is None:
             return

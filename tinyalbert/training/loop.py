@@ -45,7 +45,8 @@ def train(
     tokenizer: saved with the model.
     untrained: what `evaluate` says of the model before training, if that is known already.
     facts: {name: value} for the first line of the log.
-    watch: a Watch (run.py), which may comment on the metrics of a run."""
+    watch: a Watch (run.py), which may comment on the metrics of a run.
+    """
     data = as_training_data(data)
     shown = progress and trainer.ranks.rank == 0
     checkpoints = Checkpoints(output_dir, trainer, tokenizer)
@@ -62,6 +63,8 @@ def train(
         checkpoints.begin()
         log.begin()
         if minutes and not steps:
+            if shown:
+                say("measuring how long a step takes, which fixes the number of steps")
             fitted = steps_for_minutes(trainer, data, minutes, evaluate, eval_every)
             steps, untrained = fitted.steps, fitted.untrained
             if shown:

@@ -26,12 +26,12 @@ class StepMetrics(Mapping):
     `fetch` brings those of several steps in one copy.  Reading never refuses: `check_finite` does.
     """
 
-    def __init__(self, step, losses, norm, lr, tokens, loss_scale=None):
-        """losses: {term: array ()}, as one array: (names, array (terms,)).  norm, loss_scale:
-        arrays () on the device, or floats."""
-        terms, values = losses
-        xp = xp_of(values)
-        numbers = [values, xp.asarray(norm).reshape(1)]
+    def __init__(self, step, terms, losses, norm, lr, tokens, loss_scale=None):
+        """terms: names of the losses (terms,); norm: a float, or an array () on their device, as is
+        loss_scale.
+        """
+        xp = xp_of(losses)
+        numbers = [losses, xp.asarray(norm).reshape(1)]
         if loss_scale is not None:
             numbers.append(loss_scale.reshape(1))
         self.step, self.lr, self.tokens = step, lr, tokens
@@ -106,7 +106,8 @@ class StepMetrics(Mapping):
     def check_finite(self):
         """Refuse a step whose loss or gradient is not finite.
 
-        In fp16 a norm that is not finite is no error as long as the loss scale can still fall."""
+        In fp16 a norm that is not finite is no error as long as the loss scale can still fall.
+        """
         bad = [f"{term} loss {x}" for term, x in self.losses.items() if not math.isfinite(x)]
         overflow_is_normal = self.scaled and self.loss_scale > 1
         if not math.isfinite(self.raw_norm) and not overflow_is_normal:

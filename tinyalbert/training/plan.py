@@ -80,7 +80,8 @@ def steps_for_minutes(trainer, data, minutes, evaluate=None, eval_every=None):
     """FittedSteps of a run of about `minutes`, in which one evaluation was timed as well.
 
     Nothing is changed by it, so the number can be fixed before the first step, as the schedule
-    needs it."""
+    needs it.
+    """
     begun = time.perf_counter()
     untrained = evaluated(trainer, evaluate)
     evaluation_seconds = time.perf_counter() - begun
@@ -98,7 +99,8 @@ def evaluated(trainer, evaluate):
 
 def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untrained=None):
     """How many steps fit into `seconds`, with an evaluation, which takes `evaluation_seconds`,
-    every `eval_every` steps, or ten of them.  All processes get the same answer."""
+    every `eval_every` steps, or ten of them.  All processes get the same answer.
+    """
     begun = time.perf_counter()
     step_seconds = seconds_per_step(trainer, data, seconds)
     left = seconds - (time.perf_counter() - begun)
@@ -114,7 +116,8 @@ def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untra
 def seconds_per_step(trainer, data, seconds):
     """The mean time of a step over all kinds of batches; their gradients are thrown away.
 
-    At most about 3 % of `seconds` are spent on it."""
+    At most about 3 % of `seconds` are spent on it.
+    """
     kinds = data.kinds()
     trainer.model.train()
     mean = 0.0
@@ -127,7 +130,8 @@ def seconds_per_step(trainer, data, seconds):
 def _median_seconds(trainer, draw, limit):
     """The median time of forward and backward passes of the first batches, the very first left out.
 
-    Ends after at least four batches when `limit` seconds are over."""
+    Ends after at least four batches when `limit` seconds are over.
+    """
     times = []
     for step in range(TIMED_BATCHES):
         batch = draw(step)

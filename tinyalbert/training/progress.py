@@ -10,7 +10,8 @@ class Progress:
     """A bar that is full when the run's tokens are, where the batches differ in size; otherwise it
     counts steps.
 
-    plan: the run's Plan.  shown: False on all processes but the first."""
+    plan: the run's Plan.  shown: False on all processes but the first.
+    """
 
     def __init__(self, plan, done, shown=True):
         from tqdm import tqdm
@@ -54,7 +55,8 @@ class Progress:
 
     def _left(self, done):
         """The time left, by the mean rate since the run was started or resumed: a rate of the last
-        few steps would swing with the length of their sequences."""
+        few steps would swing with the length of their sequences.
+        """
         now, end = self.plan.tokens(done), self.plan.tokens(self.plan.total_steps)
         seconds = (time.perf_counter() - self.begun) * (end - now) / (now - self.begun_at)
         return f"{self.bar.format_interval(seconds)} left"

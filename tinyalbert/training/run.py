@@ -1,23 +1,17 @@
 """What happens beside the steps of a run: means for the log, evaluation, the best model.
 
 In the output folder: the kept model in the Hugging Face layout; `log.jsonl` (log.py); `last/`, the
-whole state of the training (checkpoints.py)."""
+whole state of the training (checkpoints.py).
+"""
 
 import contextlib
 import time
 from typing import Protocol
 
 from ..errors import UserError
-from .checkpoints import (  # noqa: F401
-    check_output,
-    check_writable,
-    read_settings,
-    say_what_counts,
-)
 from .metrics import TrainingDiverged, fetch
 from .plan import evaluated
 from .progress import Progress, say
-from .stopping import Interrupted  # noqa: F401
 
 
 class Watch(Protocol):
@@ -47,7 +41,8 @@ class Run:
     """One call of `train`, once its plan is fixed.
 
     best: the metric by which the kept model is chosen, or None for the last model.  state: a
-    new_state(), or the one of the checkpoint that is resumed.  watch: a Watch or None."""
+    new_state(), or the one of the checkpoint that is resumed.  watch: a Watch or None.
+    """
 
     def __init__(self, trainer, plan, evaluate, checkpoints, log, best, state, watch, shown):
         self.trainer = trainer
@@ -139,7 +134,8 @@ class Run:
     def is_best(self):
         """Whether the last evaluation is the best so far; if so, it is noted.
 
-        Only values with the same max_seq_length are compared, if the evaluation gives it."""
+        Only values with the same max_seq_length are compared, if the evaluation gives it.
+        """
         if self.best not in self.metrics:
             raise UserError(
                 f"evaluate() gave {', '.join(self.metrics)}; expected {self.best} as well, "
@@ -157,7 +153,8 @@ class Run:
         """Write a checkpoint.
 
         At the end of a run without a best model, the last one is written first: a complete last/
-        means that the model is there."""
+        means that the model is there.
+        """
         step = self.trainer.steps_done
         if self.checkpoints.folder:
             self.read()

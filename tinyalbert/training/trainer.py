@@ -42,7 +42,8 @@ class Trainer:
     step; without total_steps the rate is constant.  clip: largest global gradient norm, None for no
     limit. accumulation: micro-batches of a batch, worked on one after the other.  threads: None is
     one a core. precision: "fp32", or on a GPU also "tf32", "fp16", "bf16", of which precision.py
-    tells."""
+    tells.
+    """
 
     def __init__(
         self,
@@ -97,7 +98,8 @@ class Trainer:
         metrics.
 
         lr: the learning rate, by default the schedule's at this step.  A loss or gradient that is
-        not finite is refused before the step on the CPU; looking at a GPU would mean waiting."""
+        not finite is refused before the step on the CPU; looking at a GPU would mean waiting.
+        """
         lr = self.lr_at(self.steps_done) if lr is None else lr
         scale = self.precision.loss_scale
         totals = batch_totals(self.model, batch, self.ranks)
@@ -105,19 +107,21 @@ class Trainer:
         self.model.train()
         losses = self.forward_backward(batch, totals)
         gradients = self.gradients.reduced(self.ranks)
+        on_cpu = xp_of(losses) is np
         # on a GPU the flat buffer behind the gradients: one launch instead of one a parameter
-        summed = gradients if xp_of(losses) is np else {"all": self.gradients.flat}
+        summed = gradients if on_cpu else {"all": self.gradients.flat}
         unscale(summed, scale and scale.value)
         norm = clip_by_global_norm(summed, self.clip)
         metrics = StepMetrics(
             self.steps_done + 1,
-            (totals.targets, losses),
+            totals.targets,
+            losses,
             norm,
             lr,
             totals.tokens,
             scale and scale.value,
         )
-        if xp_of(losses) is np:
+        if on_cpu:
             metrics.check_finite()
         self.optimizer.step(gradients, lr=lr, finite=scale and scale.update(norm))
         self.steps_done += 1
@@ -127,7 +131,8 @@ class Trainer:
         """The mean losses (terms,) of the global batch; their gradients go into self.gradients.
 
         The batch is cut into micro-batches, one after the other, and each of these into parts, side
-        by side."""
+        by side.
+        """
         totals = totals or batch_totals(self.model, batch, self.ranks)
         work = functools.partial(self._forward_backward_part, totals.targets)
         self.gradients.clear()
@@ -144,7 +149,8 @@ class Trainer:
     def _forward_backward_part(self, targets, part):
         """This part's share of each mean loss, and the gradients of their sum.
 
-        targets: {loss term: how many the global batch has}."""
+        targets: {loss term: how many the global batch has}.
+        """
         batch, first_row = part
         counts = self.model.loss_counts(**batch)
         shares = {name: counts[name] / n if n else 0.0 for name, n in targets.items()}
@@ -160,7 +166,8 @@ class Trainer:
 
     def lr_at(self, step, total_steps=None):
         """The learning rate of step `step`, counted from 0, of a run of `total_steps`, by default
-        the trainer's."""
+        the trainer's.
+        """
         if callable(self.schedule):
             return self.schedule(step)
         total = total_steps or self.total_steps
