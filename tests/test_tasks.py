@@ -106,10 +106,10 @@ def test_training_keeps_the_best_model(world):
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(inside, world, monkeypatch):
     step = Trainer.step
 
-    def interrupted(trainer, batch):
+    def interrupted(trainer, batch, **options):
         if trainer.steps_done == 3:
             signal.raise_signal(signal.SIGINT)
-        return step(trainer, batch)
+        return step(trainer, batch, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", interrupted)
