@@ -13,10 +13,9 @@ from ...tensor import selective, unbroadcast
 from .blocks import BLOCK, empty, recording, scratch
 from .dropout import keep_mask
 
-LARGE, TINY = (
-    20.0,
-    1e-20,
-)  # exp of a score up to LARGE, sums from TINY on: ordinary numbers, as is 1 / r
+# exp of a score up to LARGE and sums from TINY on are ordinary numbers, and so is 1 / r
+LARGE = 20.0
+TINY = 1e-20
 
 
 def _heads(x, num_heads):
@@ -25,9 +24,7 @@ def _heads(x, num_heads):
 
 
 def _blocks(B, N, size):
-    """Index pairs (examples, heads) of blocks with about BLOCK scores; `size` is the number of one
-    head's.
-    """
+    """Index pairs (examples, heads) of blocks of about BLOCK scores; a head has `size`."""
     if N * size > BLOCK:
         heads = max(1, BLOCK // size)
         return [
@@ -61,31 +58,43 @@ def _exponentials(q, k, bias, e):
 
 
 def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
-    """ops.attention: scores, softmax and dropout of a block of heads in one go, no copy of any
-    head.
-    """
-    shapes, scale = (q.shape, k.shape, v.shape), 1 / math.sqrt(q.shape[-1] // num_heads)
-    q, k, v = (_heads(x, num_heads) for x in (q, k, v))  # (B, N, T, D)
-    B, N, T, D = q.shape
-    size, dtype, gain = (B, N, T, k.shape[2]), q.dtype, 1 / (1 - round(p * 65536) / 65536)
-    blocks, context = _blocks(B, N, size[2] * size[3]), empty(shapes[0], dtype)
-    e, sums = empty(size, dtype) if recording() else None, np.empty((B, N, T, 1), dtype)
-    y, kept = _heads(context, N), keep_mask(size, p, key, first_row) if p else None
-    bias_shape = None if bias is None else bias.shape
-    bias = None if bias is None else np.broadcast_to(bias, (B, *bias.shape[1:]))
+    """ops.attention: scores, softmax and dropout of a block of heads at a time, no head copied."""
+    shapes = (q.shape, k.shape, v.shape)
+    dtype = q.dtype
+    q = _heads(q, num_heads)  # (B, N, M, D)
+    k = _heads(k, num_heads)  # (B, N, T, D)
+    v = _heads(v, num_heads)
+    B, N, M, D = q.shape
+    T = k.shape[2]
+    scale = 1 / math.sqrt(D)
+    gain = 1 / (1 - round(p * 65536) / 65536)
+    size = (B, N, M, T)
+    blocks = _blocks(B, N, M * T)
+    context = empty(shapes[0], dtype)
+    y = _heads(context, N)
+    e = empty(size, dtype) if recording() else None
+    sums = np.empty((B, N, M, 1), dtype)
+    kept = keep_mask(size, p, key, first_row) if p else None
+    bias_shape = None
+    if bias is not None:
+        bias_shape = bias.shape
+        bias = np.broadcast_to(bias, (B, *bias_shape[1:]))
 
     def dropped(part, at):
         """The weights that are left of this block, times r / gain."""
-        return (
-            part if kept is None else np.multiply(part, kept[at], out=scratch(2, part.shape, dtype))
-        )
+        if kept is None:
+            return part
+        return np.multiply(part, kept[at], out=scratch(2, part.shape, dtype))
 
     def bias_at(at):
-        return None if bias is None else bias[at[0], at[1] if bias.shape[1] > 1 else slice(None)]
+        if bias is None:
+            return None
+        examples, heads = at
+        return bias[examples, heads if bias.shape[1] > 1 else slice(None)]
 
     for at in blocks:
         scaled = np.multiply(q[at], scale, out=scratch(0, q[at].shape, dtype))
-        part = scratch(1, (*scaled.shape[:3], size[3]), dtype) if e is None else e[at]
+        part = scratch(1, (*scaled.shape[:3], T), dtype) if e is None else e[at]
         sums[at] = _exponentials(scaled, k[at], bias_at(at), part)
         np.matmul(dropped(part, at), v[at], out=y[at])
         y[at] *= gain / sums[at]
@@ -97,7 +106,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
         gq, gk, gv = (_heads(x, N) for x in gradients)
         gbias = np.empty(size, dtype) if bias is not None and needs[3] else None
         for at in blocks:  # weights * (g vᵀ - rowsum(g y)) is the gradient of the scores
-            part, over_r = e[at], np.divide(g[at], sums[at], out=scratch(0, g[at].shape, dtype))
+            part = e[at]
+            over_r = np.divide(g[at], sums[at], out=scratch(0, g[at].shape, dtype))
             along = np.vecdot(over_r, y[at])[..., None]
             over_r *= gain
             np.matmul(dropped(part, at).swapaxes(-1, -2), over_r, out=gv[at])
@@ -111,13 +121,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
             gscores *= scale
             np.matmul(gscores, k[at], out=gq[at])
             np.matmul(gscores.swapaxes(-1, -2), q[at], out=gk[at])
-        return (
-            *gradients,
-            None if gbias is None else unbroadcast(gbias, bias_shape),
-            None,
-            None,
-            None,
-            None,
-        )
+        if gbias is not None:
+            gbias = unbroadcast(gbias, bias_shape)
+        return *gradients, gbias, None, None, None, None
 
     return context, vjp

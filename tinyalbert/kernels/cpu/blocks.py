@@ -19,10 +19,11 @@ LINE = 64  # bytes of a cache line and of an AVX-512 register
 
 def empty(shape, dtype):
     """An uninitialised array that begins at a cache line; np.empty begins anywhere."""
-    size, dtype = math.prod(shape), np.dtype(dtype)
-    memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
+    dtype = np.dtype(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(nbytes + LINE, np.uint8)
     start = -memory.ctypes.data % LINE
-    return memory[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
+    return memory[start : start + nbytes].view(dtype).reshape(shape)
 
 
 class _Scratch(threading.local):
@@ -34,12 +35,12 @@ _scratch = _Scratch()
 
 
 def scratch(slot, shape, dtype):
-    """Memory number `slot` of this thread, used again by the next call: hot in cache, never
-    returned to a caller.
+    """Memory number `slot` of this thread, which the next call uses again: it stays in cache.
 
-    A slot that is in use must not be asked for again: each kernel numbers its own from 0 and calls
-    no other kernel while it needs them."""
-    size, key = math.prod(shape), (slot, np.dtype(dtype))
+    It must not be handed to a caller, nor a slot asked for while it is in use: each kernel numbers
+    its own from 0 and calls no other kernel while it needs them."""
+    size = math.prod(shape)
+    key = (slot, np.dtype(dtype))
     memory = _scratch.memory.get(key)
     if memory is None or memory.size < size:
         memory = _scratch.memory[key] = empty((size,), dtype)
@@ -58,9 +59,7 @@ def matrix(x):
 
 
 def tile(slot, row, rows):
-    """`row` `rows` times over, in scratch memory: products of whole blocks take half the time of
-    broadcast ones.
-    """
+    """`row` repeated `rows` times, in scratch memory: twice as fast to use as a broadcast row."""
     repeated = scratch(slot, (rows, row.size), row.dtype)
     repeated[...] = row
     return repeated

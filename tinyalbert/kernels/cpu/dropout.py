@@ -1,6 +1,4 @@
-"""Kernels of dropout: the mask, the same bit for bit, hashed in cache and kept as one byte for each
-element.
-"""
+"""Kernels of dropout: the same mask bit for bit, hashed in cache, kept as one byte per element."""
 
 import math
 
@@ -20,10 +18,10 @@ def _mix(x, shifted):
 def keep_mask(shape, p, key, first_row):
     """ops.dropout_mask(shape, p, key, first_row, np)."""
     size = math.prod(shape[1:])
-    words, keep = (size + 1) // 2, np.empty((shape[0], size), bool)
-    rows = np.arange(first_row, first_row + shape[0], dtype=np.uint32) * 0x9E3779B9 + (
-        key & 0xFFFFFFFF
-    )
+    words = (size + 1) // 2  # 32-bit hashes in a row, of two elements each
+    keep = np.empty((shape[0], size), bool)
+    rows = np.arange(first_row, first_row + shape[0], dtype=np.uint32)
+    rows = rows * 0x9E3779B9 + (key & 0xFFFFFFFF)
     _mix(rows, np.empty_like(rows))
     columns = np.arange(words, dtype=np.uint32)
     for part in row_blocks(len(rows), words):
@@ -39,7 +37,8 @@ def keep_mask(shape, p, key, first_row):
 def _times_mask(x, keep, scale):
     """x * keep * scale, block by block."""
     flat = matrix(x.reshape(-1, 1) if x.ndim < 2 else x)
-    y, mask = empty(flat.shape, x.dtype), keep.reshape(flat.shape)
+    y = empty(flat.shape, x.dtype)
+    mask = keep.reshape(flat.shape)
     for part in row_blocks(*flat.shape):
         block = np.multiply(flat[part], mask[part], out=y[part])
         block *= scale
@@ -48,5 +47,6 @@ def _times_mask(x, keep, scale):
 
 def dropout(x, p, key, first_row=0):
     """ops.dropout."""
-    keep, scale = keep_mask(x.shape, p, key, first_row), 1 / (1 - round(p * 65536) / 65536)
+    keep = keep_mask(x.shape, p, key, first_row)
+    scale = 1 / (1 - round(p * 65536) / 65536)
     return _times_mask(x, keep, scale), lambda g: (_times_mask(g, keep, scale), None, None)

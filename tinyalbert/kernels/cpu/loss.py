@@ -1,6 +1,4 @@
-"""Kernel of the cross-entropy: the backward pass computes the softmax anew rather than keep (R, V)
-numbers.
-"""
+"""Kernel of the cross-entropy: the softmax is not kept; the backward pass computes it again."""
 
 import numpy as np
 
@@ -8,17 +6,18 @@ from .blocks import empty, row_blocks, scratch
 
 
 def cross_entropy(logits, labels, ignore_index=-100):
-    """ops.cross_entropy: rows in blocks; beside the gradient there is never a second array of the
-    logits' size.
-    """
-    x, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+    """ops.cross_entropy: rows in blocks; only the gradient is another array of the logits' size."""
+    x = logits.reshape(-1, logits.shape[-1])  # (R, V)
+    labels = labels.reshape(-1)
     counts = (labels != ignore_index).astype(x.dtype)
     picked = np.where(labels != ignore_index, labels, 0)
     share = counts / max(counts.sum(), 1)
-    log_sums, ones = np.empty((len(x), 1), x.dtype), np.ones((x.shape[1], 1), x.dtype)
+    log_sums = np.empty((len(x), 1), x.dtype)
+    ones = np.ones((x.shape[1], 1), x.dtype)
     parts = row_blocks(*x.shape)
     for part in parts:
-        block, top = scratch(0, x[part].shape, x.dtype), x[part].max(axis=-1, keepdims=True)
+        top = x[part].max(axis=-1, keepdims=True)
+        block = scratch(0, x[part].shape, x.dtype)
         np.exp(np.subtract(x[part], top, out=block), out=block)
         log_sums[part] = np.log(block @ ones) + top
     losses = log_sums[:, 0] - x[np.arange(len(x)), picked]

@@ -17,20 +17,20 @@ def layer_norm(x, gamma, beta, eps=1e-12):
 
 
 def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
-    """ops.add_layer_norm: block by block, sums over rows as products with a vector; keeps xhat and
-    1 / std.
-    """
-    x, shape = matrix(x), x.shape
-    residual = residual if residual is None else matrix(residual)
+    """ops.add_layer_norm: by blocks, sums over rows as products; keeps xhat and 1 / std."""
+    shape = x.shape
+    x = matrix(x)
+    if residual is not None:
+        residual = matrix(residual)
     R, H = x.shape
-    y, xhat, rstd = empty(x.shape, x.dtype), empty(x.shape, x.dtype), np.empty((R, 1), x.dtype)
+    y = empty(x.shape, x.dtype)
+    xhat = empty(x.shape, x.dtype)
+    rstd = np.empty((R, 1), x.dtype)
     parts = row_blocks(R, H)
     step = parts[0].stop if parts else 0
-    gains, shifts, average = (
-        tile(0, gamma, step),
-        tile(1, beta, step),
-        np.full((H, 1), 1 / H, x.dtype),
-    )
+    gains = tile(0, gamma, step)
+    shifts = tile(1, beta, step)
+    average = np.full((H, 1), 1 / H, x.dtype)
     for part in parts:
         block = xhat[part]
         if residual is None:
@@ -45,10 +45,16 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
 
     def vjp(g):
         g = matrix(g)
-        gx, ggamma, gbeta = empty(g.shape, g.dtype), np.zeros_like(gamma), np.zeros_like(gamma)
-        gains, ones, weighted = tile(0, gamma, step), np.ones(step, g.dtype), (gamma / H)[:, None]
+        gx = empty(g.shape, g.dtype)
+        ggamma = np.zeros_like(gamma)
+        gbeta = np.zeros_like(gamma)
+        gains = tile(0, gamma, step)
+        ones = np.ones(step, g.dtype)
+        weighted = (gamma / H)[:, None]
         for part in parts:
-            n, block, normal = part.stop - part.start, gx[part], xhat[part]
+            n = part.stop - part.start
+            block = gx[part]
+            normal = xhat[part]
             product = np.multiply(g[part], normal, out=scratch(1, normal.shape, g.dtype))
             ggamma += ones[:n] @ product
             gbeta += ones[:n] @ g[part]
