@@ -1,11 +1,11 @@
 # %% [markdown]
-# # 00 · A tour of the finished thing
+# # 00 · A tour of the finished model
 # **Needs** nothing · **Builds** nothing yet · **Paper** Lan et al. 2020 · **Runs in** about 15 seconds
 #
 # Read "The cat sat on the ___" and you know roughly which words fit. ALBERT is a program that learns this from text
-# alone: words are covered, and it guesses them. To guess well it must find out who is meant by *she*, what usually
-# happens in a kitchen, and which sentence comes first. This lesson trains a very small one and looks at it from
-# outside. The others build every part of it.
+# alone: words are hidden, and it guesses them. To guess well it must work out who *she* is, what usually happens in a
+# kitchen, and which sentence comes first. This lesson trains a very small ALBERT and looks at it from outside. The
+# other lessons build every part of it.
 # %%
 import tempfile
 from pathlib import Path
@@ -27,8 +27,8 @@ TEACHES = ["pipeline", "AlbertForPreTraining"]
 # %% [markdown]
 # ## Text
 # A model needs text. For twenty seconds of training a very small world will do: somebody loses a thing and is sad, or
-# finds one and is happy, and a woman is *she* in the next sentence. (The library's own story world,
-# `stories/corpus.py`, has many more words; the other lessons use that one.) One sentence at a time is enough here.
+# finds one and is happy, and a woman becomes *she* in the next sentence. (The library's own story world,
+# `stories/corpus.py`, has many more words; the other lessons use it.) One sentence at a time is enough here.
 # %%
 rng = np.random.default_rng(0)
 WOMEN, MEN = "Anna Mara Ines Ruth Julia Edith".split(), "Bob Otto Felix Hans Peter Oscar".split()
@@ -37,7 +37,7 @@ PLACES = "garden forest kitchen tower market harbour".split()
 
 
 def story():
-    """Three sentences in which the first decides the others."""
+    """Three sentences, of which the first decides the other two."""
     woman, lost = rng.random() < 0.5, rng.random() < 0.5
     name = str(rng.choice(WOMEN if woman else MEN))
     colour, thing, place = (str(rng.choice(words)) for words in (COLOURS, THINGS, PLACES))
@@ -54,9 +54,10 @@ for sentences in stories[:3]:
     print(" ".join(sentences))
 
 # %% [markdown]
-# A program computes with numbers. So text is cut into *pieces* (words or parts of words), and each piece has a number,
-# its *id*. How the pieces are found is lesson 10. This vocabulary is so small that most words are cut into several
-# pieces; '▁' marks where a word starts. `[CLS]` stands before a text, `[SEP]` after it, `[MASK]` covers a piece.
+# A program computes with numbers, so text is cut into *pieces* (words or parts of words), and each piece has a number,
+# its *id*. Lesson 10 explains how the pieces are chosen. This vocabulary is so small that most words are cut into
+# several pieces; '▁' marks the start of a word. `[CLS]` stands before a text, `[SEP]` after it, and `[MASK]` stands in
+# for a hidden piece.
 # %%
 tokenizer = AlbertTokenizer.train([sentence for s in stories for sentence in s], 70)
 example = tokenizer("Anna lost a red [MASK] in the garden.")["input_ids"]
@@ -65,7 +66,7 @@ print(example, "\n", tokenizer.convert_ids_to_tokens(example))
 
 @exercise(reference=lambda ids: tokenizer.decode(ids, skip_special_tokens=True),
           trials=[(tokenizer(t)["input_ids"],) for t in ("Anna found a red kite.", "He was sad.")],
-          hint="convert_ids_to_tokens gives the pieces; drop [CLS] and [SEP], join the rest, '▁' is a space")
+          hint="convert_ids_to_tokens gives the pieces; drop [CLS] and [SEP], join the rest, and turn '▁' into a space")
 def ids_to_text(ids):
     """Ids, with [CLS] and [SEP] around them, -> the text."""
     ...
@@ -73,7 +74,7 @@ def ids_to_text(ids):
 
 # %% [markdown]
 # ## A model that knows nothing
-# The table printed here is the list of parts; the names in it are explained one lesson at a time.
+# The table printed here lists the model's parts. The lessons explain the names one at a time.
 # %%
 config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size, initializer_range=0.04, sentence_task="none")
 model = put(AlbertForPreTraining(config))                        # to the GPU, if you ran this with --device gpu
@@ -95,10 +96,11 @@ for text in QUESTIONS:
 
 # %% [markdown]
 # ## Training
-# Some texts with covered pieces (a *batch*) go in, the model gives each piece of the vocabulary a probability, and the
-# *loss* says how bad that was: minus the logarithm of the probability of the right piece, 0 if that was certain. Then
-# every number of the model is moved a little so that the loss falls. That is one *step*, and there are many. (Now and
-# then a piece is not covered but replaced by another one: lesson 11. The settings below are lessons 12 and 13.)
+# A few texts with hidden pieces (a *batch*) go in. For each hidden piece the model gives every piece of the vocabulary
+# a probability. The *loss* says how bad the guess was: minus the logarithm of the right piece's probability, which is 0
+# if the model was certain of it. Then every number in the model is moved a little, so that the loss falls. That is one
+# *step*; training takes many. (Now and then a piece is replaced by another one instead of `[MASK]`: lesson 11. Lessons
+# 12 and 13 explain the settings below.)
 # %%
 STEPS = 900
 folder = tempfile.TemporaryDirectory()
@@ -128,16 +130,17 @@ figure(fig, "loss")
 assert smooth[-1] < unigram - 0.3
 
 # %% [markdown]
-# The two dotted lines return in every loss plot of this project. Above the upper one a model is worse than knowing
-# nothing; on the lower one it knows which pieces are frequent and looks at nothing. Below it, it uses the context.
+# The two dotted lines return in every loss plot of this project. Above the upper line, a model is worse than one that
+# knows nothing. On the lower line, it knows which pieces are frequent and ignores the context. Below the lower line, it
+# uses the context.
 #
 # ## What it looks at
-# Inside, every piece looks at all pieces, more at some than at others (*attention*, lesson 08). In each row of the
-# picture the shares sum to 1.
+# Inside the model every piece looks at all pieces, at some more than at others (*attention*, lesson 08). The shares in
+# each row of the picture sum to 1.
 # %%
 text = "Anna lost a red kite. She was sad and stayed at home."
 ids = np.array([tokenizer(text)["input_ids"]])
-out = model.eval()(ids, output_attentions=True)                  # eval: the model answers, it does not learn
+out = model.eval()(ids, output_attentions=True)                  # eval: answer, do not learn
 pieces = [t.replace("▁", "") or "_" for t in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
 weights = out.attentions[-1].numpy()[0].mean(axis=0)             # (T, T): a row for each of T pieces, the mean of several such tables
 same(weights.sum(axis=-1), np.ones(len(pieces)), "each piece's attention sums to 1", rtol=1e-5)
@@ -150,25 +153,25 @@ figure(fig, "attention")
 
 # %% [markdown]
 # ## Where ALBERT saves
-# Each piece has a row of numbers, its *vector*, in a table: V rows for a vocabulary of V pieces. Inside, the model
-# works with vectors of `hidden` numbers. ALBERT keeps shorter rows, of `embedding` numbers, and one matrix of embedding
-# × hidden numbers that widens a row to `hidden` numbers (lesson 07).
+# Each piece has a row of numbers, its *vector*, in a table: V rows for a vocabulary of V pieces. The layers work with
+# vectors of `hidden` numbers. ALBERT stores shorter rows, of `embedding` numbers, and one matrix of embedding × hidden
+# numbers that widens them (lesson 07).
 # %%
 @exercise(reference=lambda vocab, hidden, embedding: (vocab * hidden, vocab * embedding + embedding * hidden),
           trials=[(30000, 768, 128), (8000, 128, 64)],
           hint="one table with a row of `hidden` numbers for each piece; or short rows and one matrix that widens them")
 def table_sizes(vocab, hidden, embedding):
-    """Numbers in a table of full rows; in a table of short rows and the widening matrix together: a pair."""
+    """A pair: numbers in a table of full rows; numbers in a table of short rows plus the widening matrix."""
     ...
 
 
-logits = model(ids).prediction_logits.numpy()[0]                 # a score for each piece of the vocabulary at each place
+logits = model(ids).prediction_logits.numpy()[0]                 # at each place, a score for each piece of the vocabulary
 same(logits.shape, (len(pieces), config.vocab_size), "a score for every piece at every place")
 
 # %% [markdown]
 # ## A folder
-# Saved, model and tokenizer are a folder of files that Hugging Face's transformers opens as well. `pipeline` opens it and
-# does a task with it, which the first argument names.
+# Model and tokenizer are saved as a folder, which Hugging Face's transformers can open too. `pipeline` opens it for the
+# task that its first argument names.
 # %%
 model.save_pretrained(f"{folder.name}/model")
 tokenizer.save_pretrained(f"{folder.name}/model")
@@ -179,13 +182,13 @@ folder.cleanup()
 
 # %% [markdown]
 # ## In the library
-# What this lesson used is a chain of small files, to be read in the order of the lessons:
+# Everything that this lesson used lives in small files, to be read in the order of the lessons:
 # %%
 show(AlbertForPreTraining.forward)
 
 # %% [markdown]
-# **What must be built**: derivatives of programs (01 to 04), a few functions and their derivatives (05, 06), words as
-# vectors (07), attention (08), the layer (09), pieces (10), covered words (11), the steps (12), and then this lesson
+# **What is left to build**: derivatives of programs (01 to 04), a few functions and their derivatives (05, 06), words
+# as vectors (07), attention (08), the layer (09), pieces (10), hidden words (11), the steps (12), and then this lesson
 # again, with everything understood (13, 14). Next: 01.
 # %%
 finish()

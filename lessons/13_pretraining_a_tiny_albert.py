@@ -3,9 +3,9 @@
 # **Needs** 05 (cross-entropy), 09 (the encoder), 11 (masks and order), 12 (optimisers) · **Builds** the two heads and the
 # training loop · **Paper** Lan et al. 2020, §3.1, §4.1 · **Runs in** about 40 seconds
 #
-# Everything is there: text, covered words, the encoder, the steps. What is missing are the two *heads*, the small parts
-# that turn hidden vectors into answers, and the loop. And an answer to the question that every trainer of a small
-# ALBERT asks: why does the loss fall for a short while and then stay where it is (the *plateau*)?
+# Text, masked words, the encoder and the steps are built. Missing are the loop and the two *heads*, the small parts
+# that turn hidden vectors into answers. Missing, too, is the answer to a question that everyone who trains a small
+# ALBERT asks: why does the loss fall for a short while and then stop (the *plateau*)?
 # %%
 import tempfile
 
@@ -42,9 +42,9 @@ print(f"{meta['documents']:,} stories, {meta['tokens']:,} pieces, {meta['held_ou
 
 # %% [markdown]
 # ## Build it: the masked-word head
-# A hidden vector of H numbers is brought down to E numbers, bent and normalised, and then compared with *every row of
-# the word table*: the inner product is that word's score. The table is the same one that looked the words up (lesson
-# 07), so it is used twice and learns from both ends.
+# A hidden vector of H numbers is projected to E numbers, goes through GELU and layer norm, and is then compared with
+# *every row of the word table*: the inner product is that word's score. This is the same table in which the words were
+# looked up (lesson 07). It is used twice, so it receives gradients from both ends.
 # %%
 config = AlbertConfig(vocab_size=len(tokenizer), embedding_size=24, hidden_size=32, num_hidden_layers=2,
                       num_attention_heads=2, intermediate_size=64)
@@ -76,14 +76,14 @@ same(masked_word_scores(hidden.reshape(-1, 32), state), out.prediction_logits.nu
      "scores of all words at all places")
 
 # %% [markdown]
-# Only about 15 % of the places have a question. The loss needs scores there and nowhere else, and that is the
-# largest product of the whole step: computing the rest would be work for nothing.
+# Only about 15 % of the positions are masked. The loss needs scores there and nowhere else, and scoring is the largest
+# product of the whole step, so computing the rest would be wasted work.
 # %%
 @exercise(reference=lambda labels: np.flatnonzero(labels.reshape(-1) != -100),
           trials=[(np.where(rng.random((3, 7)) < 0.3, 5, -100),), (np.where(rng.random((2, 9)) < 0.5, 0, -100),)],
-          hint="labels are -100 where there is no question; lay the sequences one behind the other with reshape(-1)")
+          hint="labels are -100 where nothing is masked; lay the sequences end to end with reshape(-1)")
 def labelled_places(labels):
-    """labels (B, T) -> the numbers of the places with a question, counted through the whole batch."""
+    """labels (B, T) -> the positions with a label, counted through the whole batch."""
     ...
 
 
@@ -102,8 +102,8 @@ same(word_loss, out.losses["mlm"].numpy(), "loss on the covered words")
 
 # %% [markdown]
 # ## The sentence-order head
-# The vector of `[CLS]`, through the pooler (lesson 09), and one linear map to two scores: 0 in order, 1 swapped
-# (`SentenceOrderHead` in the library). The whole loss is the sum of the two.
+# The vector of `[CLS]` goes through the pooler (lesson 09) and one linear map to two scores: 0 for in order, 1 for
+# swapped (`SentenceOrderHead` in the library). The total loss is the sum of the two losses.
 # %%
 pooled = np.tanh(hidden[:, 0] @ state["albert.pooler.weight"].T + state["albert.pooler.bias"])
 order = pooled @ state["sop_classifier.classifier.weight"].T + state["sop_classifier.classifier.bias"]
@@ -111,46 +111,46 @@ same(order, out.sop_logits.numpy(), "sentence-order scores")
 same(word_loss + cross_entropy(order, batch["sentence_order_label"]), out.loss.numpy(), "the whole loss")
 
 # %% [markdown]
-# The gradient of the word table has two parts: from looking up (bottom) and from scoring (top). Looking up reaches only
-# the words that the batch shows. The others have a gradient too, from scoring alone, and lesson 05 says what it is: their
-# probability at each gap, times the vector that asked there.
+# The gradient of the word table has two parts: one from looking up words (at the bottom), one from scoring them (at
+# the top). Looking up reaches only words that occur in the batch. The others get a gradient from scoring alone, and
+# lesson 05 says what it is: their probability at each masked position, times the vector that was scored there.
 # %%
 gradients = backward(model(**batch).loss)
 table = model.albert.embeddings.word_embeddings.weight
 whole = to_host(gradients[table])
 seen = np.unique(batch["input_ids"])
 unseen = np.setdiff1d(np.arange(len(tokenizer)), seen)
-print(f"pieces that the batch shows: {len(seen)} of {len(tokenizer)}; of the others the gradient is nowhere 0, on average "
-      f"{np.abs(whole[unseen]).mean():.1e}: each is a wrong answer at every gap")
+print(f"pieces in the batch: {len(seen)} of {len(tokenizer)}; the gradient of the others is nowhere 0, on average "
+      f"{np.abs(whole[unseen]).mean():.1e}: each is a wrong answer at every masked position")
 asking = hidden.reshape(-1, 32)[places]                                                                 # (K, H)
 error = ops.softmax.raw(masked_word_scores(asking, state))[0] / len(places)                             # (K, V)
 error[np.arange(len(places)), targets] -= 1 / len(places)        # probability minus truth, of a mean
-same((error.T @ narrowed(asking, state))[unseen], whole[unseen], "gradient of the words that the batch does not show")
+same((error.T @ narrowed(asking, state))[unseen], whole[unseen], "gradient of the words that are not in the batch")
 same(error.sum(0), gradients[model.predictions.bias], "gradient of the words' biases")
 
 
 # %%
 @exercise(reference=lambda losses, counts: float(np.dot(losses, counts) / np.sum(counts)),
           trials=[(np.array([2.0, 4.0]), np.array([10, 30])), (np.array([1.0, 5.0, 3.0]), np.array([1, 1, 8]))],
-          hint="each part's mean counts as often as it has targets")
+          hint="weight each part's mean by its number of targets")
 def combined_mean(losses, counts):
-    """Means over parts of a batch, and how many targets each part has -> the mean over the whole batch."""
+    """Means over parts of a batch, and the number of targets in each part -> the mean over the whole batch."""
     ...
 
 
 half = [{k: v[i:i + 2] for k, v in batch.items()} for i in (0, 2)]
 parts = [model(**h).losses["mlm"].item() for h in half]
 counts = [model.loss_counts(**h)["mlm"] for h in half]
-same(combined_mean(np.array(parts), np.array(counts)), word_loss, "two half batches, put together")
+same(combined_mean(np.array(parts), np.array(counts)), word_loss, "two half batches, combined")
 
 # %% [markdown]
-# That is how the library cuts a batch, over threads or machines or into parts that are worked on one after the other
-# (lesson 22), and still computes the loss of the whole.
+# This is how the library splits a batch across threads or machines, or into parts processed one after another (lesson
+# 22), and still computes the loss of the whole batch.
 #
 # ## The loop
 # Draw a batch; forward; backward; *clip* the gradient (shorten it if it is longer than a limit, lesson 12); step.
-# `Trainer.step` is these lines with threads around them. The loss is looked at on stories that were *held out*, that is
-# never trained on.
+# `Trainer.step` does this with threads around it. The loss is measured on *held-out* stories, which are never trained
+# on.
 # %%
 def train(length, steps, beta2=0.98, first=(), seed=3):
     """Held-out word loss during a run; `first` = (length, steps) of shorter sequences at the start."""
@@ -168,8 +168,8 @@ def train(length, steps, beta2=0.98, first=(), seed=3):
     return np.array(curve)
 
 
-p = predict("Three runs of 600 steps: with the library's beta2 = 0.98; with Adam's usual beta2 = 0.999; and with 16 tokens "
-            "a sequence for the first 300 steps. Which has the HIGHEST held-out loss in the end? (1, 2 or 3)", guess=None)
+p = predict("Three runs of 600 steps: 1 with the library's beta2 = 0.98; 2 with Adam's usual beta2 = 0.999; 3 with sequences "
+            "of 16 tokens for the first 300 steps. Which one ends with the HIGHEST held-out loss? (1, 2 or 3)", guess=None)
 runs = {"beta2 = 0.98": train(64, 600), "beta2 = 0.999": train(64, 600, beta2=0.999),
         "16 tokens at first": train(64, 600, first=(16, 300))}
 final = {name: curve[-1, 1] for name, curve in runs.items()}
@@ -195,26 +195,26 @@ assert final["beta2 = 0.98"] < unigram - 0.2 and final["beta2 = 0.98"] < final["
 
 # %% [markdown]
 # ## Why there is a plateau
-# The frequencies of words can be learned without looking at anything: the output bias alone does it, and the first
-# point of each curve is nearly there. The loss of a model that knows them and nothing else is the *unigram entropy*, -Σ
-# p log p over all pieces with the frequencies p. To go below, a word's neighbours must be found. At the start attention
+# Word frequencies can be learned without looking at the context: the output bias alone learns them, and the first point
+# of each curve is nearly there. The loss of a model that knows these frequencies p and nothing else is the *unigram
+# entropy*, -Σ p log p over all pieces. To get below it, the model must find a word's neighbours. At the start attention
 # is an even mean over the whole sequence (all scores are near 0), in which a neighbour has a share of 1/T. The longer
-# the sequence, the less a neighbour is noticed. These stories are so regular that it matters little; on real text it
-# decides. One way out is to begin with 16 tokens: what is learned on short sequences stays useful on long ones. The
-# library's recipes take another, and begin with two heads that look at the next and the previous token already
+# the sequence, the fainter the neighbour. These stories are so regular that this matters little; on real text it
+# decides. One way out is to start with 16 tokens: what is learned on short sequences stays useful on long ones. The
+# library's recipes take another: two of their heads look at the next and the previous token from the start
 # (`pretraining/mimetic.py`; `experiments/plateau.md` shows the curves). Sentence order has a plateau too
-# (`experiments/sentence_order.md`): what tells it is mostly the words that two segments share at their seam, and it is
-# left with pairs that show more of it (`pretraining/curriculum.py`).
+# (`experiments/sentence_order.md`): what reveals it is mostly the words that two segments share at their seam, and pairs
+# that show more of them lead off it (`pretraining/curriculum.py`).
 #
 # The second trap is the optimiser. Without bias correction (lesson 12), as in the released ALBERT, and with beta2 =
-# 0.999 the first hundred steps are several times longer than meant (figure below), and a layer that is used at every
-# depth can learn to give every token nearly the same vector. From there hardly any gradient leads back.
+# 0.999, the first hundred steps are several times longer than intended (figure below). A layer that is used at every
+# depth can then learn to give every token nearly the same vector, and from there hardly any gradient leads back.
 # %%
 @exercise(reference=lambda beta1, beta2, step: float((1 - beta1**step) / np.sqrt(1 - beta2**step)),
           trials=[(0.9, 0.999, 1), (0.9, 0.999, 50), (0.9, 0.98, 50)],
-          hint="without correction m is (1 - beta1^t) and v is (1 - beta2^t) of what it should be; the step is m / sqrt(v)")
+          hint="without correction, m is (1 - beta1^t) times and v is (1 - beta2^t) times what it should be; the step is m / sqrt(v)")
 def early_step_size(beta1, beta2, step):
-    """By how much Adam's step number `step` is too long (or short) without bias correction, the gradient being constant."""
+    """The factor by which Adam's step number `step` is too long without bias correction, if the gradient is constant."""
     ...
 
 
@@ -230,7 +230,7 @@ figure(fig, "too_long_at_first")
 
 # %% [markdown]
 # ## Words alone
-# `AlbertForMaskedLM` is the same without the second task; a pretrained folder opens as either.
+# `AlbertForMaskedLM` is the same model without the second task. A pretrained folder opens as either.
 # %%
 words_only = put(AlbertForMaskedLM(config, seed=1).astype(np.float64))
 words_only.load_state_dict({k: v for k, v in state.items() if k in words_only.state_dict()})
@@ -245,8 +245,8 @@ show(heads.MaskedLMHead)
 show(Trainer.step)
 
 # %% [markdown]
-# **What to keep.** Covered words are scored against the word table, only where there is a question; order is judged
-# from `[CLS]`; the losses add. A flat loss at the unigram entropy means that the context is not used yet. Next: 14,
-# what a pretrained model is good for.
+# **What to keep.** Masked words are scored against the word table, at masked positions only. Sentence order is judged
+# from `[CLS]`. The losses add up. A loss that stays at the unigram entropy means that the model does not use the context
+# yet. Next: 14, what a pretrained model is good for.
 # %%
 finish()

@@ -1,4 +1,4 @@
-"""Answers of lesson 00, and the mistakes that are usually made.  `answer(lesson)` would need the lesson's tokenizer."""
+"""Answers to lesson 00, and typical wrong answers.  `answer(lesson)` would need the lesson's tokenizer."""
 
 import sys
 
@@ -19,11 +19,11 @@ def table_sizes(vocab, hidden, embedding):
 MISTAKES = {
     "ids_to_text": {
         "[CLS] and [SEP] are still there": lambda ids: "".join(_tokenizer().convert_ids_to_tokens(ids)).replace("▁", " "),
-        "the pieces are joined with spaces; the spaces are in the pieces":
+        "the pieces are joined with spaces, but they contain the spaces already":
             lambda ids: " ".join(_tokenizer().convert_ids_to_tokens(ids)[1:-1]).replace("▁", ""),
     },
     "table_sizes": {
-        "the matrix that widens is missing": lambda v, h, e: (v * h, v * e),
+        "the widening matrix is missing": lambda v, h, e: (v * h, v * e),
         "the matrix has a row for each number of the short row, not for each piece": lambda v, h, e: (v * h, v * e + v * h),
     },
 }

@@ -1,4 +1,4 @@
-"""Answers of lesson 13, and the mistakes that are usually made."""
+"""Answers to lesson 13, and typical wrong answers."""
 
 import numpy as np
 
@@ -17,8 +17,8 @@ def early_step_size(beta1, beta2, step):
 
 MISTAKES = {
     "labelled_places": {
-        "these are places inside each sequence, not through the whole batch": lambda labels: np.nonzero(labels != -100)[1],
-        "the other way round: -100 means no question": lambda labels: np.flatnonzero(labels.reshape(-1) == -100),
+        "these are positions within each sequence, not through the whole batch": lambda labels: np.nonzero(labels != -100)[1],
+        "the other way round: -100 means no label": lambda labels: np.flatnonzero(labels.reshape(-1) == -100),
     },
     "combined_mean": {
         "a mean of means: parts with few targets would count as much as parts with many":
@@ -27,6 +27,6 @@ MISTAKES = {
     },
     "early_step_size": {
         "the root of the second moment's factor is missing": lambda b1, b2, t: float((1 - b1**t) / (1 - b2**t)),
-        "upside down: this is the correction, not the error": lambda b1, b2, t: float(np.sqrt(1 - b2**t) / (1 - b1**t)),
+        "inverted: this is the correction, not the error": lambda b1, b2, t: float(np.sqrt(1 - b2**t) / (1 - b1**t)),
     },
 }
