@@ -489,7 +489,7 @@ def test_a_training_state_that_does_not_fit_is_refused(tmp_path):
         with pytest.raises(UserError, match="truncated"):
             load_training_state(tmp_path, model, optimizer)
     write_safetensors(path, model.state_dict(), {"format": "pt"})
-    with pytest.raises(UserError, match="no training to go on with"):
+    with pytest.raises(UserError, match="no training run to resume"):
         load_training_state(tmp_path, model, optimizer)
     with pytest.raises(UserError, match="there is no"):
         load_training_state(tmp_path / "nowhere", model, optimizer)

@@ -1,9 +1,8 @@
-"""Checkpoints: folders in the Hugging Face layout, released weights of every kind, the state of a
-training.
+"""Checkpoints: folders in the Hugging Face layout, released weights, the state of a training run.
 
 A saved model is a folder with config.json, model.safetensors and the tokenizer's files;
 transformers opens it, and its folders open here.  `load_state` also reads PyTorch's .bin and the
-original TensorFlow checkpoints. Nothing is unpickled.  Whatever is loaded into a model gets a
+original TensorFlow checkpoints.  Nothing is unpickled.  Whatever is loaded into a model gets a
 `RestoreReport`: weights that silently stayed random are the commonest cause of an ALBERT that
 learns nothing (google-research/albert#132).
 """
@@ -31,11 +30,10 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
     STATE_FILE,
 )
-# what a model may lack or have too much: it belongs to a task, and is trained anew for the next one
+# What may be missing from the weights or left over: it belongs to one task and is trained anew.
 TASK_PARTS = re.compile(r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs)\.")
 LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")  # buffers of old files
-TIED = {
-    # second names of one array
+TIED = {  # second names of one array
     "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
     "predictions.decoder.bias": "predictions.bias",
 }
@@ -45,12 +43,13 @@ TIED = {
 
 
 def save_pretrained(model, folder, tokenizer=None):
-    """Write config.json, model.safetensors and the tokenizer's files; a folder there before is
-    replaced by file.
+    """Write config.json, model.safetensors and the tokenizer's files.
 
-    A tied decoder is not written twice, as transformers does it.
+    In an existing folder they are replaced one by one.  As in transformers, a tied decoder is not
+    written twice.
     """
-    folder, state = Path(folder), model.state_dict()
+    folder = Path(folder)
+    state = model.state_dict()
     write_safetensors(folder / "model.safetensors", state, {"format": "pt"})
     write_config(folder, model.config, type(model).__name__, next(iter(state.values())).dtype)
     if tokenizer is not None:
@@ -73,8 +72,9 @@ def write_config(folder, config, architecture, dtype="float32"):
 
 
 def read_config(source):
-    """The AlbertConfig beside the weights `source`: config.json, or albert_config.json of
-    google-research/albert.
+    """The AlbertConfig beside the weights `source`.
+
+    It is config.json, or the albert_config.json of google-research/albert.
     """
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
     for name in ("config.json", "albert_config.json"):
@@ -87,8 +87,9 @@ def read_config(source):
 
 
 def config_file(path):
-    """AlbertConfig of one file.  In Google's files "gelu" means the tanh form, in transformers' the
-    exact one.
+    """The AlbertConfig of one file.
+
+    In Google's files "gelu" means the tanh form, in transformers' the exact one.
     """
     config = AlbertConfig.from_json_file(path)
     kind = config.extra.pop("model_type", None)
@@ -128,18 +129,17 @@ def weights_path(source):
         found = sorted(path.glob("*.data-00000-of-*"))
         if len(found) == 1:
             return _tf_prefix(found[0])
-        raise UserError(
-            f"{path} has "
-            + (
-                f"{len(found)} TensorFlow checkpoints; name one of them: "
-                f"{', '.join(str(_tf_prefix(f)) for f in found)}"
-                if found
-                else f"no weights; expected {WEIGHT_FILES[0]}, {WEIGHT_FILES[2]} or TensorFlow's "
-                "(model.ckpt-*.index and .data-*)"
+        if not found:
+            raise UserError(
+                f"{path} has no weights; expected {WEIGHT_FILES[0]}, {WEIGHT_FILES[2]} or "
+                "TensorFlow's (model.ckpt-*.index and .data-*)"
             )
+        prefixes = ", ".join(str(_tf_prefix(file)) for file in found)
+        raise UserError(
+            f"{path} has {len(found)} TensorFlow checkpoints; name one of them: {prefixes}"
         )
     if path.name.endswith((".index", ".meta")) or ".data-" in path.name:
-        path = _tf_prefix(path)  # the commonest slip; silently ignored it costs a run
+        path = _tf_prefix(path)  # a common slip
     if not path.exists() and not Path(f"{path}.index").exists():
         raise UserError(
             f"there is no folder, file or TensorFlow checkpoint {source}; expected a folder with "
@@ -178,29 +178,25 @@ class RestoreReport:
     loaded: list = field(default_factory=list)
     missing: list = field(default_factory=list)  # in the model alone: left as initialised
     unexpected: list = field(default_factory=list)  # in the state alone: not used
-    wrong_shape: list = field(default_factory=list)  # in both, "name: got (3, 4), wanted (2, 4)"
+    wrong_shape: list = field(default_factory=list)  # in both: "name: got (3, 4), expected (2, 4)"
     ignored: list = field(default_factory=list)  # second names of tied arrays, buffers of old files
 
     def __str__(self):
         total = len(self.loaded) + len(self.missing) + len(self.wrong_shape)
-        return "; ".join(
-            [
-                f"{len(self.loaded)} of the model's {total} arrays were restored",
-                *(
-                    f"{text}: {', '.join(names)}"
-                    for text, names in (
-                        ("initialised anew", self.missing),
-                        ("of another shape", self.wrong_shape),
-                        ("in the file but not in the model", self.unexpected),
-                    )
-                    if names
-                ),
-            ]
-        )
+        parts = [f"{len(self.loaded)} of the model's {total} arrays were restored"]
+        for text, names in (
+            ("initialised anew", self.missing),
+            ("of another shape", self.wrong_shape),
+            ("in the file but not in the model", self.unexpected),
+        ):
+            if names:
+                parts.append(f"{text}: {', '.join(names)}")
+        return "; ".join(parts)
 
     def refuse(self, allow=()):
-        """Raise a UserError unless the state fits, but for what belongs to a task and for what
-        `allow` names.
+        """Raise a UserError unless the state fits the model.
+
+        What belongs to a task may differ, and so may what `allow` names.
         """
         reasons = {
             "missing": [n for n in self.missing if not TASK_PARTS.match(n)],
@@ -226,17 +222,20 @@ class RestoreReport:
 
 
 def _few(names, most=6):
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    text = ", ".join(names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
 def match(own, state, group0=False):
-    """({name: array} in the model's names, RestoreReport): own is {name: shape} of a model.
+    """({name: array} in the model's names, RestoreReport).
 
-    Arrays of a wrong shape are left out, those that are not the model's are kept.  The prefix
-    `albert.` is added or taken off as the model wants it.  group0: a layer group that the state
-    lacks starts as its group 0 (google-research/albert, --init_from_group0).
+    own: {name: shape} of a model.  Arrays of a wrong shape are left out; those that are not the
+    model's are kept.  The prefix `albert.` is added or removed to suit the model.
+    group0: a layer group that is missing from the state starts as its group 0
+    (google-research/albert, --init_from_group0).
     """
-    report, found = RestoreReport(), {}
+    report = RestoreReport()
+    found = {}
     prefixed = any(name.startswith("albert.") for name in own)
     rename = _with_prefix if prefixed else lambda name: name.removeprefix("albert.")
     for name, array in state.items():
@@ -251,10 +250,8 @@ def match(own, state, group0=False):
             found.setdefault(rename(first), found.pop(second))  # the first name wins
     if group0:
         for name in own:
-            if (
-                name not in found
-                and (first := re.sub(r"layer_groups\.\d+\.", "layer_groups.0.", name)) in found
-            ):
+            first = re.sub(r"layer_groups\.\d+\.", "layer_groups.0.", name)
+            if name not in found and first in found:
                 found[name] = found[first]
     for name, shape in own.items():
         if name not in found:
@@ -278,18 +275,18 @@ def load_into(model, state, allow=(), group0=False):
     does not fit is refused before anything is changed, unless `allow` has "missing", "unexpected"
     or "shapes".
     """
-    found, report = match({name: a.shape for name, a in model.state_dict().items()}, state, group0)
+    own = {name: array.shape for name, array in model.state_dict().items()}
+    found, report = match(own, state, group0)
     report.refuse(allow)
     model.load_state_dict(found, strict=False)
     return report
 
 
 def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **changes):
-    """A `cls` with the weights of `source` (see load_state) and the config beside them, fields
-    changed by `changes`.
+    """A `cls` with the weights of `source` (see load_state) and the config beside them.
 
-    What the weights lack starts random and is named in a warning; `.restore_report` has the whole
-    list.
+    `changes` override fields of the config.  What is missing from the weights starts random and is
+    named in a warning; `.restore_report` has the whole list.
     """
     state = load_state(source)
     config = changed(config or read_config(source), **changes)
@@ -320,15 +317,14 @@ def changed(config, **changes):
     return copy
 
 
-# --- the state of a training ----------------------------------------------------------------------
+# --- the state of a training run ------------------------------------------------------------------
 
 
 def save_training_state(folder, model, optimizer, extra):
-    """Write everything a training needs to go on: parameters, moments, and `extra`, what JSON can
-    hold.
+    """Write everything that a training run needs to go on: parameters, moments and `extra` (JSON).
 
-    It is one file, which replaces the one before in one go: there is always a whole one.
-    config.json lies beside it, so that the folder also opens as a model.
+    It is one file, which replaces the one before in one go, so there is always a complete one.
+    config.json lies beside it, so the folder also opens as a model.
     """
     folder = Path(folder)
     arrays = {f"model/{name}": to_host(a) for name, a in model.state_dict().items()}
@@ -340,7 +336,7 @@ def save_training_state(folder, model, optimizer, extra):
 
 
 def load_training_state(folder, model, optimizer):
-    """Restore what save_training_state wrote, to the bit; returns `extra`."""
+    """Restore what save_training_state wrote, bit for bit; returns `extra`."""
     arrays, extra = read_training_state(folder)
     optimizer.load_state_dict(_part(arrays, "optimizer/"))
     model.load_state_dict(_part(arrays, "model/"))
@@ -353,7 +349,7 @@ def read_training_state(folder):
     arrays, metadata = read_safetensors(path)
     if metadata.get("format") != STATE_FORMAT or "extra" not in metadata:
         raise UserError(
-            f"{path} holds no training to go on with; expected the file that a training run wrote"
+            f"{path} holds no training run to resume; expected the file that a training run wrote"
         )
     return arrays, json.loads(metadata["extra"])
 

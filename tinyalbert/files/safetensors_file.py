@@ -41,8 +41,7 @@ class CannotWrite(UserError, OSError):
 
 @contextlib.contextmanager
 def replacing(path):
-    """A binary file to write to, that takes the place of `path` once it is complete and on the
-    disk.
+    """A binary file that takes the place of `path` once it is complete and on the disk.
 
     Whatever happens before (full disk, Ctrl-C, power cut), `path` keeps its old content.
     """
@@ -62,15 +61,13 @@ def replacing(path):
             finally:
                 os.close(folder)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "free some space on that disk, or choose another folder"
+        else:
+            advice = "choose a folder you can write to"
         refusal = CannotWrite(
-            f"{path} could not be written ({error.strerror or error}); "
-            + (
-                "free some space on that disk, or choose another folder"
-                if full
-                else "choose a folder you can write to"
-            )
-            + "; what was there before is untouched"
+            f"{path} could not be written ({error.strerror or error}); {advice}; what was there "
+            "before is untouched"
         )
         refusal.errno = error.errno
         raise refusal from error
@@ -86,9 +83,11 @@ def write_safetensors(path, arrays, metadata=None):
     bytes.
     """
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    header, end = {"__metadata__": metadata} if metadata else {}, 0
+    header = {"__metadata__": metadata} if metadata else {}
+    end = 0
     for name in names:
-        array, begin = arrays[name], end
+        array = arrays[name]
+        begin = end
         end += array.size * array.dtype.itemsize
         header[name] = {
             "dtype": NAMES[array.dtype],
@@ -101,12 +100,8 @@ def write_safetensors(path, arrays, metadata=None):
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             array = to_host(arrays[name])
-            file.write(
-                np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-                .reshape(-1)
-                .view(np.uint8)
-                .data
-            )
+            array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def read_safetensors(path):
@@ -130,7 +125,8 @@ def read_safetensors(path):
 
 def _array(entry, data):
     """The array that one header entry describes: a window on `data`."""
-    dtype, (begin, end) = np.dtype(DTYPES[entry["dtype"]]).newbyteorder("<"), entry["data_offsets"]
+    dtype = np.dtype(DTYPES[entry["dtype"]]).newbyteorder("<")
+    begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= data.size:
         raise ValueError(f"bytes {begin} to {end} of {data.size}")
     array = data[begin:end].view(dtype).reshape(entry["shape"])

@@ -2,7 +2,7 @@
 
 A checkpoint `prefix` is two or more files: `prefix.data-00000-of-00001` holds the numbers, one
 variable after the other, and `prefix.index` says what is where.  The index is a sorted table in
-LevelDB's format (tensorflow/core/lib/ io/table): blocks of key-value pairs, a block that lists the
+LevelDB's format (tensorflow/core/lib/io/table): blocks of key-value pairs, a block that lists the
 blocks, a footer that finds it.  Keys are variable names; values are protocol buffers
 (tensorflow/core/protobuf/tensor_bundle.proto).  Every block and every variable carries a CRC-32C,
 and each is checked.
@@ -17,7 +17,8 @@ import numpy as np
 from ..errors import UserError
 from .safetensors_file import bfloat16_to_float32
 
-TABLE_MAGIC, FOOTER = 0xDB4775248B80FB57, 48
+TABLE_MAGIC = 0xDB4775248B80FB57
+FOOTER = 48  # bytes
 DTYPES = {
     1: "<f4",
     2: "<f8",
@@ -31,10 +32,10 @@ DTYPES = {
     19: "<f2",
 }
 BFLOAT16 = 14
-STATE = re.compile(
+STATE = re.compile(  # the optimiser's variables, not the model's
     r"(^|/)(adam_[mv]|Adam(_\d)?|global_step|beta[12]_power|_CHECKPOINTABLE_OBJECT_GRAPH)$"
     r"|AdamWeightDecayOptimizer"
-)  # the optimiser's, not the model's
+)
 
 # Google's names (modeling.py) -> transformers' names, rules applied one after the other
 RENAMED = [
@@ -102,10 +103,9 @@ def hf_name(name):
 
 
 def read_tf(prefix, skip=None):
-    """{variable name: array} of a TensorFlow checkpoint; names that match the pattern `skip` are
-    not read.
-    """
-    prefix, arrays = str(prefix), {}
+    """{variable name: array} of a TensorFlow checkpoint, without names that match `skip`."""
+    prefix = str(prefix)
+    arrays = {}
     try:
         entries = dict(read_table(f"{prefix}.index"))
         header = message(entries.pop(b""))
@@ -132,8 +132,9 @@ def read_tf(prefix, skip=None):
 
 
 def _variable(prefix, shards, entry):
-    """The array of one BundleEntryProto: dtype 1, shape 2, shard 3, offset 4, size 5, crc32c 6,
-    slices 7.
+    """The array of one BundleEntryProto.
+
+    Its fields: dtype 1, shape 2, shard 3, offset 4, size 5, crc32c 6, slices 7.
     """
     if 7 in entry or entry.get(1) not in DTYPES:
         raise UserError(
@@ -176,14 +177,11 @@ def _handle(data, at):
 
 def _block(data, offset, size):
     """(key, value) pairs of one block.  A key is stored as what differs from the key before it."""
-    block, kind, crc = (
-        data[offset : offset + size],
-        data[offset + size],
-        data[offset + size + 1 : offset + size + 5],
-    )
-    if masked_crc32c(np.frombuffer(block + bytes([kind]), np.uint8)) != int.from_bytes(
-        crc, "little"
-    ):
+    stop = offset + size
+    block = data[offset:stop]
+    kind = data[stop]
+    crc = int.from_bytes(data[stop + 1 : stop + 5], "little")
+    if masked_crc32c(np.frombuffer(block + bytes([kind]), np.uint8)) != crc:
         raise ValueError("wrong checksum in the index")
     if kind != 0:
         raise UserError(
@@ -191,7 +189,8 @@ def _block(data, offset, size):
             "here"
         )
     end = size - 4 - 4 * int.from_bytes(block[-4:], "little")  # restart points, for searching
-    at, key = 0, b""
+    at = 0
+    key = b""
     while at < end:
         shared, at = _varint(block, at)
         fresh, at = _varint(block, at)
@@ -214,10 +213,12 @@ def fields(data):
             value, at = _varint(data, at)
         elif tag & 7 in (1, 5):
             n = 8 if tag & 7 == 1 else 4
-            value, at = int.from_bytes(data[at : at + n], "little"), at + n
+            value = int.from_bytes(data[at : at + n], "little")
+            at += n
         elif tag & 7 == 2:
             n, at = _varint(data, at)
-            value, at = data[at : at + n], at + n
+            value = data[at : at + n]
+            at += n
         else:
             raise ValueError(f"wire type {tag & 7}")
         if at > len(data):
@@ -239,7 +240,9 @@ def _varint(data, at):
     value = shift = 0
     while True:
         byte = data[at]
-        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+        value |= (byte & 127) << shift
+        shift += 7
+        at += 1
         if byte < 128:
             return value, at
         if shift > 63:
@@ -262,10 +265,10 @@ CRC_TABLE = _crc_table()
 def crc32c(data):
     """CRC-32C (Castagnoli) of a uint8 array.
 
-    One byte after the other would take Python a minute for a base model.  The register is a linear
-    function (over bits) of its start and of the data, so equal pieces of the data are run side by
-    side from 0, and then joined: register(a + b) = shift(register(a)) ^ register(b), where shift
-    runs over as many zero bytes as b is long.
+    Byte by byte, Python would take a minute for a base model.  The register is a linear function
+    (over bits) of its start and of the data, so pieces of equal length are run side by side from 0
+    and then joined: register(a + b) = shift(register(a)) ^ register(b), where shift runs over as
+    many zero bytes as b has bytes.
     """
     length = max(1, math.isqrt(data.size))  # bytes in a piece; about as many pieces
     pieces = data[: data.size // length * length].reshape(-1, length)  # (P, length)
@@ -274,7 +277,8 @@ def crc32c(data):
     for column in np.ascontiguousarray(pieces.T):
         registers = CRC_TABLE[(registers ^ column) & 255] ^ (registers >> 8)
         shift = CRC_TABLE[shift & 255] ^ (shift >> 8)
-    bits, register = np.arange(32, dtype=np.uint32), 0xFFFFFFFF
+    bits = np.arange(32, dtype=np.uint32)
+    register = 0xFFFFFFFF
     for piece in registers.tolist():
         register = int(np.bitwise_xor.reduce(shift[(register >> bits) & 1 == 1])) ^ piece
     for byte in data[pieces.size :].tolist():
@@ -283,8 +287,9 @@ def crc32c(data):
 
 
 def masked_crc32c(data):
-    """The checksum as LevelDB stores it, rotated and shifted so that it can itself be part of
-    checked data.
+    """The checksum as LevelDB stores it: rotated and shifted.
+
+    So it can itself be part of data with a checksum.
     """
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

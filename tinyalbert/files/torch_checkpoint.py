@@ -111,8 +111,9 @@ def read_torch(path):
 
 
 def _read_zip(file):
-    """The zip layout: <root>/data.pkl, <root>/data/<key> -> (state dict of Strided, {key:
-    bytes}).
+    """The zip layout -> (state dict of Strided, {key: bytes}).
+
+    Its files are <root>/data.pkl and <root>/data/<key>.
     """
     archive = zipfile.ZipFile(file)
     entries = {info.filename.partition("/")[2]: info for info in archive.infolist()}
@@ -125,16 +126,20 @@ def _read_zip(file):
 
 
 def _read_stream(file):
-    """The old layout: magic number, version, system, state dict, keys, and for each key a length
-    and numbers.
+    """The old layout -> (state dict of Strided, {key: bytes}).
+
+    A stream of magic number, version, system, state dict and keys, then for each key a length and
+    the numbers.
     """
     if unpickle(file) != MAGIC:
         raise ValueError("no magic number")
     unpickle(file)
     if unpickle(file).get("little_endian") is not True:
         raise ValueError("numbers in big-endian order")
-    state, keys = unpickle(file), unpickle(file)
-    storages, numbers = _storages(state), {}
+    state = unpickle(file)
+    keys = unpickle(file)
+    storages = _storages(state)
+    numbers = {}
     for key in keys:
         size = int.from_bytes(file.read(8), "little")
         numbers[key] = file.read(size * np.dtype(STORAGES[storages[key].kind]).itemsize)
@@ -149,7 +154,8 @@ def _storages(state):
 
 def _array(tensor, numbers):
     """The array of a Strided, a window on its storage's bytes that can't reach beyond them."""
-    storage, dtype = tensor.storage, np.dtype(STORAGES[tensor.storage.kind])
+    storage = tensor.storage
+    dtype = np.dtype(STORAGES[storage.kind])
     data = np.frombuffer(numbers[storage.key], dtype)
     last = tensor.offset + sum(
         (n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True)
