@@ -33,24 +33,26 @@ MODELS = {
 
 
 def convert(source, folder, config=None):
-    """Write the weights of `source` (see checkpoint.load_state) as a model folder; returns the
-    RestoreReport.
+    """Write the weights of `source` as a model folder; returns the RestoreReport.
 
-    config: an AlbertConfig or a file; by default the one beside the weights.  All weights are kept,
-    also those that the architecture named in config.json has no use for.  A SentencePiece model
-    beside them comes along as spiece.model.
+    source: see checkpoint.load_state.  config: an AlbertConfig or a file; by default the one beside
+    the weights.  All weights are kept, even those that the architecture named in config.json does
+    not use.  A SentencePiece model beside them is copied to spiece.model.
     """
-    folder, state = Path(folder), load_state(source)
+    folder = Path(folder)
+    state = load_state(source)
     if (folder / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another folder")
     if not isinstance(config, AlbertConfig):
         config = config_file(config) if config else read_config(source)
     if "classifier.weight" in state:
         labels = state["classifier.weight"].shape[0]
-        config = config if labels == config.num_labels else changed(config, num_labels=labels)
+        if labels != config.num_labels:
+            config = changed(config, num_labels=labels)
     architecture = _architecture(config, state)
     model = MODELS[architecture](config, seed=None)
-    found, report = match({name: a.shape for name, a in model.state_dict().items()}, state)
+    own = {name: array.shape for name, array in model.state_dict().items()}
+    found, report = match(own, state)
     report.refuse()
     write_safetensors(folder / "model.safetensors", found, {"format": "pt"})
     write_config(folder, config, architecture, next(iter(found.values())).dtype)
@@ -59,7 +61,7 @@ def convert(source, folder, config=None):
 
 
 def _architecture(config, state):
-    """The class that config.json names, or else the one that has the heads that are there."""
+    """The class that config.json names, or else the one with the heads that the weights have."""
     named = (config.extra.get("architectures") or [None])[0]
     if named in MODELS:
         return named
@@ -76,11 +78,9 @@ def _architecture(config, state):
 
 def _copy_tokenizer(source, folder):
     """Copy the tokenizer's files; Google's 30k-clean.model becomes spiece.model."""
-    models = (
-        [source / "spiece.model"]
-        if (source / "spiece.model").exists()
-        else sorted(source.glob("*.model"))
-    )
+    models = sorted(source.glob("*.model"))
+    if (source / "spiece.model").exists():
+        models = [source / "spiece.model"]
     if len(models) == 1:
         shutil.copyfile(models[0], folder / "spiece.model")
     for name in ("tokenizer_config.json", "special_tokens_map.json"):

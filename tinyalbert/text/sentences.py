@@ -1,7 +1,7 @@
 """Running prose -> sentences, by rules for English that leave other languages usable.
 
-A sentence ends at . ! ? or … (closing quotes and brackets included) before white space, unless what
-stands before the full stop is an abbreviation or an initial, or the next word starts in lower case.
+A sentence ends at . ! ? or … (closing quotes and brackets included) before white space, unless an
+abbreviation or an initial stands before the full stop, or the next word starts in lower case.
 Decimals, versions and addresses hold no white space, so they are never cut.  。！？ end a sentence
 anywhere.
 """
@@ -38,7 +38,7 @@ _OPENING = "\"'“‘«([-–—"
 
 
 def _ends(text, match, cased):
-    """Whether the stop that was matched in text ends a sentence."""
+    """Whether the stop matched in `text` ends a sentence."""
     if match["wide"]:
         return True
     following = match["next"].lstrip(_OPENING)
@@ -48,9 +48,8 @@ def _ends(text, match, cased):
         return True
     before = text[max(0, match.start() - 24) : match.start()].rsplit(None, 1)
     word = before[-1].lstrip(_OPENING).lower() if before else ""
-    if word in BEFORE_A_NAME or (
-        len(word) == 1 and word.isalpha() and word != "i"
-    ):  # Mr. Adams, J. Adams
+    initial = len(word) == 1 and word.isalpha() and word != "i"
+    if word in BEFORE_A_NAME or initial:  # Mr. Adams, J. Adams
         return False
     if word in BEFORE_A_NUMBER:
         return not following[:1].isdigit()
@@ -60,11 +59,10 @@ def _ends(text, match, cased):
 
 
 def split_sentences(text):
-    """The sentences of a paragraph, in order and without white space at their ends; line ends count
-    as spaces.
-    """
+    """The sentences of a paragraph, in order, stripped; line ends count as spaces."""
     cased = text != text.lower()  # in text without capitals any word may begin one
-    sentences, start = [], 0
+    sentences = []
+    start = 0
     for match in _STOP.finditer(text):
         if _ends(text, match, cased):
             sentences.append(text[start : match.end()])

@@ -1,20 +1,19 @@
 """Text to ALBERT's token ids and back: a SentencePiece vocabulary behind ALBERT's text preparation.
-Lesson 10.
 
-A text goes through these steps (google-research/albert, tokenization.py; transformers,
-AlbertTokenizer):
+Lesson 10 builds it.  A text goes through these steps (google-research/albert, tokenization.py;
+transformers, AlbertTokenizer):
 
   1. special tokens that are typed in the text, such as [MASK], are cut out and become one token
-  each; 2. `TextPreparation` collapses spaces, turns `` and '' into ", drops accents and
-  lower-cases; 3. SentencePiece normalises (nmt_nfkc), writes "▁" for every space and one in front,
-  and picks the pieces
-     whose log-probabilities have the largest sum (unigram model, Kudo 2018);
+     each;
+  2. `TextPreparation` collapses spaces, turns `` and '' into ", drops accents and lower-cases;
+  3. SentencePiece normalises (nmt_nfkc), writes "▁" for every space and one in front, and picks the
+     pieces whose log-probabilities have the largest sum (unigram model, Kudo 2018);
   4. a comma that sticks to a digit is cut off: "▁92000," becomes "▁9", "2000", ",";
   5. the template [CLS] a [SEP] or [CLS] a [SEP] b [SEP], segment type 1 from b on, then padding.
 
-Steps 1-5 give the ids of transformers' slow AlbertTokenizer.  style="google" does the steps in
-which the original differs its way: quotes stay, a Greek word may end in ς, and in step 4 a "▁" is
-left in front of the digits.
+These steps give the ids of transformers' slow AlbertTokenizer.  style="google" follows the original
+where the two differ: quotes stay, a Greek word may end in ς, and in step 4 a "▁" is left in front
+of the digits.
 """
 
 import json
@@ -32,9 +31,8 @@ from ..files.safetensors_file import replacing
 from .encoding import encode
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
 
-LONE_SURROGATE = re.compile(
-    "[\ud800-\udfff]"
-)  # halves of a pair, from broken JSON: no UTF-8 exists for them
+# Halves of a pair, from broken JSON: they can't be written in UTF-8.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 # --- before SentencePiece -------------------------------------------------------------------------
@@ -42,8 +40,9 @@ LONE_SURROGATE = re.compile(
 
 @dataclass(frozen=True)
 class TextPreparation:
-    """What ALBERT does to a text before SentencePiece sees it (google-research/albert,
-    preprocess_text).
+    """What ALBERT does to a text before SentencePiece sees it.
+
+    Source: google-research/albert, preprocess_text.
     """
 
     do_lower_case: bool = True
@@ -61,9 +60,8 @@ class TextPreparation:
         """The prepared text."""
         text = _checked(text)
         if self.do_lower_case and self.style == "transformers":
-            text = text.replace(
-                "Σ", "σ"
-            ).lower()  # letter by letter: Σ would be ς at the end of a word
+            # letter by letter: lower() alone would turn Σ into ς at the end of a word
+            text = text.replace("Σ", "σ").lower()
         if self.remove_space:
             text = " ".join(text.split())
         if self.style == "transformers":
@@ -77,11 +75,11 @@ class TextPreparation:
         return text.lower() if self.do_lower_case else text
 
     def aligned(self, text):
-        """The prepared text, and for each of its characters the span (start, end) of `text` that it
-        comes from.
+        """The prepared text, and the span (start, end) of `text` behind each of its characters.
 
-        The same steps, a character at a time.  A character may become several (ﬁ to f, i: both have
-        its span) or several one (two quotes); what is dropped belongs to the character before it.
+        The same steps, a character at a time.  One character may become several (ﬁ to f, i: both
+        have its span), several may become one (two quotes); what is dropped belongs to the
+        character before it.
         """
         chars = [(c, i, i + 1) for i, c in enumerate(text)]
         if self.do_lower_case and self.style == "transformers":
@@ -103,12 +101,14 @@ class TextPreparation:
 
 
 def _checked(text):
+    """The text, if it is one."""
     if not isinstance(text, str):
         raise UserError(f"got {text!r} of type {type(text).__name__} as a text; expected a string")
     return text
 
 
 def _collapse_spaces(chars):
+    """Strip (character, start, end) triples, and collapse every run of white space."""
     kept = []
     for c, start, end in chars:
         if not c.isspace():
@@ -119,6 +119,7 @@ def _collapse_spaces(chars):
 
 
 def _join_quotes(chars):
+    """Two backquotes or two apostrophes become one double quote."""
     joined = []
     for c, start, end in chars:
         if c in "`'" and joined and joined[-1][0] == c:  # a third quote meets a '"' and starts anew
@@ -129,8 +130,9 @@ def _join_quotes(chars):
 
 
 def _drop_accents(chars):
-    # NFKD also sorts the accents after a letter; since they all go, decomposing each character
-    # alone is enough
+    """Decompose each character and drop its accents."""
+    # NFKD also sorts the accents after a letter; since all of them are dropped, it is enough to
+    # decompose each character alone
     kept = []
     for c, start, end in chars:
         for d in unicodedata.normalize("NFKD", c):
@@ -149,11 +151,11 @@ def _ends_in_digit_comma(piece):
 
 
 class AlbertTokenizer:
-    """ALBERT's tokenizer.  model: path of a SentencePiece model (spiece.model, 30k-clean.model), or
-    its bytes.
+    """ALBERT's tokenizer.
 
-    Special tokens typed in a text are recognised as transformers' slow tokenizer does it; Google's
-    code knows them only as ids.
+    model: path of a SentencePiece model (spiece.model, 30k-clean.model), or its bytes.
+    Special tokens typed in a text are recognised as by transformers' slow tokenizer; Google's code
+    knows them only as ids.
     """
 
     pad_token, unk_token, cls_token, sep_token, mask_token = SPECIAL
@@ -171,9 +173,8 @@ class AlbertTokenizer:
 
         self.prepare = TextPreparation(do_lower_case, remove_space, keep_accents, style)
         self.model_max_length = model_max_length
-        name, self.model_bytes = (
-            ("the model", model) if isinstance(model, bytes) else (model, _read(model))
-        )
+        name = "the model" if isinstance(model, bytes) else model
+        self.model_bytes = model if isinstance(model, bytes) else _read(model)
         self._sp = SentencePieceProcessor()
         try:
             self._sp.LoadFromSerializedProto(self.model_bytes)
@@ -190,20 +191,18 @@ class AlbertTokenizer:
                 f"{name} has no {', '.join(missing)}; expected a vocabulary made for ALBERT"
             )
         self.vocab_size = self._sp.get_piece_size()
-        (
-            self.pad_token_id,
-            self.unk_token_id,
-            self.cls_token_id,
-            self.sep_token_id,
-            self.mask_token_id,
-        ) = self.all_special_ids = [self._sp.piece_to_id(token) for token in SPECIAL]
-        # transformers lower-cases before it looks for <pad> and <unk>, so <PAD> is one too; but
-        # never [cls]
-        self._special = re.compile(
-            r"(\[CLS\]|\[SEP\]|\[MASK\]|<pad>|<unk>)"
-            if not do_lower_case
-            else r"(\[CLS\]|\[SEP\]|\[MASK\]|(?i:<pad>|<unk>))"
-        )
+        self.pad_token_id = self._sp.piece_to_id(PAD)
+        self.unk_token_id = self._sp.piece_to_id(UNK)
+        self.cls_token_id = self._sp.piece_to_id(CLS)
+        self.sep_token_id = self._sp.piece_to_id(SEP)
+        self.mask_token_id = self._sp.piece_to_id(MASK)
+        self.all_special_ids = [self._sp.piece_to_id(token) for token in SPECIAL]
+        if do_lower_case:
+            # transformers lower-cases before it looks for <pad> and <unk>, so <PAD> is one too; but
+            # never [cls]
+            self._special = re.compile(r"(\[CLS\]|\[SEP\]|\[MASK\]|(?i:<pad>|<unk>))")
+        else:
+            self._special = re.compile(r"(\[CLS\]|\[SEP\]|\[MASK\]|<pad>|<unk>)")
 
     def __len__(self):
         return self.vocab_size
@@ -226,14 +225,16 @@ class AlbertTokenizer:
         model_max_length=512,
         **preparation,
     ):
-        """A new vocabulary from text, with the flags and ids of ALBERT's own
-        (google-research/albert, README).
+        """A tokenizer with a new vocabulary, learned from text.
+
+        Flags and ids are those of ALBERT's own vocabulary (google-research/albert, README).
 
         texts_or_files: any iterable of texts, read once; or a path, or paths (Path, not str), of
-        files with a text on each line.  Lines beyond `sample_size` are sampled, so memory is
-        bounded: training takes about 20 times the size of the sample.  (ALBERT sampled 10 million.)
-        The same text gives the same vocabulary on every machine; another num_threads gives a
-        slightly different one, since sums are rounded otherwise.
+        files with a text on each line.
+        sample_size: of more lines than that, a sample is taken, so memory is bounded: training
+        takes about 20 times the size of the sample.  (ALBERT sampled 10 million.)
+        num_threads: the same text gives the same vocabulary on every machine; another number of
+        threads gives a slightly different one, since sums are rounded in another order.
         """
         model = train_vocabulary(
             texts_or_files,
@@ -248,9 +249,7 @@ class AlbertTokenizer:
 
     @classmethod
     def from_pretrained(cls, folder):
-        """The tokenizer of a folder that save_pretrained or transformers wrote; or of one
-        SentencePiece file.
-        """
+        """The tokenizer of a folder (ours or transformers'), or of one SentencePiece file."""
         folder = Path(folder)
         if folder.is_file():
             return cls(folder)
@@ -266,9 +265,9 @@ class AlbertTokenizer:
             if field.name in config
         }
         longest = config.get("model_max_length", 512)
-        tokenizer = cls(
-            folder / "spiece.model", **options, model_max_length=longest if longest < 1e9 else 512
-        )  # transformers' "not set" is 1e30
+        if longest >= 1e9:  # transformers' "not set" is 1e30
+            longest = 512
+        tokenizer = cls(folder / "spiece.model", **options, model_max_length=longest)
         added = {
             token["content"]: int(i) for i, token in config.get("added_tokens_decoder", {}).items()
         }
@@ -282,9 +281,7 @@ class AlbertTokenizer:
         return tokenizer
 
     def save_pretrained(self, folder):
-        """Write spiece.model, tokenizer_config.json and special_tokens_map.json as transformers
-        does.
-        """
+        """Write the three files that transformers writes, spiece.model among them."""
         flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
         names = {
             "bos_token": CLS,
@@ -295,9 +292,9 @@ class AlbertTokenizer:
             "sep_token": SEP,
             "unk_token": UNK,
         }
-        options = {
-            k: v for k, v in asdict(self.prepare).items() if v != "transformers"
-        }  # the default style
+        options = asdict(self.prepare)
+        if options["style"] == "transformers":  # the default, and unknown to transformers
+            del options["style"]
         added = {
             str(i): {"content": token, **flags, "lstrip": token == MASK, "special": True}
             for i, token in zip(self.all_special_ids, SPECIAL)
@@ -314,17 +311,13 @@ class AlbertTokenizer:
         }
         special = {**names, "mask_token": {"content": MASK, **flags, "lstrip": True}}
         files = {
-            "tokenizer_config.json": config,
-            "special_tokens_map.json": special,
-            "spiece.model": None,
+            "tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True).encode(),
+            "special_tokens_map.json": json.dumps(special, indent=2, sort_keys=True).encode(),
+            "spiece.model": self.model_bytes,
         }
-        for name, values in files.items():
+        for name, content in files.items():
             with replacing(Path(folder) / name) as file:
-                file.write(
-                    json.dumps(values, indent=2, sort_keys=True).encode()
-                    if values
-                    else self.model_bytes
-                )
+                file.write(content)
 
     # --- text to pieces
 
@@ -336,13 +329,13 @@ class AlbertTokenizer:
         return tokens
 
     def tokenize_with_offsets(self, text):
-        """tokenize(text), and for each token the span (start, end) of `text` it comes from, without
-        spaces.
+        """tokenize(text), and for each token the span (start, end) of `text` it comes from.
 
-        A lone "▁" has an empty span.  Pieces that come out of one character (ﬁ, ½) all have its
-        span.
+        Spans leave out spaces; a lone "▁" has an empty span.  Pieces that come from one character
+        (ﬁ, ½) all have its span.
         """
-        tokens, spans = [], []
+        tokens = []
+        spans = []
         for start, part, special in self._parts(text):
             if special:
                 tokens.append(part)
@@ -355,11 +348,10 @@ class AlbertTokenizer:
         return tokens, spans
 
     def _parts(self, text):
-        """[(start, part, is it special), ...]: special tokens typed in `text`, and what stands
-        between them.
-        """
+        """Special tokens typed in `text` and the text between: [(start, part, is special), ...]."""
         parts = self._special.split(_checked(text))  # text, special, text, special, ..., text
-        result, start = [], 0
+        result = []
+        start = 0
         for i, part in enumerate(parts):
             if i % 2:
                 result.append((start, part if part in SPECIAL else part.lower(), True))
@@ -371,29 +363,28 @@ class AlbertTokenizer:
         return result
 
     def _pieces(self, prepared):
-        """The unigram pieces of a prepared text, commas cut off digits."""
+        """The unigram pieces of a prepared text, with commas cut off digits."""
         pieces = []
         for piece in self._sp.encode(prepared, out_type=str):
             pieces += self._cut_comma(piece) if _ends_in_digit_comma(piece) else [piece]
         return pieces
 
     def _cut_comma(self, piece):
-        """ "▁92000," -> "▁9", "2000", ",": the digits are segmented anew, as a word."""
+        """Segment digits anew, as a word, without the comma: "▁92000," -> "▁9", "2000", ","."""
         pieces = self._sp.encode(piece[:-1].replace(SPACE, ""), out_type=str)
         if not piece.startswith(SPACE) and self.prepare.style == "transformers":
-            # the digits stood inside a word, so the space that SentencePiece puts in front goes
-            # again; in Google's code this step compares str with bytes and never happens on Python
-            # 3
+            # The digits stood inside a word, so the space that SentencePiece puts in front is
+            # removed again.  (Google's code compares str with bytes here, so on Python 3 it never
+            # does.)
             pieces = [p for p in (pieces[0].removeprefix(SPACE), *pieces[1:]) if p]
         return [*pieces, ","]
 
     def _spans(self, pieces, prepared, sources):
-        """For each piece the span of the original text: piece -> normalised -> prepared ->
-        original.
-        """
+        """The span of the original text behind each piece, by way of both preparations."""
         # character k of `normalized` begins at origin[k] of `prepared`; one more entry for the end
         normalized, origin = self._sp.normalize(prepared, with_offsets=True)
-        spans, k = [], 0
+        spans = []
+        k = 0
         for piece in pieces:
             letters = piece.lstrip(SPACE)
             while k < len(normalized) and normalized[k] == SPACE:
@@ -402,7 +393,8 @@ class AlbertTokenizer:
                 start = sources[origin[k]][0] if k < len(normalized) else sources[-1][1]
                 spans.append((start, start))
                 continue
-            first, k = origin[k], k + len(letters)
+            first = origin[k]
+            k += len(letters)
             # the piece ends where the next character begins; those made of one character share
             # their origin
             end = next(
@@ -413,11 +405,10 @@ class AlbertTokenizer:
         return spans
 
     def encode_batch_ids(self, texts):
-        """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].  Equal to tokenize,
-        much quicker.
+        """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].
 
-        Runs on one thread; to use more cores, give each process its share (a tokenizer can be
-        pickled).
+        Equal to tokenize, but much faster.  It runs on one thread; to use more cores, give each
+        process its share (a tokenizer can be pickled).
         """
         texts = list(texts)
         encoded = self._sp.encode(
@@ -457,14 +448,10 @@ class AlbertTokenizer:
         return np.array([piece in SPECIAL or starts_word(piece) for piece in self._vocabulary])
 
     def convert_tokens_to_ids(self, tokens):
-        """Ids of pieces (or the id of one); a piece that isn't in the vocabulary has the id of
-        <unk>.
-        """
-        return (
-            self._sp.piece_to_id(tokens)
-            if isinstance(tokens, str)
-            else [self._sp.piece_to_id(t) for t in tokens]
-        )
+        """Ids of pieces (or the id of one); an unknown piece has the id of <unk>."""
+        if isinstance(tokens, str):
+            return self._sp.piece_to_id(tokens)
+        return [self._sp.piece_to_id(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids):
         """Pieces of ids (or the piece of one)."""
@@ -480,10 +467,13 @@ class AlbertTokenizer:
         return [self._vocabulary[i] for i in flat] if np.ndim(ids) else self._vocabulary[flat[0]]
 
     def convert_tokens_to_string(self, tokens):
-        """Pieces joined to text, "▁" as space.  As in transformers a special token has no space
-        before it.
+        """Pieces joined to text, "▁" as space.
+
+        As in transformers, a special token has no space before it.
         """
-        text, run, after_special = "", [], False
+        text = ""
+        run = []  # pieces since the last special token
+        after_special = False
         for token in tokens:
             if token in SPECIAL:
                 text += ("" if after_special else " ") + self._sp.decode(run) + token
@@ -501,25 +491,28 @@ class AlbertTokenizer:
         )
 
     def normalize(self, text):
-        """`text` as the vocabulary sees it: what decode(encode(text)) gives if no piece is unknown
-        or special.
+        """`text` as the vocabulary sees it.
+
+        This is what decode(encode(text)) gives if no piece is unknown or special.
         """
         return self._sp.normalize(self.prepare(text)).replace(SPACE, " ").strip()
 
     # --- ids as a model takes them
 
     def __call__(self, text, pair=None, **options):
-        """Encode a text or a list of texts (and `pair` likewise) with [CLS] and [SEP], to an
-        Encoding.
+        """Encode a text or a list of texts (and `pair` likewise) with [CLS] and [SEP]: an Encoding.
 
-        Options, with transformers' meaning: padding: True or "longest", or "max_length";
-        pad_to_multiple_of. truncation: True or "longest_first" (the longer of the pair gives),
-        "only_first", "only_second". max_length: counts special tokens; model_max_length if None.
+        Options, with transformers' meaning:
+        padding: True or "longest", or "max_length".
+        pad_to_multiple_of: a number that padded lengths are a multiple of.
+        truncation: True or "longest_first" (the longer of the pair is cut), "only_first",
+        "only_second".
+        max_length: counts special tokens; model_max_length if None.
         is_split_into_words: a text is a list of words; offsets count inside each word.
         return_overflowing_tokens: what is cut off becomes further rows, each repeating the last
         `stride` pieces of the one before; overflow_to_sample_mapping says whose they are.
-        return_offsets_mapping, return_special_tokens_mask, add_special_tokens. return_tensors="np":
-        int32 arrays (B, T) instead of lists.
+        return_offsets_mapping, return_special_tokens_mask, add_special_tokens: booleans.
+        return_tensors="np": int32 arrays (B, T) instead of lists.
         """
         return encode(self, text, pair, **options)
 
@@ -531,19 +524,19 @@ class AlbertTokenizer:
         """[(id, span, index of its word), ...] of a text, or of a list of words."""
         if is_split_into_words and not isinstance(text, (list, tuple)):
             raise UserError(f"got {text!r} with is_split_into_words=True; expected a list of words")
-        result, word = [], -1
+        result = []
+        word = -1
         for index, part in enumerate(text if is_split_into_words else [text]):
-            tokens, spans = (
-                self.tokenize_with_offsets(part) if with_offsets else (self.tokenize(part), None)
-            )
-            for token, i, span in zip(
-                tokens, self.convert_tokens_to_ids(tokens), spans or [(0, 0)] * len(tokens)
-            ):
-                word = (
-                    index
-                    if is_split_into_words
-                    else word + (token in SPECIAL or token.startswith(SPACE))
-                )
+            if with_offsets:
+                tokens, spans = self.tokenize_with_offsets(part)
+            else:
+                tokens = self.tokenize(part)
+                spans = [(0, 0)] * len(tokens)
+            for token, i, span in zip(tokens, self.convert_tokens_to_ids(tokens), spans):
+                if is_split_into_words:
+                    word = index
+                elif token in SPECIAL or token.startswith(SPACE):
+                    word += 1
                 result.append((i, span, word))
         return result
 

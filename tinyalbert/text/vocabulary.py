@@ -1,8 +1,8 @@
 """The vocabulary: its special pieces, which pieces start a word, and learning it from text.
 
 Learning is left to SentencePiece's unigram trainer with the flags and ids of ALBERT's own
-vocabulary (google-research/albert, README and issue 149).  What that trainer does is taught in
-lesson 10.
+vocabulary (google-research/albert, README and issue 149).  Lesson 10 teaches what that trainer
+does.
 """
 
 import gzip
@@ -20,11 +20,11 @@ MARKS = set(r"""!"#$%&()*+,-./:;?@[\]^_`{|}~""")  # without ' < = >
 
 
 def starts_word(piece):
-    """Does a piece start a word?  google-research/albert, create_pretraining_data.py,
-    is_start_piece.
+    """Whether a piece starts a word, as google-research/albert has it.
 
-    True after a space, for a single mark, and for a piece with any character that is no English
-    letter and no mark: digits, apostrophes and all of the other scripts.
+    create_pretraining_data.py, is_start_piece: true after a space, for a single mark, and for a
+    piece with any character that is neither an English letter nor a mark: digits, apostrophes and
+    all other scripts.
     """
     return (
         piece.startswith((SPACE, "<"))
@@ -36,8 +36,9 @@ def starts_word(piece):
 def train_vocabulary(
     texts_or_files, vocab_size, prepare, sample_size, character_coverage, num_threads, verbose
 ):
-    """The bytes of a SentencePiece model learned from prepare(text) of each text; see
-    AlbertTokenizer.train.
+    """The bytes of a SentencePiece model learned from prepare(text) of each text.
+
+    See AlbertTokenizer.train.
     """
     from sentencepiece import SentencePieceTrainer
 
@@ -47,7 +48,8 @@ def train_vocabulary(
         raise UserError(
             "the corpus has no text; expected at least some sentences to learn a vocabulary from"
         )
-    model, trouble = io.BytesIO(), []
+    model = io.BytesIO()
+    trouble = []
 
     def stream():
         try:
@@ -75,10 +77,7 @@ def train_vocabulary(
             num_threads=num_threads,
             minloglevel=0 if verbose else 2,
         )
-    except (
-        RuntimeError,
-        SystemError,
-    ) as error:  # SystemError: how 0.2.0 reports a failing iterator
+    except (RuntimeError, SystemError) as error:  # sentencepiece 0.2.0 fails with a SystemError
         raise trouble[0] if trouble else _refusal(str(error), vocab_size) from None
     return model.getvalue()
 
@@ -90,9 +89,8 @@ def _texts(source):
             yield item
             continue
         try:
-            with (gzip.open if item.suffix == ".gz" else open)(
-                item, "rt", encoding="utf-8"
-            ) as file:
+            opened = gzip.open if item.suffix == ".gz" else open
+            with opened(item, "rt", encoding="utf-8") as file:
                 yield from file
         except (OSError, EOFError, UnicodeDecodeError) as error:
             raise UserError(
@@ -101,9 +99,7 @@ def _texts(source):
 
 
 def _short_lines(text, most=1000):
-    """`text` cut at spaces to lines: the trainer silently leaves out those of more than 4192
-    bytes.
-    """
+    """`text` cut at spaces into lines; the trainer silently drops those over 4192 bytes."""
     start = 0
     while len(text) - start > most:
         space = text.rfind(" ", start + 1, start + most)
