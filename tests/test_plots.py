@@ -43,8 +43,8 @@ def test_a_run_has_its_reference_lines_and_a_title_with_its_numbers(tmp_path, dr
     levels = [line.get_ydata()[0] for line in loss.lines if len(set(line.get_ydata())) == 1]
     assert levels == pytest.approx([np.log(8000), 6.4])
     assert [line.get_ydata()[0] for line in order.lines if len(set(line.get_ydata())) == 1] == [0.5]
-    assert "from 9.00 to 3.90" in loss.get_title() and "2.50 nats below" in loss.get_title()
-    assert "93%" in order.get_title()
+    assert "from 9.00 to 3.90" in loss.get_title() and "frequencies alone: 6.40)" in loss.get_title() and "30.0% of" in loss.get_title()
+    assert "93.0%" in order.get_title()
 
 
 def test_labels_of_levels_lie_where_no_curve_can_cross_them(tmp_path, drawn):

@@ -6,17 +6,17 @@ Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctr
 import argparse
 import contextlib
 import errno
-import math
 import os
-import re
 import shlex
 import sys
 import traceback
 import warnings
+from dataclasses import replace
 
 from . import __version__
 from .errors import UserError
-from .options import add_arguments
+from .options import COUNT, add_arguments, from_arguments
+from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
 from .tasks.options import EvaluateOptions, FinetuneOptions, PredictOptions
 from .training.replicas import Single, launched_ranks
 
@@ -36,27 +36,6 @@ All commands:      tinyalbert --help
 
 def _epilog(*lines):
     return "example:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def _number(kind, least, above=False):
-    """What argparse turns an option's text into: a finite number, at least `least` or above it."""
-
-    def convert(text):
-        value = kind(text)
-        if not math.isfinite(value) or value < least or (above and value == least):
-            raise argparse.ArgumentTypeError(
-                f"{text}; expected a number {'above' if above else 'of at least'} {least}"
-            )
-        return value
-
-    convert.__name__ = {int: "whole number", float: "number"}[
-        kind
-    ]  # for argparse: invalid ... value
-    return convert
-
-
-COUNT, WHOLE, LENGTH = _number(int, 1), _number(int, 0), _number(int, 8)
-SHARE, AMOUNT = _number(float, 0), _number(float, 0, above=True)
 
 
 def _device_options(parser, threads=True):
@@ -84,128 +63,56 @@ def _precision_option(parser):
 
 
 def _tokenizer(args):
-    from .pretraining.pretrain import train_tokenizer
+    from .pretraining.preparation import train_tokenizer
 
+    options = from_arguments(TokenizerOptions, args)
     tokenizer = train_tokenizer(
-        args.corpus,
-        args.vocab_size,
-        args.output,
-        args.format,
-        keep_accents=args.keep_accents,
-        do_lower_case=not args.cased,
+        options.corpus,
+        options.vocab_size,
+        options.output,
+        options.format,
+        keep_accents=options.keep_accents,
+        do_lower_case=not options.cased,
     )
     text = "The old dog wasn't sleeping, it was waiting."
-    print(f"{tokenizer.vocab_size} pieces in {args.output}/spiece.model")
+    print(f"{tokenizer.vocab_size} pieces in {options.output}/spiece.model")
     print(f"{text!r} is {' '.join(tokenizer.tokenize(text))}")
 
 
 def _prepare(args):
-    from .pretraining.pretrain import describe_corpus
+    from .pretraining.report import describe_corpus
     from .pretraining.shards import prepare
     from .text.tokenizer import AlbertTokenizer
 
+    options = from_arguments(PrepareOptions, args)
     meta = prepare(
-        args.corpus,
-        AlbertTokenizer.from_pretrained(args.tokenizer),
-        args.output,
-        workers=args.workers,
-        held_out=args.held_out,
-        seed=args.seed,
-        format=args.format,
-        overwrite=args.overwrite,
+        options.corpus,
+        AlbertTokenizer.from_pretrained(options.tokenizer),
+        options.output,
+        workers=options.workers,
+        held_out=options.held_out,
+        seed=options.seed,
+        format=options.format,
+        overwrite=options.overwrite,
     )
-    if meta:
-        print(f"{args.output}: {describe_corpus(meta)}")
+    if meta:  # of the first process
+        folder = shlex.quote(options.output)
+        print(f"{options.output}: {describe_corpus(meta)}")
+        print(f"try: tinyalbert pretrain {folder} --minutes 10 --output runs/model")
 
 
 def _pretrain(args):
     from .pretraining.pretrain import pretrain
+    from .pretraining.report import what_next
 
-    config = None
-    if args.config:
-        from .config import AlbertConfig
-
-        config = AlbertConfig.from_json_file(args.config)
-    minutes = args.minutes or (None if args.steps or args.resume else 10.0)
-    metrics = pretrain(
-        args.source,
-        args.output,
-        preset=args.preset,
-        config=config,
-        tokenizer=args.tokenizer,
-        vocab_size=args.vocab_size,
-        init=args.init,
-        steps=args.steps,
-        minutes=minutes,
-        sentence_task=args.sentence_task,
-        held_out=args.held_out,
-        format=args.format,
-        accumulation=args.accumulation,
-        threads=args.threads,
-        device=args.device,
-        precision=args.precision,
-        seed=args.seed,
-        resume=args.resume,
-        eval_every=args.eval_every,
-        save_every=args.save_every,
-        workers=args.workers,
-        lr=args.lr,
-        batch_size=args.batch_size,
-        max_seq_length=args.max_length,
-        stages=_stages(args.stages),
-        optimizer=args.optimizer,
-        ngram=args.ngram,
-        warmup=args.warmup,
-        whole_word=None if args.ngram is None else args.ngram > 1,
-    )
-    if metrics:
-        print(
-            f"held out: masked words {metrics['mlm_accuracy']:.1%} right (loss "
-            f"{metrics['mlm_loss']:.3f})"
-            + (
-                f", sentence order {metrics['sop_accuracy']:.1%} right"
-                if "sop_accuracy" in metrics
-                else ""
-            )
-        )
-    print(
-        f"model and tokenizer in {args.output}; try: tinyalbert fill-mask "
-        f"{shlex.quote(args.output)} "
-        '"The [MASK] was old."'
-    )
-
-
-def _stages(given):
-    """["0.8:64", "0.2:512x0.5:0.1-0.9@2"] -> stages of a recipe."""
-    if given is None:
-        return None
-    from .pretraining.recipes import Stage
-
-    number = r"(\d*\.?\d+)"
-    parts = [
-        re.fullmatch(rf"{number}:(\d+)(?:x{number})?(?::{number}-{number})?(?:@(\d+))?", text)
-        for text in given
-    ]
-    if not all(parts):
-        raise UserError(
-            f"--stages {' '.join(given)}; expected SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF] of "
-            f"each, for "
-            "example 0.8:64 0.2:512"
-        )
-    return tuple(
-        Stage(
-            float(p[1]),
-            int(p[2]),
-            float(p[3] or 1),
-            (float(p[4]), float(p[5])) if p[4] else (),
-            int(p[6] or 1),
-        )
-        for p in parts
-    )
+    options = from_arguments(PretrainOptions, args)
+    if not (options.steps or options.minutes or options.resume):
+        options = replace(options, minutes=10.0)
+    pretrain(options)
+    print(what_next(options.output))
 
 
 def _finetune(args):
-    from .options import from_arguments
     from .tasks.finetune import run
     from .tasks.registry import is_task
 
@@ -237,14 +144,12 @@ def _note(text):
 
 
 def _evaluate(args):
-    from .options import from_arguments
     from .tasks.inference import evaluate_file
 
     _print_metrics(*evaluate_file(from_arguments(EvaluateOptions, args), _note))
 
 
 def _predict(args):
-    from .options import from_arguments
     from .tasks.inference import predict_file
 
     options = from_arguments(PredictOptions, args)
@@ -312,31 +217,13 @@ def build_parser():
         sub.set_defaults(run=run)
         return sub
 
-    corpus = (
-        'text files or folders, .gz too, JSON lines with "text", or the built-in `stories`, '
-        "`stories:N`, `python`"
-    )
-    formats = ("lines", "prose", "wikitext", "jsonl")
-
     p = command(
         "tokenizer",
         _tokenizer,
         "learn a SentencePiece vocabulary with ALBERT's settings",
         "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
     )
-    p.add_argument("corpus", nargs="+", help=corpus)
-    p.add_argument("--output", required=True, help="folder for spiece.model and its settings")
-    p.add_argument(
-        "--vocab-size",
-        type=COUNT,
-        default=8000,
-        help="pieces, special ones included (default: 8000)",
-    )
-    p.add_argument(
-        "--format", choices=formats, help="how the text is written down (default: found out)"
-    )
-    p.add_argument("--cased", action="store_true", help="keep upper case (ALBERT lower-cases)")
-    p.add_argument("--keep-accents", action="store_true", help="keep accents (ALBERT drops them)")
+    add_arguments(p, TokenizerOptions)
 
     p = command(
         "prepare",
@@ -345,23 +232,7 @@ def build_parser():
         "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
         "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data",
     )
-    p.add_argument("corpus", nargs="+", help=corpus)
-    p.add_argument("--tokenizer", required=True, help="folder with a spiece.model")
-    p.add_argument("--output", required=True, help="folder to make")
-    p.add_argument(
-        "--held-out",
-        type=SHARE,
-        default=0.05,
-        help="documents to keep for evaluation: a share below 1 or a number (default: 0.05)",
-    )
-    p.add_argument("--workers", type=COUNT, help="processes (default: one for each core)")
-    p.add_argument(
-        "--format", choices=formats, help="how the text is written down (default: found out)"
-    )
-    p.add_argument(
-        "--seed", type=WHOLE, default=0, help="which documents are held out (default: 0)"
-    )
-    p.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
+    add_arguments(p, PrepareOptions)
 
     p = command(
         "pretrain",
@@ -372,75 +243,7 @@ def build_parser():
         "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
         "tinyalbert pretrain --resume --output runs/book",
     )
-    p.add_argument("source", nargs="*", help=corpus + "; or one folder made by `prepare`")
-    p.add_argument(
-        "--output",
-        required=True,
-        help="folder for the model, log.jsonl, loss.png and the checkpoints",
-    )
-    p.add_argument(
-        "--preset",
-        default="mini",
-        help="size and recipe: tiny, mini, small, base_v2 ... (default: mini)",
-    )
-    p.add_argument("--config", help="config.json with a size of your own")
-    p.add_argument("--init", help="folder of a model to start from")
-    how_long = p.add_mutually_exclusive_group()
-    how_long.add_argument("--minutes", type=AMOUNT, help="how long, about (default: 10)")
-    how_long.add_argument("--steps", type=COUNT, help="how long, in optimiser steps")
-    p.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --output, with its own settings",
-    )
-    p.add_argument("--tokenizer", help="folder with a spiece.model (default: learn one)")
-    p.add_argument(
-        "--vocab-size", type=COUNT, help="size of the vocabulary to learn (default: the preset's)"
-    )
-    p.add_argument("--batch-size", type=COUNT, help="sequences a step")
-    p.add_argument(
-        "--max-length", type=LENGTH, help="tokens a sequence; longer stages are cut to it"
-    )
-    p.add_argument(
-        "--stages",
-        nargs="*",
-        metavar="STAGE",
-        help="how sequences grow, as SHARE:LENGTH[xTIMES]: 0.8:64x4 "
-        "0.2:512 is 0.8 of the run's tokens in sequences of 64, in batches of 4 times "
-        "--batch-size, then "
-        "0.2 in sequences of 512; :LEAST-MOST of echoed pieces and @BEST_OF pairs after it make "
-        "sentence "
-        "order easier to see; nothing behind it: all sequences have --max-length (default: the "
-        "preset's)",
-    )
-    p.add_argument("--optimizer", choices=("adamw", "lamb"))
-    p.add_argument("--lr", type=AMOUNT, help="peak learning rate")
-    p.add_argument("--warmup", type=WHOLE, help="steps until the peak, at most a tenth of the run")
-    p.add_argument(
-        "--accumulation", type=COUNT, default=1, help="micro-batches a step (default: 1)"
-    )
-    p.add_argument(
-        "--ngram", type=COUNT, help="mask runs of up to N whole words (paper: 3); 1: single pieces"
-    )
-    p.add_argument(
-        "--sentence-task",
-        choices=("sop", "nsp", "none"),
-        help="sentence order (ALBERT), next sentence (BERT), or none",
-    )
-    p.add_argument(
-        "--held-out", type=SHARE, default=0.05, help="documents kept for evaluation (default: 0.05)"
-    )
-    p.add_argument(
-        "--format", choices=formats, help="how the text is written down (default: found out)"
-    )
-    p.add_argument("--eval-every", type=COUNT, help="steps (default: ten times a run)")
-    p.add_argument("--save-every", type=COUNT, help="steps (default: with each evaluation)")
-    p.add_argument(
-        "--workers", type=COUNT, help="processes that prepare the text (default: one for each core)"
-    )
-    p.add_argument("--seed", type=WHOLE, default=0)
-    _device_options(p)
-    _precision_option(p)
+    add_arguments(p, PretrainOptions)
 
     p = command(
         "finetune",

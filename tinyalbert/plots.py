@@ -110,13 +110,7 @@ def _draw_losses(ax, lines, name, start):
         ax.plot(held_steps, held, color="black", lw=2, marker="o", ms=3.5, label="held-out" + grow)
     _draw_levels(ax, start)
     ax.set_ylabel("masked-word loss (nats)" if name == "mlm_loss" else "loss")
-    curve = held if len(held) else losses
-    which = ("Held-out" if len(held) else "Training") + (
-        " masked-word loss" if name == "mlm_loss" else " loss"
-    )
-    ax.set_title(
-        f"{which} {_from_to(curve)}{_against(curve, start.get('unigram_entropy'))}", fontsize=11
-    )
+    ax.set_title(_loss_title(lines, name, losses, held, start.get("unigram_entropy")), fontsize=11)
     ax.legend(frameon=False, fontsize=8, loc="lower left")
 
 
@@ -159,13 +153,24 @@ def _from_to(values, form="{:.2f}"):
     return f"{'falls' if values[-1] < values[0] else 'rises'} from {first} to {last}"
 
 
+def _loss_title(lines, name, losses, held, entropy):
+    """What the loss has come to, in the numbers of the run's last line on the screen."""
+    words = "masked-word loss" if name == "mlm_loss" else "loss"
+    if not len(held):
+        return f"Training {words} {_from_to(losses)}{_against(losses, entropy)}"
+    right = lines["eval"][-1].get("mlm_accuracy")
+    right = f", {right:.1%} of masked words right" if right is not None else ""
+    return f"Held-out {words} {_from_to(held)}{right}{_against(held, entropy)}"
+
+
 def _against(curve, entropy):
     """What the last loss means beside the unigram entropy."""
     if entropy is None:
         return ""
+    guessing = f"\n(guessing from word frequencies alone: {entropy:.2f}"
     if curve[-1] < entropy - 0.1:
-        return f",\n{entropy - curve[-1]:.2f} nats below what word frequencies alone give"
-    return ",\nnot yet below what word frequencies alone give: the context is not used"
+        return guessing + ")"
+    return guessing + "; the context is not used yet)"
 
 
 def _right_answers(evaluations, pretraining):
@@ -201,7 +206,7 @@ def _draw_right_answers(ax, evaluations, name, words, chance):
     ax.set_ylim(min(0.4, values.min() - 0.05), 1.02)
     ax.set_ylabel(f"{words} right")
     ax.set_title(
-        f"{words.capitalize()}: {values[-1]:.0%} of held-out pairs right"
+        f"{words.capitalize()}: {values[-1]:.1%} of held-out pairs right"
         + (", as by guessing" if abs(values[-1] - chance) < 0.05 else ""),
         fontsize=11,
     )

@@ -346,10 +346,13 @@ def parse(block):
     return list(PARSERS[block.format](text))
 
 
-def documents(sources, format=None):
-    """All documents of the sources in order, each a list of 1 to 2,000 sentences."""
+def documents(sources, format=None, progress=lambda read: None):
+    """All documents of the sources in order, each a list of 1 to 2,000 sentences.
+
+    progress: see read_blocks.
+    """
     current = []
-    for block in read_blocks(sources, format):
+    for block in read_blocks(sources, format, progress):
         for index, document in enumerate(parse(block)):
             if index or not block.continues:
                 if current:
