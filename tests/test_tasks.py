@@ -163,6 +163,8 @@ def test_what_was_too_long_is_said_in_training_evaluation_and_prediction(inside,
             assert run(f"{command} --task even.py:EvenWords") == 0                    # as it was fine-tuned
             note = inside.readouterr().err
             assert note.startswith("note: ") and "of 48 rows were longer than 8 tokens" in note and what in note
+        with pytest.warns(UserWarning, match=f"1 of 1 rows was longer than 8 tokens and was .*{what.split()[-1]}"):
+            pipeline("even.py:EvenWords", long)(" ".join(WORDS))
 
 
 def test_the_tasks_of_the_package():

@@ -1,5 +1,7 @@
 """`pipeline("fill-mask", folder)`: from text to answers in one call, in transformers' forms."""
 
+import warnings
+
 from .backend import check_device
 from .errors import UserError
 from .heads import AlbertForMaskedLM
@@ -43,6 +45,8 @@ class TaskPipeline:
             return []
         encoder = row_encoder(self.model, self.tokenizer)
         features = Features(self.task, examples, encoder)
+        if encoder.too_long:
+            warnings.warn(encoder.summary(advice=""), stacklevel=2)
         predictions = predict(self.task, self.model, features)
         return [self.task.answer(prediction, **options) for prediction in predictions]
 

@@ -102,6 +102,16 @@ def run(options, say=print, progress=True):
 
     # what came out
     predictions = predict(task, network, dev, replicas=Threads(options.threads))
+    result = _result(task, examples, held_out, predictions)
+    if trainer.ranks.rank == 0:
+        _write_json(Path(options.output) / "eval_results.json", result["metrics"])
+        task.write(Path(options.output) / "predictions.tsv", held_out, predictions)
+        draw_run(Path(options.output), say)
+    return result
+
+
+def _result(task, examples, held_out, predictions):
+    """What a run returns: how good the kept model is on the held-out examples, against what."""
     result = {
         "metrics": task.score(held_out, predictions),
         "labels": task.labels,
@@ -111,10 +121,6 @@ def run(options, say=print, progress=True):
     confusion = task.confusion(held_out, predictions)
     if confusion:
         result["confusion"] = confusion
-    if trainer.ranks.rank == 0:
-        _write_json(Path(options.output) / "eval_results.json", result["metrics"])
-        task.write(Path(options.output) / "predictions.tsv", held_out, predictions)
-        draw_run(Path(options.output), say)
     return result
 
 
@@ -185,8 +191,10 @@ def _named(options):
 
 
 def _absolute(source):
-    """A path that means the same from any folder, for resuming; built-in rows as they are."""
-    if source is None or str(source).startswith("stories:"):
+    """A path that means the same from any folder, for resuming; what is no file, such as the name
+    of built-in rows, as it is.
+    """
+    if source is None or not Path(source).exists():
         return source
     return str(Path(source).resolve())
 

@@ -66,8 +66,10 @@ class RowEncoder:
             "token_type_ids": np.array([token.type for token in tokens], dtype=np.int32),
         }
 
-    def summary(self):
-        """What became of the texts that were too long, in words; None if all of them fitted."""
+    def summary(self, advice="; to read all of them: --max-length or --long windows"):
+        """What became of the texts that were too long, in words; None if all of them fitted.
+
+        advice: added if they were cut."""
         if not self.too_long:
             return None
         longer = (
@@ -76,7 +78,7 @@ class RowEncoder:
         )
         if self.long == "windows":
             return f"{longer} read in {self.windows:,} windows"
-        return f"{longer} cut; to read all of them: --max-length or --long windows"
+        return f"{longer} cut{advice}"
 
 
 def _were(count):
