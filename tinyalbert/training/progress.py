@@ -17,14 +17,15 @@ class Progress:
         from tqdm import tqdm
 
         self.plan = plan
-        self.counts_steps = plan.tokens(plan.total_steps) == plan.total_steps
-        self.begun_at = plan.tokens(done)
+        self.whole = plan.tokens(plan.total_steps)
+        self.first = plan.tokens(done)  # that were there before this start
+        self.of_what = "" if self.whole == plan.total_steps else " of the tokens"
         self.begun = time.perf_counter()
         self.words = ""  # how the last steps went
         self.bar = tqdm(
-            desc=self._where(done),
-            total=plan.tokens(plan.total_steps),
-            initial=self.begun_at,
+            desc=self._where(done, self.first),
+            total=self.whole,
+            initial=self.first,
             bar_format="{desc} |{bar}| {elapsed}{postfix}",
             disable=not shown,
             mininterval=0.5 if sys.stderr.isatty() else 60,
@@ -32,9 +33,12 @@ class Progress:
 
     def advance(self, done):
         """Move to the step that is done."""
-        self.bar.set_description_str(self._where(done), refresh=False)
-        self.bar.set_postfix_str(self._left(done) + self.words, refresh=False)
-        self.bar.update(self.plan.tokens(done) - self.bar.n)
+        if self.bar.disable:
+            return
+        tokens = self.plan.tokens(done)
+        self.bar.set_description_str(self._where(done, tokens), refresh=False)
+        self.bar.set_postfix_str(self._left(tokens) + self.words, refresh=False)
+        self.bar.update(tokens - self.bar.n)
 
     def tell(self, losses, tokens_per_second):
         """How the last steps went.  losses: {term: mean}, of which the first is shown."""
@@ -46,20 +50,17 @@ class Progress:
         """Leave the bar as it is on the screen."""
         self.bar.close()
 
-    def _where(self, done):
+    def _where(self, done, tokens):
         """How much is done, in words that agree with the bar."""
-        part, whole = self.plan.tokens(done), self.plan.tokens(self.plan.total_steps)
-        percent = f"{100 * part / whole:3.0f}%"
-        of_what = "" if self.counts_steps else " of the tokens"
-        return f"step {done}/{self.plan.total_steps}, {percent}{of_what}"
+        percent = f"{100 * tokens / self.whole:3.0f}%"
+        return f"step {done}/{self.plan.total_steps}, {percent}{self.of_what}"
 
-    def _left(self, done):
+    def _left(self, tokens):
         """The time left, by the mean rate since the run was started or resumed: a rate of the last
         few steps would swing with the length of their sequences.
         """
-        now, end = self.plan.tokens(done), self.plan.tokens(self.plan.total_steps)
-        seconds = (time.perf_counter() - self.begun) * (end - now) / (now - self.begun_at)
-        return f"{self.bar.format_interval(seconds)} left"
+        seconds_per_token = (time.perf_counter() - self.begun) / (tokens - self.first)
+        return f"{self.bar.format_interval(seconds_per_token * (self.whole - tokens))} left"
 
 
 def say(text):
