@@ -68,6 +68,14 @@ def _series(lines, name, x="step"):
     return np.array([line[x] for line in lines]), np.array([line[name] for line in lines])
 
 
+def draw_run(folder, say=print):
+    """loss.png beside the log of a run, if matplotlib is there; says where, or why not."""
+    try:
+        say(f"curves in {plot_run(Path(folder) / 'log.jsonl')}")
+    except UserError as problem:  # no matplotlib: the run is fine without a picture
+        say(f"no picture: {problem}")
+
+
 def plot_run(log, path=None):
     """The curves of one run: loss above, right answers below.  Returns the picture's path (default:
     loss.png).

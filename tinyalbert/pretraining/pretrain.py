@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ..backend import check_device
 from ..config import AlbertConfig
-from ..errors import UserError
 from ..files.checkpoint import changed
 from ..files.safetensors_file import replacing
 from ..heads import AlbertForPreTraining
 from ..optim import LAMB, AdamW
 from ..options import make, resume, to_json
+from ..plots import draw_run
 from ..precision import check_precision
 from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_output, read_settings, saved_total_steps
@@ -33,7 +33,7 @@ from .preparation import is_prepared, prepared_folder, train_tokenizer
 from .report import describe_corpus, describe_result, describe_run
 from .staged import HeldOut, PlannedBatches, StageBatches
 
-__all__ = ["describe_corpus", "draw_run", "pretrain", "train_tokenizer"]
+__all__ = ["describe_corpus", "pretrain", "train_tokenizer"]
 SETTINGS = "pretrain.json"
 
 
@@ -194,13 +194,3 @@ def with_steps(options, model, optimizer, stages, held_out, say):
         trainer.replicas.close()
     say(str(fitted))
     return replace(options, steps=fitted.steps, minutes=None), fitted.untrained
-
-
-def draw_run(folder, say=print):
-    """loss.png beside the log, if matplotlib is there."""
-    from ..plots import plot_run
-
-    try:
-        say(f"curves in {plot_run(Path(folder) / 'log.jsonl')}")
-    except UserError as problem:  # no matplotlib: the run is fine without a picture
-        say(f"no picture: {problem}")

@@ -20,8 +20,8 @@ from ..files.safetensors_file import replacing
 from ..optim import AdamW
 from ..options import make, to_json
 from ..options import resume as resume_options
+from ..plots import draw_run
 from ..precision import check_precision
-from ..pretraining.pretrain import draw_run
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_output, read_settings
