@@ -16,6 +16,7 @@ from .errors import UserError
 from .tensor import kernel_for
 
 EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"  # parameters without weight decay and trust ratio
+OTHER = {"m": "v", "v": "m"}  # the moments come in pairs
 BLOCK = 1 << 15  # floats in one block on the CPU: six arrays of that size stay in the L2 cache
 
 
@@ -87,26 +88,30 @@ class AdamW:
         bias_correction=False,
         exclude=EXCLUDED,
     ):
-        for name, value, good, wanted in (
+        for name, value, good, expected in (
             ("lr", lr, lr >= 0, "a number of at least 0"),
             ("eps", eps, eps > 0, "a number above 0"),
             ("betas", betas, all(0 <= b < 1 for b in betas), "two numbers from 0 to below 1"),
             ("weight_decay", weight_decay, weight_decay >= 0, "a number of at least 0"),
         ):
             if not good:
-                raise UserError(f"{name} is {value}; expected {wanted}")
+                raise UserError(f"{name} is {value}; expected {expected}")
         self.parameters = dict(named_parameters)
-        self.lr, self.betas, self.eps, self.bias_correction = lr, tuple(betas), eps, bias_correction
+        self.lr = lr
+        self.betas = tuple(betas)
+        self.eps = eps
         self.weight_decay = weight_decay
+        self.bias_correction = bias_correction
         self.excluded = {name for name in self.parameters if re.search(exclude, name)}
-        self.moments, self.steps, self.scratch = {}, 0, {}
+        self.moments = {}  # name: (m, v)
+        self.steps = 0
+        self.scratch = {}  # memory that every step uses again
 
     def step(self, gradients, lr=None, finite=None):
-        """One step with {name: gradient}, or with what `backward(loss)` returned; lr overrides
-        self.lr.
+        """One step with {name: gradient}, or with what `backward(loss)` returned.
 
-        finite: a number () on the device; where it is 0, parameters and moments stay as they are
-        (see LossScale)."""
+        lr: overrides self.lr.  finite: a number () on the device; if it is 0, parameters and
+        moments stay as they are (see precision.LossScale)."""
         gradients = self._by_name(gradients)
         self.steps += 1
         arrays = {name: self._flat(name, g) for name, g in gradients.items()}
@@ -120,9 +125,8 @@ class AdamW:
     def _flat(self, name, g):
         """(parameter, gradient, m, v) as flat arrays; new moments are 0."""
         p = self.parameters[name]
-        p.data = (
-            p.data if p.data.flags.c_contiguous else p.data.copy()
-        )  # so that the flat view below is a view
+        if not p.data.flags.c_contiguous:
+            p.data = p.data.copy()  # so that the reshape below is a view
         if name not in self.moments:
             self.moments[name] = tuple(xp_of(p.data, g).zeros_like(p.data) for _ in "mv")
         return tuple(a.reshape(-1) for a in (p.data, g, *self.moments[name]))
@@ -136,13 +140,10 @@ class AdamW:
                 a[...] = xp_of(a).where(finite != 0, a, old)
 
     def _by_name(self, gradients):
-        """{name: gradient}; refuses names and shapes that don't belong, before anything is
-        changed.
-        """
-        if any(p in gradients for p in self.parameters.values()):  # keyed by the Parameters
-            gradients = {
-                name: gradients[p] for name, p in self.parameters.items() if p in gradients
-            }
+        """{name: gradient}; refuses wrong names and shapes before anything is changed."""
+        named = self.parameters.items()
+        if any(p in gradients for _, p in named):  # keyed by the Parameters
+            gradients = {name: gradients[p] for name, p in named if p in gradients}
         for name, g in gradients.items():
             if name not in self.parameters:
                 raise UserError(
@@ -166,7 +167,9 @@ class AdamW:
 
     def _add_to_moments(self, g, m, v):
         """m and v become the running means of g and g²."""
-        xp, t, (beta1, beta2) = xp_of(g), self._temporary(0, g), self.betas
+        xp = xp_of(g)
+        t = self._temporary(0, g)
+        beta1, beta2 = self.betas
         m *= beta1
         m += xp.multiply(g, 1 - beta1, out=t)
         v *= beta2
@@ -176,7 +179,8 @@ class AdamW:
 
     def _direction(self, name, w, m, v):
         """m / (sqrt(v) + eps) + decay * w, in memory that the next call uses again."""
-        xp, u = xp_of(w), self._temporary(1, w)
+        xp = xp_of(w)
+        u = self._temporary(1, w)
         xp.sqrt(v, out=u)
         if self.bias_correction:
             u *= 1 / math.sqrt(1 - self.betas[1] ** self.steps)
@@ -196,46 +200,37 @@ class AdamW:
         return self.scratch[key][: like.size]
 
     def state_dict(self):
-        """{"<name>/adam_m", "<name>/adam_v": arrays, "global_step"}, in the names of Google's
-        checkpoints.
-        """
-        state = {
-            f"{name}/adam_{slot}": a
-            for name, pair in self.moments.items()
-            for slot, a in zip("mv", pair)
-        }
-        return {**state, "global_step": np.array(self.steps, dtype=np.int64)}
+        """{"<name>/adam_m", "<name>/adam_v", "global_step": arrays}, Google's names."""
+        state = {}
+        for name, (m, v) in self.moments.items():
+            state[f"{name}/adam_m"] = m
+            state[f"{name}/adam_v"] = v
+        state["global_step"] = np.array(self.steps, dtype=np.int64)
+        return state
 
     def load_state_dict(self, state):
         """Take over a state_dict(); refuses one of other parameters before anything is changed."""
-        wanted = {f"{name}/adam_{slot}": p for name, p in self.parameters.items() for slot in "mv"}
-        wrong = [
-            name
-            for name in state
-            if name != "global_step"
-            and (name not in wanted or wanted[name].shape != state[name].shape)
-        ]
-        half = [
-            name
-            for name in state
-            if name != "global_step"
-            and name.rpartition("/")[0] + ("/adam_v" if name.endswith("m") else "/adam_m")
-            not in state
-        ]
+        self._check_state(state)
+        self.steps = int(state["global_step"])
+        self.moments = {}
+        for name, p in self.parameters.items():
+            if f"{name}/adam_m" in state:
+                m = np.array(state[f"{name}/adam_m"], dtype=p.dtype)
+                v = np.array(state[f"{name}/adam_v"], dtype=p.dtype)
+                device = device_of(p.data)
+                self.moments[name] = to_device(m, device), to_device(v, device)
+
+    def _check_state(self, state):
+        """Refuse moments of other parameters or shapes, or of which only one is there."""
+        shapes = {f"{name}/adam_{i}": p.shape for name, p in self.parameters.items() for i in "mv"}
+        moments = [name for name in state if name != "global_step"]
+        wrong = [name for name in moments if shapes.get(name) != state[name].shape]
+        half = [name for name in moments if name[:-1] + OTHER[name[-1]] not in state]
         if wrong or half or "global_step" not in state:
             raise UserError(
                 "this is not the optimiser's state for these parameters: "
                 + ", ".join((wrong or half or ["global_step is missing"])[:5])
             )
-        self.steps = int(state["global_step"])
-        self.moments = {
-            name: tuple(
-                to_device(np.array(state[f"{name}/adam_{slot}"], dtype=p.dtype), device_of(p.data))
-                for slot in "mv"
-            )
-            for name, p in self.parameters.items()
-            if f"{name}/adam_m" in state
-        }
 
 
 class LAMB(AdamW):
@@ -247,12 +242,12 @@ class LAMB(AdamW):
     kernel = "LAMB"
 
     def _update(self, name, w, g, m, v, lr):
-        """lamb_step on flat arrays, in place; the direction is computed twice instead of being
-        kept.
-        """
+        """lamb_step on flat arrays, in place; the direction is computed twice, not kept."""
         if name in self.excluded:
             return super()._update(name, w, g, m, v, lr)
-        xp, w_squares, u_squares = xp_of(w), 0.0, 0.0
+        xp = xp_of(w)
+        w_squares = 0.0
+        u_squares = 0.0
         for part in blocks(w):
             self._add_to_moments(g[part], m[part], v[part])
             u = self._direction(name, w[part], m[part], v[part])
@@ -268,9 +263,7 @@ class LAMB(AdamW):
 
 
 def blocks(flat):
-    """Slices that cover a flat array: blocks that stay in a CPU's cache; on a GPU, which pays by
-    the operation, one.
-    """
+    """Slices that cover a flat array: blocks for a CPU's cache, one slice for a GPU."""
     size = BLOCK if xp_of(flat) is np else max(1, flat.size)
     return [slice(i, i + size) for i in range(0, flat.size, size)]
 
@@ -278,8 +271,7 @@ def blocks(flat):
 def freeze(named_parameters, pattern):
     """Stop training the parameters whose names match a regular expression; returns the names.
 
-    They get no gradient any more, which also saves its computation.  Undone by p.requires_grad =
-    True."""
+    Their gradients are not computed any more.  Undone by p.requires_grad = True."""
     named = dict(named_parameters)
     names = [name for name in named if re.search(pattern, name)]
     if not names:
