@@ -225,11 +225,13 @@ class AdamW:
         shapes = {f"{name}/adam_{i}": p.shape for name, p in self.parameters.items() for i in "mv"}
         moments = [name for name in state if name != "global_step"]
         wrong = [name for name in moments if shapes.get(name) != state[name].shape]
-        half = [name for name in moments if name[:-1] + OTHER[name[-1]] not in state]
-        if wrong or half or "global_step" not in state:
+        if not wrong:
+            wrong = [name for name in moments if name[:-1] + OTHER[name[-1]] not in state]
+        if not wrong and "global_step" not in state:
+            wrong = ["global_step is missing"]
+        if wrong:
             raise UserError(
-                "this is not the optimiser's state for these parameters: "
-                + ", ".join((wrong or half or ["global_step is missing"])[:5])
+                "this is not the optimiser's state for these parameters: " + ", ".join(wrong[:5])
             )
 
 

@@ -1,5 +1,5 @@
-"""Kernel of attention on a GPU (heads.cu, softmax.cu): three launches beside two products, and
-three beside four.
+"""Kernel of attention on a GPU (heads.cu, softmax.cu): three launches beside the products, which
+are two forward and four backward.
 """
 
 import math
@@ -14,18 +14,21 @@ from .product import product
 
 @real(stored=3)
 def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
-    """ops.attention: scores become weights in place; the weights are the one (B, N, M, T) array
-    that is kept.
-    """
-    xp, dtype, N, D = xp_of(q), q.dtype, num_heads, q.shape[-1] // num_heads
-    (B, M, H), T = q.shape, k.shape[1]
-    q, k, v = map(contiguous, (q, k, v))
-    sizes, random = (q.size, k.size, M, T, N, D), hashed(p, key, first_row)
+    """ops.attention: scores become weights in place, the one (B, N, M, T) array that is kept."""
+    xp = xp_of(q)
+    dtype = q.dtype
+    B, M, H = q.shape
+    T = k.shape[1]
+    N = num_heads
+    D = H // N
+    q = contiguous(q)
+    k = contiguous(k)
+    v = contiguous(v)
+    sizes = (q.size, k.size, M, T, N, D)
+    random = hashed(p, key, first_row)
 
     def split(name, arrays, *shapes):
-        """`arrays`, tokens by features, cut into heads and brought into these shapes by the kernel
-        `name`.
-        """
+        """`arrays` (B, rows, H), cut into heads of these shapes by the kernel `name`."""
         outputs = [xp.empty(shape, dtype=dtype) for shape in shapes]
         launch_over(
             "heads", name, dtype, max(sizes[:2]), *arrays, *outputs, *sizes, 1 / math.sqrt(D)
@@ -44,7 +47,9 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     if bias is not None and not by_key:  # another shape, or integers: an addition of its own
         weights = (weights + bias).astype(dtype, copy=False)
     dropped = xp.empty(weights.shape, dtype=dtype) if p else None
-    masked = (contiguous(bias), T if len(bias) > 1 else 0) if by_key else (None, 0)
+    masked = (None, 0)  # the bias, and how far apart those of two examples lie
+    if by_key:
+        masked = (contiguous(bias), T if len(bias) > 1 else 0)
     launch(
         "softmax",
         "softmax_forward",
@@ -71,7 +76,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
             (B, N, M, D),
             (B, N, D, M),
         )
-        gscores, dropped = product(g, values), xp.empty(weights.shape, dtype=dtype) if p else None
+        gscores = product(g, values)
+        dropped = xp.empty(weights.shape, dtype=dtype) if p else None
         launch(
             "softmax",
             "softmax_backward",
@@ -85,7 +91,9 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
             N * M,
             *random,
         )
-        gq, gk, gv = (xp.empty((B, n, H), dtype=dtype) for n in (M, T, T))
+        gq = xp.empty((B, M, H), dtype=dtype)
+        gk = xp.empty((B, T, H), dtype=dtype)
+        gv = xp.empty((B, T, H), dtype=dtype)
         launch_over(
             "heads",
             "merge_backward",

@@ -1,6 +1,4 @@
-"""Kernels of GELU, dropout and embedding on a GPU (gelu.cu, dropout.cu, scatter.cu): few launches
-each way.
-"""
+"""Kernels of GELU, dropout and embedding on a GPU (gelu.cu, dropout.cu, scatter.cu)."""
 
 from ...backend import xp_of
 from ...tensor import selective
@@ -10,9 +8,7 @@ from .product import linear
 
 
 def _gelu(x, bias, y):
-    """y = gelu(x + bias), which may be x itself; returns its derivative, or None where nothing is
-    recorded.
-    """
+    """y = gelu(x + bias), y may be x; returns the derivative, or None if nothing is recorded."""
     slope = xp_of(x).empty(x.shape, dtype=x.dtype) if recording() else None
     launch_over(
         "gelu",
@@ -40,20 +36,18 @@ def gelu(x):
 
 @real(stored=2)
 def linear_gelu(x, weight, bias):
-    """ops.linear_gelu: bias and GELU in one launch, over the product; keeps x and the
-    derivative.
-    """
+    """ops.linear_gelu: bias and GELU in one launch on the product; keeps x and the derivative."""
     y, linear_vjp = linear(x, weight)
     slope = _gelu(y, contiguous(bias), y)
-    rows, width = y.size // max(1, len(weight)), len(weight)
+    width = len(weight)
+    rows = y.size // max(1, width)
 
     @selective
     def vjp(g, needs):
-        xp, strips = xp_of(g), -(-rows // STRIP)
-        gz, partial = (
-            xp.empty(g.shape, dtype=g.dtype),
-            xp.empty((strips, width), dtype=computed_in(g.dtype)),
-        )
+        xp = xp_of(g)
+        strips = -(-rows // STRIP)
+        gz = xp.empty(g.shape, dtype=g.dtype)
+        partial = xp.empty((strips, width), dtype=computed_in(g.dtype))
         launch(
             "gelu",
             "gelu_backward",
@@ -84,11 +78,9 @@ def dropout(x, p, key, first_row=0):
     """ops.dropout: keeps nothing, the mask is hashed again for the backward pass."""
 
     def dropped(x):
-        x, y, row_size = (
-            contiguous(x),
-            xp_of(x).empty(x.shape, dtype=x.dtype),
-            x.size // max(1, len(x)),
-        )
+        x = contiguous(x)
+        y = xp_of(x).empty(x.shape, dtype=x.dtype)
+        row_size = x.size // max(1, len(x))
         launch_over(
             "dropout",
             "dropout",
@@ -107,20 +99,16 @@ def dropout(x, p, key, first_row=0):
 
 @real(stored=1)
 def embedding(table, ids):
-    """ops.embedding: the gradient's rows are added up in integers, so the same bits come out in
-    whatever order.
-    """
+    """ops.embedding: gradients are added up in integers, so the order changes no bit."""
 
     def vjp(g):
-        xp, g, places = xp_of(g), contiguous(g), contiguous(ids.astype("int32", copy=False))
-        gtable, sums = (
-            xp.empty(table.shape, dtype=computed_in(g.dtype)),
-            xp.zeros(table.size + 1, dtype="int64"),
-        )
-        top, share = (
-            sums[-1:],
-            2.0 ** (ids.size.bit_length() - 61),
-        )  # |g| / unit < 2 / share: none overflows
+        xp = xp_of(g)
+        g = contiguous(g)
+        places = contiguous(ids.astype("int32", copy=False))
+        gtable = xp.empty(table.shape, dtype=computed_in(g.dtype))
+        sums = xp.zeros(table.size + 1, dtype="int64")
+        top = sums[-1:]  # the largest |g|
+        share = 2.0 ** (ids.size.bit_length() - 61)  # |g| / unit < 2 / share: no sum overflows
         launch(
             "scatter", "largest", g.dtype, -(-g.size // (THREADS * STRIP)), THREADS, g, top, g.size
         )

@@ -6,19 +6,18 @@ from .launch import THREADS, computed_in, contiguous, launch, real, threads_for
 
 @real(stored=1)
 def cross_entropy(logits, labels, ignore_index=-100):
-    """ops.cross_entropy: keeps the logits and one number a row, from which the softmax is computed
-    again.
-    """
-    xp, dtype, width = xp_of(logits, labels), logits.dtype, logits.shape[-1]
-    x, labels = (
-        contiguous(logits),
-        contiguous(labels if labels.dtype == "int32" else labels.astype("int32")),
-    )
-    rows, threads = labels.size, threads_for(width)
-    ignore_index = int(
-        ignore_index
-    )  # an int is a long long to the kernel, NumPy's int32 would not be
-    log_sums, losses, mean = (xp.empty(n, dtype=computed_in(dtype)) for n in (rows, rows, 2))
+    """ops.cross_entropy: keeps the logits and one number per row, which give the softmax again."""
+    xp = xp_of(logits, labels)
+    dtype = logits.dtype
+    width = logits.shape[-1]
+    x = contiguous(logits)
+    labels = contiguous(labels.astype("int32", copy=False))
+    rows = labels.size
+    threads = threads_for(width)
+    ignore_index = int(ignore_index)  # a long long for the kernel, which NumPy's int32 is not
+    log_sums = xp.empty(rows, dtype=computed_in(dtype))
+    losses = xp.empty(rows, dtype=computed_in(dtype))
+    mean = xp.empty(2, dtype=computed_in(dtype))
     launch(
         "loss", "row_losses", dtype, rows, threads, x, labels, log_sums, losses, width, ignore_index
     )

@@ -20,10 +20,16 @@ def layer_norm(x, gamma, beta, eps=1e-12):
 @real(stored=2)
 def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
     """ops.add_layer_norm: keeps xhat and 1 / std."""
-    xp, x, gamma, width = xp_of(x), contiguous(x), contiguous(gamma), x.shape[-1]
-    residual = residual if residual is None else contiguous(residual)
-    rows, threads, y = x.size // width, threads_for(width), xp.empty(x.shape, dtype=x.dtype)
+    xp = xp_of(x)
+    x = contiguous(x)
+    if residual is not None:
+        residual = contiguous(residual)
+    gamma = contiguous(gamma)
+    width = x.shape[-1]
+    rows = x.size // width
+    threads = threads_for(width)
     sums_in = computed_in(x.dtype)
+    y = xp.empty(x.shape, dtype=x.dtype)
     xhat = xp.empty(x.size, dtype=x.dtype) if recording() else None
     rstd = xp.empty(rows, dtype=sums_in) if recording() else None
     launch(
@@ -45,7 +51,8 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
 
     def vjp(g):
         strips = -(-rows // STRIP)
-        gx, partial = xp.empty(g.shape, dtype=g.dtype), xp.empty((strips, 2 * width), dtype=sums_in)
+        gx = xp.empty(g.shape, dtype=g.dtype)
+        partial = xp.empty((strips, 2 * width), dtype=sums_in)
         launch(
             "norm",
             "layer_norm_backward",

@@ -1,5 +1,5 @@
-"""AdamW and LAMB on a GPU (optimizer.cu): all parameters in one launch, LAMB in three.  And the
-loss scale, in one.
+"""AdamW and LAMB on a GPU (optimizer.cu): all parameters in one launch, with LAMB in three; the
+loss scale in one; sums and copies of many arrays in one (collect.cu).
 
 The parameters, moments and gradients stay where they are.  The kernels get a table of their
 addresses, which is sent to the device again only when an address changes: never, while the
@@ -18,9 +18,7 @@ MOST = 128  # addresses in the arguments of one launch, as in collect.cu
 
 
 def _of_one_precision(step):
-    """`step` where all numbers are float32 or all float64; parameter by parameter where they are
-    not.
-    """
+    """`step` if all numbers are float32 or all float64; otherwise parameter by parameter."""
 
     @functools.wraps(step)
     def run(optimizer, arrays, lr, finite):
@@ -36,9 +34,7 @@ def _of_one_precision(step):
 
 @_of_one_precision
 def adamw(optimizer, arrays, lr, finite):
-    """One step of optim.AdamW; arrays {name: (parameter, gradient, m, v)}, flat; finite as in
-    AdamW.step.
-    """
+    """One step of optim.AdamW, `finite` as there; arrays {name: (w, gradient, m, v)}, flat."""
     parameters, pieces = _table(optimizer, arrays)
     _launch(
         "adamw",
@@ -57,10 +53,10 @@ def adamw(optimizer, arrays, lr, finite):
 def lamb(optimizer, arrays, lr, finite):
     """One step of optim.LAMB: moments and lengths, trust ratios, parameters."""
     parameters, pieces = _table(optimizer, arrays)
-    first, direction = next(iter(arrays.values()))[0], _direction(optimizer)
-    squares, ratios = (
-        xp_of(first).empty(n, dtype=first.dtype) for n in (2 * len(pieces), len(parameters))
-    )
+    first = next(iter(arrays.values()))[0]
+    direction = _direction(optimizer)
+    squares = xp_of(first).empty(2 * len(pieces), dtype=first.dtype)
+    ratios = xp_of(first).empty(len(parameters), dtype=first.dtype)
     _launch(
         "lamb_squares",
         arrays,
@@ -82,15 +78,12 @@ def _launch(name, arrays, blocks, *args):
 
 def _direction(optimizer):
     """eps, decay and the two bias corrections of this step, as the kernels take them."""
-    beta1, beta2 = (
-        beta**optimizer.steps if optimizer.bias_correction else 0.0 for beta in optimizer.betas
-    )
-    return (
-        float(optimizer.eps),
-        float(optimizer.weight_decay),
-        1 / (1 - beta1),
-        1 / math.sqrt(1 - beta2),
-    )
+    eps = float(optimizer.eps)
+    decay = float(optimizer.weight_decay)
+    if not optimizer.bias_correction:
+        return eps, decay, 1.0, 1.0
+    beta1, beta2 = (beta**optimizer.steps for beta in optimizer.betas)
+    return eps, decay, 1 / (1 - beta1), 1 / math.sqrt(1 - beta2)
 
 
 def _table(optimizer, arrays):
@@ -104,7 +97,8 @@ def _table(optimizer, arrays):
                 [*pointers, size, name in optimizer.excluded, len(pieces), len(begins)]
             )
             pieces += [[i, begin, min(begin + PIECE, size)] for begin in begins]
-        numbers, middle = [n for row in parameters + pieces for n in row], 8 * len(parameters)
+        numbers = [n for row in parameters + pieces for n in row]
+        middle = 8 * len(parameters)
         sent = xp_of(next(iter(arrays.values()))[0]).asarray(np.array(numbers, dtype=np.int64))
         optimizer.scratch["table"] = (
             known,
@@ -120,8 +114,7 @@ def loss_scale(scale, norm):
 
 
 def collect(arrays, flat, bounds, add=False):
-    """flat[bounds[i]:bounds[i + 1]] becomes arrays[i], of float32, or that is added to it; None
-    counts as 0.
+    """flat[bounds[i]:bounds[i + 1]] = arrays[i] (float32, None is 0), or += if `add`.
 
     The addresses travel with the launch, in its arguments: nothing is sent.  MOST of them fit.
     """

@@ -15,41 +15,34 @@ from ...modes import mode
 from ...tensor import selective
 from .launch import computed_in, contiguous, launch_over, name_of, real, strip_sums
 
-CUDA_TYPES = {
-    "float32": 0,
-    "float64": 1,
-    "float16": 2,
-    "bfloat16": 14,
-}  # cudaDataType, library_types.h
+# cudaDataType of library_types.h
+CUDA_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 
 
 def _operand(x):
-    """(x, whether it lies in memory transposed, elements from one of its lines there to the
-    next).
-    """
-    transposed = not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous
-    return (x, 1, x.shape[-2]) if transposed else (contiguous(x), 0, x.shape[-1])
+    """(x, 1 if it is transposed in memory, else 0, elements from one of its lines to the next)."""
+    if not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous:
+        return x, 1, x.shape[-2]
+    return contiguous(x), 0, x.shape[-1]
 
 
 @functools.cache
 def _one_and_zero(dtype):
-    """What cuBLAS multiplies the product and the old result by, read from the processor's
-    memory.
-    """
+    """What cuBLAS multiplies the product and the old result by, read from host memory."""
     return np.array(1, dtype), np.array(0, dtype)
 
 
 def product(a, b, dtype=None):
-    """a @ b, matrix by matrix: (..., n, k), (..., k, m) with equal leading axes -> (..., n, m), of
-    a's type or `dtype`.
+    """a @ b: (..., n, k), (..., k, m), leading axes equal -> (..., n, m), of a's type or `dtype`.
 
-    The product of float32 is rounded to TF32 (10 bits behind the point) first in the precision
-    "tf32"."""
+    In the precision "tf32" float32 is rounded to TF32 first, with 10 bits behind the point."""
     import cupy
 
     cublas = cupy.cuda.cublas
-    (a, a_transposed, a_line), (b, b_transposed, b_line) = _operand(a), _operand(b)
-    (*batch, n, k), m = a.shape, b.shape[-1]
+    a, a_transposed, a_line = _operand(a)
+    b, b_transposed, b_line = _operand(b)
+    *batch, n, k = a.shape
+    m = b.shape[-1]
     c = xp_of(a).empty((*batch, n, m), dtype=dtype or a.dtype)
     if not (a.size and b.size):
         c.fill(0)  # a sum of nothing, if it is not itself empty
@@ -59,7 +52,9 @@ def product(a, b, dtype=None):
     if tf32 and a.dtype == "float32":
         how = cublas.CUBLAS_COMPUTE_32F_FAST_TF32
     one, zero = _one_and_zero(computed_in(a.dtype))
-    a_type, b_type, c_type = (CUDA_TYPES[name_of(x.dtype)] for x in (a, b, c))
+    a_type = CUDA_TYPES[name_of(a.dtype)]
+    b_type = CUDA_TYPES[name_of(b.dtype)]
+    c_type = CUDA_TYPES[name_of(c.dtype)]
     # cuBLAS counts column by column, so what it sees is the transpose of each array, and c' = b' a'
     cublas.gemmStridedBatchedEx(
         cupy.cuda.Device().cublas_handle,
@@ -93,7 +88,8 @@ def product(a, b, dtype=None):
 def linear(x, weight, bias=None):
     """ops.linear: the gradients of weight and bias are float32 where x and weight have 16 bits."""
     rows = contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y, xp = product(rows, weight.T), xp_of(x)
+    xp = xp_of(x)
+    y = product(rows, weight.T)
     if bias is not None:
         launch_over("sums", "add_to_rows", y.dtype, y.size, y, contiguous(bias), y.size, y.shape[1])
 
