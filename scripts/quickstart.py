@@ -12,15 +12,18 @@ your own text."""
 import argparse
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import environment
 
+# Sentences of the kind that the stories have; what fits at the mask follows from the rest.
 MASKED = [
-    "Anna lost a red [MASK] in the garden.",
-    "Ivan was so [MASK] that he sang all day.",
-    "Marta felt sad and [MASK] sat alone in the dark.",
+    "Smoke rose from the [MASK], for Remy had burned the pie.",  # pot
+    "Snow lay deep on every [MASK].",  # roof, road
+    "Marta felt [MASK] and sat alone in the dark.",  # sad words
+    "Ivan felt [MASK] and hugged everyone in sight.",  # glad words
 ]
 TASK, LABELLED, HELD_OUT = "order", 400, 400
 
@@ -48,7 +51,7 @@ def show_masks(folder):
 
     fill = pipeline("fill-mask", folder)
     for text in MASKED:
-        print(f"   {text:52s}{', '.join(a['token_str'] for a in fill(text, top_k=3))}", flush=True)
+        print(f"   {text:58s}{', '.join(a['token_str'] for a in fill(text, top_k=3))}", flush=True)
 
 
 def main():
@@ -77,7 +80,7 @@ def main():
     stages = Stages()
 
     def learn_vocabulary():
-        from tinyalbert.pretraining.pretrain import train_tokenizer
+        from tinyalbert.pretraining.preparation import train_tokenizer
 
         tokenizer = train_tokenizer([f"stories:{min(4000, options.stories)}"], 1200, vocabulary)
         print(
@@ -93,7 +96,7 @@ def main():
     )
 
     def prepare_corpus():
-        from tinyalbert.pretraining.pretrain import describe_corpus
+        from tinyalbert.pretraining.report import describe_corpus
         from tinyalbert.pretraining.shards import prepare
 
         meta = prepare([f"stories:{options.stories}"], tokenizer, data)
@@ -133,7 +136,7 @@ def main():
                 Stage(0.65, 192),
             ),  # order is easy in stories
             eval_every=500,
-            say=lambda text: print("  ", text),
+            say=lambda text: print(textwrap.indent(text, "   "), flush=True),
         )
 
     metrics = stages.run(
