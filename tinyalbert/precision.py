@@ -20,53 +20,39 @@ from .errors import UserError
 from .modes import use_precision
 from .tensor import Tensor, call_vjp, kernel_for, selective, unbroadcast
 
-PRECISIONS = {
-    "fp32": None,
-    "tf32": None,
-    "fp16": "float16",
-    "bf16": "bfloat16",
-}  # and the activations' type
-PRODUCTS = {
-    "matmul",
-    "linear",
-    "linear_gelu",
-    "attention",
-}  # what has 16-bit results, whatever its operands
+# name: the activations' type, where it is not float32
+PRECISIONS = {"fp32": None, "tf32": None, "fp16": "float16", "bf16": "bfloat16"}
+PRODUCTS = {"matmul", "linear", "linear_gelu", "attention"}  # 16-bit results of any operands
 SUMS = {"cross_entropy", "mse", "bce_with_logits", "sum", "mean"}  # what has float32 results
 MOVES = {"reshape", "transpose", "getitem", "concat"}  # what computes nothing
 
 
 def check_precision(name, device):
-    """`name` if training can compute in it on `device`; otherwise a UserError that says what is
-    missing.
-    """
+    """`name` if training can compute in it on `device`; otherwise a UserError with the reason."""
     if name not in PRECISIONS:
         raise UserError(f"precision {name!r} is unknown; expected one of {', '.join(PRECISIONS)}")
     if name == "fp32":
         return name
     if device != "gpu":
         raise UserError(
-            f"precision {name!r} on the CPU, which has no fast products of it; expected 'fp32': "
-            f"leave "
-            "--precision out, or use --device gpu"
+            f"precision {name!r} on the CPU, which has no fast products of it; "
+            "expected 'fp32': leave --precision out, or use --device gpu"
         )
     import cupy
 
     capability = int(cupy.cuda.Device().compute_capability)
     if name != "fp16" and capability < 80:
         raise UserError(
-            f"precision {name!r} on a GPU of compute capability {capability / 10}; expected 8.0 "
-            f"(Ampere) or "
-            "above: use fp16 or fp32"
+            f"precision {name!r} on a GPU of compute capability {capability / 10}; "
+            "expected 8.0 (Ampere) or above: use fp16 or fp32"
         )
     if name == "bf16":
         try:
             import ml_dtypes  # noqa: F401       # gives NumPy, and with it CuPy, the type
         except ImportError:
             raise UserError(
-                "precision 'bf16' needs ml_dtypes, which can't be imported; pip install ml_dtypes, "
-                "or use "
-                "fp16"
+                "precision 'bf16' needs ml_dtypes, which can't be imported; "
+                "pip install ml_dtypes, or use fp16"
             ) from None
     return name
 
@@ -77,9 +63,9 @@ def is_half(a):
 
 
 def rounded(raw):
-    """The op `raw` on 16-bit arrays: computed in float32, its result rounded (a sum's is not),
-    gradients float32.
-    """
+    """The op `raw` on 16-bit arrays: computed in float32, the result rounded unless it is a sum.
+
+    Gradients are float32."""
 
     def run(*arrays, **static):
         half = next((a.dtype for a in arrays if is_half(a)), None)
@@ -99,23 +85,22 @@ def rounded(raw):
 
 
 class Precision:
-    """What a training computes in: the 16-bit copies of its weights, its loss scale, and how an op
-    is run.
+    """What training computes in: the 16-bit copies of the weights, and how an op is run.
 
     loss_scale: a LossScale for fp16, else None.
     """
 
     def __init__(self, name, named_parameters):
-        self.name, self.dtype, self.loss_scale = name, None, None
+        self.name = name
+        self.dtype = None
+        self.loss_scale = None
         if PRECISIONS[name] is None:
             return
         if name == "bf16":
             import ml_dtypes  # noqa: F401
         # weights of products have two axes; biases, gains and shifts are read as float32
-        self.dtype, self.weights = (
-            np.dtype(PRECISIONS[name]),
-            [p for _, p in named_parameters if p.ndim == 2],
-        )
+        self.weights = [p for _, p in named_parameters if p.ndim == 2]
+        self.dtype = np.dtype(PRECISIONS[name])
         xp = xp_of(*(p.data for p in self.weights))
         self.bounds = np.cumsum([0] + [p.size for p in self.weights]).tolist()
         self.flat = xp.empty(self.bounds[-1], dtype=self.dtype)
@@ -189,16 +174,15 @@ class Precision:
 class LossScale:
     """What fp16's loss is multiplied by, so that small gradients do not become 0 (ibid., §3.2).
 
-    A step whose gradient overflows is left out and halves it; after `interval` steps without, it
-    doubles.  It lives on the device, since looking at it would mean waiting: state (3,) is the
-    scale, the steps since it last changed, and whether the last gradient was finite, 1 or 0."""
+    A step whose gradient overflows is skipped and halves the scale; `interval` steps without an
+    overflow double it.  It lives on the device, since reading it would mean waiting: state (3,) is
+    the scale, the steps since it changed, and whether the last gradient was finite, 1 or 0."""
 
     def __init__(self, xp, start=2.0**16, interval=2000):
-        self.state, self.interval = xp.asarray(np.array([start, 0, 1], dtype=np.float32)), interval
-        self.value, self.finite = (
-            self.state[:1].reshape(()),
-            self.state[2:].reshape(()),
-        )  # windows on it
+        self.state = xp.asarray(np.array([start, 0, 1], dtype=np.float32))
+        self.value = self.state[:1].reshape(())  # a view
+        self.finite = self.state[2:].reshape(())  # a view
+        self.interval = interval
 
     def update(self, norm):
         """Take note of the norm of a gradient, () on the device; returns `finite`."""

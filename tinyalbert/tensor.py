@@ -16,7 +16,7 @@ import numpy as np
 
 from .backend import DEFAULT_DTYPE, to_host, xp_of
 from .errors import UserError
-from .modes import mode, no_grad, use_kernels  # noqa: F401
+from .modes import mode, no_grad, use_kernels  # noqa: F401  # tensor.no_grad, for users
 
 OPS = {}  # every differentiable op by name: raw functions; the tests sweep this table
 # (op name, array module's name) -> a faster raw function; filled by tinyalbert.kernels
