@@ -119,7 +119,7 @@ p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (lar
 # %%
 @exercise(reference=lambda g, y: ops.softmax.raw(np.log(y))[1](g)[0],            # softmax(log y) is y again
           trials=[(rng.standard_normal(s), softmax(rng.standard_normal(s))) for s in [(2, 3), (4, 5), (2, 3, 4)]],
-          hint="y * (g - something that is one number for each row)")
+          hint="y * (g - one number per row)")
 def softmax_backward(g, y):
     """Gradient of the scores, from g, the gradient of y = softmax(scores)."""
     ...
