@@ -3,9 +3,9 @@
 # **Needs** 13 (pretraining) · **Builds** a classifier on a pretrained encoder, its scores and its baselines · **Paper** Devlin
 # et al. 2019, §4.1; Lan et al. 2020, §4 · **Runs in** about 30 seconds
 #
-# A *label* is an answer that a person gave to one text: labels are expensive, text is not. Pretraining needs text only;
-# what the encoder learned from it (which words behave alike, which go together) is then used for a task with few
-# labels: take the encoder, put one new linear map on the `[CLS]` vector, and train a little further. That is
+# A *label* is the answer that a person gave for one text. Labels are expensive; text is not. Pretraining needs text
+# only. What the encoder learned from it (which words behave alike, which go together) then helps with a task that has
+# few labels: take the encoder, put one new linear map on the `[CLS]` vector, and train a little longer. That is
 # *fine-tuning*.
 # %%
 import tempfile
@@ -46,8 +46,8 @@ rng = np.random.default_rng(14)
 
 # %% [markdown]
 # ## Text without labels
-# Short sentences about eighty people. Nobody says who is a man and who is a woman; there are only sentences such as the
-# ones printed here. (The names are ones that the vocabulary has as single pieces, so that a name is one vector.)
+# The text is short sentences about eighty people, such as the ones printed here. Nothing says who is a man and who is a
+# woman. (Each name is a single piece of the vocabulary, so that a name is one vector.)
 # %%
 tokenizer = AlbertTokenizer.train([sentence for story in documents(2500) for sentence in story], 1200)
 women, men = ([name for name in names if len(tokenizer.tokenize(name)) == 1][:40] for names in (WOMEN, MEN))
@@ -65,8 +65,8 @@ print("   ", "  ".join(text[:5]))
 
 # %% [markdown]
 # ## A pretrained encoder
-# As in lesson 13, for some seconds, on covered words alone. One word of the sentence can be told only from the name:
-# *her* or *his*. Whoever wants to fill it must find the name and know something about it.
+# Pretraining works as in lesson 13, for a few seconds, on masked words alone. One word of each sentence, *her* or
+# *his*, can be told only from the name. To fill it in, the model must find the name and know something about it.
 # %%
 folder = tempfile.TemporaryDirectory()
 Path(folder.name, "text.txt").write_text("\n\n".join(text), encoding="utf-8")
@@ -82,8 +82,8 @@ print(f"word loss {np.mean(losses[:20]):.2f} at first, {np.mean(losses[-50:]):.2
 
 # %% [markdown]
 # ## A task
-# Is the sentence about a man or a woman? The labelled sentences have no *her* and no *his*, and they are about a few of
-# the people only. The test is about twenty men and twenty women *of whom no label ever spoke*.
+# Is the sentence about a man or a woman? The labelled sentences contain neither *her* nor *his*, and they are about a
+# few of the people only. The test is about twenty men and twenty women *who never had a label*.
 # %%
 names = ["man", "woman"]
 PLAIN = "came home|fell asleep|went to the house|sold the boat|read the book|ate the soup|missed the train".split("|")
@@ -103,7 +103,8 @@ for row in test_rows[:4]:
 
 # %% [markdown]
 # ## Build it: the head
-# One linear map on the pooled `[CLS]` vector, as many scores as there are labels, and the cross-entropy of lesson 05.
+# The head is one linear map from the pooled `[CLS]` vector to one score per label. Its loss is the cross-entropy of
+# lesson 05.
 # %%
 model = put(AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64))
 task = Classification(labels=names)
@@ -124,29 +125,29 @@ same(error.sum(0), gradients[model.classifier.bias], "gradient of the head's bia
 # %%
 @exercise(reference=lambda lengths: float(1 - lengths.sum() / (lengths.max() * len(lengths))),
           trials=[(np.array([3, 5, 10, 2]),), (np.array([7, 7, 7]),), (rng.integers(2, 60, 32),)],
-          hint="a batch is as wide as its longest sequence; the share of places that hold nothing")
+          hint="a batch is as wide as its longest sequence; which share of its positions is empty?")
 def padding_share(lengths):
-    """Lengths of the sequences of a batch -> the share of its places that is padding."""
+    """Lengths of the sequences in a batch -> the share of its positions that is padding."""
     ...
 
 
 lengths = Features(task, table(labelled_people, 500, 5), RowEncoder(tokenizer, 16)).lengths
 at_random, by_length = (np.mean([padding_share(order[i:i + 32]) for i in range(0, 500, 32)])
                         for order in (rng.permutation(lengths), np.sort(lengths)))
-print(f"padding: {at_random:.0%} in batches at random, {by_length:.0%} where rows of like length meet")
+print(f"padding: {at_random:.0%} in random batches, {by_length:.0%} in batches of rows of similar length")
 assert by_length < at_random
 
 
 # %% [markdown]
 # ## What a number means
-# An accuracy alone says nothing. Two *baselines* stand beside it: always the commonest label, and a *bag of words*,
-# which counts words and sees no order. Whoever never says a label that one text in a hundred has is right 99 times in
-# 100. For such labels there is *F1*, which is then 0. It joins *precision* (of the texts said to have the label, the
-# share that has it) and *recall* (of those that have it, the share that was found).
+# An accuracy alone says nothing. Compare it with two *baselines*: always predicting the commonest label, and a *bag of
+# words*, which counts words and ignores their order. If one text in a hundred has a label, a classifier that never
+# predicts it is right 99 times in 100. Its *F1* is 0. F1 combines *precision* (of the texts predicted to have the label,
+# the share that has it) and *recall* (of the texts that have the label, the share that was found).
 # %%
 @exercise(reference=lambda gold, said: classification_metrics(gold, said, 2)["f1"],
           trials=[(np.array([1, 1, 0, 0, 1]), np.array([1, 0, 0, 1, 1])), (np.array([0, 1, 0, 0]), np.array([0, 1, 1, 1]))],
-          hint="precision: of those said to be 1, how many are; recall: of those that are 1, how many were found; "
+          hint="precision: the share of predicted 1s that are 1; recall: the share of true 1s that were found; "
                "F1 = 2 · precision · recall / (precision + recall)")
 def f1_score(gold, said):
     """F1 of label 1."""
@@ -154,15 +155,15 @@ def f1_score(gold, said):
 
 
 rare = (np.arange(100) == 7).astype(int)
-same(f1_score(rare, (np.arange(100) < 10).astype(int)), 2 / 11, "F1 of ten yes, one of them right and none missed")
+same(f1_score(rare, (np.arange(100) < 10).astype(int)), 2 / 11, "F1 of ten predictions, one of them right and none missed")
 
 # %% [markdown]
 # ## From both starts
-# The same classifier twice, once with the pretrained encoder, once with random numbers. The number of labelled
-# sentences stays the same; what grows is the number of different people they are about.
+# The same classifier is trained twice, from the pretrained encoder and from random weights. The number of labelled
+# sentences stays the same; the number of different people in them grows.
 # %%
-p = predict("Labels about 8 men and 8 women; the test is about others. How many of 100 does the classifier from RANDOM numbers get "
-            "right?", guess=None)
+p = predict("The labels are about 8 men and 8 women, the test is about others. How many of 100 sentences does the classifier "
+            "that starts from RANDOM weights get right?", guess=None)
 test = Features(task, test_rows, RowEncoder(tokenizer, 16))
 gold = encode_labels(test_rows, names)
 
@@ -208,18 +209,18 @@ figure(fig, "people_without_a_label")
 assert np.mean(curves["pretrained"][1:]) > 0.8 and np.mean(curves["random"]) < 0.7
 
 # %% [markdown]
-# From random numbers a classifier can learn the labelled names by heart, and that says nothing about any other name; a
-# bag of words can do no more. In the pretrained encoder the women already lie together, because the same word was to be
-# found beside them. A few labels are enough to say what that group is called.
+# From random weights, a classifier can memorise the labelled names, which says nothing about any other name; a bag of
+# words can do no more. In the pretrained encoder the women's names already lie close together, because they predicted
+# the same word. A few labels are enough to say what that group is called.
 #
 # ## A label list
-# The model's scores have places 0, 1, 2, ..., the labels have names. A list says which place has which name, and it is
-# kept with the model.
+# The model's scores have positions 0, 1, 2, ...; labels have names. A list says which position has which name, and it
+# is saved with the model.
 # %%
 @exercise(reference=lambda labels: sorted(set(labels)), trials=[(["no", "yes", "no"],), (["b", "c", "a", "c"],)],
-          hint="every label once, in an order that does not depend on the order of the rows")
+          hint="each label once, in an order that does not depend on the order of the rows")
 def label_list(labels):
-    """Labels of the rows -> the list of labels; the position in it is the label's id."""
+    """Labels of the rows -> the list of labels; a label's position in it is its id."""
     ...
 
 
@@ -234,8 +235,8 @@ show(AlbertForSequenceClassification)
 show(inference.predict)
 
 # %% [markdown]
-# **What to keep.** Fine-tuning is the same training with a new head and a good start. Keep baselines beside every
-# number. `tinyalbert finetune my_table.tsv --model folder` does all of this for your own rows. Next: 20, the same code
-# on a GPU.
+# **What to keep.** Fine-tuning is the same training with a new head and a good start. Compare every score with
+# baselines. `tinyalbert finetune my_table.tsv --model folder --output folder` does all of this for your own rows. Next:
+# 20, the same code on a GPU.
 # %%
 finish()

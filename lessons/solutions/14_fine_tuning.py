@@ -1,4 +1,4 @@
-"""Answers of lesson 14, and the mistakes that are usually made."""
+"""Answers to lesson 14, and typical wrong answers."""
 
 
 def padding_share(lengths):
@@ -22,7 +22,7 @@ def _precision(gold, said):
 MISTAKES = {
     "padding_share": {
         "this is the share that is filled": lambda lengths: float(lengths.sum() / (lengths.max() * len(lengths))),
-        "this is the number of padded places, not their share": lambda lengths: float((lengths.max() - lengths).sum()),
+        "this is the number of padded positions, not their share": lambda lengths: float((lengths.max() - lengths).sum()),
     },
     "f1_score": {
         "this is the accuracy": lambda gold, said: float((gold == said).mean()),
@@ -30,6 +30,6 @@ MISTAKES = {
     },
     "label_list": {
         "in the order of the rows: another table would number them differently": lambda labels: list(dict.fromkeys(labels)),
-        "every label should be there once": lambda labels: sorted(labels),
+        "each label should appear once": lambda labels: sorted(labels),
     },
 }
