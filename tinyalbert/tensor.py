@@ -75,12 +75,13 @@ class Pending:
         self.owned = set()  # Tensors whose sum is an array made here
 
     def add(self, tensor, g):
-        if tensor not in self.sums:
-            self.sums[tensor] = g
+        sums = self.sums
+        if tensor not in sums:
+            sums[tensor] = g
         elif tensor in self.owned:
-            self.sums[tensor] += g
+            sums[tensor] += g
         else:  # the first array may belong to another Tensor as well: not in place
-            self.sums[tensor] = self.sums[tensor] + g
+            sums[tensor] = sums[tensor] + g
             self.owned.add(tensor)
 
     def pop(self, tensor):
@@ -182,7 +183,7 @@ class selective:
 
 def call_vjp(vjp, g, needs):
     """The gradients of one op, only those that are needed where the vjp is selective."""
-    return vjp(g, needs) if isinstance(vjp, selective) else vjp(g)
+    return vjp.vjp(g, needs) if isinstance(vjp, selective) else vjp(g)
 
 
 def op(raw):
@@ -192,7 +193,8 @@ def op(raw):
     @functools.wraps(raw)
     def lifted(*args, **static):
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
-        run = kernel_for(name, *arrays) or raw
+        xp = xp_of(*arrays)
+        run = KERNELS.get((name, xp.__name__), raw) if mode.kernels else raw
         if mode.precision is None:
             out, vjp = run(*arrays, **static)
         else:
