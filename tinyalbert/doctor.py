@@ -13,6 +13,7 @@ from .backend import probe_gpu, to_host
 from .config import AlbertConfig
 from .errors import UserError
 from .heads import AlbertForPreTraining
+from .ops import IGNORE
 from .precision import PRECISIONS, check_precision
 from .tensor import KERNELS
 from .training.replicas import physical_cores
@@ -65,7 +66,7 @@ def gpu_step_difference():
     batch = {
         "input_ids": ids,
         "attention_mask": np.ones_like(ids),
-        "labels": np.where(rng.random(ids.shape) < 0.2, ids, -100),
+        "labels": np.where(rng.random(ids.shape) < 0.2, ids, IGNORE),
         "sentence_order_label": np.array([0, 1, 0, 1], dtype=np.int32),
     }
     trainers = [

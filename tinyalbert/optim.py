@@ -264,6 +264,9 @@ class LAMB(AdamW):
             w[part] -= u
 
 
+OPTIMIZERS = {"adamw": AdamW, "lamb": LAMB}  # by the names of recipes and options
+
+
 def blocks(flat):
     """Slices that cover a flat array: blocks for a CPU's cache, one slice for a GPU."""
     size = BLOCK if xp_of(flat) is np else max(1, flat.size)

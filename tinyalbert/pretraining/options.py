@@ -7,6 +7,7 @@ from pathlib import Path
 from ..config import AlbertConfig
 from ..errors import UserError
 from ..files.checkpoint import changed
+from ..optim import OPTIMIZERS
 from ..options import (
     AMOUNT,
     COUNT,
@@ -196,7 +197,7 @@ class PretrainOptions(Options):
     accumulation: int = option(1, "micro-batches a step", check=COUNT)
 
     # optimiser
-    optimizer: str | None = of_recipe("the preset's unless given", OneOf("adamw", "lamb"))
+    optimizer: str | None = of_recipe("the preset's unless given", OneOf(*OPTIMIZERS))
     lr: float | None = of_recipe("peak learning rate", AMOUNT)
     warmup: int | None = of_recipe("steps until the peak, at most a tenth of the run", WHOLE)
     decay: float | None = of_recipe("power of the learning rate's decay", AMOUNT, flag="")

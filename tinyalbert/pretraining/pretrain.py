@@ -15,7 +15,7 @@ from ..config import AlbertConfig
 from ..files.checkpoint import changed
 from ..files.safetensors_file import replacing
 from ..heads import AlbertForPreTraining
-from ..optim import LAMB, AdamW
+from ..optim import OPTIMIZERS
 from ..options import make, resume, to_json
 from ..plots import draw_run
 from ..precision import check_precision
@@ -148,8 +148,7 @@ def first_values(model, recipe, shards, seed):
 
 def build_optimizer(model, recipe):
     """The recipe's optimiser."""
-    optimizers = {"adamw": AdamW, "lamb": LAMB}
-    return optimizers[recipe.optimizer](
+    return OPTIMIZERS[recipe.optimizer](
         list(model.named_parameters()),
         recipe.lr,
         betas=tuple(recipe.betas),

@@ -58,13 +58,6 @@ def read_settings(path, kind, names):
     raise UserError(f"{path} is damaged; start the run anew in another folder")
 
 
-def say_what_counts(asked, settings, defaults, say):
-    """Say which of the options beside --resume are not followed, since the run has its own."""
-    for name, value in json.loads(json.dumps(asked)).items():
-        if value not in (None, defaults.get(name), settings.get(name, value)):
-            say(f"resumed with {name} {settings[name]}, as the run began, not {value}")
-
-
 @contextlib.contextmanager
 def explained_full_disk(folder, what, step):
     """Turn a full disk into a sentence that says what to do."""

@@ -3,7 +3,7 @@
 import sys
 import time
 
-LOSS_NAMES = {"mlm": "masked words", "sop": "sentence order"}  # what the bar calls a loss term
+LOSS_NAMES = {"mlm": "masked words", "sop": "sentence order"}  # what a person calls a loss term
 
 
 class Progress:
@@ -61,6 +61,25 @@ class Progress:
         """
         seconds_per_token = (time.perf_counter() - self.begun) / (tokens - self.first)
         return f"{self.bar.format_interval(seconds_per_token * (self.whole - tokens))} left"
+
+
+def in_words(metrics):
+    """The metrics of an evaluation for a person to read.
+
+    Loss terms of pretraining are told in words, each with its share of right answers; any other
+    metric has its own name.  All of them are in log.jsonl.
+    """
+    told = []
+    left = dict(metrics)
+    for term, words in LOSS_NAMES.items():
+        if f"{term}_loss" in left and f"{term}_accuracy" in left:
+            right = left.pop(f"{term}_accuracy")
+            loss = left.pop(f"{term}_loss")
+            told.append(f"{words} {right:.1%} right (loss {loss:.3f})")
+    if told:
+        length = left.get("max_seq_length")
+        return ", ".join(told) + (f", in sequences of {length:.0f} tokens" if length else "")
+    return ", ".join(f"{name} {value:.4g}" for name, value in left.items())
 
 
 def say(text):

@@ -11,7 +11,7 @@ from typing import Protocol
 from ..errors import UserError
 from .metrics import TrainingDiverged, fetch
 from .plan import evaluated
-from .progress import Progress, say
+from .progress import Progress, in_words, say
 
 
 class Watch(Protocol):
@@ -125,7 +125,7 @@ class Run:
         begun = time.perf_counter()
         self.metrics = evaluated(self.trainer, self.evaluator)
         self.state["evaluated"] = step
-        self.say(f"step {step}: " + ", ".join(f"{k} {v:.4g}" for k, v in self.metrics.items()))
+        self.say(f"step {step}, held out: {in_words(self.metrics)}")
         self.clock += time.perf_counter() - begun  # left out of the log's tokens per second
         self.log.add("eval", step, **self.metrics)
         if self.keeps_best and self.is_best():

@@ -18,14 +18,19 @@ from .. import ops
 from ..backend import xp_of
 from ..errors import UserError
 from ..nn import DropoutRng
-from ..optim import LAMB, AdamW, clip_by_global_norm, google_schedule, linear_warmup_decay, unscale
+from ..optim import (
+    OPTIMIZERS,
+    clip_by_global_norm,
+    google_schedule,
+    linear_warmup_decay,
+    unscale,
+)
 from ..precision import Precision, check_precision
 from ..tensor import backward
 from .memory import keep_freed_memory
 from .metrics import StepMetrics
 from .replicas import GradientSum, Single, Threads, batch_size, split
 
-OPTIMIZERS = {"adamw": AdamW, "lamb": LAMB}
 SCHEDULES = {
     "linear": linear_warmup_decay,
     "google": google_schedule,
