@@ -1,4 +1,4 @@
-"""Checkpoints: folders in the Hugging Face layout, released weights, the state of a training run.
+"""Checkpoints: Hugging Face folders, released weights, the state of a training run.
 
 A saved model is a folder with config.json, model.safetensors and the tokenizer's files;
 transformers opens it, and its folders open here.  `load_state` also reads PyTorch's .bin and the
@@ -321,7 +321,7 @@ def changed(config, **changes):
 
 
 def save_training_state(folder, model, optimizer, extra):
-    """Write everything that a training run needs to go on: parameters, moments and `extra` (JSON).
+    """Write all that a training run needs to go on: parameters, moments and `extra` (JSON).
 
     It is one file, which replaces the one before in one go, so there is always a complete one.
     config.json lies beside it, so the folder also opens as a model.

@@ -1,4 +1,4 @@
-"""Read the original ALBERT checkpoints, as google-research/albert trained them, without TensorFlow.
+"""Read the original ALBERT checkpoints of google-research/albert without TensorFlow.
 
 A checkpoint `prefix` is two or more files: `prefix.data-00000-of-00001` holds the numbers, one
 variable after the other, and `prefix.index` says what is where.  The index is a sorted table in

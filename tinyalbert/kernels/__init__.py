@@ -1,5 +1,6 @@
-"""Faster versions of some ops, equal to the plain ones in ops.py; delete this folder and nothing
-else changes.
+"""Faster versions of some ops, equal to the plain ones in ops.py.
+
+Delete this folder and nothing else changes.
 
 kernel           step without   why
 linear           1.01 x         aligned results, the bias added in cache, its gradient as a product

@@ -228,7 +228,9 @@ class PretrainingData:
         return ids, segment, attention_mask, token_type_ids
 
     def batch(self, step, batch_size, first=0, count=None, echo=(), best_of=1):
-        """Rows first to first + count (all if None) of a step's batch: {name: int32 (count, T)}.
+        """Rows of a step's batch: {name: int32 (count, T)}.
+
+        first, count: the rows are first to first + count (all if None).
 
         Its arrays are input_ids, attention_mask, token_type_ids, labels (the pieces to guess,
         elsewhere -100) and, unless sentence_task is "none", sentence_order_label (count,): 0 in

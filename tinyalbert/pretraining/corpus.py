@@ -104,10 +104,10 @@ def detect_format(path, sample):
 
 
 def _cut(text, format):
-    """Where to cut a text longer than a block: (position, whether its document goes on), or None.
+    """Where to cut a text longer than a block, or None.
 
-    Between documents or paragraphs if possible; if a long text has no such place, after a sentence,
-    a word or a letter.  None: read on.
+    A cut is (position, whether its document goes on).  Between documents or paragraphs if possible;
+    if a long text has no such place, after a sentence, a word or a letter.  None: read on.
     """
     if format in ("jsonl", "wikitext"):
         if at := text.rfind(b"\n") + 1:

@@ -78,7 +78,7 @@ def echo(u, segments, least, most, ids, covered):
 
 
 def seam(tokens, information, segments, width):
-    """How much more the seam shares than the outer ends do: (n,), in the units of `information`.
+    """How much more the seam shares than the outer ends do: (n,), in units of `information`.
 
     information (V,): what each piece counts.
     """

@@ -1,7 +1,8 @@
-"""Random numbers as a function of (seed, stream, row, column): no value depends on earlier ones.
+"""Random numbers as a function of (seed, stream, row, column).
 
-Segment pairs and masks of an example are drawn from its number in the run alone.  So threads, ranks
-and a resumed run see the same examples, whichever part of a batch they draw and in whatever order.
+No value depends on earlier ones.  Segment pairs and masks of an example are drawn from its number
+in the run alone.  So threads, ranks and a resumed run see the same examples, whichever part of a
+batch they draw and in whatever order.
 """
 
 import numpy as np

@@ -13,8 +13,9 @@ TASKS = ("mlm", "sop")  # masked words, sentence order
 
 
 def evaluate_pretraining(model, batches, replicas=None, ranks=None, rows=32):
-    """{"mlm_loss", "mlm_accuracy", "sop_loss", "sop_accuracy"} of held-out batches: means over all
-    targets.
+    """Losses and accuracies of held-out batches, means over all targets.
+
+    Returns {"mlm_loss", "mlm_accuracy", "sop_loss", "sop_accuracy"}.
 
     Scores over the vocabulary are computed at the masked positions only.  Pieces of at most `rows`
     rows are dealt to threads and processes; their sums are added in the order of the batches.

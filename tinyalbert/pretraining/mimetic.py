@@ -22,7 +22,7 @@ SAME_SCALE = 1.5
 
 
 def sinusoids(positions, width):
-    """Alternating sines and cosines (P, width) and their frequencies (width // 2,); width is even.
+    """Alternating sines and cosines (P, width) and their frequencies (width // 2,), width even.
 
     Vaswani et al. 2017, §3.5.  In a pair of columns, a step to the next token is a rotation, the
     same one at every position.

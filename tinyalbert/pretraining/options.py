@@ -42,9 +42,10 @@ behind it: all sequences have --max-length (default: the preset's)"""
 
 
 class StageCheck(Anything):
-    """A stage of a recipe: a Stage, a table of its fields, or a text such as 0.2:512x0.5:0.1-0.9@2.
+    """A stage of a recipe: a Stage, a table of its fields, or a text.
 
-    The text is SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF]."""
+    The text is SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF], such as 0.2:512x0.5:0.1-0.9@2.
+    """
 
     expected = "SHARE:LENGTH[xTIMES][:LEAST-MOST][@BEST_OF], for example 0.8:64 0.2:512"
     _number = r"(\d*\.?\d+)"
@@ -224,8 +225,9 @@ class PretrainOptions(Options):
     precision: str = precision_option()
 
     def recipe(self):
-        """The preset's recipe with the changes of these options.  --ngram above 1 means whole
-        words, as in the paper, unless whole_word says otherwise.
+        """The preset's recipe with the changes of these options.
+
+        --ngram above 1 means whole words, as in the paper, unless whole_word says otherwise.
         """
         given = {each.name: getattr(self, each.name) for each in fields(Recipe)}
         if self.ngram is not None and self.whole_word is None:
@@ -251,7 +253,8 @@ class PretrainOptions(Options):
     def resolved(self):
         """The same options with the recipe and the model's size written out, checked together.
 
-        They say the same in a later version, whatever its presets and recipes are."""
+        They say the same in a later version, whatever its presets and recipes are.
+        """
         if not self.sources:
             raise UserError(
                 "no text to pretrain on; name files, folders, `stories`, `python`, or a prepared "

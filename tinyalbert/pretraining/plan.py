@@ -25,8 +25,9 @@ class PretrainingPlan:
         return self.recipe.lr_at(step, self.total_steps)
 
     def longest(self, step):
-        """Tokens of the longest sequences among the first `step` batches; at step 0, the recipe's
-        longest.
+        """Tokens of the longest sequences among the first `step` batches.
+
+        At step 0, the recipe's longest.
         """
         if step == 0:
             return self.recipe.max_seq_length

@@ -4,7 +4,7 @@ MARGIN = 0.1  # nats below the unigram entropy: the context is used
 
 
 class PlateauWatch:
-    """Explains, once, a masked-word loss that stays at the unigram entropy: a Watch for `train`.
+    """A Watch for `train`: explains, once, a masked-word loss stuck at the unigram entropy.
 
     unigram_entropy: in nats, of the corpus.  warmup_steps: not looked at.
     """

@@ -1,5 +1,7 @@
-"""From text to what a pretraining run reads: a vocabulary and a folder of token ids, each made
-unless it is there already."""
+"""From text to what a pretraining run reads: a vocabulary and a folder of token ids.
+
+Each is made unless it is there already.
+"""
 
 from pathlib import Path
 
@@ -16,7 +18,8 @@ def train_tokenizer(
 ):
     """Learn a SentencePiece vocabulary from corpora and save it; returns the AlbertTokenizer.
 
-    preparation: keep_accents, do_lower_case."""
+    preparation: keep_accents, do_lower_case.
+    """
     if (Path(output_dir) / "model.safetensors").exists():
         raise UserError(
             f"{output_dir} holds a model, which needs the vocabulary that it has; choose another "
@@ -31,8 +34,9 @@ def train_tokenizer(
 
 
 def _sentences(sources, format, progress, say):
-    """All sentences of the sources, with a bar; says when they are read, since SentencePiece is
-    silent while it chooses the pieces.
+    """All sentences of the sources, with a progress bar.
+
+    Says when they are read, since SentencePiece is silent while it chooses the pieces.
     """
     from tqdm import tqdm
 
@@ -57,9 +61,10 @@ def is_prepared(source):
 
 
 def prepared_folder(options, ranks, say, progress):
-    """The prepared folder of a run: the one that was given, or output/data made from the sources.
+    """The prepared folder of a run: the one given, or output/data made from the sources.
 
-    options: PretrainOptions, resolved."""
+    options: PretrainOptions, resolved.
+    """
     tokenizer = _given_tokenizer(options)
     sources = as_list(options.sources)
     if len(sources) == 1 and is_prepared(sources[0]):
@@ -98,7 +103,8 @@ def prepared_folder(options, ranks, say, progress):
 def _given_tokenizer(options):
     """The tokenizer that was given, or that of the model to start from, or None.
 
-    If both have one, they must be the same."""
+    If both have one, they must be the same.
+    """
     folders = [options.tokenizer, options.init]
     if options.tokenizer and options.init and not (Path(options.init) / "spiece.model").exists():
         folders = [options.tokenizer]

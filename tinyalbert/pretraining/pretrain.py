@@ -40,12 +40,13 @@ SETTINGS = "pretrain.json"
 def pretrain(
     sources=None, output="runs/pretrain", *, config=None, progress=True, say=print, **rest
 ):
-    """Pretrain an ALBERT on text or on a prepared folder; returns the last evaluation's metrics.
+    """Pretrain an ALBERT on text or a prepared folder; returns the last evaluation's metrics.
 
     sources: files, folders, `stories`, `python`, or one prepared folder; or all of the options, as
     PretrainOptions.  config: an AlbertConfig in place of the preset's size.  rest: any other field
     of PretrainOptions, which says what each means: pretrain("book.txt", "runs/book", steps=1000,
-    lr=1e-3)."""
+    lr=1e-3).
+    """
     if isinstance(sources, PretrainOptions):
         options = sources
     else:
@@ -65,7 +66,8 @@ def pretrain(
 def _train(options, data, ranks, say, progress):
     """Build and train the model; returns the last evaluation's metrics.
 
-    options: resolved, or those of the run that goes on.  data: the prepared folder."""
+    options: resolved, or those of the run that goes on.  data: the prepared folder.
+    """
     tokenizer = AlbertTokenizer.from_pretrained(data)
     recipe = options.recipe()
     model = build_model(options, tokenizer.vocab_size)
@@ -174,7 +176,8 @@ def build_trainer(model, optimizer, options, ranks, schedule="linear"):
 def with_steps(options, model, optimizer, stages, held_out, say):
     """(options with a number of steps, metrics of the untrained model if they are known).
 
-    Without steps, the first batches and one evaluation are timed; the gradients are thrown away."""
+    Without steps, the first batches and one evaluation are timed; the gradients are thrown away.
+    """
     if options.resume:
         return replace(options, steps=options.steps or saved_total_steps(options.output)), None
     if options.steps:

@@ -1,4 +1,4 @@
-"""The second built-in corpus: Python's own text, from the standard library that runs this program.
+"""The second built-in corpus: the text of the running Python's standard library.
 
 Docstrings are read with `ast` from the source files; nothing is imported but `pydoc_data.topics`
 (the language reference as plain text), because it is nothing but a table of strings.  One module,

@@ -1,5 +1,6 @@
-"""How to pretrain the small presets on a laptop: found by trial on real text, see
-lessons/experiments/plateau.md.
+"""How to pretrain the small presets on a laptop.
+
+Found by trial on real text, see lessons/experiments/plateau.md.
 
 Two things hold a small ALBERT on the unigram plateau.  With beta2 = 0.999 and no bias correction
 the first updates are several times too large, and the shared layers learn to give every token the
@@ -11,7 +12,8 @@ and the loss at the unigram entropy.
 
 Sentence order stays at guessing in short sequences of real text, and in long ones too unless the
 model knows what to look for.  So words come first, then pairs whose order is easy to see
-(curriculum.py), then longer sequences."""
+(curriculum.py), then longer sequences.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -53,8 +55,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimiser and data of a pretraining run; a batch is counted in sequences, lengths in
-    tokens.
+    """Optimiser and data of a pretraining run.
+
+    A batch is counted in sequences, lengths in tokens.
     """
 
     lr: float
@@ -106,8 +109,9 @@ class Recipe:
         return np.diff(np.minimum(self._ends(total_steps), step), prepend=0)
 
     def longest_by(self, step, total_steps):
-        """Tokens of the longest sequences among the first `step` batches; at step 0, of the first
-        batch.
+        """Tokens of the longest sequences among the first `step` batches.
+
+        At step 0, of the first batch.
         """
         return max(
             length

@@ -1,5 +1,7 @@
-"""What a pretraining run says of itself: its text, what it will do, how good it has become, what to
-type next."""
+"""What a pretraining run says of itself.
+
+Its text, what it will do, how good it has become, what to type next.
+"""
 
 import shlex
 
@@ -27,7 +29,8 @@ def describe_run(options, data, model, ranks):
     """What a run is about to do, as lines of a small table.
 
     options: PretrainOptions, resolved.  data: the prepared folder's path.  model: the one to be
-    trained.  ranks: the processes."""
+    trained.  ranks: the processes.
+    """
     config = model.config
     recipe = options.recipe()
     rows = {

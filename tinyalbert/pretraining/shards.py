@@ -52,7 +52,9 @@ def _tokenizer(folder, sha256):
 
 
 def encode_blocks(folder, sha256, blocks):
-    """Blocks -> tokens (N,), sentence lengths (S,), sentences per document (D,), continues (D,).
+    """Encode blocks of text; returns their tokens and the lengths of sentences and documents.
+
+    Blocks -> tokens (N,), sentence lengths (S,), sentences per document (D,), continues (D,).
 
     continues: whether a document goes on the last one of the blocks before.  This is a pure
     function of its arguments, so any process on any machine that sees the tokenizer's folder can
@@ -228,7 +230,7 @@ def prepare(
     overwrite=False,
     progress=True,
 ):
-    """Turn corpora into a folder that `PretrainingData` reads; returns the contents of meta.json.
+    """Turn corpora into a folder that `PretrainingData` reads; returns meta.json's contents.
 
     sources: files, folders, `stories`, `python`, or a list of those.
     held_out: how many documents, or which share of them, to keep from training.

@@ -10,7 +10,7 @@ EVALUATION_TOKENS = 1 << 16  # held-out tokens an evaluation reads; a quarter mo
 
 
 class StageBatches:
-    """This process's rows of the batches of any stage of a recipe, whatever the number of steps.
+    """This process's rows of the batches of a recipe's stages, whatever the number of steps.
 
     folder: a prepared corpus.  For each sequence length there is one PretrainingData.
     """
@@ -33,8 +33,10 @@ class StageBatches:
         self.full = self.data[recipe.max_seq_length]
 
     def draw(self, stage, step):
-        """The batch of `step` in a stage (length, sequences, echo, best_of), without the columns
-        that are padding in every row.  Every process cuts for itself, to a multiple of 8.
+        """The batch of `step` in a stage, without the columns that are padding in every row.
+
+        stage: (length, sequences, echo, best_of).  Every process cuts for itself, to a multiple of
+        8.
         """
         length, size, echo, best_of = stage
         first, end = own_rows(size, self.ranks)
@@ -65,9 +67,9 @@ class PlannedBatches:
 
 
 class HeldOut:
-    """Evaluation on held-out documents: on single pieces, as published losses are, and on n-grams.
+    """Evaluation on held-out documents, on single pieces and on n-grams.
 
-    The batches are drawn once for each sequence length.
+    Published losses are on single pieces.  The batches are drawn once for each sequence length.
     """
 
     def __init__(self, stages):

@@ -1,4 +1,6 @@
-"""Plots about things: an object is lost, lent, broken, traded, given, stolen or sold, and that has consequences.
+"""Plots about things that are lost, lent, broken, traded, given, stolen or sold.
+
+What happens to a thing has consequences.
 
 How to read the table.  `plot` lines say: name | what must hold | steps : steps if it ends well / if it ends badly |
 how a later sentence may look back on the good / the bad end.  `?` marks a step that may be left out, `+` ties two

@@ -1,4 +1,6 @@
-"""Labelled rows for every task from the stories' world: `story_dataset("ending", 400, split="train")`.
+"""Labelled rows for every task from the stories' world.
+
+An example: `story_dataset("ending", 400, split="train")`.
 
 All labels come from the world's own record, not from reading the text, and are therefore exact; `TASKS` says what
 each task asks and which columns its rows have.  Results on these rows say how well a model reads this small world and
@@ -195,8 +197,11 @@ def _oddity(story, pick, label):
 
 
 def _nli(story, pick, label):
-    """Premise: two to four sentences.  Hypothesis: what happened in them, the same with a wrong person, thing, place
-    or feeling (taken, as is usual, to speak of the same event), or what happened elsewhere to the same people."""
+    """A premise of two to four sentences and a hypothesis, with their label.
+
+    Hypothesis: what happened in the premise, the same with a wrong person, thing, place or feeling (taken, as is
+    usual, to speak of the same event), or what happened elsewhere to the same people.
+    """
     count = len(story.sentences)
     begin = pick(range(count - 1))
     end = min(count, begin + 2 + pick(range(3)))

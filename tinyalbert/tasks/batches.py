@@ -7,7 +7,8 @@ class Features:
     """The rows of all examples of a task, one or more (windows) for each example.
 
     Each batch is padded to its own longest row, and rows of about the same length meet in a batch,
-    so that little is spent on padding."""
+    so that little is spent on padding.
+    """
 
     def __init__(self, task, examples, encoder):
         self.padding = task.padding
@@ -44,11 +45,12 @@ class Features:
         return -(-len(self) // batch_size)
 
     def batch(self, step, batch_size, seed=0, pool=32):
-        """Training batch number `step`: a pure function of (seed, step), so that a resumed run
-        agrees.
+        """Training batch number `step`, a pure function of (seed, step).
 
-        Every epoch is a new order of the rows.  Within pools of `pool` batches rows are sorted by
-        length, then the pool's batches are shuffled."""
+        A resumed run therefore draws the same batches.  Every epoch is a new order of the rows.
+        Within pools of `pool` batches rows are sorted by length, then the pool's batches are
+        shuffled.
+        """
         epoch, place = divmod(step, self.steps_per_epoch(batch_size))
         return self.take(self._epoch_order(epoch, batch_size, seed, pool)[place])
 

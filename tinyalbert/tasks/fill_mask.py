@@ -12,7 +12,8 @@ def fill_mask(model, tokenizer, text, top_k=5, targets=None):
 
     Returns [{"score", "token", "token_str", "sequence"}, ...], one such list for each mask if there
     are several.  `targets`: only these words compete; their scores are still shares of the whole
-    vocabulary."""
+    vocabulary.
+    """
     if top_k < 1:
         raise UserError(f"top_k is {top_k}; expected at least 1")
     encoded = tokenizer(text)
@@ -57,8 +58,9 @@ def _as_list(targets):
 
 
 def _target_id(tokenizer, word):
-    """The id of a target word; a word of several pieces is refused, since one mask holds one
-    piece.
+    """The id of a target word.
+
+    A word of several pieces is refused, since one mask holds one piece.
     """
     pieces = tokenizer.tokenize(word)
     if len(pieces) != 1:

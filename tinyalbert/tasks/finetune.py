@@ -39,13 +39,15 @@ SETTINGS = "finetune.json"
 def finetune(
     train_source=None, dev_source=None, output_dir="runs/finetune", *, say=print, **options
 ):
-    """Fine-tune a model for a task; returns {"metrics", "baselines", "labels"} on the held-out
-    examples.
+    """Fine-tune a model for a task and score it on held-out examples.
+
+    Returns {"metrics", "baselines", "labels"} on the held-out examples.
 
     train_source, dev_source: what the task reads, for tables .tsv, .csv, .jsonl with a header, or
     `stories:TASK[:N]`; without dev_source a tenth of the training examples is held out.  options:
     those of FinetuneOptions by name, `columns` (names for read_table) and `progress` (False: no
-    bar)."""
+    bar).
+    """
     progress = options.pop("progress", True)
     named = options.pop("columns", None) or {}
     values = {"train": train_source, "dev": dev_source, "output": output_dir}
@@ -191,8 +193,9 @@ def _named(options):
 
 
 def _absolute(source):
-    """A path that means the same from any folder, for resuming; what is no file, such as the name
-    of built-in rows, as it is.
+    """A path that means the same from any folder, for resuming.
+
+    What is no file, such as the name of built-in rows, is returned as it is.
     """
     if source is None or not Path(source).exists():
         return source

@@ -43,16 +43,15 @@ def predict(task, model, features, batch_size=64, replicas=None):
 
 
 def _stacked(outputs):
-    """Outputs of several windows in one array (windows, ...) if they have the same shape, else the
-    list of them.
-    """
+    """Outputs of several windows: one array (windows, ...), or a list if shapes differ."""
     same = len({np.shape(output) for output in outputs}) == 1
     return np.stack(outputs) if same else outputs
 
 
 def check_fits(tokenizer, config, folder):
-    """Refuse a tokenizer whose vocabulary is not that of the model, which may be padded a
-    little.
+    """Refuse a tokenizer whose vocabulary is not the model's.
+
+    The model's vocabulary may be padded a little.
     """
     if not 0 <= config.vocab_size - tokenizer.vocab_size < 128:
         raise UserError(
@@ -62,8 +61,9 @@ def check_fits(tokenizer, config, folder):
 
 
 def load_trained(kind, folder, what, command):
-    """A model of the class `kind` from a folder that has all of its weights, with a trained head
-    for this very task.
+    """A model of the class `kind` from a folder that has all of its weights.
+
+    The weights include a trained head for this very task.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the refusal says it
@@ -80,7 +80,8 @@ def load_finetuned(folder, device="cpu", task=None, tokenizer=None, **settings):
     """(task, model, tokenizer) of a fine-tuned folder.
 
     task: FILE.py:CLASS of a task of one's own; by default the folder says it.  settings: of
-    Task."""
+    Task.
+    """
     check_device(device)
     config = read_config(folder)
     made_for = task_name(config)
@@ -97,8 +98,9 @@ def load_finetuned(folder, device="cpu", task=None, tokenizer=None, **settings):
 
 
 def _known(name, folder):
-    """The class of the task that a folder names, which must be one of the package's: a file that
-    came with a model is not run.
+    """The class of the task that a folder names, which must be one of the package's.
+
+    A file that came with a model is not run.
     """
     try:
         if ":" in name:
@@ -123,7 +125,8 @@ def row_encoder(model, tokenizer, max_length=None, long=None):
 def evaluate_file(options, say=print):
     """(metrics, confusion table or None) of a fine-tuned folder on labelled examples.
 
-    options: EvaluateOptions.  say: told what was too long."""
+    options: EvaluateOptions.  say: told what was too long.
+    """
     task, model, tokenizer = _loaded(options)
     examples = task.read(options.table, "test")
     predictions = _predicted(task, model, tokenizer, examples, options, say)
@@ -131,10 +134,12 @@ def evaluate_file(options, say=print):
 
 
 def predict_file(options, say=print):
-    """Write the predictions of a fine-tuned folder for the examples of a file (labels are not
-    needed); returns how many.
+    """Write a fine-tuned folder's predictions for the examples of a file; returns how many.
 
-    options: PredictOptions.  say: told what was too long."""
+    The examples need no labels.
+
+    options: PredictOptions.  say: told what was too long.
+    """
     output = Path(options.output)
     if output.is_dir() or output.resolve() == Path(options.table).resolve():
         what = "a folder" if output.is_dir() else "the table itself"

@@ -1,6 +1,4 @@
-"""Scores of classifiers and regressors, each from its definition, and the two baselines beside
-them.
-"""
+"""Scores of classifiers and regressors, each from its definition, and their two baselines."""
 
 import re
 
@@ -19,8 +17,10 @@ def _ratio(a, b):
 
 
 def classification_metrics(gold, predicted, num_labels):
-    """accuracy; f1 of label 1 for two labels; macro_f1; matthews_corrcoef (0 where it is
-    undefined).
+    """Scores of predicted labels: accuracy, F1, macro F1 and Matthews' correlation.
+
+    {"accuracy", "macro_f1", "matthews_corrcoef" (0 where it is undefined)}; for two labels also
+    "f1", that of label 1.
     """
     table = confusion_table(gold, predicted, num_labels).astype(np.float64)
     hits, right, said = np.diag(table), table.sum(axis=1), table.sum(axis=0)

@@ -1,6 +1,4 @@
-"""What fine-tuning, evaluation and prediction may be told; a light import, for the command
-line.
-"""
+"""Options of fine-tuning, evaluation and prediction; a light import, for the command line."""
 
 from dataclasses import dataclass
 

@@ -21,7 +21,8 @@ def is_task(word):
 def find_task(name):
     """The class of a task: of TASKS, or of a file of the user's, which is run for it.
 
-    Only a name that a person typed may be a file: one that came with a model is never run."""
+    Only a name that a person typed may be a file: one that came with a model is never run.
+    """
     if name in TASKS:
         module, _, kind = TASKS[name].partition(":")
         return getattr(importlib.import_module(module), kind)
@@ -51,8 +52,9 @@ def _module(path):
 
 
 def task_name(config):
-    """The name of the task that a model was fine-tuned for, from its config; folders made by
-    transformers are told by their number of labels.
+    """The name of the task that a model was fine-tuned for, from its config.
+
+    Folders made by transformers are told by their number of labels.
     """
     saved = config.extra.get("finetuning_task")
     if saved:

@@ -23,8 +23,9 @@ LABEL_COLUMNS = ("label", "labels", "score", "class", "gold_label")
 
 @dataclass
 class Row:
-    """One example: text, a second text or None, the label as it is written or None, and where it
-    stands.
+    """One example: text, a second text or None, label or None, and where it stands.
+
+    The label is kept as it is written.
     """
 
     text: str
@@ -121,8 +122,9 @@ def read_table(
     need_labels=True,
     say=lambda text: None,
 ):
-    """All Rows of a file.  Columns are found by their usual names unless they are named; say() is
-    told which.
+    """All Rows of a file.
+
+    Columns are found by their usual names unless they are named; say() is told which.
     """
     rows, chosen = [], None
     for number, record in _records(path):

@@ -15,7 +15,8 @@ line, the pipeline.  In the order in which they are called:
     write       examples, predictions -> a file
 
 A new task is a class with these methods in a file of its own, listed in registry.py, or named on
-the command line without touching the package: `tinyalbert finetune my_task.py:MyTask table.tsv`."""
+the command line without touching the package: `tinyalbert finetune my_task.py:MyTask table.tsv`.
+"""
 
 from ..errors import UserError
 from ..heads import IGNORE
@@ -26,7 +27,8 @@ class Task:
     """The protocol, with defaults where most tasks agree.
 
     An example is whatever `read` gives, a prediction whatever `decode` gives; only the task looks
-    inside them."""
+    inside them.
+    """
 
     name = None  # as on the command line; saved in the config of a fine-tuned model
     model_class = None  # of heads.py
@@ -36,8 +38,11 @@ class Task:
     padding = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "labels": IGNORE}
 
     def __init__(self, seed=0, columns=None, say=lambda line: None):
-        """seed: for examples that are drawn.  columns: names for tables.read_table.  say: called
-        with a line about what was read."""
+        """Keep the settings that all tasks share.
+
+        seed: for examples that are drawn.  columns: names for tables.read_table.  say: called with
+        a line about what was read.
+        """
         self.seed = seed
         self.columns = dict(columns or {})
         self.say = say
@@ -46,7 +51,8 @@ class Task:
         """The examples of `source`, a list.
 
         split: "train", "test", or "predict", in which examples need no labels.  A bad example is
-        refused with a UserError that names its file and line."""
+        refused with a UserError that names its file and line.
+        """
         raise NotImplementedError
 
     def fit(self, examples):
@@ -67,7 +73,8 @@ class Task:
         """Rows of one example, each {field: array (T,) or a number}, one for each window.
 
         encoder(text, pair, where) makes the rows of a text (text/rows.py): it knows the tokenizer,
-        the longest row and what becomes of longer texts.  A row for training has labels too."""
+        the longest row and what becomes of longer texts.  A row for training has labels too.
+        """
         raise NotImplementedError
 
     def infer(self, model, batch):

@@ -1,7 +1,8 @@
 """Tasks on rows of a table: a text or a pair of texts, and what is to be predicted of it.
 
 GLUE's single-sentence and sentence-pair tasks are of this kind (google-research/albert,
-run_classifier.py)."""
+run_classifier.py).
+"""
 
 import dataclasses
 
@@ -13,8 +14,9 @@ from .task import Task
 
 
 def read_rows(source, seed=0, split="train", **columns):
-    """Rows of a file, or of a built-in task: `stories:TASK` or `stories:TASK:N` (N rows, 500 if
-    left out).
+    """Rows of a file or of a built-in task.
+
+    A built-in task is `stories:TASK` or `stories:TASK:N` (N rows, 500 if left out).
     """
     if not str(source).startswith("stories:"):
         return read_table(source, **columns)
@@ -38,7 +40,8 @@ class TextTask(Task):
     """Examples are tables.Row.  A subclass says what the label is: `target`, `score`, `write`.
 
     Of a text that is read in several windows, each is a row with the text's own label in training,
-    and the prediction is the mean of the windows' logits."""
+    and the prediction is the mean of the windows' logits.
+    """
 
     model_class = AlbertForSequenceClassification
 

@@ -2,7 +2,8 @@
 
 [CLS] a [SEP] has segment type 0 throughout; in [CLS] a [SEP] b [SEP] type 1 begins with b.  The
 names are transformers'.  A token is a tuple here, so that what belongs together is cut and padded
-together."""
+together.
+"""
 
 from typing import NamedTuple
 
@@ -22,8 +23,9 @@ class Token(NamedTuple):
 
 
 class Encoding(dict):
-    """What a tokenizer gives: input_ids, token_type_ids, attention_mask, ...; also read as
-    attributes.
+    """A tokenizer's output: a dict whose values can also be read as attributes.
+
+    It holds input_ids, token_type_ids, attention_mask, ...
     """
 
     def __init__(self, data, rows):
@@ -36,8 +38,9 @@ class Encoding(dict):
         return self[name]
 
     def word_ids(self, row=0):
-        """For each token of a row the index of its word (words are parted by white space), None if
-        special.
+        """The index of the word of each token in a row; None for special tokens.
+
+        Words are separated by white space.
         """
         return [token.word for token in self._rows[row]]
 
@@ -135,8 +138,9 @@ def _segmented(tokenizer, texts, is_split_into_words, with_offsets):
 
 
 def _fitted(segments, truncation, max_length, stride, add_special_tokens, several):
-    """Cut to max_length: [(index of the text, (first, second)), ...], several windows of a text if
-    asked for.
+    """Texts cut to max_length: [(index of the text, (first, second)), ...].
+
+    There are several windows of a text if `several` is set.
     """
     fitted = []
     for owner, (first, second) in enumerate(segments):
@@ -179,8 +183,9 @@ def _arrays(data, rows):
 
 
 def template(first, second, cls, sep):
-    """[CLS] first [SEP], or [CLS] first [SEP] second [SEP].  first, second: [(id, span, word),
-    ...].
+    """[CLS] first [SEP], or [CLS] first [SEP] second [SEP].
+
+    first, second: [(id, span, word), ...].
     """
     row = [Token(cls), *(Token(*t, 0) for t in first), Token(sep)]
     if second is not None:
@@ -189,12 +194,12 @@ def template(first, second, cls, sep):
 
 
 def windows(first, second, how, room, stride=0, several=False):
-    """[(first, second), ...] of at most `room` tokens each; the first of them is the truncated
-    pair.
+    """Windows of a text or a pair: [(first, second), ...] of at most `room` tokens each.
 
-    "longest_first" takes from the longer text as if one token at a time (from the second if both
-    are equal). The other ways cut one text to windows, each repeating the last `stride` tokens of
-    the one before."""
+    The first of them is the truncated pair.  "longest_first" takes from the longer text as if one
+    token at a time (from the second if both are equal).  The other ways cut one text to windows,
+    each repeating the last `stride` tokens of the one before.
+    """
     if several and how == "longest_first" and second is not None:
         raise UserError(
             "return_overflowing_tokens can't be had with truncation='longest_first' for pairs, "
@@ -220,16 +225,18 @@ def windows(first, second, how, room, stride=0, several=False):
 
 
 def overlapping(tokens, size, stride):
-    """Windows of `size` tokens, each repeating the last `stride` of the one before; the last may be
-    shorter.
+    """Windows of `size` tokens, each repeating the last `stride` of the one before.
+
+    The last may be shorter.
     """
     starts = range(0, max(len(tokens) - stride, 1), size - stride)
     return [tokens[start : start + size] for start in starts]
 
 
 def shares(first, second, room):
-    """(tokens of the first, tokens of the second) that `room` holds, taking from the longer one as
-    if one token at a time.
+    """How many tokens of each text `room` holds: (of the first, of the second).
+
+    They are taken from the longer text as if one token at a time.
     """
     if second is None:
         return room, 0
@@ -248,7 +255,8 @@ def window_pairs(first, second, room, stride=None):
 
     The first window is what truncation keeps.  Of a pair, a text that fits into its share stands
     whole in every window; if both are cut, their windows move on together, and the one that ends
-    first stands still.  stride: tokens that neighbours share, by default a quarter of a window."""
+    first stands still.  stride: tokens that neighbours share, by default a quarter of a window.
+    """
     if len(first) + len(second or ()) <= room:
         return [(first, second)]
     size, other = shares(first, second, room)

@@ -1,7 +1,8 @@
 """The rows of a text for a model that reads at most `max_length` tokens.
 
 A text that is longer is cut ("truncate"), read in overlapping windows ("windows") or refused
-("error").  One place for all tasks, so that what did not fit is always counted and said."""
+("error").  One place for all tasks, so that what did not fit is always counted and said.
+"""
 
 import numpy as np
 
@@ -15,7 +16,8 @@ class RowEncoder:
     """Texts to rows of arrays; counts the texts that were too long.
 
     long: one of LONG.  overlap: tokens that neighbouring windows share; by default a quarter of a
-    window."""
+    window.
+    """
 
     def __init__(self, tokenizer, max_length, long="truncate", overlap=None):
         if long not in LONG:
@@ -29,9 +31,11 @@ class RowEncoder:
         self.windows = 0  # of the texts that were too long
 
     def __call__(self, text, pair=None, where=""):
-        """[{"input_ids", "attention_mask", "token_type_ids": int32 (T,)}], a row for each window.
+        """Rows of a text or a pair, one for each window.
 
-        where: how an error names the text."""
+        Returns [{"input_ids", "attention_mask", "token_type_ids": int32 (T,)}].  where: how an
+        error names the text.
+        """
         first = self.tokenizer.segment(text, False, False)
         second = None if pair is None else self.tokenizer.segment(pair, False, False)
         special = 2 if pair is None else 3
@@ -69,7 +73,8 @@ class RowEncoder:
     def summary(self, advice="; to read all of them: --max-length or --long windows"):
         """What became of the texts that were too long, in words; None if all of them fitted.
 
-        advice: added if they were cut."""
+        advice: added if they were cut.
+        """
         if not self.too_long:
             return None
         longer = (

@@ -1,4 +1,4 @@
-"""Text to ALBERT's token ids and back: a SentencePiece vocabulary behind ALBERT's text preparation.
+"""Text to ALBERT's token ids and back: text preparation and a SentencePiece vocabulary.
 
 Lesson 10 builds it.  A text goes through these steps (google-research/albert, tokenization.py;
 transformers, AlbertTokenizer):
@@ -500,7 +500,9 @@ class AlbertTokenizer:
     # --- ids as a model takes them
 
     def __call__(self, text, pair=None, **options):
-        """Encode a text or a list of texts (and `pair` likewise) with [CLS] and [SEP]: an Encoding.
+        """Encode a text or a list of texts with [CLS] and [SEP]: an Encoding.
+
+        `pair` is likewise a text or a list of texts.
 
         Options, with transformers' meaning:
         padding: True or "longest", or "max_length".

@@ -17,8 +17,9 @@ from ..files.checkpoint import (
 
 
 def check_output(folder):
-    """Refuse, before any work, an output folder that can't be written, or holds a run or a model
-    already.
+    """Refuse an output folder that can't be written or already holds a run or a model.
+
+    Called before any work is done.
     """
     if (Path(folder) / "last" / STATE_FILE).exists():
         raise UserError(

@@ -4,9 +4,10 @@ from typing import Protocol
 
 
 class TrainingData(Protocol):
-    """The batches of a run.  All three methods are pure: the same arguments give the same answer.
+    """The batches of a run.
 
-    `batch` is called in a second thread, one step ahead of the one in use.
+    All three methods are pure: the same arguments give the same answer.  `batch` is called in a
+    second thread, one step ahead of the one in use.
     """
 
     def batch(self, step):

@@ -27,7 +27,9 @@ class StepMetrics(Mapping):
     """
 
     def __init__(self, step, terms, losses, norm, lr, tokens, loss_scale=None):
-        """terms: names of the losses (terms,); norm: a float, or an array () on their device, as is
+        """Join the numbers of a step in one array on their device.
+
+        terms: names of the losses (terms,).  norm: a float, or an array () on their device, as is
         loss_scale.
         """
         xp = xp_of(losses)

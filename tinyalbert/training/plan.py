@@ -98,8 +98,10 @@ def evaluated(trainer, evaluate):
 
 
 def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untrained=None):
-    """How many steps fit into `seconds`, with an evaluation, which takes `evaluation_seconds`,
-    every `eval_every` steps, or ten of them.  All processes get the same answer.
+    """How many steps fit into `seconds`, evaluations included.
+
+    An evaluation takes `evaluation_seconds`; there is one every `eval_every` steps, or ten in all.
+    All processes get the same answer.
     """
     begun = time.perf_counter()
     step_seconds = seconds_per_step(trainer, data, seconds)
@@ -128,7 +130,7 @@ def seconds_per_step(trainer, data, seconds):
 
 
 def _median_seconds(trainer, draw, limit):
-    """The median time of forward and backward passes of the first batches, the very first left out.
+    """Median time of the first batches' forward and backward passes, without the very first.
 
     Ends after at least four batches when `limit` seconds are over.
     """

@@ -7,8 +7,7 @@ LOSS_NAMES = {"mlm": "masked words", "sop": "sentence order"}  # what a person c
 
 
 class Progress:
-    """A bar that is full when the run's tokens are, where the batches differ in size; otherwise it
-    counts steps.
+    """A progress bar that counts tokens where the batches differ in size, otherwise steps.
 
     plan: the run's Plan.  shown: False on all processes but the first.
     """
@@ -56,8 +55,9 @@ class Progress:
         return f"step {done}/{self.plan.total_steps}, {percent}{self.of_what}"
 
     def _left(self, tokens):
-        """The time left, by the mean rate since the run was started or resumed: a rate of the last
-        few steps would swing with the length of their sequences.
+        """The time left, by the mean rate since the run was started or resumed.
+
+        The rate of the last few steps would swing with the length of their sequences.
         """
         seconds_per_token = (time.perf_counter() - self.begun) / (tokens - self.first)
         return f"{self.bar.format_interval(seconds_per_token * (self.whole - tokens))} left"

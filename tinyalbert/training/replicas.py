@@ -1,4 +1,4 @@
-"""Replicas: one model on several threads and in several processes, one sum of gradients per step.
+"""One model on several threads and in several processes, one sum of gradients per step.
 
 A batch is cut along its rows.  Each thread runs forward and backward on its part with the one set
 of parameters; `backward` returns gradients instead of storing them, so threads never collide.  The

@@ -102,8 +102,9 @@ class Run:
             self.log.add("note", step, text=remark)
 
     def read(self):
-        """Add what was not read yet to the sums, fetched in one copy; a run that diverged stops
-        here.
+        """Fetch the metrics not yet read, in one copy, and add them to the sums.
+
+        A run that diverged stops here.
         """
         fetch([metrics for metrics, _ in self.unread])
         sums = self.state["sums"]
@@ -170,8 +171,9 @@ class Run:
 
     @contextlib.contextmanager
     def active(self):
-        """Context of the steps: at its end the bar and the threads go; a run that diverges says
-        where its checkpoint is.
+        """Context manager around the steps, which closes the bar and the threads at the end.
+
+        A run that diverges says where its checkpoint is.
         """
         self.clock = time.perf_counter()
         try:
@@ -189,8 +191,9 @@ class Run:
             self.trainer.replicas.close()
 
     def finish(self):
-        """Leave the kept model, in evaluation mode, in memory; returns the last evaluation's
-        metrics.
+        """Leave the kept model in memory, in evaluation mode.
+
+        Returns the last evaluation's metrics.
         """
         if self.keeps_best:
             self.checkpoints.load_model()

@@ -99,11 +99,11 @@ class Trainer:
         keep_freed_memory()  # each step asks for the arrays that the last one let go
 
     def step(self, batch, lr=None):
-        """One optimiser step on `batch`, this process's rows of the global batch; returns its
-        metrics.
+        """One optimiser step on `batch`; returns its metrics.
 
-        lr: the learning rate, by default the schedule's at this step.  A loss or gradient that is
-        not finite is refused before the step on the CPU; looking at a GPU would mean waiting.
+        batch: this process's rows of the global batch.  lr: the learning rate, by default the
+        schedule's at this step.  A loss or gradient that is not finite is refused before the step
+        on the CPU; looking at a GPU would mean waiting.
         """
         lr = self.lr_at(self.steps_done) if lr is None else lr
         scale = self.precision.loss_scale
@@ -170,8 +170,9 @@ class Trainer:
         return xp_of(*values).stack(values), gradients
 
     def lr_at(self, step, total_steps=None):
-        """The learning rate of step `step`, counted from 0, of a run of `total_steps`, by default
-        the trainer's.
+        """The learning rate of step `step`, counted from 0.
+
+        total_steps: of the run, by default the trainer's.
         """
         if callable(self.schedule):
             return self.schedule(step)

@@ -1,9 +1,11 @@
-"""Kernel of attention: a few heads at a time, so that their scores stay in cache from the product
-to the softmax.
+"""Kernel of attention that takes a few heads at a time.
+
+Their scores thus stay in cache from the product to the softmax.
 
 Softmax's division is left to the end, where it meets D columns instead of T: with e = exp(scores)
 and r the sums of its rows, softmax is e / r.  Kept for the backward pass: e, r, the output, and the
-mask of the dropout."""
+mask of the dropout.
+"""
 
 import math
 
@@ -35,12 +37,13 @@ def _blocks(B, N, size):
 
 
 def _exponentials(q, k, bias, e):
-    """e = exp(q kᵀ + bias - shift), a block of heads; returns the sums of its rows (..., T, 1).
+    """Write e = exp(q kᵀ + bias - shift) of a block of heads; returns its row sums (..., T, 1).
 
     Softmax is the same for any shift.  The usual one, each row's largest score, takes longer to
     find than the exponentials to compute.  The largest score of the block does as well, unless all
     scores of some row are far below it; if it is small, so does none.  LARGE and TINY are beyond
-    float16: there each row has its own."""
+    float16: there each row has its own.
+    """
     ones = np.ones((e.shape[-1], 1), e.dtype)
     for by_row in (e.dtype == np.float16, True):
         np.matmul(q, k.swapaxes(-1, -2), out=e)

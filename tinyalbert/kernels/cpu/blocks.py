@@ -4,7 +4,8 @@ A chain of elementwise operations on a large array reads and writes main memory 
 operation.  Cut into blocks of rows, every operation but the first finds its block in the L2 cache
 and runs three times as fast. Two more things matter to NumPy's vector loops: memory that begins at
 a multiple of 64 bytes (another factor of two), and few, large calls, since between two calls a
-thread needs the interpreter's lock."""
+thread needs the interpreter's lock.
+"""
 
 import math
 import threading
@@ -38,7 +39,8 @@ def scratch(slot, shape, dtype):
     """Memory number `slot` of this thread, which the next call uses again: it stays in cache.
 
     It must not be handed to a caller, nor a slot asked for while it is in use: each kernel numbers
-    its own from 0 and calls no other kernel while it needs them."""
+    its own from 0 and calls no other kernel while it needs them.
+    """
     size = math.prod(shape)
     key = (slot, np.dtype(dtype))
     memory = _scratch.memory.get(key)

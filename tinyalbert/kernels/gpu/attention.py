@@ -1,5 +1,6 @@
-"""Kernel of attention on a GPU (heads.cu, softmax.cu): three launches beside the products, which
-are two forward and four backward.
+"""Kernel of attention on a GPU (heads.cu, softmax.cu).
+
+It takes three launches beside the products, which are two forward and four backward.
 """
 
 import math

@@ -1,11 +1,13 @@
-"""Kernels in CUDA C: the text of a .cu file, compiled at first use, once for each precision, and
-launched.
+"""Kernels in CUDA C, compiled at first use and launched.
+
+Each is in the text of a .cu file, which is compiled once for each precision.
 
 A launch has a fixed price, about 10 µs of the processor whatever the arrays' size, so a kernel does
 in one what the plain op does in many.  CuPy is not imported before an array of its is there.  What
 the compiler is told: Stored, the type of the numbers in memory; Real, the one they are computed in,
 float32 where 16 bits are stored; THREADS, the most threads of a block; STRIP, the rows that one
-block adds up."""
+block adds up.
+"""
 
 import functools
 import re
@@ -27,8 +29,9 @@ THREADS, STRIP = 256, 16
 
 
 def source(file, dtype):
-    """The whole text that is compiled: constants, then kernels/gpu/<file>.cu with its #include
-    lines filled in.
+    """The whole text that is compiled.
+
+    Constants, then kernels/gpu/<file>.cu with its #include lines filled in.
     """
 
     def text(name):
@@ -44,8 +47,9 @@ def source(file, dtype):
 
 @functools.cache
 def name_of(dtype):
-    """dtype.name, which NumPy makes anew each time: that takes the processor almost as long as a
-    launch.
+    """dtype.name, cached.
+
+    NumPy makes the name anew each time, which takes the processor almost as long as a launch.
     """
     return dtype.name
 
@@ -81,22 +85,25 @@ def launch_over(file, name, dtype, size, *args):
 
 
 def threads_for(width):
-    """Threads of a block that works on a row: a power of two from one warp up, for the sums over
-    pairs.
+    """The number of threads of a block that works on a row.
+
+    A power of two from one warp up, for the sums over pairs.
     """
     return min(THREADS, max(32, 1 << (width - 1).bit_length()))
 
 
 def contiguous(x):
-    """x with its elements in order and without gaps, as the kernels count them: itself, where it is
-    so.
+    """x with its elements in order and without gaps, as the kernels count them.
+
+    If it is so already, x itself is returned.
     """
     return x if x.flags.c_contiguous else x.copy()
 
 
 def computed_in(dtype):
-    """The type that kernels compute in, and keep sums in, for arrays of `dtype`: float32 for 16
-    bits.
+    """The type that kernels compute and keep sums in for arrays of `dtype`.
+
+    It is float32 for 16 bits.
     """
     return np.dtype("float64" if dtype == "float64" else "float32")
 
@@ -118,9 +125,9 @@ def strip_sums(xp, partial):
 
 
 def real(stored):
-    """A kernel whose first `stored` arrays are of one type, and the other numbers of the type it
-    computes in.
+    """Decorator of a kernel that needs its arrays to be of matching types.
 
+    The first `stored` arrays must be of one type, and the other numbers of the type it computes in.
     Where they are not, the plain op takes its place, as it does without kernels.
     """
 

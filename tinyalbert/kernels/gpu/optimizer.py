@@ -1,9 +1,12 @@
-"""AdamW and LAMB on a GPU (optimizer.cu): all parameters in one launch, with LAMB in three; the
-loss scale in one; sums and copies of many arrays in one (collect.cu).
+"""AdamW, LAMB, the loss scale, and sums and copies of many arrays on a GPU.
+
+AdamW takes one launch for all parameters, LAMB three, the loss scale one (optimizer.cu); sums and
+copies of many arrays take one (collect.cu).
 
 The parameters, moments and gradients stay where they are.  The kernels get a table of their
 addresses, which is sent to the device again only when an address changes: never, while the
-gradients are those of one GradientSum."""
+gradients are those of one GradientSum.
+"""
 
 import functools
 import math

@@ -3,7 +3,8 @@
 CuPy's `@` takes arrays of 16 bits only if they have two axes (more are converted to float32, or
 refused), and gives 16 bits back.  cuBLAS adds up in float32 whatever the operands are, and can
 write float32: gradients of weights do not pass through 16 bits.  It reads transposed operands as
-they are."""
+they are.
+"""
 
 import functools
 import math
@@ -33,9 +34,11 @@ def _one_and_zero(dtype):
 
 
 def product(a, b, dtype=None):
-    """a @ b: (..., n, k), (..., k, m), leading axes equal -> (..., n, m), of a's type or `dtype`.
+    """a @ b, of a's type or `dtype`.
 
-    In the precision "tf32" float32 is rounded to TF32 first, with 10 bits behind the point."""
+    Shapes: (..., n, k), (..., k, m), leading axes equal -> (..., n, m).  In the precision "tf32"
+    float32 is rounded to TF32 first, with 10 bits behind the point.
+    """
     import cupy
 
     cublas = cupy.cuda.cublas
