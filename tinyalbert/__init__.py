@@ -1,4 +1,4 @@
-"""ALBERT, whole, in NumPy: hand-written gradients, trained on a laptop or, by one word, on a GPU.
+"""ALBERT, whole, in NumPy: hand-written gradients, trained on a laptop or, by one word, a GPU.
 
 `READING_ORDER` names every file and folder in an order in which each uses only what stands above
 it.  The names below are imported when they are first used, so that `import tinyalbert` is quick.

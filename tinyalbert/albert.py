@@ -27,9 +27,7 @@ ACTIVATIONS = {
 
 
 class ModelOutput:
-    """What a model returns: named values as attributes, in transformers' names; None where
-    absent.
-    """
+    """Outputs of a model as attributes, in transformers' names; None where absent."""
 
     def __init__(self, **values):
         vars(self).update(values)
@@ -46,8 +44,9 @@ class ModelOutput:
 
 
 class AlbertEmbeddings(Module):
-    """word + segment + position vectors, all of width E, then layer norm and dropout: (B, T) -> (B,
-    T, E).
+    """Word + segment + position vectors, all of width E, then layer norm and dropout.
+
+    (B, T) -> (B, T, E).
     """
 
     def __init__(self, rng, config):
@@ -78,9 +77,7 @@ class AlbertEmbeddings(Module):
 
 
 class AlbertLayer(Module):
-    """Attention and feed-forward, each added to its input and normalised after the sum
-    (post-LN).
-    """
+    """Attention and feed-forward, each added to its input, the sum then normalised (post-LN)."""
 
     def __init__(self, rng, config):
         H, F, std = config.hidden_size, config.intermediate_size, config.initializer_range
@@ -124,10 +121,11 @@ class AlbertLayerGroup(Module):
 
 
 class AlbertEncoder(Module):
-    """E->H projection, then L layers drawn from G parameter sets: layer i uses set floor(i G / L).
+    """E->H projection, then L layers with G sets of parameters.
 
-    With G = 1 every layer is the same layer; the gradient of its parameters is the sum over its
-    uses, which the reverse sweep gives without any code here."""
+    Layer i uses set floor(i G / L).  With G = 1 every layer is the same layer; the gradient of its
+    parameters is the sum over its uses, which the reverse sweep gives without any code here.
+    """
 
     def __init__(self, rng, config):
         self.num_layers, self.num_groups = config.num_hidden_layers, config.num_hidden_groups
@@ -142,9 +140,7 @@ class AlbertEncoder(Module):
                 group.share_with(self.albert_layer_groups[0], config.shared_parameters)
 
     def layers(self):
-        """The layers in the order of their use, the same ones again and again where they are
-        shared.
-        """
+        """The layers in the order of their use; a shared layer appears once for each use."""
         return [
             layer
             for i in range(self.num_layers)
@@ -159,7 +155,9 @@ class AlbertEncoder(Module):
         return embedded if projection is None else projection(embedded)
 
     def forward(self, embedded, bias=None, rng=None, output_attentions=False):
-        """(B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention
+        """The hidden states and the attention weights of all layers.
+
+        (B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention
         weights.
         """
         hidden = self.project(embedded)  # (B, T, H)
@@ -172,8 +170,9 @@ class AlbertEncoder(Module):
 
 
 def check_ids(name, ids, size):
-    """Refuse ids outside a table of `size` rows, while they are still on the host where looking is
-    free.
+    """Refuse ids outside a table of `size` rows.
+
+    Only ids that are still on the host are checked, where looking at them is free.
     """
     if xp_of(ids) is np and ids.size and not (0 <= ids.min() and ids.max() < size):
         raise UserError(
@@ -183,9 +182,7 @@ def check_ids(name, ids, size):
 
 
 class PreTrainedModel(Module):
-    """What every model has: a config, and folders in the Hugging Face layout to load from and save
-    to.
-    """
+    """What every model has: a config, and loading from and saving to Hugging Face folders."""
 
     def save_pretrained(self, folder, tokenizer=None):
         """Write config.json and model.safetensors (and the tokenizer's files) into `folder`."""
@@ -198,7 +195,8 @@ class PreTrainedModel(Module):
         """A model of this class with the weights of `folder`; `changes` override config fields.
 
         Parameters that the folder lacks (the head, when a pretrained encoder is fine-tuned) start
-        random and are named in a warning; `.restore_report` has the whole list."""
+        random and are named in a warning; `.restore_report` has the whole list.
+        """
         from .files.checkpoint import from_pretrained
 
         return from_pretrained(cls, folder, config=config, seed=seed, **changes)
@@ -210,7 +208,8 @@ class PreTrainedModel(Module):
     def checked(self, input_ids, attention_mask, token_type_ids, *more):
         """The inputs, checked, and more arrays (or None), on the model's device.
 
-        To a GPU all of them go as one copy."""
+        To a GPU all of them go as one copy.
+        """
         arrays = [
             a if a is None or hasattr(a, "dtype") else np.asarray(a)
             for a in (input_ids, attention_mask, token_type_ids, *more)
@@ -258,7 +257,8 @@ class AlbertModel(PreTrainedModel):
         attention_mask (B, T): 1 = token, 0 = padding (all 1 if None).  token_type_ids (B, T):
         segment of each token (all 0 if None).  hidden_states: L + 1 arrays, the E->H projection
         first.  attentions: the weights (B, N, T, T) of each layer.  rng: a DropoutRng, needed in
-        training mode with dropout."""
+        training mode with dropout.
+        """
         inputs = self.checked(input_ids, attention_mask, token_type_ids)
         return self.encode(*inputs, inputs_embeds, output_hidden_states, output_attentions, rng)
 
@@ -285,7 +285,8 @@ class AlbertModel(PreTrainedModel):
         )
 
     def pool(self, hidden):
-        """One vector a sequence from its first token's: (B, T, H) -> (B, H); None without a
-        pooler.
+        """One vector per sequence, computed from its first token.
+
+        (B, T, H) -> (B, H); None without a pooler.
         """
         return None if self.pooler is None else ops.tanh(self.pooler(hidden[:, 0]))

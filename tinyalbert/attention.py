@@ -9,11 +9,14 @@ from .ops import merge_heads, split_heads
 
 
 def padding_bias(attention_mask, dtype):
-    """(B, T) of 1 (token) and 0 (padding) -> (B, 1, 1, T) of 0 and -10000, or None if nothing is
-    padded.
+    """The attention bias that hides padding, or None if nothing is padded.
 
-    Added to the scaled scores of every query and head (google-research/albert, modeling.py).  A
-    sequence that is all padding is shifted by the same amount everywhere and stays finite."""
+    attention_mask (B, T) of 1 (token) and 0 (padding) -> (B, 1, 1, T) of 0 and -10000.
+
+    The bias is added to the scaled scores of every query and head (google-research/albert,
+    modeling.py).  A sequence that is all padding is shifted by the same amount everywhere and stays
+    finite.
+    """
     xp = xp_of(attention_mask)
     if xp.__name__ == "numpy" and attention_mask.all():  # on a GPU looking would mean waiting
         return None
@@ -24,7 +27,8 @@ def attend(q, k, v, bias, num_heads, dropout=None):
     """Attention spelled out in single ops: (B, T, H) x 3 -> (B, T, H), weights (B, N, T, T).
 
     The definition that the fused ops.attention is tested against, and the path that shows the
-    weights."""
+    weights.
+    """
     q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (B, N, T, D)
     scores = q @ k.transpose(0, 1, 3, 2) * (1 / math.sqrt(q.shape[-1]))  # (B, N, T, T)
     weights = ops.softmax(scores if bias is None else scores + bias)
@@ -34,7 +38,7 @@ def attend(q, k, v, bias, num_heads, dropout=None):
 
 
 class AlbertAttention(Module):
-    """Self-attention, its output projection and the first of a layer's two post-LN residual sums.
+    """Self-attention, its output projection, the first of a layer's two post-LN residual sums.
 
     LayerNorm(dropout(dense(attention(q, k, v))) + hidden): (B, T, H) -> (B, T, H).
     """
@@ -51,7 +55,9 @@ class AlbertAttention(Module):
         self.output_dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False):
-        """hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or
+        """Attention, projection, residual sum and layer norm; returns (hidden, weights).
+
+        hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or
         None).
         """
         q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)  # (B, T, H) each

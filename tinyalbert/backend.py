@@ -60,7 +60,8 @@ def choose_gpu(cupy):
     """Give each process of a machine, as MPI numbers them, a GPU of its own, in turn.
 
     One process alone keeps CuPy's choice.  CuPy remembers the GPU for the thread that chooses it;
-    no other thread of the process computes on a GPU."""
+    no other thread of the process computes on a GPU.
+    """
     for name in ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"):
         number = os.environ.get(name, "")
         if number.isdigit():
@@ -77,9 +78,10 @@ extern "C" __global__ void add_one(float* x, long long size) {
 
 
 def try_gpu(cupy):
-    """A matrix product and a kernel compiled from CUDA C; raises where one of them fails.
+    """Run a matrix product and a kernel compiled from CUDA C; raises if one of them fails.
 
-    A CuPy built for another CUDA, or without CUDA's headers, imports well and fails only here."""
+    A CuPy built for another CUDA, or without CUDA's headers, imports well and fails only here.
+    """
     x = cupy.ones((2, 2), dtype="float32")
     x = x @ x  # 2 everywhere
     add_one = cupy.RawModule(code=ADD_ONE).get_function("add_one")
@@ -89,8 +91,9 @@ def try_gpu(cupy):
 
 
 def probe_gpu():
-    """Can a GPU be used?  (state, what was seen, what to do), the state being "ok", "missing" (no
-    CuPy), "no-device" or "broken".
+    """Can a GPU be used?  Returns (state, what was seen, what to do).
+
+    The state is "ok", "missing" (no CuPy), "no-device" or "broken".
     """
     try:
         import cupy
@@ -173,7 +176,8 @@ def scatter_add(table, ids, rows):
 
     On the CPU equal ids are brought together by a sort and summed by one reduction: many times
     faster than `np.add.at`, in a fixed order.  A GPU adds atomically, in no fixed order (but see
-    kernels/gpu/scatter.cu)."""
+    kernels/gpu/scatter.cu).
+    """
     xp = xp_of(table, ids, rows)
     if xp is not np:
         xp.add.at(table, ids, rows)

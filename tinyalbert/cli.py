@@ -319,8 +319,9 @@ def build_parser():
 
 
 def main(argv=None):
-    """Run the command line; returns the exit code.  Of several processes the first one speaks for
-    all.
+    """Run the command line; returns the exit code.
+
+    Of several processes, the first one prints for all.
     """
     _prepare_streams()
     ranks = Single()
@@ -356,8 +357,10 @@ def main(argv=None):
 
 
 def _prepare_streams():
-    """A stream that is closed becomes one that goes nowhere; a character that it can't encode is
-    written as \\u2581.
+    """Make stdout and stderr safe to print to.
+
+    A closed stream becomes one that goes nowhere; a character that a stream can't encode is written
+    as an escape such as \\u2581.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -54,11 +54,11 @@ def product_rate(seconds=0.3, n=1024):
 
 
 def gpu_step_difference():
-    """The largest difference of a training step on the GPU from NumPy's: (gradients, parameters).
+    """How far a training step on the GPU is from NumPy's: (gradients, parameters).
 
-    The gradients' is relative to the largest gradient, the parameters' to the learning rate.
-    Comparing tensor by tensor would not do: the bias of the keys has no gradient at all (it shifts
-    a row of scores), only rounding errors.
+    Both are largest differences.  The gradients' is relative to the largest gradient, the
+    parameters' to the learning rate.  Comparing tensor by tensor would not do: the bias of the keys
+    has no gradient at all (it shifts a row of scores), only rounding errors.
     """
     config = AlbertConfig.preset("tiny", vocab_size=500)
     rng = np.random.default_rng(0)

@@ -2,8 +2,8 @@
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend; the message says what was got, what was expected, what to
-    do.
+    """A mistake that the user can fix.
 
-    The command line prints the message without a traceback and exits with 2.
+    The message says what was got, what was expected and what to do.  The command line prints it
+    without a traceback and exits with 2.
     """

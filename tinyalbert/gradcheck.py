@@ -1,8 +1,10 @@
-"""Is a vjp right?  One dot product in a random direction tells, if both sides are random.
+"""Gradient check: a vjp against finite differences, by one dot product in a random direction.
 
 For y = f(x), a random cotangent g and a random direction v, the numbers <vjp(g), v> and <g, (f(x +
-h v) - f(x - h v)) / 2h> are the same derivative.  A check that differentiates sum(f(x)) instead has
-g = 1 and can't see a wrong softmax, whose rows always sum to 1.  Taught in lesson 04."""
+h v) - f(x - h v)) / 2h> are the same derivative.  Both g and v must be random: a check that
+differentiates sum(f(x)) instead has g = 1 and can't see a wrong softmax, whose rows always sum to
+1.  Taught in lesson 04.
+"""
 
 import numpy as np
 
@@ -10,13 +12,13 @@ from .tensor import call_vjp, unbroadcast
 
 
 def gradcheck(fn, *arrays, rng, h=1e-5, rtol=1e-7, **static):
-    """Raise AssertionError unless the vjp of `fn` agrees with finite differences for every float
-    array.
+    """Raise AssertionError unless the vjp of `fn` agrees with finite differences.
 
     fn: a raw op, or a lifted one (its .raw is used): fn(*arrays, **static) -> (out, vjp).  arrays:
-    float64 arrays are differentiated, all others held fixed.  The tolerance is relative to the sum
-    of the absolute terms, so that it means the same for large and small arrays; the floor of the
-    scale is 1e-3."""
+    every float64 array is differentiated, all others are held fixed.  The tolerance is relative to
+    the sum of the absolute terms, so that it means the same for large and small arrays; the floor
+    of the scale is 1e-3.
+    """
     raw = getattr(fn, "raw", fn)
     y, vjp = raw(*arrays, **static)
     g = rng.standard_normal(y.shape)

@@ -3,8 +3,9 @@
 Every model takes its targets as `labels` and returns the mean loss in `loss`, its terms in
 `losses`, and logits in transformers' names.  `loss_counts` tells over how many targets each mean
 goes, so that a batch cut into parts (threads, ranks, accumulation) has the loss of the whole: sum
-of mean * count / total count. -100 marks a position that is no target.  Taught in lessons 05, 13
-and 14."""
+of mean * count / total count.  -100 marks a position that is no target.  Taught in lessons 05, 13
+and 14.
+"""
 
 import copy
 import functools
@@ -39,19 +40,21 @@ def total(losses):
 
 
 def at_targets(scores, labels):
-    """Scores of the tokens that have a label: (B, T, V), labels (B, T) or None -> (K, V) or None.
+    """Scores of the tokens that have a label.
 
-    If labels is (K,), readout.py has left out the other tokens already."""
+    (B, T, V), labels (B, T) or None -> (K, V) or None.  If labels is (K,), readout.py has left out
+    the other tokens already.
+    """
     if labels is None or labels.ndim == 1:
         return None if labels is None else scores
     return scores[labels != IGNORE]
 
 
 class MaskedLMHead(Module):
-    """Hidden states to scores over the vocabulary: dense H->E, activation, layer norm, tied
-    decoder, bias.
+    """Hidden states to scores over the vocabulary.
 
-    The decoder's weight is the word embedding table itself, which so gets gradients from both ends.
+    Dense H->E, activation, layer norm, tied decoder, bias.  The decoder's weight is the word
+    embedding table itself, which therefore gets gradients from both ends.
     """
 
     def __init__(self, rng, config):
@@ -80,7 +83,8 @@ class SentenceOrderHead(Module):
 class HeadModel(PreTrainedModel):
     """An encoder under `albert.`, and a head; the base of the models below.
 
-    Each of them has `head`, from what the encoder returns to logits and loss."""
+    Each of them has `head`, which turns what the encoder returns into logits and loss.
+    """
 
     pooled = True  # whether the model owns the pooler
     fast_run = None  # the version of plain_run in readout.py, where the head reads some tokens only
@@ -95,7 +99,8 @@ class HeadModel(PreTrainedModel):
         """Encoder, head, loss: the plain way, or the one that computes only what is read.
 
         inputs: ids, mask and types; labels: {name: array or None}; both as the caller gave them.
-        options are those of the encoder."""
+        options are those of the encoder.
+        """
         run = self.fast_run if self.fast_run and mode.readout else self.plain_run
         return run(inputs, labels, rng, options, **head_options)
 
@@ -150,19 +155,19 @@ class AlbertForPreTraining(_WordModel):
         rng=None,
         **options,
     ):
-        """labels (B, T): original ids of masked tokens, else -100.  sentence_order_label (B,): 0 or
-        1.
+        """Loss and scores of both pretraining tasks.
+
+        labels (B, T): original ids of masked tokens, else -100.  sentence_order_label (B,): 0 or 1.
 
         Returns loss, losses, sop_logits (B, 2), target_logits (K, V) of the K masked tokens, and
-        prediction_logits (B, T, V) of all."""
+        prediction_logits (B, T, V) of all.
+        """
         order = sentence_order_label if self.config.sentence_task != "none" else None
         inputs = (input_ids, attention_mask, token_type_ids)
         return self.run(inputs, {"labels": labels, "order": order}, rng, options)
 
     def head(self, out, rng, labels=None, order=None):
-        """Hidden states (B, T, H) and pooled vectors (B, H) to scores and the sum of both
-        losses.
-        """
+        """Hidden states (B, T, H), pooled vectors (B, H) -> scores and the sum of both losses."""
         scores = self.word_scores(out.last_hidden_state)
         sop_logits = self.sop_classifier(out.pooler_output, rng)  # (B, 2)
         losses = {}
@@ -289,8 +294,9 @@ class AlbertForSequenceClassification(_ClassifierModel):
         rng=None,
         **options,
     ):
-        """labels (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  Returns loss and logits
-        (B, num_labels).
+        """Loss and logits (B, num_labels).
+
+        labels: (B,) of ids or numbers, or (B, num_labels) of 0 and 1.
         """
         inputs = (input_ids, attention_mask, token_type_ids)
         return self.run(inputs, {"labels": labels}, rng, options)
@@ -317,8 +323,9 @@ class AlbertForSequenceClassification(_ClassifierModel):
 
 
 class AlbertForTokenClassification(_ClassifierModel):
-    """One label for each token (names, parts of speech); -100 for tokens that don't count.  No
-    pooler.
+    """One label for each token (names, parts of speech), without a pooler.
+
+    -100 labels tokens that don't count.
     """
 
     pooled = False

@@ -1,8 +1,8 @@
-"""Switches of the thread that computes: whether ops record, which fast versions run, in what
-precision.
+"""Switches of each thread: whether ops record, which fast versions run, in what precision.
 
-Replicas run forward and backward passes side by side, so each thread has switches of its own. They
-are set for the length of a `with` block; `snapshot` and `adopt` carry them into a worker thread."""
+Replicas run forward and backward passes side by side, so each thread has switches of its own.  They
+are set for the length of a `with` block; `snapshot` and `adopt` carry them into a worker thread.
+"""
 
 import contextlib
 import threading
@@ -52,9 +52,7 @@ def use_kernels(on):
 
 
 def use_readout(on):
-    """Context in which head models compute only what their loss reads (True) or every token
-    (False).
-    """
+    """Context in which head models compute what their loss reads (True) or all tokens (False)."""
     return _switched("readout", on)
 
 

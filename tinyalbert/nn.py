@@ -2,7 +2,8 @@
 
 A Module is a named tree of Parameters and nothing more; the names are those of the released
 checkpoints, so `state_dict()` needs no rename table.  Linear weights are [out, in].  Modules start
-in evaluation mode; `model.train()` turns dropout on.  Taught in lessons 06, 07 and 09."""
+in evaluation mode; `model.train()` turns dropout on.  Taught in lessons 06, 07 and 09.
+"""
 
 import numpy as np
 
@@ -22,12 +23,12 @@ class Parameter(Tensor):
 
 
 def truncated_normal(rng, shape, std):
-    """Normal values of scale `std`, redrawn beyond two of them (google-research/albert,
-    create_initializer).
+    """Normal values of scale `std`; those beyond 2 * std are redrawn.
 
-    The resulting standard deviation is 0.8796 * std.  Drawn on the host, so every device starts the
-    same. With rng None the values are zeros that take no memory: enough to ask a model for its
-    shapes."""
+    As google-research/albert, create_initializer.  The resulting standard deviation is 0.8796 *
+    std.  Drawn on the host, so every device starts the same.  With rng None the values are zeros
+    that take no memory: enough to ask a model for its shapes.
+    """
     if rng is None:
         return np.broadcast_to(np.zeros((), DEFAULT_DTYPE), shape)
     values = rng.standard_normal(shape)
@@ -40,7 +41,8 @@ class DropoutRng:
     """Keys for the dropout calls of one forward pass, a new one for each call.
 
     The masks depend on (seed, number of the call, row of the whole batch), see ops.dropout_mask;
-    first_row says which row of the whole batch is row 0 of the part at hand."""
+    first_row says which row of the whole batch is row 0 of the part at hand.
+    """
 
     def __init__(self, seed, first_row=0):
         self.first_row, self._words = first_row, np.random.SeedSequence(seed)
@@ -53,9 +55,7 @@ class DropoutRng:
 
 
 class Module:
-    """A tree of Parameters, named by the attributes that hold them, in the order of their
-    assignment.
-    """
+    """A tree of Parameters, named by the attributes that hold them, in order of assignment."""
 
     training = False
 
@@ -113,7 +113,8 @@ class Module:
         """Copy arrays into the parameters; returns (missing names, unexpected names).
 
         strict: refuse, before anything is changed, if there are any.  Wrong shapes are always
-        refused."""
+        refused.
+        """
         own = dict(self._paths())
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
         arrays = {n: to_host(state[n]) for n in own if n in state}
@@ -185,8 +186,9 @@ class Embedding(Module):
 
 
 class LayerNorm(Module):
-    """Layer norm over the last axis, gain 1 and shift 0 at the start; with a residual, norm of the
-    sum.
+    """Layer norm over the last axis, gain 1 and shift 0 at the start.
+
+    With a residual, it is the norm of the sum.
     """
 
     def __init__(self, width, eps=1e-12):

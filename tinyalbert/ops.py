@@ -1,11 +1,12 @@
-"""Every differentiable operation: forward above backward, plain definitions, any array module.
+"""Every differentiable operation: forward above backward, defined plainly for any array module.
 
 Each function takes arrays and returns `(out, vjp)`; `@op` lifts it to Tensors (see tensor.py).
 Letters: x, a, b inputs; y output; g the gradient that comes in; B batch, T tokens, H hidden, N
 heads, D = H // N, V vocabulary.  Shapes are repaired after broadcasting by `unbroadcast` in the
-sweep, so `add` returns (g, g). Integer and mask arguments get None.  Constants are Python floats: a
-NumPy scalar would turn float32 into float64.  Faster versions of some ops, never different ones,
-are in kernels/.  Taught in lessons 03 to 08."""
+sweep, so `add` returns (g, g).  Integer and mask arguments get None.  Constants are Python floats:
+a NumPy scalar would turn float32 into float64.  Faster versions of some ops, never different ones,
+are in kernels/.  Taught in lessons 03 to 08.
+"""
 
 import math
 
@@ -127,10 +128,11 @@ def relu(x):
 
 @op
 def gelu(x):
-    """GELU in its tanh form, Google's `gelu` and transformers' `gelu_new` (Hendrycks & Gimpel 2016,
-    §2).
+    """GELU in its tanh form (Hendrycks & Gimpel 2016, §2).
 
     y = x/2 (1 + tanh u), u = sqrt(2/π) (x + 0.044715 x³)
+
+    It is Google's `gelu` and transformers' `gelu_new`.
     """
     t = xp_of(x).tanh(SQRT_2_OVER_PI * x * (1 + 0.044715 * (x * x)))
 
@@ -341,9 +343,10 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
 
 @op
 def cross_entropy(logits, labels, ignore_index=IGNORE):
-    """Mean of -log softmax(logits)[label] over the rows with a label: (..., V), int (...) -> ().
+    """Mean of -log softmax(logits)[label] over the rows with a label.
 
-    Rows labelled `ignore_index` add nothing; with no row left the loss is 0.
+    (..., V), int (...) -> ().  Rows labelled `ignore_index` add nothing; with no row left the loss
+    is 0.
     """
     xp = xp_of(logits, labels)
     flat = logits.reshape(-1, logits.shape[-1])  # rows, V
@@ -408,7 +411,8 @@ def dropout_mask(shape, p, key, first_row, xp):
 
     The mask is a hash of (key, row, column), row 0 being row `first_row` of the whole batch: it is
     the same on every device, and however a batch is split over threads, ranks or accumulation
-    steps."""
+    steps.
+    """
     row_size = math.prod(shape[1:])
     rows = xp.arange(first_row, first_row + shape[0], dtype="uint32")
     columns = xp.arange((row_size + 1) // 2, dtype="uint32")
@@ -448,7 +452,8 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     q (B, M, H), k and v (B, T, H) -> (B, M, H); M is T, or less where only some rows are read.
     bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on
     the weights.  attention.py spells out the same with single ops; here the weights are the one
-    (B, N, M, T) array that is kept."""
+    (B, N, M, T) array that is kept.
+    """
     q = split_heads(q, num_heads)  # (B, N, M, D)
     k = split_heads(k, num_heads)  # (B, N, T, D)
     v = split_heads(v, num_heads)  # (B, N, T, D)

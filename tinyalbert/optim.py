@@ -1,10 +1,11 @@
-"""Optimisers: AdamW and LAMB as ALBERT was trained with them, clipping, learning-rate schedules.
+"""Optimisers: AdamW and LAMB as in ALBERT's training, clipping, learning-rate schedules.
 
 Both follow google-research/albert (optimization.py, lamb_optimizer.py): no bias correction, epsilon
 outside the square root, weight decay apart from the gradient, and neither decay nor trust ratio for
 biases and layer norms.  `adamw_step` and `lamb_step` are the definitions, for one tensor, as in the
 papers.  The classes compute the same in place, block by block, so that nothing of the model's size
-is allocated.  Taught in lesson 12."""
+is allocated.  Taught in lesson 12.
+"""
 
 import math
 import re
@@ -24,11 +25,11 @@ BLOCK = 1 << 15  # floats in one block on the CPU: six arrays of that size stay 
 
 
 def adam_direction(w, g, m, v, betas=(0.9, 0.999), eps=1e-6, decay=0.01, corrections=(1.0, 1.0)):
-    """Adam's direction with decoupled weight decay -> (u, new m, new v) (Loshchilov & Hutter 2019,
-    algorithm 2).
+    """Adam's direction with decoupled weight decay -> (u, new m, new v).
 
-    corrections: (1 - beta1^t, 1 - beta2^t) for bias correction at step t; (1, 1), Google's choice,
-    for none."""
+    Source: Loshchilov & Hutter 2019, algorithm 2.  corrections: (1 - beta1^t, 1 - beta2^t) for bias
+    correction at step t; (1, 1), Google's choice, for none.
+    """
     m = betas[0] * m + (1 - betas[0]) * g
     v = betas[1] * v + (1 - betas[1]) * g * g
     return (m / corrections[0]) / ((v / corrections[1]) ** 0.5 + eps) + decay * w, m, v
@@ -41,11 +42,11 @@ def adamw_step(w, g, m, v, lr, **options):
 
 
 def lamb_step(w, g, m, v, lr, **options):
-    """One LAMB step on one tensor -> new (w, m, v) (You et al. 2020, algorithm 2, with phi the
-    identity).
+    """One LAMB step on one tensor -> new (w, m, v).
 
-    The direction is made as long as the tensor itself: the step's length is lr * |w|, whatever the
-    gradient's."""
+    Source: You et al. 2020, algorithm 2, with phi the identity.  The direction is made as long as
+    the tensor itself: the step's length is lr * |w|, whatever the gradient's.
+    """
     u, m, v = adam_direction(w, g, m, v, **options)
     w_norm, u_norm = (w * w).sum() ** 0.5, (u * u).sum() ** 0.5
     ratio = w_norm / u_norm if w_norm > 0 and u_norm > 0 else 1.0
@@ -59,7 +60,8 @@ class AdamW:
     """AdamW over named Parameters: `step(gradients)` changes their .data in place.
 
     exclude: regular expression of the names without weight decay.  bias_correction=True is torch's
-    AdamW. A parameter without a gradient stays as it is, moments included."""
+    AdamW.  A parameter without a gradient stays as it is, moments included.
+    """
 
     kernel = "AdamW"  # the entry of KERNELS that makes the whole step at once
     rule = (
@@ -111,7 +113,8 @@ class AdamW:
         """One step with {name: gradient}, or with what `backward(loss)` returned.
 
         lr: overrides self.lr.  finite: a number () on the device; if it is 0, parameters and
-        moments stay as they are (see precision.LossScale)."""
+        moments stay as they are (see precision.LossScale).
+        """
         gradients = self._by_name(gradients)
         self.steps += 1
         arrays = {name: self._flat(name, g) for name, g in gradients.items()}
@@ -236,7 +239,7 @@ class AdamW:
 
 
 class LAMB(AdamW):
-    """LAMB over named Parameters, AdamW whose steps are as long as lr times the tensor they change.
+    """LAMB over named Parameters: AdamW with steps as long as lr times the tensor they change.
 
     The excluded parameters (biases, layer norms) take AdamW's steps without decay.
     """
@@ -276,7 +279,8 @@ def blocks(flat):
 def freeze(named_parameters, pattern):
     """Stop training the parameters whose names match a regular expression; returns the names.
 
-    Their gradients are not computed any more.  Undone by p.requires_grad = True."""
+    Their gradients are not computed any more.  Undone by p.requires_grad = True.
+    """
     named = dict(named_parameters)
     names = [name for name in named if re.search(pattern, name)]
     if not names:
@@ -290,8 +294,9 @@ def freeze(named_parameters, pattern):
 
 
 def unscale(gradients, loss_scale):
-    """Divide all gradients, in place, by what the loss was multiplied by: an array () on their
-    device, or None for a loss as it is.
+    """Divide all gradients, in place, by what the loss was multiplied by.
+
+    loss_scale: an array () on the gradients' device, or None for a loss as it is.
 
     On a GPU this is one launch an array, apart from clipping; since fp16's loss scale is a power of
     two, the division is exact, and the norm's squares are those of the true gradients, which
@@ -305,11 +310,10 @@ def unscale(gradients, loss_scale):
 
 
 def clip_by_global_norm(gradients, limit):
-    """Scale all gradients, in place, so that their common norm is at most `limit`; returns the norm
-    before.
+    """Scale all gradients, in place, so that their common norm is at most `limit`.
 
-    On a GPU the norm is an array () that stays there, since reading it would mean waiting: without
-    knowing it, gradients that are short enough are multiplied by 1.
+    Returns the norm before.  On a GPU it is an array () that stays there, since reading it would
+    mean waiting: without knowing it, gradients that are short enough are multiplied by 1.
     """
     arrays = [g for g in gradients.values() if g is not None]
     xp = xp_of(*arrays)
@@ -330,10 +334,10 @@ def clip_by_global_norm(gradients, limit):
 
 
 def linear_warmup_decay(step, peak, warmup, total, power=1.0, end=0.0):
-    """The learning rate of step `step` = 0 ... total - 1: up to `peak` in `warmup` steps, then down
-    towards `end`.
+    """The learning rate of a step: up to `peak` in `warmup` steps, then down towards `end`.
 
-    Continuous, and no step is wasted on a rate of 0.  power: 1 is a straight line down.
+    step: 0 ... total - 1.  The rate is continuous, and no step is wasted on a rate of 0.  power: 1
+    is a straight line down.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -345,14 +349,16 @@ def google_schedule(step, peak, warmup, total, power=1.0, end=0.0, start=0):
     """The learning rate of google-research/albert (optimization.py, create_optimizer).
 
     The decay counts from step 0, so the rate jumps down at the end of the warm-up and never reaches
-    `peak`; it is 0 at the first step.  start: the step at which the warm-up begins."""
+    `peak`; it is 0 at the first step.  start: the step at which the warm-up begins.
+    """
     if step - start < warmup:
         return peak * max(step - start, 0) / warmup
     return end + (peak - end) * (1.0 - min(step / total, 1.0)) ** power
 
 
 def sqrt_scaled_lr(lr, batch, reference_batch=4096):
-    """The rate for another batch size, lr * sqrt(batch / reference_batch) (You et al. 2020,
-    §4.3).
+    """The rate for another batch size, lr * sqrt(batch / reference_batch).
+
+    Source: You et al. 2020, §4.3.
     """
     return lr * math.sqrt(batch / reference_batch)

@@ -10,7 +10,8 @@ user typed or wrote into a file (`from_arguments`: the command line beats the fi
 the defaults), those of a Python call (`make`), the settings file of a run (`to_json`), and those of
 a run that is resumed (`resume`).  Every way in ends in the same checks.
 
-A wrong value is refused with its name, what was got, what was expected, and its flag."""
+A wrong value is refused with its name, what was got, what was expected, and its flag.
+"""
 
 import argparse
 import difflib
@@ -155,7 +156,8 @@ class About:
 def option(default=None, help="", *, check=TEXT, **about):
     """A field of a command's dataclass; `about` is the rest of About.
 
-    A default of None means "not given"; a default of False makes a switch."""
+    A default of None means "not given"; a default of False makes a switch.
+    """
     if default is False:
         check = SWITCH
     return field(default=default, metadata={"about": About(help, check, **about)})
@@ -223,7 +225,8 @@ def _checked(each, value):
 def add_arguments(parser, Class, config=True):
     """Give a parser the arguments of a command's options, and --config for a file of them.
 
-    What is not typed stays out of the parsed arguments, so that a file's values can stand."""
+    What is not typed stays out of the parsed arguments, so that a file's values can stand.
+    """
     exclusive = {}
     for each in fields(Class):
         about = _about(each)
@@ -303,7 +306,8 @@ def from_arguments(Class, arguments):
 def make(Class, values, where=""):
     """The options with these values by name; an unknown name is refused, with those near it.
 
-    where: the file they come from, for the message."""
+    where: the file they come from, for the message.
+    """
     prefix = f"{where}: " if where else ""
     known = {each.name for each in fields(Class)}
     unknown = [name for name in values if name not in known]
@@ -321,7 +325,8 @@ def make(Class, values, where=""):
 def read_file(Class, path):
     """{name: value} of a JSON or TOML file with a command's options, checked.
 
-    A flag's spelling (batch-size, max-length) is understood as well as the field's."""
+    A flag's spelling (batch-size, max-length) is understood as well as the field's.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -371,7 +376,8 @@ def resume(options, saved, say=print):
     """The options of a run that goes on: what it was begun with, apart from its free options.
 
     options: what was given beside --resume.  saved: `to_json` of the run's own, read back.  Says
-    which of the given values are not followed."""
+    which of the given values are not followed.
+    """
     kept = {}
     for each in fields(options):
         about = _about(each)

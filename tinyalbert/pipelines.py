@@ -28,8 +28,9 @@ class FillMaskPipeline:
 
 
 class TaskPipeline:
-    """Texts, or {"text", "text_pair"} pairs, to the answers of a task: [{"label", "score"}, ...] of
-    classification.
+    """The answers of a task for texts, or for {"text", "text_pair"} pairs.
+
+    Those of classification are [{"label", "score"}, ...].
     """
 
     def __init__(self, task, model, tokenizer):
@@ -52,9 +53,10 @@ class TaskPipeline:
 
 
 def pipeline(task, model, tokenizer=None, device="cpu"):
-    """A callable for "fill-mask", "text-classification", or a task by its name or FILE.py:CLASS.
+    """A callable for "fill-mask", "text-classification" or another task.
 
-    model: a folder, or a model with its tokenizer."""
+    task: a task's name, or FILE.py:CLASS.  model: a folder, or a model with its tokenizer.
+    """
     if task not in NAMES and not is_task(task):
         raise UserError(f"pipeline {task!r} is unknown; expected one of {', '.join(NAMES)}")
     check_device(device)

@@ -2,7 +2,8 @@
 
 Every title says what the picture shows, with the run's own numbers.  Lines differ in dash and width
 and are labelled where they end, so that the pictures can be read in grey.  The same log gives the
-same bytes."""
+same bytes.
+"""
 
 import json
 import math
@@ -41,8 +42,9 @@ def _save(figure, path):
 
 
 def read_log(path):
-    """The lines of a log.jsonl (or of the run in a folder) as {kind: [line, ...]}; half a last line
-    is dropped.
+    """The lines of a log.jsonl as {kind: [line, ...]}; half a last line is dropped.
+
+    path: the file, or the folder of the run.
     """
     path = Path(path)
     path = path / "log.jsonl" if path.is_dir() else path
@@ -77,12 +79,12 @@ def draw_run(folder, say=print):
 
 
 def plot_run(log, path=None):
-    """The curves of one run: loss above, right answers below.  Returns the picture's path (default:
-    loss.png).
+    """The curves of one run: loss above, right answers below.
 
-    For pretraining the loss is that of masked words, between two levels: log V, where every piece
-    is equally likely, and the unigram entropy, where frequencies are known and the context is not
-    used."""
+    Returns the picture's path (default: loss.png).  For pretraining the loss is that of masked
+    words, between two levels: log V, where every piece is equally likely, and the unigram entropy,
+    where frequencies are known and the context is not used.
+    """
     log = Path(log)
     lines = read_log(log)
     path = path or (log if log.is_dir() else log.parent) / "loss.png"
@@ -137,9 +139,7 @@ def _draw_levels(ax, start):
 
 
 def _label_level(ax, level, text):
-    """Write `text` at the right end of a level line, outside the frame, where no curve can cross
-    it.
-    """
+    """Write `text` at the right end of a level line, outside the frame: no curve can cross it."""
     ax.annotate(
         text,
         (1, level),
@@ -182,8 +182,9 @@ def _against(curve, entropy):
 
 
 def _right_answers(evaluations, pretraining):
-    """(metric, words for it, its chance level) for the lower panel, or None if nothing of the kind
-    was logged.
+    """What the lower panel shows, or None if nothing of the kind was logged.
+
+    (metric, words for it, its chance level).
     """
     if pretraining:
         known = [("sop_accuracy", "sentence order", 0.5), ("mlm_accuracy", "masked words", None)]
@@ -224,7 +225,8 @@ def plot_comparison(logs, path, metric="mlm_loss", x="step"):
     """One line for each run of {label: log}, of a held-out metric against "step" or "minutes".
 
     A masked-word loss begins with the second evaluation (the untrained model's, log V, would take
-    half the picture) and has the unigram entropy of the first run beside it."""
+    half the picture) and has the unigram entropy of the first run beside it.
+    """
     figure = _figure(8.5, 4.6)
     ax, ends = figure.subplots(), {}
     dashes = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
@@ -264,10 +266,10 @@ def plot_comparison(logs, path, metric="mlm_loss", x="step"):
 
 
 def attention_habits(weights, tokens):
-    """What each head looks at most: weights (N, T, T), T tokens -> [(place, share of the weight),
-    ...].
+    """What each head looks at most, and with what share of its weight.
 
-    Places are the token itself, the one before, the one after, and the special tokens.
+    weights (N, T, T), T tokens -> [(place, share of the weight), ...].  Places are the token
+    itself, the one before, the one after, and the special tokens.
     """
     T = len(tokens)
     places = {
@@ -284,11 +286,13 @@ def attention_habits(weights, tokens):
 
 
 def plot_attention(attentions, tokens, path, layer=-1):
-    """Maps of the heads of one layer for one text: row = the token that looks, column = what it
-    looks at.
+    """Attention maps of the heads of one layer for one text.
+
+    Row = the token that looks, column = what it looks at.
 
     attentions: the (B, N, T, T) arrays of each layer that a model returns with
-    output_attentions=True; the first text of the batch is drawn, up to len(tokens) tokens."""
+    output_attentions=True; the first text of the batch is drawn, up to len(tokens) tokens.
+    """
     layers, T = len(attentions), len(tokens)
     if not -layers <= layer < layers:
         raise UserError(f"layer {layer} of a model with {layers}; expected 0 to {layers - 1}")

@@ -1,5 +1,4 @@
-"""Half precision on a GPU: 16-bit numbers where matrix products read and write, float32 everywhere
-else.
+"""Half precision on a GPU: matrix products read and write 16-bit numbers, the rest is float32.
 
 An op on 16-bit arrays is the op in float32, its result rounded to 16 bits: `rounded` is that
 definition, the kernels compute it without the detour.  How a training step flows: parameters, their
@@ -9,7 +8,8 @@ float32 again.  Which numbers are small is decided here and nowhere else.
 
 fp16 has 10 bits behind the point and ends at 65504 and 6e-8, so its losses are multiplied by a
 `LossScale`; bf16 has 7 and float32's range.  tf32 stores float32 and rounds to 10 bits inside
-products.  (Micikevicius et al. 2018.)"""
+products.  (Micikevicius et al. 2018.)
+"""
 
 import contextlib
 
@@ -63,9 +63,10 @@ def is_half(a):
 
 
 def rounded(raw):
-    """The op `raw` on 16-bit arrays: computed in float32, the result rounded unless it is a sum.
+    """The op `raw` on 16-bit arrays: computed in float32, the result rounded, except for a sum.
 
-    Gradients are float32."""
+    Gradients are float32.
+    """
 
     def run(*arrays, **static):
         half = next((a.dtype for a in arrays if is_half(a)), None)
@@ -112,8 +113,9 @@ class Precision:
 
     @contextlib.contextmanager
     def active(self):
-        """Context of forward and backward passes in this precision; copies the weights anew at its
-        start.
+        """Context of forward and backward passes in this precision.
+
+        At its start the weights are copied anew.
         """
         if self.dtype is not None:
             kernel = kernel_for("collect", self.flat)
@@ -126,10 +128,10 @@ class Precision:
             yield
 
     def run(self, raw, kernel, args, arrays, static):
-        """(out, vjp) of an op on `args`, Tensors or not, which hold `arrays`; gradients have the
-        Tensors' types.
+        """(out, vjp) of an op in this precision; gradients have the Tensors' types.
 
-        kernel: the op's fused version, or `raw` itself.
+        args: the op's arguments, Tensors or not, which hold `arrays`.  kernel: the op's fused
+        version, or `raw` itself.
         """
         if raw.__name__ in PRODUCTS and self.dtype is not None:
             arrays = [self._narrow(t, a) for t, a in zip(args, arrays)]
@@ -152,16 +154,15 @@ class Precision:
         return out, typed
 
     def _narrow(self, t, array):
-        """What a product reads of its operand `t`: a weight's copy, an activation in 16 bits, a
-        bias as it is.
-        """
+        """What a product reads of `t`: a weight's copy, a 16-bit activation, a bias as it is."""
         if not isinstance(t, Tensor) or t.ndim < 2:
             return array
         return self.copies[t] if t in self.copies else array.astype(self.dtype, copy=False)
 
     def state(self):
-        """What a checkpoint keeps, in numbers: the loss scale and the steps since it changed, or
-        None.
+        """What a checkpoint keeps, in numbers, or None without a loss scale.
+
+        The numbers are the loss scale and the steps since it changed.
         """
         return None if self.loss_scale is None else to_host(self.loss_scale.state).tolist()
 
@@ -172,11 +173,13 @@ class Precision:
 
 
 class LossScale:
-    """What fp16's loss is multiplied by, so that small gradients do not become 0 (ibid., §3.2).
+    """What fp16's loss is multiplied by, so that small gradients do not become 0.
 
-    A step whose gradient overflows is skipped and halves the scale; `interval` steps without an
-    overflow double it.  It lives on the device, since reading it would mean waiting: state (3,) is
-    the scale, the steps since it changed, and whether the last gradient was finite, 1 or 0."""
+    Source: Micikevicius et al. 2018, §3.2.  A step whose gradient overflows is skipped and halves
+    the scale; `interval` steps without an overflow double it.  It lives on the device, since
+    reading it would mean waiting: state (3,) is the scale, the steps since it changed, and whether
+    the last gradient was finite, 1 or 0.
+    """
 
     def __init__(self, xp, start=2.0**16, interval=2000):
         self.state = xp.asarray(np.array([start, 0, 1], dtype=np.float32))

@@ -35,12 +35,14 @@ def gather_rows(hidden, rows):
 
 
 def rows_read(labels):
-    """What the loss reads of the last layer: labels (B, T) -> rows (B, M), places (K,), targets
-    (K,), on the host.
+    """What the loss reads of the last layer, as arrays on the host.
+
+    labels (B, T) -> rows (B, M), places (K,), targets (K,).
 
     rows: token 0 of each sequence, which the pooler reads, then its targets, filled up with token
     0; they are rows of the hidden states as (B * T, H).  places: where the targets stand in rows as
-    (B * M)."""
+    (B * M).
+    """
     labels = to_host(labels)
     B, T = labels.shape
     counts = labels != IGNORE
@@ -57,7 +59,8 @@ class LateOutput(ModelOutput):
 
     late: {name: function}.  A function runs under the switches of the call that made the output
     (no_grad, use_kernels, precision), not of the place where the value is read.  It uses the
-    weights as they are then: read the value before the next training step."""
+    weights as they are then: read the value before the next training step.
+    """
 
     def __init__(self, late, **values):
         super().__init__(**values)
@@ -91,9 +94,10 @@ def may_skip_tokens(model, output_hidden_states=False, output_attentions=False, 
 
 
 def layer_at(layer, asking, hidden, bias):
-    """An AlbertLayer without dropout, for the tokens that ask; all tokens are asked.
+    """An AlbertLayer without dropout, for some tokens only; all tokens are keys and values.
 
-    asking (B, M, H), hidden (B, T, H) -> (B, M, H)."""
+    asking (B, M, H), hidden (B, T, H) -> (B, M, H).
+    """
     attention = layer.attention
     q, k, v = attention.query(asking), attention.key(hidden), attention.value(hidden)
     context = ops.attention(q, k, v, bias, num_heads=attention.num_heads)  # (B, M, H)
@@ -103,10 +107,11 @@ def layer_at(layer, asking, hidden, bias):
 
 
 def encode_rows(albert, rows, input_ids, attention_mask, token_type_ids, rng):
-    """AlbertModel.encode with its last layer at `rows` (B, M) alone, token 0 of each sequence
-    first.
+    """AlbertModel.encode with its last layer at `rows` (B, M) alone.
 
-    `states_at_rows` (B, M, H) has the result; last_hidden_state is computed if it is read."""
+    Token 0 of each sequence comes first in its rows.  `states_at_rows` (B, M, H) has the result;
+    last_hidden_state is computed if it is read.
+    """
     embedded = albert.embeddings(input_ids, token_type_ids, rng=rng)  # (B, T, E)
     bias = None if attention_mask is None else padding_bias(attention_mask, embedded.dtype)
     hidden = albert.encoder.project(embedded)  # (B, T, H)

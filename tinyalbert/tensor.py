@@ -1,4 +1,4 @@
-"""Autograd: a Tensor remembers how it was made, and `backward` walks that record once, in reverse.
+"""Autograd: a Tensor records how it was made; `backward` walks the record once, in reverse.
 
 An op is a plain function of arrays that returns `(out, vjp)`.  `vjp(g)` takes the gradient of the
 loss with respect to `out` and returns one gradient per array argument, None where there is none.
@@ -6,7 +6,8 @@ loss with respect to `out` and returns one gradient per array argument, None whe
 backward pass; nothing is hidden.
 
 Left out, on purpose: gradients of gradients (a vjp computes with arrays, not Tensors) and in-place
-changes.  Taught in lessons 01 to 04."""
+changes.  Taught in lessons 01 to 04.
+"""
 
 import functools
 from collections.abc import Callable
@@ -43,7 +44,8 @@ def backward(loss, g=None, keep_graph=False):
     g: the gradient of `loss` itself, of its shape; 1 if None, which only a scalar may leave out.
     Each node lets go of its saved arrays as soon as it is done, so memory falls during the sweep.
     The graph is gone afterwards, unless keep_graph.  Returning the gradients (instead of storing
-    them) lets several threads differentiate the same parameters at once."""
+    them) lets several threads differentiate the same parameters at once.
+    """
     pending = Pending()
     pending.add(loss, first_gradient(loss, g))
     leaves = {}
@@ -129,7 +131,8 @@ def topological_order(root):
 
     A depth-first search with a stack of its own: recursion would stop at a thousand ops.  The order
     is what makes one visit per node enough: in b = a + a, c = b + b the gradient of b is complete
-    before it is used."""
+    before it is used.
+    """
     order = []
     seen = set()
     stack = [(root, False)]
@@ -169,8 +172,9 @@ EVERY = (True,) * 16  # "all gradients are needed", for any op: none has more ar
 class selective:
     """Decorator of a vjp(g, needs) that computes only the gradients that are needed.
 
-    needs: one bool per argument of the op.  Every other vjp is a plain vjp(g), of whose gradients
-    the sweep drops those that nobody needs; products are worth the question."""
+    needs: one bool per argument of the op.  Every other vjp is a plain vjp(g); the sweep drops
+    those of its gradients that nobody needs.  Asking first is worthwhile for products.
+    """
 
     __slots__ = ("vjp",)
 
@@ -209,9 +213,11 @@ def op(raw):
 
 
 def kernel_for(name, *arrays):
-    """The fused version of `name` for these arrays, or None: there is none, or it's switched off.
+    """The fused version of `name` for these arrays, or None.
 
-    Refuses arrays of which some are on the CPU and some on a GPU."""
+    None means that there is no fused version, or that it's switched off.  Refuses arrays of which
+    some are on the CPU and some on a GPU.
+    """
     xp = xp_of(*arrays)
     return KERNELS.get((name, xp.__name__)) if mode.kernels else None
 
@@ -224,7 +230,8 @@ class Tensor:
 
     data: the NumPy or CuPy array.  requires_grad: whether the loss is to be differentiated by it.
     grad: what `.backward()` has added up so far (leaves only).  node: the Node of the op that made
-    it, or None.  Tensors are compared, and hashed, by identity."""
+    it, or None.  Tensors are compared, and hashed, by identity.
+    """
 
     __slots__ = ("data", "requires_grad", "grad", "node", "__weakref__")
     __array_ufunc__ = None  # so that `array * tensor` comes to Tensor.__rmul__
@@ -255,8 +262,9 @@ class Tensor:
         return np.asarray(self.numpy(), dtype=dtype)
 
     def item(self):
-        """The value of a one-element Tensor as a Python number (on a GPU this waits for the
-        device).
+        """The value of a one-element Tensor as a Python number.
+
+        On a GPU this waits for the device.
         """
         return self.data.item()
 
@@ -280,8 +288,9 @@ class Tensor:
         return bool(self.data)
 
     def backward(self, g=None, keep_graph=False):
-        """Add d(self)/d(leaf) to the .grad of every leaf; `g` is the gradient of self (ones if
-        None).
+        """Add d(self)/d(leaf) to the .grad of every leaf.
+
+        g: the gradient of self (ones if None).
         """
         for leaf, grad in backward(self, g, keep_graph).items():
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
