@@ -27,7 +27,10 @@ ACTIVATIONS = {
 
 
 class ModelOutput:
-    """Outputs of a model as attributes, in transformers' names; None where absent."""
+    """Outputs of a model as attributes, in transformers' names.
+
+    A value that was not asked for, such as attentions, is None.
+    """
 
     def __init__(self, **values):
         vars(self).update(values)

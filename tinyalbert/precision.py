@@ -162,7 +162,7 @@ class Precision:
     def state(self):
         """What a checkpoint keeps, in numbers, or None without a loss scale.
 
-        The numbers are the loss scale and the steps since it changed.
+        The numbers are those of LossScale.state.
         """
         return None if self.loss_scale is None else to_host(self.loss_scale.state).tolist()
 
