@@ -521,7 +521,7 @@ def test_a_log_file_is_not_filled_with_progress_bars(tmp_path, capsys, monkeypat
     monkeypatch.setattr("tqdm.std.time", iter(range(0, 10_000, 5)).__next__)              # every look takes 5 seconds
     train_to(tmp_path, trainer(total_steps=30), steps=30, progress=True)
     text = capsys.readouterr().err
-    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28: " in text and "step 30/30, 100%" in text
+    assert text.count("/30") <= 30 * 5 // 60 + 12 and "step 28, held out: " in text and "step 30/30, 100%" in text
 
 
 def test_the_bar_counts_tokens_where_batches_differ(tmp_path, capsys, monkeypatch):
@@ -658,7 +658,7 @@ def test_each_row_belongs_to_one_process(rows, size):
 def test_the_progress_bar_shows_loss_and_speed(tmp_path, capsys):
     train_to(tmp_path, trainer(), progress=True)
     shown = capsys.readouterr().err
-    assert "step 6/6, 100%" in shown and "masked words" in shown and "(loss)" in shown and " left, " in shown and "tokens/s" in shown and "mlm_accuracy" in shown
+    assert "step 6/6, 100%" in shown and "masked words" in shown and "(loss)" in shown and " left, " in shown and "tokens/s" in shown and "% right (loss " in shown
 
 
 # --- batches ----------------------------------------------------------------------------------------------
