@@ -14,7 +14,7 @@ class Mode(threading.local):
     recording = True  # ops keep what the backward pass needs
     kernels = True  # the fused versions of kernels/ run in place of the plain ops
     readout = True  # head models compute only what their loss reads (readout.py)
-    precision = None  # the training.precision.Precision of the step, if it is not float32
+    precision = None  # the precision.Precision of the step, if it is not float32
 
     def snapshot(self):
         """The switches of this thread: {name: value}."""

@@ -65,7 +65,7 @@ def backward(loss, g=None, keep_graph=False):
         del g
         for t, gt in zip(inputs, gradients):
             if t is not None and gt is not None:
-                pending.add(t, unbroadcast(gt, t.data.shape))
+                pending.add(t, gt)
     return leaves
 
 
