@@ -1,5 +1,6 @@
 """A new task costs one file: training, best checkpoint, resume, evaluate, predict, command and pipeline come with it."""
 
+import dataclasses
 import json
 import shlex
 import signal
@@ -9,8 +10,16 @@ import pytest
 from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, pipeline
 from tinyalbert.cli import main
 from tinyalbert.errors import UserError
+from tinyalbert.options import COUNT, make, option
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.finetune import finetune
+from tinyalbert.tasks.options import (
+    EvaluateOptions,
+    TaskSettings,
+    kept_settings,
+    options_of,
+    saved_settings,
+)
 from tinyalbert.tasks.registry import TASKS, find_task
 from tinyalbert.tasks.task import Task
 from tinyalbert.training.trainer import Trainer
@@ -200,3 +209,63 @@ def test_options_of_a_python_call_and_of_a_file(inside, world):
     assert settings["max_length"] == 12 and settings["label_column"] == "is it" and settings["lr"] == 5e-4
     with pytest.raises(UserError, match="no option 'epoch'; did you mean epochs"):
         finetune("labels.tsv", epoch=2)
+
+
+def test_the_head_of_an_earlier_task_starts_anew(inside, world):
+    """The paper starts RTE and STS-B from an MNLI model: three labels, then two, then a number."""
+    words = ["yes", "no", "maybe"]
+    for name, labels in (("three", words), ("two", words[:2]), ("number", ["1", "2.5"])):
+        rows = "".join(f"a dog {i}\t{labels[i % len(labels)]}\n" for i in range(12))
+        (world / f"{name}.tsv").write_text("text\tlabel\n" + rows)
+    short = "--steps 1 --threads 1"
+    assert run(f"finetune three.tsv --output h3 --model model {short}", "") == 0
+    assert "starts anew" not in inside.readouterr().out
+    for command in ("two.tsv --output h2 --model h3", "number.tsv --regression --output h1 --model h2"):
+        assert run(f"finetune {command} {short}", "") == 0
+        assert "trained for the task classification starts anew" in inside.readouterr().out
+    again = f"three.tsv --output again --model h3 {short}"
+    assert run(f"finetune {again}", "") == 0 and "starts anew" in inside.readouterr().out    # as many labels: others
+    assert run(f"finetune {again} --keep-head".replace("again", "kept"), "") == 0
+    assert "starts anew" not in inside.readouterr().out
+    assert run(f"finetune two.tsv --output x --model h3 --keep-head {short}", "") == 2
+    message = inside.readouterr().err.strip().splitlines()[-1]
+    assert "--keep-head" in message and "got (3, 64), expected (2, 64)" in message
+
+
+class Settled(Task):
+    """Lines with numbers; the setting says how large they may be."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Settings(TaskSettings):
+        largest: int = option(9, "the largest number", check=COUNT)
+
+    def read(self, source, split):
+        numbers = []
+        for place, text in enumerate(source, 1):
+            with self.bad_rows.skipping():
+                if not 0 <= int(text) <= self.settings.largest:
+                    raise UserError(f"line {place}: {text}; expected at most {self.settings.largest}")
+                numbers.append(int(text))
+        return numbers
+
+
+def test_bad_rows_are_refused_or_left_out_and_listed():
+    source = ["1", "20", "3", *["30"] * 7]
+    with pytest.raises(UserError, match="line 2: 20; expected at most 9 .*--skip-bad-rows"):
+        Settled().read(source, "train")
+    task = Settled(Settled.Settings(skip_bad_rows=True))
+    assert task.read(source, "train") == [1, 3]
+    lines = task.bad_rows.summary().splitlines()
+    assert lines[0] == "8 bad rows were left out:" and lines[1].startswith("  line 2") and lines[-1] == "  and 3 more"
+
+
+def test_settings_are_kept_with_the_model():
+    settings = Settled.Settings(largest=3, skip_bad_rows=True)
+    assert kept_settings(settings) == {"largest": 3} and kept_settings(Settled.Settings()) == {}
+    config = AlbertConfig(extra={"task_settings": {"largest": 3}})
+    assert saved_settings(Settled, config, "folder") == {"largest": 3}
+    for values, words in (({"largest": "x"}, "largest"), ({"smallest": 3}, "no option 'smallest'"), ([3], "names and values")):
+        with pytest.raises(UserError, match=f"folder.*{words}"):
+            saved_settings(Settled, AlbertConfig(extra={"task_settings": values}), "folder")
+    options = make(options_of(Settled, EvaluateOptions), {"model": "m", "table": "t", "largest": 4})
+    assert options.largest == 4 and isinstance(options, EvaluateOptions)

@@ -112,3 +112,31 @@ def test_in_training_each_window_is_a_row_with_the_label():
     features = Features(Classification(labels=["no", "yes"]), rows, RowEncoder(Letters(), 10, "windows", 0))
     assert len(features) == 4 and features.take([0, 1, 2, 3])["labels"].tolist() == [1, 1, 1, 0]
     assert [list(places) for places in features.places] == [[0, 1, 2], [3]]
+
+
+@given(st.integers(0, 12), LENGTHS, st.integers(19, 40), st.none() | st.integers(0, 30), st.sampled_from(["first", "second"]))
+def test_one_text_of_a_pair_may_stand_whole_in_every_row(n, m, max_length, overlap, cut):
+    """A question beside windows of a passage: every place of the passage is read, in its place."""
+    whole, moving = "a" * n, "bcdefgh" * 6
+    moving = moving[:m]
+    texts = (whole, moving) if cut == "second" else (moving, whole)
+    sequence = 1 if cut == "second" else 0
+    rows = RowEncoder(Letters(), max_length, "windows", overlap)(*texts, cut=cut, tokens=True)
+    assert all(len(row["input_ids"]) == len(row["about"]) <= max_length for row in rows)
+    read = []
+    for row in rows:
+        ids = [token.id for token in row["about"]]
+        assert ids == row["input_ids"].tolist() and [token.type for token in row["about"]] == row["token_type_ids"].tolist()
+        assert ids.count(5) == n                                             # the letter a
+        read.append("".join(chr(token.id + ord("a") - 5) for token in row["about"] if token.sequence == sequence))
+    room = max_length - 3 - n
+    shared = room // 4 if overlap is None else min(overlap, room // 2)
+    assert read[0] + "".join(part[shared:] for part in read[1:]) == moving
+    assert all(before.endswith(after[:shared]) for before, after in zip(read, read[1:]))
+    cut_rows = RowEncoder(Letters(), max_length)(*texts, cut=cut)
+    assert len(cut_rows) == 1 and np.array_equal(cut_rows[0]["input_ids"], rows[0]["input_ids"])
+
+
+def test_no_room_beside_the_text_that_stands_whole():
+    with pytest.raises(UserError, match="q 7: the first text has 12 tokens .*rows of 16.*--max-length"):
+        RowEncoder(Letters(), 16, "windows")("a" * 12, "b" * 30, "q 7", cut="second")

@@ -11,13 +11,15 @@ import shlex
 import sys
 import traceback
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from . import __version__
 from .errors import UserError
-from .options import COUNT, add_arguments, from_arguments
+from .options import COUNT, add_arguments, from_arguments, given_by, make, read_values
 from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
-from .tasks.options import EvaluateOptions, FinetuneOptions, PredictOptions
+from .tasks.options import EvaluateOptions, FinetuneOptions, PredictOptions, options_of
 from .training.replicas import Single, launched_ranks
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
@@ -123,12 +125,12 @@ def _finetune(args):
         raise UserError(f"finetune {' '.join(args.words)}; expected a task and one table")
     if words:
         args.train = words[0]
-    options = from_arguments(FinetuneOptions, args)
-    result = run(options)
+    given = given_by(args.options, args)
+    result = run(given)
     _print_metrics(result["metrics"], result.get("confusion"))
     for name, value in result["baselines"].items():
         print(f"{'baseline ' + name:24s}{value:8.4f}  ({result['metric']})")
-    print(f"model, predictions.tsv and eval_results.json in {options.output}")
+    print(f"model, predictions and eval_results.json in {given['output']}")
 
 
 def _print_metrics(metrics, confusion):
@@ -146,13 +148,14 @@ def _note(text):
 def _evaluate(args):
     from .tasks.inference import evaluate_file
 
-    _print_metrics(*evaluate_file(from_arguments(EvaluateOptions, args), _note))
+    options = make(args.options, {**args.saved, **given_by(args.options, args)})
+    _print_metrics(*evaluate_file(options, _note))
 
 
 def _predict(args):
     from .tasks.inference import predict_file
 
-    options = from_arguments(PredictOptions, args)
+    options = make(args.options, {**args.saved, **given_by(args.options, args)})
     count = predict_file(options, _note)
     print(f"{count} predictions in {options.output}")
 
@@ -196,8 +199,196 @@ def _doctor(args):
 # --- the options ----------------------------------------------------------------------------------
 
 
-def build_parser():
-    """The argument parser, every command with an example that works as typed."""
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does, how it is told, and examples that work as typed."""
+
+    run: Callable  # (parsed arguments) -> exit code or None
+    arguments: Callable  # (parser, the words of the command line) -> None
+    help: str
+    examples: tuple
+
+
+def _options(Class):
+    """The arguments of a command that is told by one dataclass."""
+    return lambda parser, words: add_arguments(parser, Class)
+
+
+def _finetune_arguments(parser, words):
+    """The options of every run, and those of the task that is asked for."""
+    from .tasks.registry import TASKS, find_task
+
+    task = _asked_task(words)
+    Task = find_task(task or "classification")
+    Class = options_of(Task, FinetuneOptions)
+    names = "\n".join(f"  {name:20s}{about}" for name, (_, about) in TASKS.items())
+    parser.epilog += (
+        f"\n\ntasks (tinyalbert finetune TASK --help tells the options of each):\n{names}"
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="[TASK] SOURCE",
+        help="what to train for: one of the tasks below (default: classification), or "
+        "FILE.py:CLASS for a task of your own; then what it reads, for example a table (.tsv, "
+        ".csv, .jsonl) or a built-in `stories:TASK[:N]`",
+    )
+    parser.set_defaults(options=Class)
+    add_arguments(parser, Class, defaults=Task.recipes.get("laptop"))
+
+
+def _asked_task(words):
+    """The task that a `finetune` command line names, itself, in its file or by its run; or None."""
+    from .tasks.registry import TASKS, is_task
+
+    named = next((word for word in words if is_task(word)), None)
+    if named:
+        return named
+    if "--regression" in words:
+        return "regression"
+    try:
+        if "--config" in words:
+            return read_values(_value(words, "--config")).get("task")
+        if "--resume" in words:
+            task = read_values(Path(_value(words, "--output")) / "finetune.json").get("task")
+            return task if task in TASKS else None  # a file is run only if a person names it
+    except (UserError, TypeError):  # who reads the file in earnest says what is wrong with it
+        pass
+    return None
+
+
+def _value(words, flag):
+    """The word behind a flag; None without."""
+    return next((after for word, after in zip(words, words[1:]) if word == flag), None)
+
+
+def _finetuned_arguments(Class):
+    """The arguments of a command on a fine-tuned folder: with the settings of its task."""
+
+    def arguments(parser, words):
+        from .tasks.inference import task_of
+
+        asked = _value(words, "--task")
+        folder = next((word for word in words if (Path(word) / "config.json").is_file()), None)
+        combined, saved = Class, {}
+        try:
+            if folder:
+                Task, saved = task_of(folder, asked)
+                combined = options_of(Task, Class)
+        except UserError:  # the command itself says it, with what else is wrong
+            pass
+        parser.set_defaults(options=combined, saved=saved)
+        add_arguments(parser, combined, defaults=saved)
+
+    return arguments
+
+
+def _fill_mask_arguments(parser, words):
+    parser.add_argument("model", help="pretrained folder")
+    parser.add_argument("text", nargs="+", help="text with one or more [MASK]")
+    parser.add_argument("--top-k", type=COUNT, default=5, help="answers for each mask (default: 5)")
+    parser.add_argument("--targets", nargs="+", help="only these words")
+    _device_options(parser, threads=False)
+
+
+def _info_arguments(parser, words):
+    parser.add_argument("model", help="a folder, a config.json, or a preset")
+
+
+def _convert_arguments(parser, words):
+    parser.add_argument("source", help="folder, file, or the prefix of a TensorFlow checkpoint")
+    parser.add_argument("--output", required=True, help="folder to write")
+    parser.add_argument("--config", help="config.json, if it does not lie beside the weights")
+
+
+def _doctor_arguments(parser, words):
+    parser.add_argument(
+        "--device", choices=("cpu", "gpu"), help="gpu: also run one training step there and compare"
+    )
+
+
+COMMANDS = {
+    "tokenizer": Command(
+        _tokenizer,
+        _options(TokenizerOptions),
+        "learn a SentencePiece vocabulary with ALBERT's settings",
+        ("tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",),
+    ),
+    "prepare": Command(
+        _prepare,
+        _options(PrepareOptions),
+        "turn text into a folder of token ids that pretraining reads",
+        (
+            "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
+            "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data",
+        ),
+    ),
+    "pretrain": Command(
+        _pretrain,
+        _options(PretrainOptions),
+        "pretrain on masked words and sentence order; vocabulary and data are made on "
+        "the way unless given",
+        (
+            "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
+            "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
+            "tinyalbert pretrain --resume --output runs/book",
+        ),
+    ),
+    "finetune": Command(
+        _finetune,
+        _finetune_arguments,
+        "train a model for a task on labelled rows, from a pretrained folder",
+        (
+            "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
+            "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output "
+            "runs/topic",
+        ),
+    ),
+    "evaluate": Command(
+        _evaluate,
+        _finetuned_arguments(EvaluateOptions),
+        "score a fine-tuned folder on labelled rows",
+        ("tinyalbert evaluate runs/topic stories:topic:200",),
+    ),
+    "predict": Command(
+        _predict,
+        _finetuned_arguments(PredictOptions),
+        "write a fine-tuned folder's predictions for rows without labels",
+        ("tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",),
+    ),
+    "fill-mask": Command(
+        _fill_mask,
+        _fill_mask_arguments,
+        "say which words fit at [MASK]",
+        ('tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."',),
+    ),
+    "info": Command(
+        _info,
+        _info_arguments,
+        "show where a model's parameters are, and what sharing and factorising save",
+        ("tinyalbert info base_v2",),
+    ),
+    "convert": Command(
+        _convert,
+        _convert_arguments,
+        "turn released weights (TensorFlow checkpoint, PyTorch .bin, safetensors) into a folder",
+        ("tinyalbert convert albert_base/model.ckpt-best --output runs/albert_base",),
+    ),
+    "doctor": Command(
+        _doctor,
+        _doctor_arguments,
+        "say what this machine has and what would be used",
+        ("tinyalbert doctor",),
+    ),
+}
+
+
+def build_parser(words=()):
+    """The argument parser for the words of a command line: what arguments a command has depends
+    on its task.
+
+    Without words every command gets the arguments that it has in any case.
+    """
     parser = argparse.ArgumentParser(
         prog="tinyalbert",
         description="ALBERT, whole, in NumPy: pretraining, fine-tuning, filling masks.",
@@ -205,116 +396,17 @@ def build_parser():
     )
     parser.add_argument("--version", action="version", version=f"tinyalbert {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-
-    def command(name, run, help, *example):
+    for name, about in COMMANDS.items():
         sub = commands.add_parser(
             name,
-            help=help,
-            description=help[0].upper() + help[1:] + ".",
-            epilog=_epilog(*example),
+            help=about.help,
+            description=about.help[0].upper() + about.help[1:] + ".",
+            epilog=_epilog(*about.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run)
-        return sub
-
-    p = command(
-        "tokenizer",
-        _tokenizer,
-        "learn a SentencePiece vocabulary with ALBERT's settings",
-        "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
-    )
-    add_arguments(p, TokenizerOptions)
-
-    p = command(
-        "prepare",
-        _prepare,
-        "turn text into a folder of token ids that pretraining reads",
-        "tinyalbert tokenizer stories:2000 --vocab-size 1200 --output runs/vocabulary",
-        "tinyalbert prepare stories:2000 --tokenizer runs/vocabulary --output runs/data",
-    )
-    add_arguments(p, PrepareOptions)
-
-    p = command(
-        "pretrain",
-        _pretrain,
-        "pretrain on masked words and sentence order; vocabulary and data are made on "
-        "the way unless given",
-        "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
-        "tinyalbert pretrain my_book.txt --minutes 30 --output runs/book",
-        "tinyalbert pretrain --resume --output runs/book",
-    )
-    add_arguments(p, PretrainOptions)
-
-    p = command(
-        "finetune",
-        _finetune,
-        "train a model for a task on labelled rows, from a pretrained folder",
-        "tinyalbert pretrain stories:4000 --preset tiny --minutes 1 --output runs/stories",
-        "tinyalbert finetune stories:topic --dev stories:topic --model runs/stories --output "
-        "runs/topic",
-    )
-    p.add_argument(
-        "words",
-        nargs="*",
-        metavar="[TASK] TABLE",
-        help="what to train for: classification (default), regression, or FILE.py:CLASS for a task "
-        "of your own; then the rows, with a header (.tsv, .csv, .jsonl), or a built-in "
-        "`stories:TASK[:N]`",
-    )
-    add_arguments(p, FinetuneOptions)
-
-    p = command(
-        "evaluate",
-        _evaluate,
-        "score a fine-tuned folder on labelled rows",
-        "tinyalbert evaluate runs/topic stories:topic:200",
-    )
-    add_arguments(p, EvaluateOptions)
-
-    p = command(
-        "predict",
-        _predict,
-        "write a fine-tuned folder's predictions for rows without labels",
-        "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",
-    )
-    add_arguments(p, PredictOptions)
-
-    p = command(
-        "fill-mask",
-        _fill_mask,
-        "say which words fit at [MASK]",
-        'tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."',
-    )
-    p.add_argument("model", help="pretrained folder")
-    p.add_argument("text", nargs="+", help="text with one or more [MASK]")
-    p.add_argument("--top-k", type=COUNT, default=5, help="answers for each mask (default: 5)")
-    p.add_argument("--targets", nargs="+", help="only these words")
-    _device_options(p, threads=False)
-
-    p = command(
-        "info",
-        _info,
-        "show where a model's parameters are, and what sharing and factorising save",
-        "tinyalbert info base_v2",
-    )
-    p.add_argument("model", help="a folder, a config.json, or a preset")
-
-    p = command(
-        "convert",
-        _convert,
-        "turn released weights (TensorFlow checkpoint, PyTorch .bin, safetensors) into a folder",
-        "tinyalbert convert albert_base/model.ckpt-best --output runs/albert_base",
-    )
-    p.add_argument("source", help="folder, file, or the prefix of a TensorFlow checkpoint")
-    p.add_argument("--output", required=True, help="folder to write")
-    p.add_argument("--config", help="config.json, if it does not lie beside the weights")
-
-    p = command(
-        "doctor", _doctor, "say what this machine has and what would be used", "tinyalbert doctor"
-    )
-    p.add_argument(
-        "--device", choices=("cpu", "gpu"), help="gpu: also run one training step there and compare"
-    )
+        sub.set_defaults(run=about.run)
+        if not words or name == words[0]:
+            about.arguments(sub, words[1:])
     return parser
 
 
@@ -326,7 +418,8 @@ def main(argv=None):
     _prepare_streams()
     ranks = Single()
     try:
-        args = build_parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else list(argv)
+        args = build_parser(words).parse_args(words)
         ranks = launched_ranks()
         with contextlib.redirect_stdout(None if ranks.rank else sys.stdout):
             warnings.showwarning = lambda message, *_: (

@@ -222,11 +222,13 @@ def _checked(each, value):
 # --- the command line -----------------------------------------------------------------------------
 
 
-def add_arguments(parser, Class, config=True):
+def add_arguments(parser, Class, config=True, defaults=None):
     """Give a parser the arguments of a command's options, and --config for a file of them.
 
     What is not typed stays out of the parsed arguments, so that a file's values can stand.
+    defaults: {name: value} that --help tells in place of the field's own default.
     """
+    defaults = defaults or {}
     exclusive = {}
     for each in fields(Class):
         about = _about(each)
@@ -238,7 +240,7 @@ def add_arguments(parser, Class, config=True):
             if about.group not in exclusive:
                 exclusive[about.group] = parser.add_mutually_exclusive_group()
             target = exclusive[about.group]
-        target.add_argument(flag, **_argument(each, about))
+        target.add_argument(flag, **_argument(each, about, defaults.get(each.name, each.default)))
     if config:
         parser.add_argument(
             "--config",
@@ -248,10 +250,10 @@ def add_arguments(parser, Class, config=True):
         )
 
 
-def _argument(each, about):
+def _argument(each, about, default):
     """The keywords of argparse's add_argument for a field."""
     check = about.check
-    how = {"help": _help(each, about), "default": argparse.SUPPRESS}
+    how = {"help": _help(about, default), "default": argparse.SUPPRESS}
     if not about.positional:
         how["dest"] = each.name
     if about.metavar:
@@ -279,17 +281,22 @@ def _metavar(check):
     return "TEXT"
 
 
-def _help(each, about):
+def _help(about, default):
     text = about.help
     if about.required and not about.positional:
         text = f"{text} (required)"
-    elif each.default not in (None, False, MISSING) and "default" not in text:
-        text = f"{text} (default: {each.default})"
+    elif default not in (None, False, MISSING) and "default" not in text:
+        text = f"{text} (default: {default})"
     return text.replace("%", "%%")
 
 
 def from_arguments(Class, arguments):
     """The options that were typed, over those of --config, over the defaults."""
+    return make(Class, given_by(Class, arguments))
+
+
+def given_by(Class, arguments):
+    """{name: value} of what was typed, over what stands in the file of --config."""
     names = {each.name for each in fields(Class)}
     typed = {name: value for name, value in vars(arguments).items() if name in names}
     path = getattr(arguments, "config", None)
@@ -297,7 +304,7 @@ def from_arguments(Class, arguments):
     for group in _groups(Class).values():  # --steps replaces the file's minutes
         if any(name in typed for name in group):
             values = {name: value for name, value in values.items() if name not in group}
-    return make(Class, {**values, **typed})
+    return {**values, **typed}
 
 
 # --- files and Python calls -----------------------------------------------------------------------
@@ -322,11 +329,8 @@ def make(Class, values, where=""):
         raise UserError(f"{prefix}{problem}") from None
 
 
-def read_file(Class, path):
-    """{name: value} of a JSON or TOML file with a command's options, checked.
-
-    A flag's spelling (batch-size, max-length) is understood as well as the field's.
-    """
+def read_values(path):
+    """The values of a JSON or TOML file, as they stand there."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -337,6 +341,15 @@ def read_file(Class, path):
         raise UserError(f"{path} can't be read as JSON or TOML: {problem}") from None
     if not isinstance(values, dict):
         raise UserError(f'{path} is no table of options; expected for example {{"steps": 1000}}')
+    return values
+
+
+def read_file(Class, path):
+    """{name: value} of a JSON or TOML file with a command's options, checked.
+
+    A flag's spelling (batch-size, max-length) is understood as well as the field's.
+    """
+    values = read_values(path)
     values = {_name_of(Class, name): value for name, value in values.items()}
     if "hidden_size" in values or "num_attention_heads" in values:
         raise UserError(

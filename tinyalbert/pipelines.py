@@ -5,13 +5,12 @@ import warnings
 from .backend import check_device
 from .errors import UserError
 from .heads import AlbertForMaskedLM
+from .options import make
 from .tasks.batches import Features
 from .tasks.fill_mask import fill_mask
 from .tasks.inference import check_fits, load_finetuned, load_trained, predict, row_encoder
 from .tasks.registry import TASKS, find_task, is_task, task_name
 from .text.tokenizer import AlbertTokenizer
-
-NAMES = ("fill-mask", "text-classification", *TASKS)
 
 
 class FillMaskPipeline:
@@ -28,9 +27,9 @@ class FillMaskPipeline:
 
 
 class TaskPipeline:
-    """The answers of a task for texts, or for {"text", "text_pair"} pairs.
+    """The answers of a fine-tuned model; what a call takes and returns is told by its task.
 
-    Those of classification are [{"label", "score"}, ...].
+    Those of classification are [{"label", "score"}, ...], for texts or {"text", "text_pair"} pairs.
     """
 
     def __init__(self, task, model, tokenizer):
@@ -38,10 +37,10 @@ class TaskPipeline:
         self.model = model
         self.tokenizer = tokenizer
 
-    def __call__(self, inputs, **options):
+    def __call__(self, *inputs, **options):
         """options: those of the task's `answer`, such as top_k=3."""
-        single = isinstance(inputs, (str, dict))
-        examples = [self.task.example(given) for given in ([inputs] if single else inputs)]
+        given, single, options = self.task.call(*inputs, **options)
+        examples = [self.task.example(each) for each in given]
         if not examples:
             return []
         encoder = row_encoder(self.model, self.tokenizer)
@@ -49,16 +48,17 @@ class TaskPipeline:
         if encoder.too_long:
             warnings.warn(encoder.summary(advice=""), stacklevel=2)
         predictions = predict(self.task, self.model, features)
-        return [self.task.answer(prediction, **options) for prediction in predictions]
+        answers = [self.task.answer(prediction, **options) for prediction in predictions]
+        return self.task.collect(answers, single)
 
 
-def pipeline(task, model, tokenizer=None, device="cpu"):
+def pipeline(task, model, tokenizer=None, device="cpu", **settings):
     """A callable for "fill-mask", "text-classification" or another task.
 
-    task: a task's name, or FILE.py:CLASS.  model: a folder, or a model with its tokenizer.
+    task: a task's name, transformers' name for its pipeline, or FILE.py:CLASS.  model: a folder, or
+    a model with its tokenizer.  settings: those of the task, in place of the ones that the folder
+    was fine-tuned with.
     """
-    if task not in NAMES and not is_task(task):
-        raise UserError(f"pipeline {task!r} is unknown; expected one of {', '.join(NAMES)}")
     check_device(device)
     loaded = hasattr(model, "state_dict")
     if loaded and tokenizer is None:
@@ -70,12 +70,30 @@ def pipeline(task, model, tokenizer=None, device="cpu"):
             model, tokenizer = _masked_words(model, tokenizer)
         return FillMaskPipeline(model.to(device), tokenizer)
 
+    _check_name(task)
     own = task if ".py:" in task else None  # the others are told by the model's config
     if not loaded:
-        return TaskPipeline(*load_finetuned(model, device, own, tokenizer))
-    found = find_task(own or task_name(model.config))()
-    found.restore(model.config)
+        found, model, tokenizer = load_finetuned(model, device, own, tokenizer, settings)
+    else:
+        Class = find_task(own or task_name(model.config))
+        found = Class(make(Class.Settings, settings))
+        found.restore(model.config)
+    if not own and task not in (found.name, found.pipeline):
+        raise UserError(
+            f"pipeline {task!r}, but the model was trained for {found.name}; expected "
+            f"{found.pipeline or found.name!r}"
+        )
     return TaskPipeline(found, model.to(device), tokenizer)
+
+
+def _check_name(task):
+    """Refuse a name that no task has."""
+    if is_task(task):
+        return
+    names = ["fill-mask", *TASKS, *(find_task(name).pipeline for name in TASKS)]
+    if task not in names:
+        known = ", ".join(dict.fromkeys(name for name in names if name))
+        raise UserError(f"pipeline {task!r} is unknown; expected one of {known}")
 
 
 def _masked_words(folder, tokenizer):

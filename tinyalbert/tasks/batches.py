@@ -27,7 +27,8 @@ class Features:
     def take(self, indices):
         """The batch of these rows: fields of tokens (B, T), one value a row (B,)."""
         rows = [self.rows[i] for i in indices]
-        return {name: self._field(name, [row[name] for row in rows]) for name in rows[0]}
+        names = [name for name in rows[0] if name != "about"]
+        return {name: self._field(name, [row[name] for row in rows]) for name in names}
 
     def _field(self, name, values):
         """The values of one field in one array, filled up to the longest."""

@@ -22,8 +22,8 @@ class Classification(TextTask):
     name = "classification"
     metric = "accuracy"
 
-    def __init__(self, labels=None, **settings):
-        super().__init__(**settings)
+    def __init__(self, settings=None, seed=0, say=lambda line: None, labels=None):
+        super().__init__(settings, seed, say)
         self.labels = labels  # found out by `fit`
 
     def fit(self, examples):

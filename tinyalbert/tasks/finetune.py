@@ -7,15 +7,14 @@ output/last/       the state of the training, for resume=True
 """
 
 import json
-import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..backend import check_device
 from ..errors import UserError
-from ..files.checkpoint import changed, read_config
+from ..files.checkpoint import changed, load_into, load_state, read_config
 from ..files.safetensors_file import replacing
 from ..optim import AdamW
 from ..options import make, to_json
@@ -29,8 +28,8 @@ from ..training.loop import train
 from ..training.replicas import Threads, launched_ranks, own_part
 from ..training.trainer import Trainer
 from .batches import Features
-from .inference import check_fits, predict
-from .options import FinetuneOptions, columns
+from .inference import check_fits, predict, read_examples
+from .options import FinetuneOptions, kept_settings, options_of
 from .registry import find_task, is_task
 
 SETTINGS = "finetune.json"
@@ -51,13 +50,17 @@ def finetune(
     progress = options.pop("progress", True)
     named = options.pop("columns", None) or {}
     values = {"train": train_source, "dev": dev_source, "output": output_dir}
-    return run(make(FinetuneOptions, {**values, **named, **options}), say, progress)
+    return run({**values, **named, **options}, say, progress)
 
 
-def run(options, say=print, progress=True):
-    """A fine-tuning run with these FinetuneOptions; returns what `finetune` does."""
+def run(given, say=print, progress=True):
+    """A fine-tuning run; returns what `finetune` does.
+
+    given: {name: value} of FinetuneOptions and of the task's settings.  What is not given comes
+    from the task's recipe, for a resumed run from its settings file.
+    """
+    options = _settled(options_for(given), say)
     check_precision(options.precision, check_device(options.device))
-    options = _settled(options, say)
     if not (options.train and options.model):
         raise UserError("fine-tuning needs a table of labelled rows and a model folder (--model)")
     if not options.resume:
@@ -65,11 +68,12 @@ def run(options, say=print, progress=True):
 
     # the task, its examples and its model
     tokenizer = _tokenizer(options)
-    task = find_task(options.task)(seed=options.seed, columns=columns(options), say=say)
-    examples, held_out = _examples(task, options)
+    Class = find_task(options.task)
+    task = Class(_settings(Class, options), options.seed, say)
+    examples, held_out = _examples(task, options, say)
     task.fit(examples)
     say(f"{len(examples):,} rows to train on, {len(held_out):,} held out; {task.describe()}")
-    network = _network(task, options).to(options.device)
+    network = _network(task, options, say).to(options.device)
 
     # their rows, and how long to train on them
     features = _features(task, examples, tokenizer, options, "training", say)
@@ -78,6 +82,7 @@ def run(options, say=print, progress=True):
     steps_per_epoch = features.steps_per_epoch(options.batch_size)
 
     # the run
+    best = options.metric or task.metric
     trainer = _trainer(network, options)
     if trainer.ranks.rank == 0 and not options.resume:
         Path(options.output).mkdir(parents=True, exist_ok=True)
@@ -87,7 +92,10 @@ def run(options, say=print, progress=True):
         return own_part(features.batch(step, options.batch_size, options.seed), trainer.ranks)
 
     def evaluate(network, replicas):
-        return task.score(held_out, predict(task, network, dev, replicas=replicas))
+        metrics = task.score(held_out, predict(task, network, dev, replicas=replicas))
+        if best not in metrics:
+            raise UserError(f"--metric {best} is unknown; expected one of {', '.join(metrics)}")
+        return metrics
 
     train(
         trainer,
@@ -96,7 +104,7 @@ def run(options, say=print, progress=True):
         evaluate,
         options.output,
         eval_every=max(1, min(steps_per_epoch, options.steps // 3)),
-        best=task.metric,
+        best=best,
         resume=options.resume,
         tokenizer=tokenizer,
         progress=progress,
@@ -107,9 +115,39 @@ def run(options, say=print, progress=True):
     result = _result(task, examples, held_out, predictions)
     if trainer.ranks.rank == 0:
         _write_json(Path(options.output) / "eval_results.json", result["metrics"])
-        task.write(Path(options.output) / "predictions.tsv", held_out, predictions)
+        task.write(Path(options.output) / task.predictions, held_out, predictions)
         draw_run(Path(options.output), say)
     return result
+
+
+def options_for(given):
+    """FinetuneOptions and the task's settings from {name: value}, over the recipe of the task."""
+    task = given.get("task") or "classification"
+    if given.get("resume") and "task" not in given:
+        task = _read_settings(given.get("output"))["task"]
+        if ".py:" in task:
+            raise UserError(
+                f"the run in {given['output']} is of the task {task}; the file is run only if it "
+                f"is named again: finetune {task} --resume"
+            )
+    if given.get("regression") and task == "classification":
+        task = "regression"
+    Task = find_task(task)
+    recipe = Task.recipes.get(given.get("recipe", "laptop"), {})
+    under = {} if given.get("resume") else recipe
+    return make(options_of(Task, FinetuneOptions), {**under, **given, "task": task})
+
+
+def _read_settings(folder):
+    """{name: value} of the settings file of a run in `folder`."""
+    path = Path(folder) / SETTINGS
+    return read_settings(path, "fine-tuning", ("task", "train", "model", "epochs", "steps"))
+
+
+def _settings(Class, options):
+    """The settings of the task among the options of a run."""
+    names = [each.name for each in fields(Class.Settings)]
+    return Class.Settings(**{name: getattr(options, name) for name in names})
 
 
 def _result(task, examples, held_out, predictions):
@@ -157,7 +195,6 @@ def _trainer(network, options):
 
 def _settled(options, say):
     """Options whose paths mean the same from any folder; those of the run that is resumed."""
-    given = options.task
     options = _named(options)
     options = replace(
         options,
@@ -167,15 +204,8 @@ def _settled(options, say):
     )
     if not options.resume:
         return options
-    path = Path(options.output) / SETTINGS
-    saved = read_settings(path, "fine-tuning", ("train", "model", "epochs", "steps"))
-    saved = {**saved, **saved.get("columns", {})}  # as runs before FinetuneOptions kept them
+    saved = _read_settings(options.output)
     options = _named(resume_options(options, saved, say))
-    if ".py:" in options.task and ".py:" not in given:
-        raise UserError(
-            f"the run in {options.output} is of the task {options.task}; the file is run only if "
-            f"it is named again: finetune {options.task} --resume"
-        )
     return replace(options, steps=options.steps or saved["steps"])
 
 
@@ -202,11 +232,11 @@ def _absolute(source):
     return str(Path(source).resolve())
 
 
-def _examples(task, options):
+def _examples(task, options, say):
     """Training and held-out examples."""
-    examples = task.read(options.train, "train")
+    examples = read_examples(task, options.train, "train", say)
     if options.dev:
-        return examples, task.read(options.dev, "test")
+        return examples, read_examples(task, options.dev, "test", say)
     if len(examples) < 10:
         raise UserError(
             f"{options.train} has {len(examples)} rows; expected at least 10, or a held-out file "
@@ -218,11 +248,16 @@ def _examples(task, options):
     return kept, [examples[i] for i in sorted(held_out)]
 
 
-def _network(task, options):
+EARLIER = ("id2label", "label2id", "long_inputs", "window_overlap", "task_settings")
+
+
+def _network(task, options, say):
     """A model of the task with the weights of a folder, or of its size with random ones."""
     config = read_config(options.model)
-    for name in ("id2label", "label2id", "long_inputs", "window_overlap"):  # of an earlier task
+    earlier = config.extra.get("finetuning_task", "")
+    for name in EARLIER:  # what an earlier task left in the config
         config.extra.pop(name, None)
+    config.problem_type = None
     if options.max_length > config.max_position_embeddings:
         raise UserError(
             f"--max-length {options.max_length}, but the model has "
@@ -230,6 +265,9 @@ def _network(task, options):
         )
     config = task.configure(config)
     config.extra["finetuning_task"] = task.name  # as transformers calls it
+    settings = kept_settings(task.settings)
+    if settings:
+        config.extra["task_settings"] = settings
     if options.long != "truncate":
         config.extra["long_inputs"] = options.long
         config.extra["window_overlap"] = options.overlap
@@ -239,11 +277,29 @@ def _network(task, options):
             hidden_dropout_prob=options.dropout,
             attention_probs_dropout_prob=options.dropout,
         )
+    network = task.model_class(config, seed=options.seed)
     if options.random_init:
-        return task.model_class(config, seed=options.seed)
-    with warnings.catch_warnings():  # that the head starts random is the point
-        warnings.simplefilter("ignore", UserWarning)
-        return task.model_class.from_pretrained(options.model, config=config, seed=options.seed)
+        return network
+    state = load_state(options.model)
+    if not options.keep_head:
+        state = _without_head(state, task, earlier, say)
+    try:
+        load_into(network, state)
+    except UserError as problem:
+        if not options.keep_head:
+            raise
+        raise UserError(f"--keep-head: {problem}, or leave --keep-head out") from None
+    return network
+
+
+def _without_head(state, task, earlier, say):
+    """The weights of a folder without the head of an earlier task, whose outputs meant others."""
+    parts = tuple(f"{part}." for part in task.head)
+    kept = {name: array for name, array in state.items() if not name.startswith(parts)}
+    if len(kept) < len(state):
+        what = f"the task {earlier}" if earlier else "an earlier task"
+        say(f"the head that was trained for {what} starts anew (--keep-head keeps it)")
+    return kept
 
 
 def _features(task, examples, tokenizer, options, which, say):

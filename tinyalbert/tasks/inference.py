@@ -1,6 +1,7 @@
 """Predictions of a fine-tuned model, for every task: in memory, and from a folder and a file."""
 
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import numpy as np
 from ..backend import check_device
 from ..errors import UserError
 from ..files.checkpoint import read_config
+from ..options import make
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_writable
 from ..training.replicas import Threads
 from .batches import Features
-from .options import columns
+from .options import TaskSettings, saved_settings
 from .registry import find_task, task_name
 
 
@@ -24,7 +26,8 @@ def predict(task, model, features, batch_size=64, replicas=None):
     parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
     def run(indices):
-        batch = {k: v for k, v in features.take(indices).items() if k != "labels"}
+        batch = features.take(indices)
+        batch = {name: values for name, values in batch.items() if name not in task.targets}
         return task.infer(model, batch)
 
     aside = replicas and model.device() == "cpu"  # threads are no help to a GPU
@@ -76,19 +79,28 @@ def load_trained(kind, folder, what, command):
     return model
 
 
-def load_finetuned(folder, device="cpu", task=None, tokenizer=None, **settings):
-    """(task, model, tokenizer) of a fine-tuned folder.
+def task_of(folder, task=None):
+    """(class of the task, {setting: value}) of a fine-tuned folder.
 
-    task: FILE.py:CLASS of a task of one's own; by default the folder says it.  settings: of
-    Task.
+    task: FILE.py:CLASS of a task of one's own; by default the folder says it.
     """
-    check_device(device)
     config = read_config(folder)
     made_for = task_name(config)
     Class = _known(made_for, folder) if task is None else find_task(task)
     if task is not None and "finetuning_task" in config.extra and Class.name != made_for:
         raise UserError(f"{folder} was fine-tuned for the task {made_for}, not for {Class.name}")
-    task = Class(**settings)
+    return Class, saved_settings(Class, config, folder)
+
+
+def load_finetuned(folder, device="cpu", task=None, tokenizer=None, settings=None, **more):
+    """(task, model, tokenizer) of a fine-tuned folder.
+
+    task: FILE.py:CLASS of a task of one's own; by default the folder says it.  settings: {name:
+    value} that replace those that the folder was fine-tuned with.  more: `seed` and `say` of Task.
+    """
+    check_device(device)
+    Class, saved = task_of(folder, task)
+    task = Class(make(Class.Settings, {**saved, **(settings or {})}), **more)
     command = f"finetune {Class.name} TABLE --model {folder}"
     model = load_trained(Class.model_class, folder, f"{Class.name} model", command)
     task.restore(model.config)
@@ -128,7 +140,7 @@ def evaluate_file(options, say=print):
     options: EvaluateOptions.  say: told what was too long.
     """
     task, model, tokenizer = _loaded(options)
-    examples = task.read(options.table, "test")
+    examples = read_examples(task, options.table, "test", say)
     predictions = _predicted(task, model, tokenizer, examples, options, say)
     return task.score(examples, predictions), task.confusion(examples, predictions)
 
@@ -146,17 +158,34 @@ def predict_file(options, say=print):
         raise UserError(f"{output} is {what}; expected another file for the predictions")
     check_writable(output.parent)
     task, model, tokenizer = _loaded(options)
-    examples = task.read(options.table, "predict")
+    examples = read_examples(task, options.table, "predict", say)
     predictions = _predicted(task, model, tokenizer, examples, options, say)
     output.parent.mkdir(parents=True, exist_ok=True)
     task.write(output, examples, predictions)
     return len(examples)
 
 
+def read_examples(task, source, split, say):
+    """The examples of a source; says which rows were left out.  At least one must remain."""
+    examples = task.read(source, split)
+    left_out = task.bad_rows.summary()
+    if left_out:
+        say(left_out)
+        task.bad_rows.problems.clear()
+    if not examples:
+        raise UserError(f"{source} has no row that can be used; see its first line and {task.name}")
+    return examples
+
+
 def _loaded(options):
     """(task, model, tokenizer) that the options name."""
-    settings = {"seed": options.seed, "columns": columns(options)}
-    return load_finetuned(options.model, options.device, options.task, **settings)
+    settings = {}
+    if isinstance(options, TaskSettings):
+        own = fields(task_of(options.model, options.task)[0].Settings)
+        settings = {each.name: getattr(options, each.name) for each in own}
+    return load_finetuned(
+        options.model, options.device, options.task, settings=settings, seed=options.seed
+    )
 
 
 def _predicted(task, model, tokenizer, examples, options, say):

@@ -1,7 +1,8 @@
 """Options of fine-tuning, evaluation and prediction; a light import, for the command line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, make_dataclass
 
+from ..errors import UserError
 from ..options import (
     AMOUNT,
     COUNT,
@@ -11,6 +12,7 @@ from ..options import (
     OneOf,
     Options,
     device_option,
+    make,
     option,
     output_option,
     precision_option,
@@ -20,11 +22,60 @@ from ..options import (
 )
 from ..text.rows import LONG
 
+RECIPES = ("laptop", "paper")
 ROWS = "rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`"
+
+
+def options_of(Task, Class):
+    """The options of a command (Class) for a task: those of every task, and the task's settings."""
+    if Task.Settings is TaskSettings and issubclass(Class, TaskSettings):
+        return Class
+    name = f"{Task.__name__}{Class.__name__}"
+    return make_dataclass(name, [], bases=(Task.Settings, Class), frozen=True, kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings(Options):
+    """What a task may be told about reading, encoding and answering; kept with the model.
+
+    A task with more settings derives its `Settings` from this class.  They become options of
+    `finetune`, `evaluate` and `predict`, and arguments of its pipeline.
+    """
+
+    skip_bad_rows: bool = option(
+        False, "leave out rows that can't be used; they are counted and listed", free=True
+    )
+
+
+def kept_settings(settings):
+    """{name: value} of a task's settings that are kept with its model: those that matter to it."""
+    return {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if not each.metadata["about"].free and getattr(settings, each.name) != each.default
+    }
+
+
+def saved_settings(Task, config, where):
+    """{name: value} that `kept_settings` put into a model's config; a malformed one is refused."""
+    values = config.extra.get("task_settings", {})
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: task_settings is {values!r}; expected names and values")
+    make(Task.Settings, values, where=f"{where}, task_settings")
+    return values
 
 
 def _column(what):
     return option(None, f"column with {what}, if its name is unusual", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings(TaskSettings):
+    """Which columns of a table are read."""
+
+    text_column: str = _column("the text")
+    pair_column: str = _column("a second text")
+    label_column: str = _column("the label")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +87,14 @@ class FinetuneOptions(Options):
     model: str = option(None, "pretrained folder, whose tokenizer is used", metavar="FOLDER")
     output: str = output_option("folder for the fine-tuned model and its results")
     dev: str = option(None, "held-out rows (default: a tenth of the training rows)", metavar="ROWS")
+    recipe: str = option(
+        "laptop",
+        "values for what is not given: found by trial here, or the paper's",
+        check=OneOf(*RECIPES),
+    )
+    keep_head: bool = option(
+        False, "keep the head of the model's earlier task; else it starts anew"
+    )
     random_init: bool = option(False, "forget the weights, keep the size: the control")
     regression: bool = option(
         False, "the labels are numbers to be predicted (STS-B); short for the task regression"
@@ -43,6 +102,9 @@ class FinetuneOptions(Options):
     epochs: float = option(3.0, "passes over the rows (default: 3)", check=AMOUNT)
     steps: int = option(None, "in place of --epochs", check=COUNT, free=True)
     batch_size: int = option(32, "rows a step", check=COUNT)
+    metric: str = option(
+        None, "of those that evaluation prints: its best value picks the kept model", metavar="NAME"
+    )
     lr: float = option(None, "peak learning rate (default: 5e-4, 1e-4 from H 512 on)", check=AMOUNT)
     warmup: float = option(0.1, "steps, or a share below 1", check=SHARE)
     max_length: int = option(128, "tokens a row", check=LENGTH)
@@ -57,9 +119,6 @@ class FinetuneOptions(Options):
     dropout: float = option(None, "of the encoder (default: the model's own)", check=SHARE)
     seed: int = seed_option()
     resume: bool = resume_option()
-    text_column: str = _column("the text")
-    pair_column: str = _column("a second text")
-    label_column: str = _column("the label")
     device: str = device_option()
     threads: int = threads_option()
     precision: str = precision_option()
@@ -87,9 +146,6 @@ class EvaluateOptions(Options):
     task: str = _own_task()
     max_length: int = _length_as_trained()
     long: str = _long_as_trained()
-    text_column: str = _column("the text")
-    pair_column: str = _column("a second text")
-    label_column: str = _column("the label")
     seed: int = seed_option("of built-in rows")
     device: str = device_option()
     threads: int = threads_option()
@@ -100,13 +156,3 @@ class PredictOptions(EvaluateOptions):
     """What predicting with a fine-tuned folder may be told."""
 
     output: str = output_option("file to write, for example a TSV of prediction and probabilities")
-
-
-def columns(options):
-    """The columns that are named, as tables.read_table takes them."""
-    named = {
-        "text_column": options.text_column,
-        "pair_column": options.pair_column,
-        "label_column": options.label_column,
-    }
-    return {column: name for column, name in named.items() if name}

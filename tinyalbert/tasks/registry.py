@@ -7,10 +7,18 @@ from pathlib import Path
 from ..errors import UserError
 from .task import Task
 
-TASKS = {  # imported when asked for
-    "classification": "tinyalbert.tasks.classification:Classification",
-    "regression": "tinyalbert.tasks.regression:Regression",
+TASKS = {  # name: (where it is, imported when asked for; what it is, for --help)
+    "classification": (
+        "tinyalbert.tasks.classification:Classification",
+        "one of several labels for a text or a pair of texts",
+    ),
+    "regression": (
+        "tinyalbert.tasks.regression:Regression",
+        "a number for a text or a pair of texts",
+    ),
 }
+# the tasks of folders that transformers made, by the class of their model
+ARCHITECTURES = {}
 
 
 def is_task(word):
@@ -24,7 +32,7 @@ def find_task(name):
     Only a name that a person typed may be a file: one that came with a model is never run.
     """
     if name in TASKS:
-        module, _, kind = TASKS[name].partition(":")
+        module, _, kind = TASKS[name][0].partition(":")
         return getattr(importlib.import_module(module), kind)
     path, _, kind = name.rpartition(":")
     if not path.endswith(".py"):
@@ -54,10 +62,13 @@ def _module(path):
 def task_name(config):
     """The name of the task that a model was fine-tuned for, from its config.
 
-    Folders made by transformers are told by their number of labels.
+    Folders made by transformers are told by the class of their model and their number of labels.
     """
     saved = config.extra.get("finetuning_task")
     if saved:
         return saved
+    for architecture in config.extra.get("architectures") or ():
+        if architecture in ARCHITECTURES:
+            return ARCHITECTURES[architecture]
     regression = config.problem_type == "regression" or config.num_labels == 1
     return "regression" if regression else "classification"

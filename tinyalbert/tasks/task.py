@@ -14,13 +14,19 @@ line, the pipeline.  In the order in which they are called:
     score       examples, predictions -> {metric: value}
     write       examples, predictions -> a file
 
+What a task may be told beside the options that every run has are the fields of its `Settings`
+(options.py); they are kept with the model.
+
 A new task is a class with these methods in a file of its own, listed in registry.py, or named on
 the command line without touching the package: `tinyalbert finetune my_task.py:MyTask table.tsv`.
 """
 
+import contextlib
+
 from ..errors import UserError
 from ..heads import IGNORE
 from ..modes import no_grad
+from .options import TaskSettings
 
 
 class Task:
@@ -31,21 +37,29 @@ class Task:
     """
 
     name = None  # as on the command line; saved in the config of a fine-tuned model
+    pipeline = None  # what transformers calls the pipeline of such models, if it has one
     model_class = None  # of heads.py
     metric = None  # of those that `score` gives: the highest value picks the best checkpoint
     labels = None  # the names of the labels in the order of their ids, if the task has such
+    Settings = TaskSettings
+    # {option: value} for what is not given: found by trial here, and the paper's (appendix A.4)
+    recipes = {"laptop": {}, "paper": {}}
+    targets = ("labels",)  # the fields of a row that only training needs
+    head = ("classifier", "qa_outputs")  # parts of a model that belong to one task alone
+    predictions = "predictions.tsv"  # what `finetune` calls the file of `write`
     # what fills up each field of a row to the longest of its batch
     padding = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "labels": IGNORE}
 
-    def __init__(self, seed=0, columns=None, say=lambda line: None):
-        """Keep the settings that all tasks share.
+    def __init__(self, settings=None, seed=0, say=lambda line: None):
+        """Keep what the task was told.
 
-        seed: for examples that are drawn.  columns: names for tables.read_table.  say: called with
-        a line about what was read.
+        settings: a `Settings`.  seed: for examples that are drawn.  say: called with a line about
+        what was read.
         """
+        self.settings = settings or self.Settings()
         self.seed = seed
-        self.columns = dict(columns or {})
         self.say = say
+        self.bad_rows = BadRows(self.settings.skip_bad_rows)
 
     def read(self, source, split):
         """The examples of `source`, a list.
@@ -73,7 +87,8 @@ class Task:
         """Rows of one example, each {field: array (T,) or a number}, one for each window.
 
         encoder(text, pair, where) makes the rows of a text (text/rows.py): it knows the tokenizer,
-        the longest row and what becomes of longer texts.  A row for training has labels too.
+        the longest row and what becomes of longer texts.  A row for training has labels too.  The
+        field `about`, if there is one, stays with the row for `decode`; no model sees it.
         """
         raise NotImplementedError
 
@@ -104,6 +119,15 @@ class Task:
 
     # --- for the pipeline -------------------------------------------------------------------------
 
+    def call(self, inputs, **options):
+        """What a call of the pipeline means.
+
+        Returns (what `example` takes, a list; whether the caller passed a single one; options of
+        `answer`).
+        """
+        single = isinstance(inputs, (str, dict))
+        return ([inputs] if single else list(inputs)), single, options
+
     def example(self, given):
         """An example without a label from what a caller of the pipeline passes."""
         raise UserError(f"the task {self.name} has no pipeline; expected a method `example`")
@@ -111,3 +135,39 @@ class Task:
     def answer(self, prediction, **options):
         """A prediction as the pipeline returns it: text, numbers, lists and dicts."""
         return prediction
+
+    def collect(self, answers, single):
+        """What a call returns of its answers, a list: as transformers does for this task."""
+        return answers
+
+
+class BadRows:
+    """Rows of a file that can't be used: the first is an error, or all are left out and counted.
+
+    with bad_rows.skipping():
+        examples.append(...)  # may raise a UserError with file and line
+    """
+
+    SHOWN = 5
+
+    def __init__(self, skip=False):
+        self.skip = skip
+        self.problems = []
+
+    @contextlib.contextmanager
+    def skipping(self):
+        """Pass over a UserError if bad rows are to be skipped."""
+        try:
+            yield
+        except UserError as problem:
+            if not self.skip:
+                raise UserError(f"{problem} (to leave such rows out: --skip-bad-rows)") from None
+            self.problems.append(str(problem))
+
+    def summary(self):
+        """How many rows were left out and why, as lines; None if none was."""
+        if not self.problems:
+            return None
+        more = len(self.problems) - self.SHOWN
+        lines = [f"{len(self.problems):,} bad rows were left out:", *self.problems[: self.SHOWN]]
+        return "\n  ".join([*lines, f"and {more:,} more"] if more > 0 else lines)

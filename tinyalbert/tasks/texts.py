@@ -9,6 +9,7 @@ import dataclasses
 from ..errors import UserError
 from ..heads import AlbertForSequenceClassification
 from ..stories.tasks import TASKS, story_dataset
+from .options import TableSettings
 from .tables import Row, read_table
 from .task import Task
 
@@ -43,12 +44,19 @@ class TextTask(Task):
     and the prediction is the mean of the windows' logits.
     """
 
+    pipeline = "text-classification"
     model_class = AlbertForSequenceClassification
+    Settings = TableSettings
+
+    def columns(self):
+        """The columns that are named, as read_table takes them."""
+        names = ("text_column", "pair_column", "label_column")
+        return {name: getattr(self.settings, name) for name in names}
 
     def read(self, source, split):
         if split != "predict":
-            return read_rows(source, self.seed, split, say=self.say, **self.columns)
-        rows = read_rows(source, self.seed, "test", need_labels=False, **self.columns)
+            return read_rows(source, self.seed, split, say=self.say, **self.columns())
+        rows = read_rows(source, self.seed, "test", need_labels=False, **self.columns())
         return [dataclasses.replace(row, label=None) for row in rows]
 
     def encode(self, example, encoder):

@@ -7,9 +7,10 @@ A text that is longer is cut ("truncate"), read in overlapping windows ("windows
 import numpy as np
 
 from ..errors import UserError
-from .encoding import template, truncated, window_pairs
+from .encoding import template, truncated, window_pairs, windows
 
 LONG = ("truncate", "windows", "error")
+CUT = ("longest", "first", "second")
 
 
 class RowEncoder:
@@ -30,14 +31,18 @@ class RowEncoder:
         self.too_long = 0
         self.windows = 0  # of the texts that were too long
 
-    def __call__(self, text, pair=None, where=""):
+    def __call__(self, text, pair=None, where="", *, cut="longest", tokens=False):
         """Rows of a text or a pair, one for each window.
 
-        Returns [{"input_ids", "attention_mask", "token_type_ids": int32 (T,)}].  where: how an
-        error names the text.
+        Returns [{"input_ids", "attention_mask", "token_type_ids": int32 (T,)}].
+
+        text, pair: each a text, or a list of words.  where: how an error names the text.  cut: of a
+        pair that is too long, "first" or "second" is cut and the other stands whole in every row;
+        "longest" cuts both.  tokens: rows also have "about", the Token (encoding.py) of each place:
+        its span of characters (in its word, for words) and the number of its word.
         """
-        first = self.tokenizer.segment(text, False, False)
-        second = None if pair is None else self.tokenizer.segment(pair, False, False)
+        first = self._segment(text, tokens)
+        second = None if pair is None else self._segment(pair, tokens)
         special = 2 if pair is None else 3
         room = self.max_length - special
         length = len(first) + len(second or ())
@@ -46,29 +51,53 @@ class RowEncoder:
             parts = [(first, second)]
         else:
             self.too_long += 1
-            parts = self._fitted(first, second, room, f"{where}: {length + special} tokens")
+            parts = self._fitted(first, second, room, cut, where)
             self.windows += len(parts)
-        return [self._row(*part) for part in parts]
+        return [self._row(*part, tokens) for part in parts]
 
-    def _fitted(self, first, second, room, what):
+    def _segment(self, text, spans):
+        return self.tokenizer.segment(text, isinstance(text, list), spans)
+
+    def _fitted(self, first, second, room, cut, where):
         """[(first, second), ...] of at most `room` tokens."""
+        special = 2 if second is None else 3
         if self.long == "error":
             raise UserError(
-                f"{what}; expected at most {self.max_length}. Raise --max-length, or choose "
-                "--long windows or --long truncate"
+                f"{where}: {len(first) + len(second or ()) + special} tokens; expected at most "
+                f"{self.max_length}. Raise --max-length, or choose --long windows or "
+                "--long truncate"
             )
+        if second is not None and cut != "longest":
+            return self._one_cut(first, second, room, cut, where)
         if self.long == "truncate":
             return [truncated(first, second, room)]
         return window_pairs(first, second, room, self.overlap)
 
-    def _row(self, first, second):
+    def _one_cut(self, first, second, room, cut, where):
+        """[(first, second), ...] in which only the text `cut` is cut or moves on."""
+        whole = second if cut == "first" else first
+        size = room - len(whole)  # tokens of a window over the other
+        if size < 4:
+            other = "second" if cut == "first" else "first"
+            raise UserError(
+                f"{where}: the {other} text has {len(whole)} tokens and must stand whole in rows "
+                f"of {self.max_length}; expected room for the {cut} one beside it. Raise "
+                "--max-length, or shorten it"
+            )
+        overlap = size // 4 if self.overlap is None else min(self.overlap, size // 2)
+        several = self.long == "windows"
+        parts = windows(first, second, f"only_{cut}", room, overlap, several)
+        return parts if several else parts[:1]
+
+    def _row(self, first, second, tokens):
         tokenizer = self.tokenizer
-        tokens = template(first, second, tokenizer.cls_token_id, tokenizer.sep_token_id)
-        return {
-            "input_ids": np.array([token.id for token in tokens], dtype=np.int32),
-            "attention_mask": np.ones(len(tokens), dtype=np.int32),
-            "token_type_ids": np.array([token.type for token in tokens], dtype=np.int32),
+        row = template(first, second, tokenizer.cls_token_id, tokenizer.sep_token_id)
+        arrays = {
+            "input_ids": np.array([token.id for token in row], dtype=np.int32),
+            "attention_mask": np.ones(len(row), dtype=np.int32),
+            "token_type_ids": np.array([token.type for token in row], dtype=np.int32),
         }
+        return {**arrays, "about": row} if tokens else arrays
 
     def summary(self, advice="; to read all of them: --max-length or --long windows"):
         """What became of the texts that were too long, in words; None if all of them fitted.
