@@ -5,13 +5,17 @@ import json
 import shlex
 import signal
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, pipeline
 from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.options import COUNT, make, option
 from tinyalbert.pretraining.pretrain import train_tokenizer
+from tinyalbert.tasks.batches import Features
 from tinyalbert.tasks.finetune import finetune
 from tinyalbert.tasks.options import (
     EvaluateOptions,
@@ -269,3 +273,18 @@ def test_settings_are_kept_with_the_model():
             saved_settings(Settled, AlbertConfig(extra={"task_settings": values}), "folder")
     options = make(options_of(Settled, EvaluateOptions), {"model": "m", "table": "t", "largest": 4})
     assert options.largest == 4 and isinstance(options, EvaluateOptions)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=40), st.integers(1, 7), st.integers(0, 99))
+def test_rows_of_a_batch_have_equally_many_sequences_and_each_comes_once(shapes, size, seed):
+    class Shapes(Task):
+        def encode(self, example, encoder):
+            return [{"input_ids": np.full(example[1], example[0])}]
+
+    features = Features(Shapes(), list(enumerate(shapes)), None)
+    steps = range(features.steps_per_epoch(size))
+    for batches in ([features.batch(step, size, seed)["input_ids"] for step in steps],
+                    [features.take(rows)["input_ids"] for rows in features.in_order(size)]):
+        assert all(len(batch) <= size and batch.ndim == 3 for batch in batches)
+        numbers = sorted(row.max() for batch in batches for row in batch)
+        assert numbers == list(range(len(shapes)))

@@ -415,3 +415,14 @@ def story_dataset(task, n, seed=0, split="train"):
         if row:
             rows.append(row)
             wanted.remove(label)
+
+
+def story_rows(source, kind, seed=0, split="train"):
+    """Rows of `stories:TASK` or `stories:TASK:N` (N rows, 500 if left out), a task of the given kind."""
+    name, _, count = str(source).removeprefix("stories:").partition(":")
+    if name not in TASKS or TASKS[name].kind != kind:
+        known = [n for n, task in TASKS.items() if task.kind == kind]
+        raise UserError(f"{source}: no built-in {kind} task {name!r}; expected one of {', '.join(known)}")
+    if count and not (count.isdecimal() and int(count)):
+        raise UserError(f"{source}: {count!r} rows; expected a whole number above 0")
+    return story_dataset(name, int(count or 500), seed, split)

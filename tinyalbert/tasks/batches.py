@@ -1,5 +1,7 @@
 """Encoded examples, and the batches that are drawn from them: the same for every task."""
 
+import math
+
 import numpy as np
 
 
@@ -7,7 +9,8 @@ class Features:
     """The rows of all examples of a task, one or more (windows) for each example.
 
     Each batch is padded to its own longest row, and rows of about the same length meet in a batch,
-    so that little is spent on padding.
+    so that little is spent on padding.  A row may have several sequences, such as the choices of a
+    question; rows of one batch have equally many.
     """
 
     def __init__(self, task, examples, encoder):
@@ -19,7 +22,10 @@ class Features:
             rows = task.encode(example, encoder)
             self.places.append(range(len(self.rows), len(self.rows) + len(rows)))
             self.rows += rows
-        self.lengths = np.array([len(row["input_ids"]) for row in self.rows])
+        shapes = [row["input_ids"].shape for row in self.rows]
+        self.lengths = np.array([shape[-1] for shape in shapes])
+        sequences = np.array([math.prod(shape[:-1]) for shape in shapes])  # of each row
+        self.alike = [np.flatnonzero(sequences == count) for count in np.unique(sequences)]
 
     def __len__(self):
         return len(self.rows)
@@ -43,7 +49,16 @@ class Features:
 
     def steps_per_epoch(self, batch_size):
         """Batches in one pass over the rows; the last may be smaller."""
-        return -(-len(self) // batch_size)
+        return sum(-(-len(rows) // batch_size) for rows in self.alike)
+
+    def in_order(self, batch_size):
+        """The numbers of all rows in batches of like length, for prediction."""
+        return [part for rows in self.alike for part in self.by_length(rows, batch_size)]
+
+    def by_length(self, rows, batch_size):
+        """The numbers of rows, sorted by length and cut into batches."""
+        rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+        return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
 
     def batch(self, step, batch_size, seed=0, pool=32):
         """Training batch number `step`, a pure function of (seed, step).
@@ -58,12 +73,12 @@ class Features:
     def _epoch_order(self, epoch, batch_size, seed, pool):
         if getattr(self, "_cached", (None,))[0] != (epoch, batch_size, seed, pool):
             rng = np.random.default_rng((seed, epoch))
-            order = rng.permutation(len(self))
             batches = []
-            for start in range(0, len(order), pool * batch_size):
-                rows = order[start : start + pool * batch_size]
-                rows = rows[np.argsort(self.lengths[rows], kind="stable")]
-                batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+            for alike in self.alike:
+                order = alike[rng.permutation(len(alike))]
+                for start in range(0, len(order), pool * batch_size):
+                    rows = order[start : start + pool * batch_size]
+                    batches += self.by_length(rows, batch_size)
             self._cached = (
                 (epoch, batch_size, seed, pool),
                 [batches[i] for i in rng.permutation(len(batches))],

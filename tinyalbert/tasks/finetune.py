@@ -235,8 +235,9 @@ def _absolute(source):
 def _examples(task, options, say):
     """Training and held-out examples."""
     examples = read_examples(task, options.train, "train", say)
-    if options.dev:
-        return examples, read_examples(task, options.dev, "test", say)
+    dev = options.dev or task.held_out(options.train)
+    if dev:
+        return examples, read_examples(task, dev, "test", say)
     if len(examples) < 10:
         raise UserError(
             f"{options.train} has {len(examples)} rows; expected at least 10, or a held-out file "

@@ -22,8 +22,7 @@ from .registry import find_task, task_name
 def predict(task, model, features, batch_size=64, replicas=None):
     """The predictions for all examples, in their order; batches of like length, dropout off."""
     model.eval()
-    order = np.argsort(features.lengths, kind="stable")
-    parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    parts = features.in_order(batch_size)
 
     def run(indices):
         batch = features.take(indices)

@@ -69,6 +69,11 @@ class Task:
         """
         raise NotImplementedError
 
+    def held_out(self, source):
+        """The source of held-out examples that comes with a training source, such as the folder
+        with both; None: some training examples are held out.
+        """
+
     def fit(self, examples):
         """Learn from the training examples what encoding needs, such as the names of the labels."""
 

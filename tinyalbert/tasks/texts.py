@@ -6,9 +6,8 @@ run_classifier.py).
 
 import dataclasses
 
-from ..errors import UserError
 from ..heads import AlbertForSequenceClassification
-from ..stories.tasks import TASKS, story_dataset
+from ..stories.tasks import story_rows
 from .options import TableSettings
 from .tables import Row, read_table
 from .task import Task
@@ -21,16 +20,7 @@ def read_rows(source, seed=0, split="train", **columns):
     """
     if not str(source).startswith("stories:"):
         return read_table(source, **columns)
-    name, _, count = str(source).removeprefix("stories:").partition(":")
-    if name not in TASKS or TASKS[name].kind != "classification":
-        known = [n for n, task in TASKS.items() if task.kind == "classification"]
-        raise UserError(
-            f"{source}: no built-in classification task {name!r}; expected one of "
-            f"{', '.join(known)}"
-        )
-    if count and not (count.isdecimal() and int(count)):
-        raise UserError(f"{source}: {count!r} rows; expected a whole number above 0")
-    rows = story_dataset(name, int(count or 500), seed, split)
+    rows = story_rows(source, "classification", seed, split)
     return [
         Row(r.get("text", r.get("text_a")), r.get("text_b"), str(r["label"]), f"{source}, row {i}")
         for i, r in enumerate(rows, 1)
