@@ -70,6 +70,8 @@ def run(given, say=print, progress=True):
     tokenizer = _tokenizer(options)
     Class = find_task(options.task)
     task = Class(_settings(Class, options), options.seed, say)
+    if options.keep_head:
+        task.load(options.model)
     examples, held_out = _examples(task, options, say)
     task.fit(examples)
     say(f"{len(examples):,} rows to train on, {len(held_out):,} held out; {task.describe()}")
@@ -78,6 +80,11 @@ def run(given, say=print, progress=True):
     # their rows, and how long to train on them
     features = _features(task, examples, tokenizer, options, "training", say)
     dev = _features(task, held_out, tokenizer, options, "held-out", say)
+    judged, judged_rows = held_out, dev
+    if task.judged and len(held_out) > task.judged:
+        judged = _spread(held_out, task.judged)
+        judged_rows = _features(task, judged, tokenizer, options, "judged", lambda line: None)
+        say(f"the best checkpoint is told by {len(judged):,} of the held-out rows")
     options = _resolved(options, features, network.config)
     steps_per_epoch = features.steps_per_epoch(options.batch_size)
 
@@ -92,7 +99,7 @@ def run(given, say=print, progress=True):
         return own_part(features.batch(step, options.batch_size, options.seed), trainer.ranks)
 
     def evaluate(network, replicas):
-        metrics = task.score(held_out, predict(task, network, dev, replicas=replicas))
+        metrics = task.score(judged, predict(task, network, judged_rows, replicas=replicas))
         if best not in metrics:
             raise UserError(f"--metric {best} is unknown; expected one of {', '.join(metrics)}")
         return metrics
@@ -106,7 +113,7 @@ def run(given, say=print, progress=True):
         eval_every=max(1, min(steps_per_epoch, options.steps // 3)),
         best=best,
         resume=options.resume,
-        tokenizer=tokenizer,
+        tokenizer=Vocabularies(tokenizer, task),
         progress=progress,
     )
 
@@ -118,6 +125,19 @@ def run(given, say=print, progress=True):
         task.write(Path(options.output) / task.predictions, held_out, predictions)
         draw_run(Path(options.output), say)
     return result
+
+
+class Vocabularies:
+    """What is saved with the model: the tokenizer, and the files of the task's own."""
+
+    def __init__(self, tokenizer, task):
+        self.tokenizer = tokenizer
+        self.task = task
+
+    def save_pretrained(self, folder):
+        """Write all of it."""
+        self.tokenizer.save_pretrained(folder)
+        self.task.save(folder)
 
 
 def options_for(given):
@@ -223,13 +243,14 @@ def _named(options):
 
 
 def _absolute(source):
-    """A path that means the same from any folder, for resuming.
+    """A path, or several with commas between, that means the same from any folder, for resuming.
 
     What is no file, such as the name of built-in rows, is returned as it is.
     """
-    if source is None or not Path(source).exists():
-        return source
-    return str(Path(source).resolve())
+    if source is None:
+        return None
+    parts = [source] if Path(source).exists() else source.split(",")
+    return ",".join(str(Path(part).resolve()) if Path(part).exists() else part for part in parts)
 
 
 def _examples(task, options, say):
@@ -250,6 +271,11 @@ def _examples(task, options, say):
 
 
 EARLIER = ("id2label", "label2id", "long_inputs", "window_overlap", "task_settings")
+
+
+def _spread(examples, count):
+    """`count` of the examples, evenly spread over them."""
+    return [examples[i * len(examples) // count] for i in range(count)]
 
 
 def _network(task, options, say):

@@ -103,6 +103,7 @@ def load_finetuned(folder, device="cpu", task=None, tokenizer=None, settings=Non
     command = f"finetune {Class.name} TABLE --model {folder}"
     model = load_trained(Class.model_class, folder, f"{Class.name} model", command)
     task.restore(model.config)
+    task.load(folder)
     tokenizer = tokenizer or AlbertTokenizer.from_pretrained(folder)
     check_fits(tokenizer, model.config, folder)
     return task, model.to(device), tokenizer

@@ -8,6 +8,7 @@ line, the pipeline.  In the order in which they are called:
     fit         training examples    -> what the task learns from them, such as its labels
     configure   a model's config     -> the config of this task's model, with what was fitted
     restore     the config of a fine-tuned model: the opposite of configure
+    save, load  files of the task's own beside the model, for what the config can't hold
     encode      an example           -> rows of the model's inputs, one for each window
     infer       a model, a batch     -> an output for each row
     decode      the outputs of all windows of an example -> its prediction
@@ -47,6 +48,7 @@ class Task:
     targets = ("labels",)  # the fields of a row that only training needs
     head = ("classifier", "qa_outputs")  # parts of a model that belong to one task alone
     predictions = "predictions.tsv"  # what `finetune` calls the file of `write`
+    judged = None  # of so many held-out examples the best checkpoint is told; None: of all
     # what fills up each field of a row to the longest of its batch
     padding = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "labels": IGNORE}
 
@@ -87,6 +89,12 @@ class Task:
 
     def restore(self, config):
         """Take back from the config of a fine-tuned model what `configure` put there."""
+
+    def save(self, folder):
+        """Write what the config can't hold, such as a second vocabulary, beside the model."""
+
+    def load(self, folder):
+        """Take back from the folder of a fine-tuned model what `save` put there."""
 
     def encode(self, example, encoder):
         """Rows of one example, each {field: array (T,) or a number}, one for each window.
