@@ -21,7 +21,7 @@ from tinyalbert.tensor import backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},
-         "regression": {"num_labels": 1},
+         "regression": {"num_labels": 1}, "weighted": {"num_labels": 3},
          "multi_label": {"num_labels": 3, "problem_type": "multi_label_classification"},
          "AlbertForMultipleChoice": {}}
 ALL = pytest.mark.parametrize("kind", KINDS)
@@ -44,6 +44,8 @@ def make(kind, seed, **changes):
                        "multi_label": rng.integers(0, 2, (4, 3)).astype(float)}.get(kind, rng.integers(0, 3, 4))
     if kind == "AlbertForPreTraining":
         b["sentence_order_label"] = order
+    if kind == "weighted":
+        b["weights"] = rng.random(4) * 2
     return model, b
 
 
@@ -120,6 +122,37 @@ def test_a_cut_batch_has_the_loss_of_the_whole(kind, seed):
         counts, losses = model.loss_counts(**part), model(**part).losses
         loss += sum(losses[k].item() * counts[k] / total[k] for k in total if total[k])
     assert loss == pytest.approx(model(**b).loss.item(), rel=1e-11)
+
+
+def test_every_number_is_a_target():
+    """-100 means "no target" among ids alone: as a number to be predicted, or in its batch, it counts in every part."""
+    for kind, width in (("regression", 1), ("multi_label", 3)):
+        model, b = make(kind, 1)
+        b["labels"] = np.full((4, width), -100.0)
+        assert model.loss_counts(**b) == {"classification": 4 * width}
+        b["labels"][1:] = 1.0
+        half, rest = ({k: v[rows] for k, v in b.items()} for rows in (slice(0, 2), slice(2, 4)))
+        assert (model(**half).loss.item() + model(**rest).loss.item()) / 2 == pytest.approx(model(**b).loss.item())
+        assert model.loss_counts(**half) == model.loss_counts(**rest)
+    model, b = make("AlbertForPreTraining", 1)
+    b["sentence_order_label"] = np.array([0, -100, 1, -100])                   # among ids it is none, of any term
+    assert model.loss_counts(**b)["sop"] == 2
+
+
+@given(seed=seeds)
+def test_weights_of_rows(seed):
+    """Equal to the weighted sum of the rows' own losses; weights of 1 change nothing; a row without a label adds nothing."""
+    model, b = make("weighted", seed)
+    weights = b.pop("weights")
+    rows = [model(**{k: v[i:i + 1] for k, v in b.items()}).loss.item() for i in range(4)]
+    assert model(**b, weights=weights).loss.item() == pytest.approx(np.mean(weights * rows), rel=1e-9)
+    assert model(**b, weights=np.ones(4)).loss.item() == pytest.approx(model(**b).loss.item(), rel=1e-9)
+    b["labels"][2] = -100
+    kept = [0, 1, 3]
+    assert model(**b, weights=weights).loss.item() == pytest.approx(np.mean((weights * rows)[kept]), rel=1e-9)
+    for wrong in ({"weights": weights[:2]}, {"labels": None, "weights": weights}):
+        with pytest.raises(UserError, match="weights"):
+            model(**{**b, **wrong})
 
 
 @ALL

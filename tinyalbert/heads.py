@@ -14,7 +14,7 @@ import numpy as np
 
 from . import ops
 from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel, check_ids
-from .backend import DEFAULT_DTYPE, to_host
+from .backend import DEFAULT_DTYPE, to_host, xp_of
 from .config import AlbertConfig
 from .errors import UserError
 from .modes import mode
@@ -189,8 +189,8 @@ class AlbertForPreTraining(_WordModel):
     def loss_counts(self, labels=None, sentence_order_label=None, **_):
         """Targets of each term: {"mlm": masked tokens, "sop": sequences}."""
         counts = _count("mlm", labels)
-        if sentence_order_label is not None and self.config.sentence_task != "none":
-            counts["sop"] = len(sentence_order_label)
+        if self.config.sentence_task != "none":
+            counts |= _count("sop", sentence_order_label)
         return counts
 
 
@@ -252,16 +252,23 @@ class _ClassifierModel(HeadModel):
         """Of logits and labels; cross-entropy if the labels are ids."""
         return ops.cross_entropy
 
-    def answer(self, out, logits, labels):
-        """The output with these logits and, if there are labels, their loss."""
+    def answer(self, out, logits, labels, weights=None):
+        """The output with these logits and, if there are labels, their loss.
+
+        weights: how much each row's loss counts, (B,) beside label ids (B,).
+        """
         losses = {}
         if labels is not None:
             loss_function = self.loss_function()
+            dtype = self.classifier.weight.dtype
             if loss_function is not ops.cross_entropy:
-                labels = labels.reshape(logits.shape).astype(self.classifier.weight.dtype)
+                labels = labels.reshape(logits.shape).astype(dtype)
             elif labels.size != logits.size // logits.shape[-1]:
                 raise UserError(f"labels of shape {labels.shape}; expected {logits.shape[:-1]}")
-            losses["classification"] = loss_function(logits, labels)
+            if weights is not None:
+                losses["classification"] = _weighted(logits, labels, weights.astype(dtype))
+            else:
+                losses["classification"] = loss_function(logits, labels)
         return ModelOutput(
             loss=total(losses),
             losses=losses,
@@ -271,8 +278,21 @@ class _ClassifierModel(HeadModel):
         )
 
     def loss_counts(self, labels=None, **_):
-        """{"classification": labels that count}."""
-        return _count("classification", labels)
+        """{"classification": labels that count}; of numbers all do, -100 too."""
+        if labels is None or self.loss_function() is ops.cross_entropy:
+            return _count("classification", labels)
+        return {"classification": np.size(labels)}
+
+
+def _weighted(logits, labels, weights):
+    """Mean of weight * cross-entropy over the rows with a label: (B, C), int (B,), (B,) -> ().
+
+    The mean is over rows, not over weights, so that parts of a batch add up to the whole.
+    """
+    xp = xp_of(labels, weights)
+    rows = xp.maximum((labels != IGNORE).sum(), 1)
+    chosen = labels[:, None] == xp.arange(logits.shape[-1])  # (B, C), no label: nothing
+    return (ops.log_softmax(logits) * (chosen * -(weights / rows)[:, None])).sum()
 
 
 class AlbertForSequenceClassification(_ClassifierModel):
@@ -291,20 +311,31 @@ class AlbertForSequenceClassification(_ClassifierModel):
         attention_mask=None,
         token_type_ids=None,
         labels=None,
+        weights=None,
         rng=None,
         **options,
     ):
         """Loss and logits (B, num_labels).
 
-        labels: (B,) of ids or numbers, or (B, num_labels) of 0 and 1.
+        labels: (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  weights (B,): how much each
+        row's loss counts, beside ids; 1 on average, for the loss to be as large as without.
         """
         inputs = (input_ids, attention_mask, token_type_ids)
-        return self.run(inputs, {"labels": labels}, rng, options)
+        return self.run(inputs, {"labels": labels, "weights": weights}, rng, options)
 
-    def head(self, out, rng, labels=None):
+    def check_labels(self, labels=None, weights=None):
+        super().check_labels(labels)
+        if weights is None:
+            return
+        if labels is None or self.loss_function() is not ops.cross_entropy:
+            raise UserError("weights of rows come beside label ids; got them without")
+        if np.shape(weights) != np.shape(labels):
+            raise UserError(f"weights of shape {np.shape(weights)}; expected {np.shape(labels)}")
+
+    def head(self, out, rng, labels=None, weights=None):
         """Pooled vectors (B, H) to logits (B, C) for C labels, and loss."""
         logits = self.classifier(self.dropout(out.pooler_output, rng))  # (B, C)
-        return self.answer(out, logits, labels)
+        return self.answer(out, logits, labels, weights)
 
     def loss_function(self):
         kind = self.config.problem_type or (
