@@ -16,9 +16,13 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.regression:Regression",
         "a number for a text or a pair of texts",
     ),
+    "multiple-choice": (
+        "tinyalbert.tasks.multiple_choice:MultipleChoice",
+        "which option answers a question about a passage (RACE, SWAG, DREAM)",
+    ),
 }
 # the tasks of folders that transformers made, by the class of their model
-ARCHITECTURES = {}
+ARCHITECTURES = {"AlbertForMultipleChoice": "multiple-choice"}
 
 
 def is_task(word):
