@@ -336,7 +336,7 @@ def test_a_resumed_fine_tuning_says_what_counts_and_takes_more_steps(inside, wor
     options = f"--model runs/stories --output {tmp_path / 'm'} --steps 4"
     assert main(f"finetune rows.tsv --lr 0.01 {options}".split()) == 0
     inside.readouterr()
-    assert main(f"finetune rows.tsv --resume --lr 0.02 --epochs 3 {options}".split()) == 2         # it is complete
+    assert main(f"finetune rows.tsv --resume --lr 0.02 {options}".split()) == 2         # it is complete
     out, err = inside.readouterr()
     assert out.startswith("resumed with lr 0.01, as the run began, not 0.02\n") and out.count("resumed with") == 1
     assert "complete (4 steps); ask for more steps" in err

@@ -16,7 +16,7 @@ from tinyalbert.errors import UserError
 from tinyalbert.options import COUNT, make, option
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.batches import Features
-from tinyalbert.tasks.finetune import finetune
+from tinyalbert.tasks.finetune import default_epochs, finetune, options_for, still_rising
 from tinyalbert.tasks.options import (
     EvaluateOptions,
     TaskSettings,
@@ -288,3 +288,40 @@ def test_rows_of_a_batch_have_equally_many_sequences_and_each_comes_once(shapes,
         assert all(len(batch) <= size and batch.ndim == 3 for batch in batches)
         numbers = sorted(row.max() for batch in batches for row in batch)
         assert numbers == list(range(len(shapes)))
+
+
+@pytest.mark.parametrize("rows, passes", [(64, 20), (4_000, 12), (16_000, 3), (1_000_000, 3)])
+def test_few_rows_are_passed_over_more_often(rows, passes):
+    assert default_epochs(rows // 32) == passes
+
+
+def test_at_most_one_duration_is_given_and_it_beats_the_recipe(monkeypatch):
+    monkeypatch.setattr(find_task("classification"), "recipes", {"laptop": {"epochs": 4, "lr": 1e-3}, "paper": {"steps": 7}})
+    given = {"train": "t", "model": "m", "output": "o"}
+    assert options_for(given).epochs == 4
+    assert options_for({**given, "recipe": "paper"}).steps == 7
+    for name in ("epochs", "steps", "minutes"):
+        options = options_for({**given, name: 2})
+        assert [options.epochs, options.steps, options.minutes].count(None) == 2 and getattr(options, name) == 2
+        assert options.lr == 1e-3
+    with pytest.raises(UserError, match="epochs and minutes are given; expected at most one"):
+        options_for({**given, "epochs": 2, "minutes": 3})
+    with pytest.raises(UserError, match="no option 'minute'"):
+        options_for({**given, "minute": 3})
+
+
+def test_a_run_whose_metric_still_got_better_says_so():
+    assert "0.600 to 0.800 in the last third" in still_rising([0.1, 0.5, 0.6, 0.8], "accuracy")
+    assert "0.700 to 0.500" in still_rising([0.9, 0.8, 0.7, 0.5], "qa_loss")
+    for values in ([0.1, 0.8, 0.8, 0.7], [0.1, 0.5, 0.8, 0.801], [0.1, 0.9], [0.5, 0.5, 0.5, 0.5]):
+        assert still_rising(values, "accuracy") is None
+
+
+def test_a_run_of_minutes_fixes_its_steps_and_goes_on(inside, world):
+    assert run("finetune even.py:EvenWords texts.txt --output timed", "--model model --minutes 0.01 --threads 1 --batch-size 8") == 0
+    lines = [json.loads(line) for line in (world / "timed" / "log.jsonl").read_text().splitlines()]
+    steps = lines[0]["total_steps"]
+    assert steps >= 1 and lines[-1]["step"] == steps
+    assert main(["finetune", "even.py:EvenWords", "--resume", "--output", "timed"]) == 2
+    assert f"complete ({steps} steps)" in inside.readouterr().err
+    assert main(["finetune", "even.py:EvenWords", "--resume", "--output", "timed", "--steps", str(steps + 2)]) == 0

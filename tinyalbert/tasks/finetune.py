@@ -19,7 +19,7 @@ from ..files.safetensors_file import replacing
 from ..optim import AdamW
 from ..options import make, to_json
 from ..options import resume as resume_options
-from ..plots import draw_run
+from ..plots import draw_run, read_log
 from ..precision import check_precision
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
@@ -33,6 +33,9 @@ from .options import FinetuneOptions, kept_settings, options_of
 from .registry import find_task, is_task
 
 SETTINGS = "finetune.json"
+DURATION = ("epochs", "steps", "minutes")  # at most one of them is given
+# without any of them: at least so many passes; of few rows more, until enough steps or passes
+LEAST_EPOCHS, ENOUGH_STEPS, MOST_EPOCHS = 3, 1500, 20
 
 
 def finetune(
@@ -86,7 +89,6 @@ def run(given, say=print, progress=True):
         judged_rows = _features(task, judged, tokenizer, options, "judged", lambda line: None)
         say(f"the best checkpoint is told by {len(judged):,} of the held-out rows")
     options = _resolved(options, features, network.config)
-    steps_per_epoch = features.steps_per_epoch(options.batch_size)
 
     # the run
     best = options.metric or task.metric
@@ -110,7 +112,8 @@ def run(given, say=print, progress=True):
         options.steps,
         evaluate,
         options.output,
-        eval_every=max(1, min(steps_per_epoch, options.steps // 3)),
+        minutes=options.minutes,
+        eval_every=_eval_every(options, features),
         best=best,
         resume=options.resume,
         tokenizer=Vocabularies(tokenizer, task),
@@ -124,6 +127,10 @@ def run(given, say=print, progress=True):
         _write_json(Path(options.output) / "eval_results.json", result["metrics"])
         task.write(Path(options.output) / task.predictions, held_out, predictions)
         draw_run(Path(options.output), say)
+        evaluations = read_log(options.output)["eval"]
+        remark = still_rising([line[best] for line in evaluations], best)
+        if remark:
+            say(remark)
     return result
 
 
@@ -153,8 +160,11 @@ def options_for(given):
     if given.get("regression") and task == "classification":
         task = "regression"
     Task = find_task(task)
-    recipe = Task.recipes.get(given.get("recipe", "laptop"), {})
-    under = {} if given.get("resume") else recipe
+    under = dict(Task.recipes.get(given.get("recipe", "laptop"), {}))
+    if given.get("resume"):
+        under = {}
+    if any(given.get(name) is not None for name in DURATION):
+        under = {name: value for name, value in under.items() if name not in DURATION}
     return make(options_of(Task, FinetuneOptions), {**under, **given, "task": task})
 
 
@@ -193,11 +203,47 @@ def _tokenizer(options):
 
 
 def _resolved(options, features, config):
-    """Options with the number of steps and the learning rate that they leave open."""
-    epochs = options.epochs * features.steps_per_epoch(options.batch_size)
-    steps = options.steps or max(1, round(epochs))
+    """Options with the duration in steps, unless it is told in minutes, and the learning rate."""
     lr = options.lr or (1e-4 if config.hidden_size >= 512 else 5e-4)
-    return replace(options, steps=steps, lr=lr)
+    if options.minutes:
+        return replace(options, lr=lr)
+    epoch = features.steps_per_epoch(options.batch_size)
+    epochs = options.epochs or default_epochs(epoch)
+    steps = options.steps or max(1, round(epochs * epoch))
+    return replace(options, steps=steps, epochs=None, lr=lr)
+
+
+def _eval_every(options, features):
+    """Steps between evaluations: an epoch, or a third of a short run; None: the loop decides."""
+    if not options.steps:
+        return None
+    return max(1, min(features.steps_per_epoch(options.batch_size), options.steps // 3))
+
+
+def default_epochs(steps_per_epoch):
+    """Passes over the rows: LEAST_EPOCHS, or more until ENOUGH_STEPS, at most MOST_EPOCHS.
+
+    A small model from a short pretraining learns slowly: on a few thousand rows three passes are
+    far too few.
+    """
+    return max(LEAST_EPOCHS, min(MOST_EPOCHS, ENOUGH_STEPS / steps_per_epoch))
+
+
+def still_rising(values, metric):
+    """A remark if the metric got better until the end; None if it did not.
+
+    values: of all evaluations, in their order.
+    """
+    sign = -1 if metric.endswith("loss") else 1
+    last_third = values[-1 - len(values) // 3 :]
+    rising = sign * values[-1] >= max(sign * value for value in values)
+    gain = sign * (last_third[-1] - last_third[0])
+    if len(values) < 3 or not rising or gain < 0.01 * max(1, abs(values[-1])):
+        return None
+    return (
+        f"{metric} still got better at the end ({last_third[0]:.3f} to {values[-1]:.3f} in the "
+        "last third): a longer run may reach more (--epochs, --minutes)"
+    )
 
 
 def _trainer(network, options):
@@ -225,6 +271,8 @@ def _settled(options, say):
     if not options.resume:
         return options
     saved = _read_settings(options.output)
+    if options.steps:  # replaces what the run was begun with
+        saved = {**saved, "epochs": None, "minutes": None}
     options = _named(resume_options(options, saved, say))
     return replace(options, steps=options.steps or saved["steps"])
 

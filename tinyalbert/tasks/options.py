@@ -99,8 +99,18 @@ class FinetuneOptions(Options):
     regression: bool = option(
         False, "the labels are numbers to be predicted (STS-B); short for the task regression"
     )
-    epochs: float = option(3.0, "passes over the rows (default: 3)", check=AMOUNT)
-    steps: int = option(None, "in place of --epochs", check=COUNT, free=True)
+    epochs: float = option(
+        None,
+        "passes over the rows (default: 3, more of few rows: 1,500 steps or 20 passes)",
+        check=AMOUNT,
+        group="duration",
+    )
+    steps: int = option(
+        None, "batches, in place of --epochs", check=COUNT, group="duration", free=True
+    )
+    minutes: float = option(
+        None, "about how long, in place of --epochs", check=AMOUNT, group="duration"
+    )
     batch_size: int = option(32, "rows a step", check=COUNT)
     metric: str = option(
         None, "of those that evaluation prints: its best value picks the kept model", metavar="NAME"
