@@ -11,6 +11,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tinyalbert.decoder import causal_bias
+
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -223,7 +225,8 @@ def dropouts(draw):
 
 @st.composite
 def attentions(draw):
-    """q, k, v and the padding bias: none, some keys, or every key of a sequence; as many queries as keys, or fewer.
+    """q, k, v and a bias: none, the padding (some keys, or every key of a sequence), or what comes later; as many
+    queries as keys, or fewer.
 
     -100 in place of -10000 leaves the finite difference two more digits; beside exp(0), exp(-100) is 0 just the same.
     """
@@ -231,10 +234,13 @@ def attentions(draw):
     rng, M = np.random.default_rng(seed), draw(st.sampled_from([T, T, *range(T)]))
     arrays = [normal(rng, (B, rows, N * D)) for rows in (M, T, T)]
     bias = None
-    if draw(st.booleans()):
+    hidden = draw(st.sampled_from([None, "padding", "later"]))
+    if hidden == "padding":
         mask = rng.random((B, 1, 1, T)) < 0.6
         mask[:1] = draw(st.booleans())
         bias = np.where(mask, 0.0, -100.0)
+    elif hidden == "later":
+        bias = causal_bias(M, T, np.float64) / 100
     dropout = draw(st.sampled_from([{}, {"p": 0.3, "key": 12345, "first_row": 2}]))
     case = finish(draw, arrays, seed, num_heads=N, **dropout)
     return Case([*case.arrays, bias], case.static, seed)

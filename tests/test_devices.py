@@ -27,12 +27,14 @@ from tinyalbert import (
     AlbertForQuestionAnswering,
     AlbertForSequenceClassification,
     AlbertForTokenClassification,
+    AlbertForTranslation,
     Trainer,
     UserError,
     ops,
 )
 from tinyalbert.backend import check_device, choose_gpu, probe_gpu, scatter_add, to_device, to_host
 from tinyalbert.cli import main
+from tinyalbert.decoder import DECODER
 from tinyalbert.doctor import gpu_step_difference, report, usable_precisions
 from tinyalbert.files.checkpoint import load_state
 from tinyalbert.modes import no_grad
@@ -118,6 +120,8 @@ def head_cases():
         "tokens": (AlbertForTokenClassification, {"input_ids": ids, "labels": labels}, few),
         "answers": (AlbertForQuestionAnswering, {"input_ids": ids, "start_positions": np.array([0, 3, 5, 99]),
                                                  "end_positions": np.array([1, 4, 5, 99])}, {}),
+        "translation": (AlbertForTranslation, {"input_ids": ids, "labels": np.where(labels < 0, -100, labels + 4)},
+                        {"extra": {DECODER: {"vocab_size": 9}}}),
         "choices": (AlbertForMultipleChoice, {"input_ids": ids.reshape(2, 2, T), "labels": np.array([0, 1])}, {})}
 
 

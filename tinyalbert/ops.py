@@ -450,9 +450,9 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     """softmax(q kᵀ / sqrt(D) + bias) v in each head (Vaswani et al. 2017, §3.2).
 
     q (B, M, H), k and v (B, T, H) -> (B, M, H); M is T, or less where only some rows are read.
-    bias: (B, 1, 1, T), 0 for a key that may be seen and -10000 for padding, or None.  p: dropout on
-    the weights.  attention.py spells out the same with single ops; here the weights are the one
-    (B, N, M, T) array that is kept.
+    bias: (B, 1, 1, T), or (1, 1, M, T) for a decoder, 0 for a key that may be seen and -10000 for
+    one that may not, or None.  p: dropout on the weights.  attention.py spells out the same with
+    single ops; here the weights are the one (B, N, M, T) array that is kept.
     """
     q = split_heads(q, num_heads)  # (B, N, M, D)
     k = split_heads(k, num_heads)  # (B, N, T, D)

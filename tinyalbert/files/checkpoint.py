@@ -31,7 +31,9 @@ WEIGHT_FILES = (
     STATE_FILE,
 )
 # What may be missing from the weights or left over: it belongs to one task and is trained anew.
-TASK_PARTS = re.compile(r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs)\.")
+TASK_PARTS = re.compile(
+    r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs|decoder)\."
+)
 LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")  # buffers of old files
 TIED = {  # second names of one array
     "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import check_device
+from ..decoder import DECODER
 from ..errors import UserError
 from ..files.checkpoint import changed, load_into, load_state, read_config
 from ..files.safetensors_file import replacing
@@ -318,7 +319,7 @@ def _examples(task, options, say):
     return kept, [examples[i] for i in sorted(held_out)]
 
 
-EARLIER = ("id2label", "label2id", "long_inputs", "window_overlap", "task_settings")
+EARLIER = ("id2label", "label2id", "long_inputs", "window_overlap", "task_settings", DECODER)
 
 
 def _spread(examples, count):

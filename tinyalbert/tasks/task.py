@@ -46,7 +46,7 @@ class Task:
     # {option: value} for what is not given: found by trial here, and the paper's (appendix A.4)
     recipes = {"laptop": {}, "paper": {}}
     targets = ("labels",)  # the fields of a row that only training needs
-    head = ("classifier", "qa_outputs")  # parts of a model that belong to one task alone
+    head = ("classifier", "qa_outputs", "decoder")  # parts of a model that belong to one task alone
     predictions = "predictions.tsv"  # what `finetune` calls the file of `write`
     judged = None  # of so many held-out examples the best checkpoint is told; None: of all
     # what fills up each field of a row to the longest of its batch
