@@ -20,6 +20,18 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.multiple_choice:MultipleChoice",
         "which option answers a question about a passage (RACE, SWAG, DREAM)",
     ),
+    "cola": ("tinyalbert.tasks.glue:Cola", "GLUE: is a sentence English?"),
+    "sst2": ("tinyalbert.tasks.glue:Sst2", "GLUE: is a film review good or bad?"),
+    "mrpc": ("tinyalbert.tasks.glue:Mrpc", "GLUE: do two sentences of the news say the same?"),
+    "stsb": ("tinyalbert.tasks.glue:Stsb", "GLUE: how similar are two sentences, from 0 to 5?"),
+    "qqp": ("tinyalbert.tasks.glue:Qqp", "GLUE: do two questions ask the same?"),
+    "mnli": (
+        "tinyalbert.tasks.glue:Mnli",
+        "GLUE: does a sentence follow from another? Also for AX",
+    ),
+    "qnli": ("tinyalbert.tasks.glue:Qnli", "GLUE: does a sentence answer a question?"),
+    "rte": ("tinyalbert.tasks.glue:Rte", "GLUE: does a sentence follow from a text?"),
+    "wnli": ("tinyalbert.tasks.glue:Wnli", "GLUE: does a sentence say what a pronoun stands for?"),
 }
 # the tasks of folders that transformers made, by the class of their model
 ARCHITECTURES = {"AlbertForMultipleChoice": "multiple-choice"}
