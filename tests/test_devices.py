@@ -25,6 +25,7 @@ from tinyalbert import (
     AlbertForMultipleChoice,
     AlbertForPreTraining,
     AlbertForQuestionAnswering,
+    AlbertForSentenceEmbedding,
     AlbertForSequenceClassification,
     AlbertForTokenClassification,
     AlbertForTranslation,
@@ -112,6 +113,8 @@ def head_cases():
     labels = np.where(rng.random((4, T)) < 0.4, rng.integers(0, 3, (4, T)), -100)
     pretraining = batch_at(0)
     words = {name: pretraining[name] for name in ("input_ids", "attention_mask", "labels")}
+    pairs = rng.integers(5, V, (2, 2, 2, T)).astype(np.int32)
+    groups = {"input_ids": pairs, "attention_mask": (np.arange(T) < rng.integers(3, T, (2, 2, 2, 1))).astype(np.int32)}
     return {
         "pretraining": (AlbertForPreTraining, pretraining, {}), "words": (AlbertForMaskedLM, words, {}),
         "classes": (AlbertForSequenceClassification, {"input_ids": ids, "labels": np.array([0, 2, 1, 1])}, few),
@@ -122,7 +125,9 @@ def head_cases():
                                                  "end_positions": np.array([1, 4, 5, 99])}, {}),
         "translation": (AlbertForTranslation, {"input_ids": ids, "labels": np.where(labels < 0, -100, labels + 4)},
                         {"extra": {DECODER: {"vocab_size": 9}}}),
-        "choices": (AlbertForMultipleChoice, {"input_ids": ids.reshape(2, 2, T), "labels": np.array([0, 1])}, {})}
+        "choices": (AlbertForMultipleChoice, {"input_ids": ids.reshape(2, 2, T), "labels": np.array([0, 1])}, {}),
+        "vectors": (AlbertForSentenceEmbedding, {**groups, "labels": np.array([[[1, 2], [3, 4]], [[5, 6], [-100, -100]]])}, {}),
+        "ranks": (AlbertForSentenceEmbedding, {**groups, "scores": np.array([[1, 2], [0.5, 0]], np.float32)}, {})}
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "gelu", "relu"])

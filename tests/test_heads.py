@@ -23,14 +23,16 @@ KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenCla
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},
          "regression": {"num_labels": 1}, "weighted": {"num_labels": 3},
          "multi_label": {"num_labels": 3, "problem_type": "multi_label_classification"},
-         "AlbertForMultipleChoice": {}}
+         "AlbertForMultipleChoice": {}, "AlbertForSentenceEmbedding": {}, "ranking": {}}
+OF_GROUPS = ("AlbertForSentenceEmbedding", "ranking")
 ALL = pytest.mark.parametrize("kind", KINDS)
 
 
 def make(kind, seed, **changes):
     """A model in float64 and a batch of 4 for it."""
     rng = np.random.default_rng(seed)
-    cls = getattr(heads, kind, heads.AlbertForSequenceClassification)
+    other = heads.AlbertForSentenceEmbedding if kind == "ranking" else heads.AlbertForSequenceClassification
+    cls = getattr(heads, kind, other)
     model, b = shaken(cls(tiny(**KINDS[kind], **changes), seed=0), seed), batch(rng, B=4)
     labels, order = b.pop("labels"), b.pop("sentence_order_label")
     if kind == "AlbertForQuestionAnswering":
@@ -38,6 +40,14 @@ def make(kind, seed, **changes):
     elif kind == "AlbertForMultipleChoice":
         b = {k: np.stack([v, v[:, ::-1], np.roll(v, 1, 0)], 1) for k, v in b.items()}
         b["labels"] = rng.integers(0, 3, 4)
+    elif kind in OF_GROUPS:                      # 4 groups of 3 pairs of texts
+        b = {k: np.stack([np.stack([v, np.roll(v, i, 0)], 1) for i in (1, 2, 3)], 1) for k, v in b.items()}
+        if kind == "ranking":
+            b["scores"] = rng.integers(0, 3, (4, 3)).astype(float)
+            b["scores"][0, 2] = np.nan
+        else:
+            b["labels"] = rng.integers(0, 9, (4, 3, 2))
+            b["labels"][0, 2] = -100
     else:
         b["labels"] = {"AlbertForPreTraining": labels, "AlbertForMaskedLM": labels, "regression": rng.random(4),
                        "AlbertForTokenClassification": np.where(labels < 0, -100, labels % 4),

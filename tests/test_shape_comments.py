@@ -14,15 +14,16 @@ import pytest
 
 import tinyalbert
 from tinyalbert import heads, ops
+from tinyalbert.albert import ModelOutput
 from tinyalbert.config import AlbertConfig
 from tinyalbert.modes import use_kernels
-from tinyalbert.tensor import backward
+from tinyalbert.tensor import Tensor, backward
 
 PACKAGE = Path(tinyalbert.__file__).parent
 FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py", "readout.py"))
 COMMENT = re.compile(r"^\s+([\w.]+(?:, \w+)*) = .*#\s\(([^)]*)\)(?: each)?(?:\s.*)?$")
 # K: targets, M: rows of a sequence that the loss reads, S: M or T, known only in the pass; R: rows of a flattened product, different in every call
-DIMS = dict(B=3, T=11, H=14, N=7, D=2, E=5, F=17, V=23, L=2, C=2)
+DIMS = dict(B=3, T=11, H=14, N=7, D=2, E=5, F=17, V=23, L=2, C=2, G=4)
 FREE = {"K", "M", "R", "I", "O", "S", "..."}
 
 
@@ -77,7 +78,7 @@ def commented_lines():
 
 
 def run_everything():
-    """One pass forward and backward of pretraining, with and without shown attention, of tagging, classification, answers."""
+    """One pass forward and backward of pretraining, with and without shown attention, of tagging, classification, answers, vectors."""
     rng, (B, T, V) = np.random.default_rng(0), (DIMS["B"], DIMS["T"], DIMS["V"])
     config = AlbertConfig(vocab_size=V, embedding_size=DIMS["E"], hidden_size=DIMS["H"], num_attention_heads=DIMS["N"],
                           num_hidden_layers=DIMS["L"], intermediate_size=DIMS["F"], max_position_embeddings=29)
@@ -92,6 +93,11 @@ def run_everything():
                        (heads.AlbertForSequenceClassification, {"labels": labels[:, 0] % 2}),
                        (heads.AlbertForQuestionAnswering, {"start_positions": np.zeros(B, int), "end_positions": np.ones(B, int)})):
         backward(cls(config)(**b, **extra).loss)
+    G = DIMS["G"]
+    hidden, mask = Tensor(rng.random((B * G * 2, T, DIMS["H"]))), np.tri(B * G * 2, T, 2, dtype=int)
+    states = ModelOutput(last_hidden_state=hidden, hidden_states=None, attentions=None)
+    for targets in ({"labels": rng.integers(0, 9, (B, G, 2))}, {"scores": rng.random((B, G))}):
+        heads.AlbertForSentenceEmbedding(config).head(states, None, **targets, mask=mask, shape=(B, G, 2))
 
 
 def test_shape_comments_are_true():

@@ -59,6 +59,7 @@ _PUBLIC = {
         "AlbertForTokenClassification",
         "AlbertForQuestionAnswering",
         "AlbertForMultipleChoice",
+        "AlbertForSentenceEmbedding",
     ],
     "decoder": ["AlbertForTranslation"],
     "text.tokenizer": ["AlbertTokenizer"],

@@ -472,3 +472,144 @@ class AlbertForQuestionAnswering(HeadModel):
             return {}
         start, end = (self._inside(p, input_ids) for p in (start_positions, end_positions))
         return {**_count("start", start), **_count("end", end)}
+
+
+def _same(a, b):
+    """(B, G), (B, G) -> (B, G, G): whether a[i] is b[j]."""
+    return a[:, :, None] == b[:, None, :]
+
+
+BLOCKED = -10000.0  # added to a score that must not count, as attention does for padding
+
+
+class AlbertForSentenceEmbedding(HeadModel):
+    """One vector of length 1 for each text, so that a dot product is the cosine.  No pooler.
+
+    config.extra["sentence_pooling"]: "mean" of the hidden states under the mask (the default), or
+    "cls", the state of the first token.  config.extra["similarity_scale"]: what the losses multiply
+    a cosine by, 20 by default (1 / temperature).  Reimers & Gurevych 2019, §3.
+    """
+
+    pooled = False
+    SCALE = 20.0
+
+    def build_head(self, rng, config):
+        """There is nothing to build: a pretrained encoder can be read at once."""
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        labels=None,
+        scores=None,
+        rng=None,
+        **options,
+    ):
+        """input_ids (..., T) -> embeddings (..., H).  To train, input_ids is (B, G, 2, T).
+
+        Training takes B groups of G pairs of texts.
+
+        labels (B, G, 2): the contrastive loss.  The first text of a pair has to find its second one
+        among the second texts of its group.  Texts with equal labels are the same, and never wrong
+        answers for each other; -100 marks a place of the group without a pair.
+        scores (B, G): the ranking loss.  Pairs with higher scores should be closer than the others
+        of their group; nan marks a place without a pair.
+        """
+        *shape, T = np.shape(input_ids)
+        rows = int(np.prod(shape))
+        if rng is not None:  # a row of the batch is several of the flattened one
+            rng = copy.copy(rng)
+            rng.first_row *= rows // shape[0]
+        inputs = [
+            a if a is None else (a if hasattr(a, "dtype") else np.asarray(a)).reshape(rows, T)
+            for a in (input_ids, attention_mask, token_type_ids)
+        ]  # (R, T) each
+        labels = {"labels": labels, "scores": scores, "mask": inputs[1]}
+        return self.run(inputs, labels, rng, options, shape=shape)
+
+    def head(self, out, rng, labels=None, scores=None, mask=None, shape=()):
+        """Hidden states (R, T, H) to vectors (*shape, H) of length 1, and loss."""
+        pooled = self.pool(out.last_hidden_state, mask)  # (R, H)
+        length = ops.sqrt((pooled * pooled).sum(axis=-1, keepdims=True) + 1e-12)
+        embeddings = (pooled / length).reshape(*shape, pooled.shape[-1])
+        losses = {}
+        if labels is not None:
+            losses["contrastive"] = self.contrastive(*self._pair(embeddings), labels)
+        if scores is not None:
+            losses["ranking"] = self.ranking(*self._pair(embeddings), scores)
+        return ModelOutput(
+            loss=total(losses),
+            losses=losses,
+            embeddings=embeddings,
+            last_hidden_state=out.last_hidden_state,
+            hidden_states=out.hidden_states,
+            attentions=out.attentions,
+        )
+
+    def pool(self, hidden, mask):
+        """(R, T, H) -> (R, H)."""
+        pooling = self.config.extra.get("sentence_pooling", "mean")
+        if pooling == "cls":
+            return hidden[:, 0]
+        if pooling != "mean":
+            raise UserError(f"sentence_pooling {pooling!r} is unknown; expected mean or cls")
+        if mask is None:
+            return hidden.mean(axis=1)
+        mask = mask.astype(hidden.dtype)
+        share = mask / mask.sum(axis=1, keepdims=True)  # (R, T) 1 / tokens, 0 for padding
+        return ops.matmul(share[:, None], hidden)[:, 0]
+
+    @property
+    def scale(self):
+        """What the losses multiply a cosine by."""
+        return float(self.config.extra.get("similarity_scale", self.SCALE))
+
+    @staticmethod
+    def _pair(embeddings):
+        """(B, G, 2, H) -> first and second texts, (B, G, H) each."""
+        return embeddings[:, :, 0], embeddings[:, :, 1]
+
+    def contrastive(self, first, second, labels):
+        """Cross-entropy of each pair among the second texts of its group: InfoNCE.
+
+        Also called multiple negatives ranking (Henderson et al. 2017, §4.4; van den Oord et al.
+        2018; temperature as Gao et al. 2021).
+        """
+        xp = xp_of(labels)
+        similarity = ops.matmul(first, second.transpose(0, 2, 1)) * self.scale  # (B, G, G)
+        question, answer = labels[:, :, 0], labels[:, :, 1]  # (B, G)
+        absent = answer == IGNORE
+        places = xp.arange(labels.shape[1])
+        right = (
+            _same(answer, answer)  # what answers one answers the other
+            | _same(question, question)
+            | _same(question, answer)  # the question itself
+        )
+        blocked = (right | absent[:, None]) & (places[:, None] != places)  # (B, G, G)
+        penalty = blocked.astype(similarity.dtype) * BLOCKED
+        targets = xp.where(absent, IGNORE, places)  # (B, G)
+        return ops.cross_entropy(similarity + penalty, targets)
+
+    def ranking(self, first, second, scores):
+        """log(1 + sum of exp(scale (cos_j - cos_i)) over score_i > score_j), mean of the groups.
+
+        CoSENT (Su 2022), as the CoSENTLoss of sentence-transformers.
+        """
+        xp = xp_of(scores)
+        B, G = scores.shape
+        cosines = (first * second).sum(axis=-1) * self.scale  # (B, G)
+        differences = cosines[:, None, :] - cosines[:, :, None]  # (B, G, G) cos_j - cos_i
+        counts = scores[:, :, None] > scores[:, None, :]  # never true of a nan
+        penalty = (1 - counts.astype(differences.dtype)) * BLOCKED
+        logits = (differences + penalty).reshape(B, G * G)
+        zero = xp.zeros((B, 1), dtype=differences.dtype)
+        # log(1 + sum exp x) is the cross-entropy of 0 among 0 and all x
+        return ops.cross_entropy(ops.concat(zero, logits), xp.zeros(B, dtype="int32"))
+
+    def loss_counts(self, labels=None, scores=None, **_):
+        """{"contrastive": pairs, "ranking": groups}."""
+        counts = {} if labels is None else _count("contrastive", labels[:, :, 1])
+        if scores is not None:
+            counts["ranking"] = len(scores)
+        return counts

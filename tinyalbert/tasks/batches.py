@@ -15,6 +15,7 @@ class Features:
 
     def __init__(self, task, examples, encoder):
         self.padding = task.padding
+        self.arrange = task.arrange
         self.examples = examples
         self.rows = []
         self.places = []  # of each example: the numbers of its rows
@@ -68,7 +69,7 @@ class Features:
         shuffled.
         """
         epoch, place = divmod(step, self.steps_per_epoch(batch_size))
-        return self.take(self._epoch_order(epoch, batch_size, seed, pool)[place])
+        return self.arrange(self.take(self._epoch_order(epoch, batch_size, seed, pool)[place]))
 
     def _epoch_order(self, epoch, batch_size, seed, pool):
         if getattr(self, "_cached", (None,))[0] != (epoch, batch_size, seed, pool):

@@ -98,6 +98,8 @@ def run(given, say=print, progress=True):
         Path(options.output).mkdir(parents=True, exist_ok=True)
         _write_json(Path(options.output) / SETTINGS, to_json(options))
 
+    before = {} if task.new_head else _before(task, options, network, dev, held_out)
+
     def batch(step):
         return own_part(features.batch(step, options.batch_size, options.seed), trainer.ranks)
 
@@ -124,6 +126,7 @@ def run(given, say=print, progress=True):
     # what came out
     predictions = predict(task, network, dev, replicas=Threads(options.threads))
     result = _result(task, examples, held_out, predictions)
+    result["baselines"] |= before
     if trainer.ranks.rank == 0:
         _write_json(Path(options.output) / "eval_results.json", result["metrics"])
         task.write(Path(options.output) / task.predictions, held_out, predictions)
@@ -179,6 +182,17 @@ def _settings(Class, options):
     """The settings of the task among the options of a run."""
     names = [each.name for each in fields(Class.Settings)]
     return Class.Settings(**{name: getattr(options, name) for name in names})
+
+
+def _before(task, options, network, dev, held_out):
+    """How good a model is that needs no fine-tuning: with its own weights, and with random ones."""
+    random = task.model_class(network.config, seed=options.seed).to(options.device)
+    models = {"not fine-tuned": network, "random values": random}
+    replicas = Threads(options.threads)
+    return {
+        name: task.score(held_out, predict(task, model, dev, replicas=replicas))[task.metric]
+        for name, model in models.items()
+    }
 
 
 def _result(task, examples, held_out, predictions):

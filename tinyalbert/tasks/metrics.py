@@ -92,3 +92,41 @@ def bag_of_words_baseline(train_texts, train_labels, texts, num_labels):
         for t in texts
     ]
     return np.argmax(np.asarray(scores).reshape(-1, num_labels), axis=1)
+
+
+def retrieval_metrics(pairs, first, second, block=256):
+    """How well the second text of each pair is found by its first, among all second texts.
+
+    pairs: [(first, second), ...]; a text that is the first of several pairs has several answers.
+    first, second: their vectors (N, H), arrays or sparse matrices; the dot product ranks.
+
+    Returns {"mrr", "map", "accuracy@1"}: the mean reciprocal rank of the best answer, the mean
+    average precision, the share whose best answer comes first.  Of equal products the wrong answer
+    comes first.  A question that is an answer too is not looked for by itself.
+    """
+    questions = {text: i for i, (text, _) in reversed(list(enumerate(pairs)))}
+    answers = {text: i for i, (_, text) in reversed(list(enumerate(pairs)))}
+    column = {text: place for place, text in enumerate(answers)}
+    right = {text: set() for text in questions}
+    for text, answer in pairs:
+        right[text].add(column[answer])
+    texts, rows = list(questions), list(questions.values())
+    answers = second[list(answers.values())].T
+    reciprocal, precision, best = [], [], 0
+    for start in range(0, len(rows), block):
+        products = first[rows[start : start + block]] @ answers  # (block, answers)
+        products = products.toarray() if hasattr(products, "toarray") else products
+        for text, row in zip(texts[start:], products):
+            if text in column and column[text] not in right[text]:
+                row[column[text]] = -np.inf
+            hits = row[list(right[text])]
+            ranks = (row >= hits[:, None]).sum(axis=1)  # from 1
+            found = (hits >= hits[:, None]).sum(axis=1)
+            reciprocal.append(1 / ranks.min())
+            precision.append((found / ranks).mean())
+            best += ranks.min() == 1
+    return {
+        "mrr": float(np.mean(reciprocal)),
+        "map": float(np.mean(precision)),
+        "accuracy@1": float(best / len(texts)),
+    }

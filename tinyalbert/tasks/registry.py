@@ -20,6 +20,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.multiple_choice:MultipleChoice",
         "which option answers a question about a passage (RACE, SWAG, DREAM)",
     ),
+    "embedding": (
+        "tinyalbert.tasks.embedding:Embedding",
+        "vectors that are close for texts that belong together, from pairs of texts",
+    ),
     "cola": ("tinyalbert.tasks.glue:Cola", "GLUE: is a sentence English?"),
     "sst2": ("tinyalbert.tasks.glue:Sst2", "GLUE: is a film review good or bad?"),
     "mrpc": ("tinyalbert.tasks.glue:Mrpc", "GLUE: do two sentences of the news say the same?"),

@@ -10,6 +10,7 @@ line, the pipeline.  In the order in which they are called:
     restore     the config of a fine-tuned model: the opposite of configure
     save, load  files of the task's own beside the model, for what the config can't hold
     encode      an example           -> rows of the model's inputs, one for each window
+    arrange     a training batch     -> as the model is trained on it
     infer       a model, a batch     -> an output for each row
     decode      the outputs of all windows of an example -> its prediction
     score       examples, predictions -> {metric: value}
@@ -47,6 +48,7 @@ class Task:
     recipes = {"laptop": {}, "paper": {}}
     targets = ("labels",)  # the fields of a row that only training needs
     head = ("classifier", "qa_outputs", "decoder")  # parts of a model that belong to one task alone
+    new_head = True  # whether fine-tuning adds a head; a model without can be scored before it
     predictions = "predictions.tsv"  # what `finetune` calls the file of `write`
     judged = None  # of so many held-out examples the best checkpoint is told; None: of all
     # what fills up each field of a row to the longest of its batch
@@ -104,6 +106,14 @@ class Task:
         field `about`, if there is one, stays with the row for `decode`; no model sees it.
         """
         raise NotImplementedError
+
+    def arrange(self, batch):
+        """A training batch as the model takes it, such as rows in groups.
+
+        Threads and processes share a batch along its first axis and never cut what stands together
+        in one entry.
+        """
+        return batch
 
     def infer(self, model, batch):
         """What the model says of a batch without labels: an array with an entry for each row."""
