@@ -75,7 +75,7 @@ def pipeline(task, model, tokenizer=None, device="cpu", **settings):
     if not loaded:
         found, model, tokenizer = load_finetuned(model, device, own, tokenizer, settings)
     else:
-        Class = find_task(own or task_name(model.config))
+        Class = find_task(own or task_name(model.config, type(model).__name__))
         found = Class(make(Class.Settings, settings))
         found.restore(model.config)
     if not own and task not in (found.name, found.pipeline):

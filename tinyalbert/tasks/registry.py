@@ -20,6 +20,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.multiple_choice:MultipleChoice",
         "which option answers a question about a passage (RACE, SWAG, DREAM)",
     ),
+    "ner": (
+        "tinyalbert.tasks.ner:Ner",
+        "named entities, or another tag for each word",
+    ),
     "embedding": (
         "tinyalbert.tasks.embedding:Embedding",
         "vectors that are close for texts that belong together, from pairs of texts",
@@ -38,7 +42,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
     "wnli": ("tinyalbert.tasks.glue:Wnli", "GLUE: does a sentence say what a pronoun stands for?"),
 }
 # the tasks of folders that transformers made, by the class of their model
-ARCHITECTURES = {"AlbertForMultipleChoice": "multiple-choice"}
+ARCHITECTURES = {
+    "AlbertForMultipleChoice": "multiple-choice",
+    "AlbertForTokenClassification": "ner",
+}
 
 
 def is_task(word):
@@ -79,15 +86,16 @@ def _module(path):
     return module
 
 
-def task_name(config):
+def task_name(config, model_class=None):
     """The name of the task that a model was fine-tuned for, from its config.
 
     Folders made by transformers are told by the class of their model and their number of labels.
+    model_class: the name of that class, if the config has none.
     """
     saved = config.extra.get("finetuning_task")
     if saved:
         return saved
-    for architecture in config.extra.get("architectures") or ():
+    for architecture in config.extra.get("architectures") or (model_class,):
         if architecture in ARCHITECTURES:
             return ARCHITECTURES[architecture]
     regression = config.problem_type == "regression" or config.num_labels == 1

@@ -271,11 +271,16 @@ def window_pairs(first, second, room, stride=None):
     ]
 
 
+def stride_of(size, stride=None):
+    """Tokens that neighbouring windows share: what was asked for, or a quarter of a window."""
+    return size // 4 if stride is None else stride
+
+
 def _cut(tokens, size, stride):
     """Windows over one text, or the text itself if it fits."""
     if len(tokens) <= size:
         return [tokens]
-    stride = size // 4 if stride is None else stride
+    stride = stride_of(size, stride)
     if not 0 <= stride < size:
         raise UserError(
             f"windows of {size} tokens can't overlap by {stride}; expected less: lower the overlap "

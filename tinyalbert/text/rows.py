@@ -7,7 +7,7 @@ A text that is longer is cut ("truncate"), read in overlapping windows ("windows
 import numpy as np
 
 from ..errors import UserError
-from .encoding import template, truncated, window_pairs, windows
+from .encoding import stride_of, template, truncated, window_pairs, windows
 
 LONG = ("truncate", "windows", "error")
 CUT = ("longest", "first", "second")
@@ -54,6 +54,12 @@ class RowEncoder:
             parts = self._fitted(first, second, room, cut, where)
             self.windows += len(parts)
         return [self._row(*part, tokens) for part in parts]
+
+    def window_starts(self, rows):
+        """The number of the first piece of each window of a text without a pair, from its rows."""
+        size = len(rows[0]["input_ids"]) - 2
+        step = size - stride_of(size, self.overlap)
+        return [i * step for i in range(len(rows))]
 
     def _segment(self, text, spans):
         return self.tokenizer.segment(text, isinstance(text, list), spans)
