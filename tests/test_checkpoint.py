@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinyalbert import AdamW, AlbertConfig, AlbertModel, UserError, heads
+from tinyalbert import AdamW, AlbertConfig, AlbertModel, AlbertTokenizer, UserError, heads
 from tinyalbert.convert import MODELS, convert
 from tinyalbert.files import checkpoint
 from tinyalbert.files.checkpoint import (
@@ -406,7 +406,12 @@ def test_convert_googles_release(tmp_path):
     source = google_folder(tmp_path)
     report = convert(source, tmp_path / "out")
     assert len(report.loaded) == 32 and not report.missing and not report.unexpected
-    assert sorted(plain_files(tmp_path / "out")) == ["config.json", "model.safetensors", "spiece.model"]
+    assert sorted(plain_files(tmp_path / "out")) == [
+        "config.json", "model.safetensors", "special_tokens_map.json", "spiece.model", "tokenizer.json",
+        "tokenizer_config.json"]
+    tokenizer = AlbertTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer.model_max_length == read_config(source).max_position_embeddings
+    assert tokenizer.model_bytes == (source / "30k-clean.model").read_bytes()
     converted, direct = (AlbertForPreTraining.from_pretrained(path) for path in (tmp_path / "out", source))
     same_state(converted.state_dict(), direct.state_dict())
     assert converted.config.to_dict().items() >= direct.config.to_dict().items()
@@ -426,7 +431,8 @@ def google_folder(folder):
     for path in FIXTURES.glob("tf_albert.*"):
         shutil.copy(path, source / path.name.replace("tf_albert", "model.ckpt-best"))
     (source / "albert_config.json").write_text(json.dumps(CONFIG))
-    (source / "30k-clean.model").write_bytes(b"pieces")
+    tokenizer = AlbertTokenizer.train(["it was an old dog, waiting"] * 9, vocab_size=28)
+    (source / "30k-clean.model").write_bytes(tokenizer.model_bytes)
     return source
 
 

@@ -16,13 +16,12 @@ from hypothesis.extra import numpy as hnp
 
 from tinyalbert import AlbertForPreTraining, UserError
 from tinyalbert.files.checkpoint import load_state
+from tinyalbert.files.protobuf import fields, message
 from tinyalbert.files.tf_checkpoint import (
     crc32c,
-    fields,
     hf_name,
     load_tf,
     masked_crc32c,
-    message,
     read_table,
     read_tf,
 )

@@ -20,6 +20,7 @@ from sentencepiece import SentencePieceProcessor
 from tinyalbert import AlbertTokenizer, UserError
 from tinyalbert.text.encoding import windows
 from tinyalbert.text.tokenizer import TextPreparation
+from tinyalbert.text.tokenizer_json import tokenizer_json
 from tinyalbert.text.vocabulary import SPACE, SPECIAL, USER_DEFINED, starts_word
 
 WORDS = "river fox lantern café Straße naïve αβγς мир 東京 9,000, 2000, it's x2, '' `` (and) - \"quoted\" £5 €6 – t.".split()
@@ -449,13 +450,41 @@ def test_saving_and_loading_changes_nothing(tokenizer, tmp_path_factory, options
     for again in (AlbertTokenizer.from_pretrained(folder), pickle.loads(pickle.dumps(AlbertTokenizer.from_pretrained(str(folder))))):
         assert (again.prepare, again.model_max_length) == (TextPreparation(**options), longest)
         assert again.model_bytes == tokenizer.model_bytes
-    assert sorted(p.name for p in folder.iterdir()) == ["special_tokens_map.json", "spiece.model", "tokenizer_config.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer_config.json"]
     assert AlbertTokenizer.from_pretrained(folder / "spiece.model").model_bytes == tokenizer.model_bytes
+
+
+@given(text=texts, options=options)
+@example(text="9,000, (2000, 7, – '' <unk> [MASK].", options={})
+def test_tokenizer_json_alone_gives_the_same_tokenizer(tokenizer, tmp_path_factory, text, options):
+    """What transformers 5 saves has no spiece.model; kinds and scores of all pieces come back."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    here = variant(tokenizer, options)
+    here.save_pretrained(folder)
+    (folder / "spiece.model").unlink()
+    again = AlbertTokenizer.from_pretrained(folder)
+    assert again.tokenize_with_offsets(text) == here.tokenize_with_offsets(text)
+    assert again.word_starts.tolist() == here.word_starts.tolist()
+    again.save_pretrained(folder)
+    assert (folder / "spiece.model").read_bytes() == again.model_bytes
+    assert json.loads((folder / "tokenizer.json").read_text()) == json.loads(tokenizer_json(here.model_bytes, here.prepare))
+
+
+@pytest.mark.parametrize("options", [{}, {"do_lower_case": False}, {"keep_accents": True}])
+def test_tokenizer_json_tells_the_settings_that_no_other_file_tells(tokenizer, tmp_path, options):
+    here = variant(tokenizer, options)
+    here.save_pretrained(tmp_path)
+    for name in ("spiece.model", "tokenizer_config.json", "special_tokens_map.json"):
+        (tmp_path / name).unlink()
+    assert AlbertTokenizer.from_pretrained(tmp_path).prepare == here.prepare
 
 
 def test_foreign_and_broken_folders_are_refused(tokenizer, tmp_path):
     for make, what in [
-            (lambda: None, "no spiece.model"),
+            (lambda: None, "no spiece.model or tokenizer.json"),
+            (lambda: (tmp_path / "tokenizer.json").write_text("[1]"), "is no tokenizer.json"),
+            (lambda: (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'), "of type BPE; expected Unigram"),
             (lambda: (tmp_path / "spiece.model").write_bytes(b""), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes[:-500]), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes.replace(b"[MASK]", b"[MUSK]")), r"has no \[MASK\]"),

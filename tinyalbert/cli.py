@@ -182,10 +182,16 @@ def _info(args):
 def _convert(args):
     from .config import AlbertConfig
     from .convert import convert
+    from .text.tokenizer import has_tokenizer
 
     config = AlbertConfig.from_json_file(args.config) if args.config else None
     print(convert(args.source, args.output, config))
     print(f"written to {args.output}")
+    if not has_tokenizer(args.output):
+        _note(
+            "there is no tokenizer beside the weights, and commands that read text need one: put "
+            "ALBERT's spiece.model or tokenizer.json into the folder"
+        )
 
 
 def _doctor(args):

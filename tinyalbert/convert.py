@@ -1,6 +1,5 @@
 """`tinyalbert convert`: released weights of any kind become a folder in the Hugging Face layout."""
 
-import shutil
 from pathlib import Path
 
 from . import heads
@@ -17,6 +16,7 @@ from .files.checkpoint import (
     write_config,
 )
 from .files.safetensors_file import write_safetensors
+from .text.tokenizer import AlbertTokenizer, has_tokenizer
 
 MODELS = {
     cls.__name__: cls
@@ -37,7 +37,7 @@ def convert(source, folder, config=None):
 
     source: see checkpoint.load_state.  config: an AlbertConfig or a file; by default the one beside
     the weights.  All weights are kept, even those that the architecture named in config.json does
-    not use.  A SentencePiece model beside them is copied to spiece.model.
+    not use.  The tokenizer beside them comes along.
     """
     folder = Path(folder)
     state = load_state(source)
@@ -56,7 +56,7 @@ def convert(source, folder, config=None):
     report.refuse()
     write_safetensors(folder / "model.safetensors", found, {"format": "pt"})
     write_config(folder, config, architecture, next(iter(found.values())).dtype)
-    _copy_tokenizer(weights_path(source).parent, folder)
+    _copy_tokenizer(weights_path(source).parent, folder, config)
     return report
 
 
@@ -76,13 +76,13 @@ def _architecture(config, state):
     return "AlbertModel"
 
 
-def _copy_tokenizer(source, folder):
-    """Copy the tokenizer's files; Google's 30k-clean.model becomes spiece.model."""
+def _copy_tokenizer(source, folder, config):
+    """Write the tokenizer beside the weights; Google's 30k-clean.model becomes spiece.model."""
     models = sorted(source.glob("*.model"))
-    if (source / "spiece.model").exists():
-        models = [source / "spiece.model"]
-    if len(models) == 1:
-        shutil.copyfile(models[0], folder / "spiece.model")
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (source / name).exists() and source.resolve() != folder.resolve():
-            shutil.copyfile(source / name, folder / name)
+    named = has_tokenizer(source)
+    if not named and len(models) != 1:
+        return
+    tokenizer = AlbertTokenizer.from_pretrained(source if named else models[0])
+    positions = config.max_position_embeddings
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    tokenizer.save_pretrained(folder)

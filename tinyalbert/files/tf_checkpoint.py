@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from .protobuf import message, repeated, varint
 from .safetensors_file import bfloat16_to_float32
 
 TABLE_MAGIC = 0xDB4775248B80FB57
@@ -142,7 +143,7 @@ def _variable(prefix, shards, entry):
             "variables of numbers are read"
         )
     dtype = np.dtype(DTYPES[entry[1]])
-    shape = [message(dim).get(1, 0) for dim in _repeated(entry.get(2, b""), 2)]
+    shape = [message(dim).get(1, 0) for dim in repeated(entry.get(2, b""), 2)]
     size = entry.get(5, 0)
     if size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{size} bytes for shape {shape}")
@@ -170,8 +171,8 @@ def read_table(path):
 
 def _handle(data, at):
     """A block's (offset, size), and where the next thing begins."""
-    offset, at = _varint(data, at)
-    size, at = _varint(data, at)
+    offset, at = varint(data, at)
+    size, at = varint(data, at)
     return (offset, size), at
 
 
@@ -192,61 +193,13 @@ def _block(data, offset, size):
     at = 0
     key = b""
     while at < end:
-        shared, at = _varint(block, at)
-        fresh, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = varint(block, at)
+        fresh, at = varint(block, at)
+        length, at = varint(block, at)
         key = key[:shared] + block[at : at + fresh]
         at += fresh
         yield key, block[at : at + length]
         at += length
-
-
-# --- protocol buffers -----------------------------------------------------------------------------
-
-
-def fields(data):
-    """(field number, value) pairs of a protocol buffer: int or bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        if tag & 7 == 0:
-            value, at = _varint(data, at)
-        elif tag & 7 in (1, 5):
-            n = 8 if tag & 7 == 1 else 4
-            value = int.from_bytes(data[at : at + n], "little")
-            at += n
-        elif tag & 7 == 2:
-            n, at = _varint(data, at)
-            value = data[at : at + n]
-            at += n
-        else:
-            raise ValueError(f"wire type {tag & 7}")
-        if at > len(data):
-            raise ValueError("a field beyond the end")
-        yield tag >> 3, value
-
-
-def message(data):
-    """{field number: value}, the last one where a field is repeated."""
-    return dict(fields(data))
-
-
-def _repeated(data, number):
-    return [value for n, value in fields(data) if n == number]
-
-
-def _varint(data, at):
-    """A number in groups of seven bits, the lowest first, and where the next thing begins."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        shift += 7
-        at += 1
-        if byte < 128:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
 
 
 # --- checksums ------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ class PrepareOptions(Options):
     """`tinyalbert prepare`."""
 
     corpus: tuple = corpus_option()
-    tokenizer: str = option(None, "folder with a spiece.model", required=True)
+    tokenizer: str = option(None, "folder with a tokenizer", required=True)
     output: str = output_option("folder to make")
     held_out: float = held_out_option()
     workers: int | None = workers_option()
@@ -168,7 +168,7 @@ class PretrainOptions(Options):
 
     # text
     tokenizer: str | None = option(
-        None, "folder with a spiece.model (default: learn one)", metavar="FOLDER"
+        None, "folder with a tokenizer (default: learn one)", metavar="FOLDER"
     )
     vocab_size: int | None = option(
         None, "size of the vocabulary to learn (default: the preset's)", check=COUNT

@@ -6,7 +6,7 @@ Each is made unless it is there already.
 from pathlib import Path
 
 from ..errors import UserError
-from ..text.tokenizer import AlbertTokenizer
+from ..text.tokenizer import AlbertTokenizer, has_tokenizer
 from ..training.checkpoints import check_writable
 from .corpus import as_list, check_sources, documents, source_bytes
 from .report import describe_corpus
@@ -106,7 +106,7 @@ def _given_tokenizer(options):
     If both have one, they must be the same.
     """
     folders = [options.tokenizer, options.init]
-    if options.tokenizer and options.init and not (Path(options.init) / "spiece.model").exists():
+    if options.tokenizer and options.init and not has_tokenizer(options.init):
         folders = [options.tokenizer]
     given = [AlbertTokenizer.from_pretrained(folder) for folder in folders if folder]
     if len({fingerprint(tokenizer) for tokenizer in given}) > 1:

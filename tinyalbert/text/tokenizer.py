@@ -29,6 +29,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.safetensors_file import replacing
 from .encoding import encode
+from .tokenizer_json import ends_in_digit_comma, from_tokenizer_json, tokenizer_json
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
 
 # Halves of a pair, from broken JSON: they can't be written in UTF-8.
@@ -143,10 +144,6 @@ def _drop_accents(chars):
     return kept
 
 
-def _ends_in_digit_comma(piece):
-    return piece[-1] == "," and len(piece) > 1 and piece[-2].isdigit()
-
-
 # --- the tokenizer --------------------------------------------------------------------------------
 
 
@@ -253,13 +250,9 @@ class AlbertTokenizer:
         folder = Path(folder)
         if folder.is_file():
             return cls(folder)
-        if not (folder / "spiece.model").is_file():
-            raise UserError(
-                f"{folder} has no spiece.model; expected a folder with an ALBERT tokenizer "
-                "(nothing is downloaded: get the files first)"
-            )
+        model, settings, added = _read_vocabulary(folder)
         config = _read_json(folder / "tokenizer_config.json")
-        options = {
+        settings |= {
             field.name: config[field.name]
             for field in fields(TextPreparation)
             if field.name in config
@@ -267,21 +260,21 @@ class AlbertTokenizer:
         longest = config.get("model_max_length", 512)
         if longest >= 1e9:  # transformers' "not set" is 1e30
             longest = 512
-        tokenizer = cls(folder / "spiece.model", **options, model_max_length=longest)
-        added = {
+        tokenizer = cls(model, **settings, model_max_length=longest)
+        added |= {
             token["content"]: int(i) for i, token in config.get("added_tokens_decoder", {}).items()
         }
         added |= _read_json(folder / "added_tokens.json")
         beyond = [token for token, i in added.items() if i >= tokenizer.vocab_size]
         if beyond:
             raise UserError(
-                f"{folder} adds tokens to the vocabulary of spiece.model ({', '.join(beyond)}); "
+                f"{folder} adds tokens to the vocabulary of its tokenizer ({', '.join(beyond)}); "
                 "tinyalbert knows only the vocabulary itself"
             )
         return tokenizer
 
     def save_pretrained(self, folder):
-        """Write the three files that transformers writes, spiece.model among them."""
+        """Write the three files that transformers' slow tokenizer reads, and its fast one's."""
         flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
         names = {
             "bos_token": CLS,
@@ -314,10 +307,15 @@ class AlbertTokenizer:
             "tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True).encode(),
             "special_tokens_map.json": json.dumps(special, indent=2, sort_keys=True).encode(),
             "spiece.model": self.model_bytes,
+            "tokenizer.json": self._tokenizer_json,
         }
         for name, content in files.items():
             with replacing(Path(folder) / name) as file:
                 file.write(content)
+
+    @cached_property
+    def _tokenizer_json(self):
+        return tokenizer_json(self.model_bytes, self.prepare)
 
     # --- text to pieces
 
@@ -366,7 +364,7 @@ class AlbertTokenizer:
         """The unigram pieces of a prepared text, with commas cut off digits."""
         pieces = []
         for piece in self._sp.encode(prepared, out_type=str):
-            pieces += self._cut_comma(piece) if _ends_in_digit_comma(piece) else [piece]
+            pieces += self._cut_comma(piece) if ends_in_digit_comma(piece) else [piece]
         return pieces
 
     def _cut_comma(self, piece):
@@ -440,7 +438,7 @@ class AlbertTokenizer:
     @cached_property
     def _needs_care(self):
         """(V,) bool: ids whose text the slow path has to look at."""
-        return np.array([_ends_in_digit_comma(p) or p == UNK for p in self._vocabulary])
+        return np.array([ends_in_digit_comma(p) or p == UNK for p in self._vocabulary])
 
     @cached_property
     def word_starts(self):
@@ -553,6 +551,23 @@ def _read(path):
         raise UserError(
             f"{path} can't be read ({error.strerror}); expected a SentencePiece model"
         ) from None
+
+
+def has_tokenizer(folder):
+    """Whether a folder holds a tokenizer, ours or transformers'."""
+    return any((Path(folder) / name).is_file() for name in ("spiece.model", "tokenizer.json"))
+
+
+def _read_vocabulary(folder):
+    """(SentencePiece model, settings that tokenizer.json tells, {added token: id}) of a folder."""
+    if (folder / "spiece.model").is_file():
+        return folder / "spiece.model", {}, {}
+    if (folder / "tokenizer.json").is_file():
+        return from_tokenizer_json(folder / "tokenizer.json")
+    raise UserError(
+        f"{folder} has no spiece.model or tokenizer.json; expected a folder with an ALBERT "
+        "tokenizer (nothing is downloaded: get the files first)"
+    )
 
 
 def _read_json(path):
