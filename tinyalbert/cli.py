@@ -6,6 +6,7 @@ Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctr
 import argparse
 import contextlib
 import errno
+import json
 import os
 import shlex
 import sys
@@ -173,6 +174,33 @@ def _fill_mask(args):
             )
 
 
+def _zero_shot(args):
+    from .pipelines import pipeline
+
+    classify = pipeline("zero-shot-classification", args.model, device=args.device)
+    texts = list(_texts(args.text))
+    for answer in classify(texts, args.labels, args.template, args.multi_label):
+        if args.json:
+            print(json.dumps(answer, ensure_ascii=False))
+            continue
+        print(answer["sequence"])
+        for label, score in zip(answer["labels"], answer["scores"]):
+            print(f"  {score:7.2%}  {label}")
+
+
+def _texts(words):
+    """Texts of a command line: a word itself, the lines of the file that it names, or those of
+    standard input for "-".
+    """
+    for word in words:
+        if word == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin)
+        elif os.path.isfile(word):
+            yield from Path(word).read_text(encoding="utf-8-sig").splitlines()
+        else:
+            yield word
+
+
 def _info(args):
     from .info import describe
 
@@ -297,6 +325,22 @@ def _fill_mask_arguments(parser, words):
     _device_options(parser, threads=False)
 
 
+def _zero_shot_arguments(parser, words):
+    parser.add_argument("model", help="folder of a model with a label named entailment")
+    parser.add_argument("text", nargs="+", help="a text, a file of lines, or - for standard input")
+    parser.add_argument("--labels", required=True, help="with commas between")
+    parser.add_argument(
+        "--template",
+        default="This example is {}.",
+        help="the hypothesis, with {} for the label (default: This example is {}.)",
+    )
+    parser.add_argument(
+        "--multi-label", action="store_true", help="several labels may be true: ask each by itself"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each text")
+    _device_options(parser, threads=False)
+
+
 def _info_arguments(parser, words):
     parser.add_argument("model", help="a folder, a config.json, or a preset")
 
@@ -367,6 +411,16 @@ COMMANDS = {
         _fill_mask_arguments,
         "say which words fit at [MASK]",
         ('tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."',),
+    ),
+    "zero-shot": Command(
+        _zero_shot,
+        _zero_shot_arguments,
+        "say which of some labels fits a text, by a model of premises and hypotheses",
+        (
+            "tinyalbert finetune mnli stories:nli --epochs 1 --model runs/stories --output runs/nli",
+            'tinyalbert zero-shot runs/nli "They met in the garden." --labels "in the garden,at '
+            'sea" --template "They are {}."',
+        ),
     ),
     "info": Command(
         _info,

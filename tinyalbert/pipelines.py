@@ -9,7 +9,7 @@ from .options import make
 from .tasks.batches import Features
 from .tasks.fill_mask import fill_mask
 from .tasks.inference import check_fits, load_finetuned, load_trained, predict, row_encoder
-from .tasks.registry import TASKS, find_task, is_task, task_name
+from .tasks.registry import PIPELINES, TASKS, find_task, is_task, task_name
 from .text.tokenizer import AlbertTokenizer
 
 
@@ -71,7 +71,8 @@ def pipeline(task, model, tokenizer=None, device="cpu", **settings):
         return FillMaskPipeline(model.to(device), tokenizer)
 
     _check_name(task)
-    own = task if ".py:" in task else None  # the others are told by the model's config
+    # the others are told by the model's config
+    own = task if ".py:" in task or task in PIPELINES else None
     if not loaded:
         found, model, tokenizer = load_finetuned(model, device, own, tokenizer, settings)
     else:
@@ -88,9 +89,9 @@ def pipeline(task, model, tokenizer=None, device="cpu", **settings):
 
 def _check_name(task):
     """Refuse a name that no task has."""
-    if is_task(task):
+    if is_task(task) or task in PIPELINES:
         return
-    names = ["fill-mask", *TASKS, *(find_task(name).pipeline for name in TASKS)]
+    names = ["fill-mask", *PIPELINES, *TASKS, *(find_task(name).pipeline for name in TASKS)]
     if task not in names:
         known = ", ".join(dict.fromkeys(name for name in names if name))
         raise UserError(f"pipeline {task!r} is unknown; expected one of {known}")

@@ -86,6 +86,8 @@ def task_of(folder, task=None):
     config = read_config(folder)
     made_for = task_name(config)
     Class = _known(made_for, folder) if task is None else find_task(task)
+    if Class.made_by:  # it reads the models of several tasks, and itself says which
+        return Class, {}
     if task is not None and "finetuning_task" in config.extra and Class.name != made_for:
         raise UserError(f"{folder} was fine-tuned for the task {made_for}, not for {Class.name}")
     return Class, saved_settings(Class, config, folder)
@@ -100,7 +102,7 @@ def load_finetuned(folder, device="cpu", task=None, tokenizer=None, settings=Non
     check_device(device)
     Class, saved = task_of(folder, task)
     task = Class(make(Class.Settings, {**saved, **(settings or {})}), **more)
-    command = f"finetune {Class.name} TABLE --model {folder}"
+    command = f"finetune {Class.made_by or Class.name} TABLE --model {folder}"
     model = load_trained(Class.model_class, folder, f"{Class.name} model", command)
     task.restore(model.config)
     task.load(folder)

@@ -41,6 +41,9 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
     "rte": ("tinyalbert.tasks.glue:Rte", "GLUE: does a sentence follow from a text?"),
     "wnli": ("tinyalbert.tasks.glue:Wnli", "GLUE: does a sentence say what a pronoun stands for?"),
 }
+PIPELINES = {  # those that use a model of another task: they are not trained, and have no TABLE
+    "zero-shot-classification": "tinyalbert.tasks.zero_shot:ZeroShot",
+}
 # the tasks of folders that transformers made, by the class of their model
 ARCHITECTURES = {
     "AlbertForMultipleChoice": "multiple-choice",
@@ -58,8 +61,9 @@ def find_task(name):
 
     Only a name that a person typed may be a file: one that came with a model is never run.
     """
-    if name in TASKS:
-        module, _, kind = TASKS[name][0].partition(":")
+    where = TASKS[name][0] if name in TASKS else PIPELINES.get(name)
+    if where:
+        module, _, kind = where.partition(":")
         return getattr(importlib.import_module(module), kind)
     path, _, kind = name.rpartition(":")
     if not path.endswith(".py"):

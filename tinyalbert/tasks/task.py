@@ -40,6 +40,7 @@ class Task:
 
     name = None  # as on the command line; saved in the config of a fine-tuned model
     pipeline = None  # what transformers calls the pipeline of such models, if it has one
+    made_by = None  # the task that trains its models, if it has none of its own
     model_class = None  # of heads.py
     metric = None  # of those that `score` gives: the highest value picks the best checkpoint
     labels = None  # the names of the labels in the order of their ids, if the task has such
