@@ -417,7 +417,8 @@ COMMANDS = {
         _zero_shot_arguments,
         "say which of some labels fits a text, by a model of premises and hypotheses",
         (
-            "tinyalbert finetune mnli stories:nli --epochs 1 --model runs/stories --output runs/nli",
+            "tinyalbert finetune mnli stories:nli --epochs 1 --model runs/stories --output "
+            "runs/nli",
             'tinyalbert zero-shot runs/nli "They met in the garden." --labels "in the garden,at '
             'sea" --template "They are {}."',
         ),
