@@ -398,6 +398,8 @@ def _features(task, examples, tokenizer, options, which, say):
     features = Features(task, examples, encoder)
     if encoder.too_long:
         say(f"{which} rows: {encoder.summary()}")
+    for line in task.remarks():
+        say(f"{which} rows: {line}")
     return features
 
 

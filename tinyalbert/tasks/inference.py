@@ -196,4 +196,6 @@ def _predicted(task, model, tokenizer, examples, options, say):
     features = Features(task, examples, encoder)
     if encoder.too_long:
         say(encoder.summary())
+    for line in task.remarks():
+        say(line)
     return predict(task, model, features, replicas=Threads(options.threads))

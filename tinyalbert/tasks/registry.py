@@ -40,6 +40,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
     "qnli": ("tinyalbert.tasks.glue:Qnli", "GLUE: does a sentence answer a question?"),
     "rte": ("tinyalbert.tasks.glue:Rte", "GLUE: does a sentence follow from a text?"),
     "wnli": ("tinyalbert.tasks.glue:Wnli", "GLUE: does a sentence say what a pronoun stands for?"),
+    "squad": (
+        "tinyalbert.tasks.squad:Squad",
+        "the words of a paragraph that answer a question (SQuAD 1.1 and 2.0)",
+    ),
 }
 PIPELINES = {  # those that use a model of another task: they are not trained, and have no TABLE
     "zero-shot-classification": "tinyalbert.tasks.zero_shot:ZeroShot",
@@ -48,6 +52,7 @@ PIPELINES = {  # those that use a model of another task: they are not trained, a
 ARCHITECTURES = {
     "AlbertForMultipleChoice": "multiple-choice",
     "AlbertForTokenClassification": "ner",
+    "AlbertForQuestionAnswering": "squad",
 }
 
 

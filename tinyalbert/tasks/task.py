@@ -116,6 +116,10 @@ class Task:
         """
         return batch
 
+    def remarks(self):
+        """What was found in encoding since the last call, as lines: texts that were cut, say."""
+        return []
+
     def infer(self, model, batch):
         """What the model says of a batch without labels: an array with an entry for each row."""
         with no_grad():

@@ -31,18 +31,20 @@ class RowEncoder:
         self.too_long = 0
         self.windows = 0  # of the texts that were too long
 
-    def __call__(self, text, pair=None, where="", *, cut="longest", tokens=False):
+    def __call__(self, text, pair=None, where="", *, cut="longest", tokens=False, step=None):
         """Rows of a text or a pair, one for each window.
 
         Returns [{"input_ids", "attention_mask", "token_type_ids": int32 (T,)}].
 
-        text, pair: each a text, or a list of words.  where: how an error names the text.  cut: of a
-        pair that is too long, "first" or "second" is cut and the other stands whole in every row;
-        "longest" cuts both.  tokens: rows also have "about", the Token (encoding.py) of each place:
-        its span of characters (in its word, for words) and the number of its word.
+        text, pair: each a text, a list of words, or what `segment` made of one.  where: how an
+        error names the text.  cut: of a pair that is too long, "first" or "second" is cut and the
+        other stands whole in every row; "longest" cuts both.  tokens: rows also have "about", the
+        Token (encoding.py) of each place: its span of characters (in its word, for words) and the
+        number of its word.  step: the text `cut` is read in windows that move on by so many tokens,
+        even if texts are to be truncated.
         """
-        first = self._segment(text, tokens)
-        second = None if pair is None else self._segment(pair, tokens)
+        first = self.segment(text, tokens)
+        second = None if pair is None else self.segment(pair, tokens)
         special = 2 if pair is None else 3
         room = self.max_length - special
         length = len(first) + len(second or ())
@@ -51,7 +53,7 @@ class RowEncoder:
             parts = [(first, second)]
         else:
             self.too_long += 1
-            parts = self._fitted(first, second, room, cut, where)
+            parts = self._fitted(first, second, room, cut, where, step)
             self.windows += len(parts)
         return [self._row(*part, tokens) for part in parts]
 
@@ -61,10 +63,13 @@ class RowEncoder:
         step = size - stride_of(size, self.overlap)
         return [i * step for i in range(len(rows))]
 
-    def _segment(self, text, spans):
+    def segment(self, text, spans=True):
+        """[(id, span, number of its word), ...] of a text or a list of words; a task may cut it."""
+        if isinstance(text, list) and text and isinstance(text[0], tuple):
+            return text  # it is such a list
         return self.tokenizer.segment(text, isinstance(text, list), spans)
 
-    def _fitted(self, first, second, room, cut, where):
+    def _fitted(self, first, second, room, cut, where, step):
         """[(first, second), ...] of at most `room` tokens."""
         special = 2 if second is None else 3
         if self.long == "error":
@@ -74,12 +79,12 @@ class RowEncoder:
                 "--long truncate"
             )
         if second is not None and cut != "longest":
-            return self._one_cut(first, second, room, cut, where)
+            return self._one_cut(first, second, room, cut, where, step)
         if self.long == "truncate":
             return [truncated(first, second, room)]
         return window_pairs(first, second, room, self.overlap)
 
-    def _one_cut(self, first, second, room, cut, where):
+    def _one_cut(self, first, second, room, cut, where, step):
         """[(first, second), ...] in which only the text `cut` is cut or moves on."""
         whole = second if cut == "first" else first
         size = room - len(whole)  # tokens of a window over the other
@@ -91,7 +96,9 @@ class RowEncoder:
                 "--max-length, or shorten it"
             )
         overlap = size // 4 if self.overlap is None else min(self.overlap, size // 2)
-        several = self.long == "windows"
+        if step is not None:
+            overlap = size - min(step, size)
+        several = self.long == "windows" or step is not None
         parts = windows(first, second, f"only_{cut}", room, overlap, several)
         return parts if several else parts[:1]
 
@@ -116,7 +123,7 @@ class RowEncoder:
             f"{self.too_long:,} of {self.texts:,} rows {_were(self.too_long)} longer than "
             f"{self.max_length} tokens and {_were(self.too_long)}"
         )
-        if self.long == "windows":
+        if self.windows > self.too_long:
             return f"{longer} read in {self.windows:,} windows"
         return f"{longer} cut{advice}"
 

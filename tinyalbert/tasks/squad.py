@@ -1,0 +1,400 @@
+"""Extractive question answering: which words of a paragraph answer a question, or that none do.
+
+SQuAD 1.1 and 2.0 as google-research/albert has them (run_squad_v1.py, run_squad_v2.py; ALBERT's
+paper, table 14).  A row is [CLS] question [SEP] window of the paragraph [SEP]; the model scores
+each token as the start and the end of the answer, and [CLS] as "not in this window".
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import ops
+from ..errors import UserError
+from ..heads import IGNORE, AlbertForQuestionAnswering
+from ..modes import no_grad
+from ..options import COUNT, Number, option
+from ..text.rows import RowEncoder
+from .options import TaskSettings
+from .spans import (
+    Window,
+    best_answers,
+    best_pairs,
+    called_answers,
+    probable_pairs,
+    tokens_of,
+)
+from .squad_files import Question, read_questions
+from .squad_scores import best_of, f1, lexical_answer, scores
+from .task import Task
+
+NUMBER = Number(float, -1e9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquadSettings(TaskSettings):
+    """How paragraphs are read and answers chosen."""
+
+    doc_stride: int = option(128, "tokens that windows over a paragraph move on by", check=COUNT)
+    max_query_length: int = option(64, "tokens of a question; more are cut off", check=COUNT)
+    max_answer_length: int = option(30, "tokens of an answer", check=COUNT)
+    n_best: int = option(20, "starts and ends that are combined, and answers kept", check=COUNT)
+    unanswerable: bool = option(
+        False, "there may be no answer (found out from the training questions)"
+    )
+    null_threshold: float = option(
+        0.0, "odds for no answer above which none is given", check=NUMBER
+    )
+
+
+@dataclass
+class Reading:
+    """What a model says of a question: its best answers, and the odds that there is none.
+
+    windows and outputs are kept for whoever has other rules than the task.
+    """
+
+    question: Question
+    answers: list  # of spans.Answer, best first
+    odds: float
+    windows: list  # of spans.Window
+    outputs: list  # an array for each window, as `infer` gives it
+
+
+class LinearHead:
+    """Scores of each token as start and as end: BERT's head, and ALBERT's for SQuAD 1.1.
+
+    An output is (2, T).  The scores of [CLS] say that the answer is not in the window.
+    """
+
+    model_class = AlbertForQuestionAnswering
+    targets = ("start_positions", "end_positions")
+    scores = ("start_logit", "end_logit")  # what the two scores of a span are
+
+    def fields(self, row, window, places):
+        """What a row needs beside the encoder's inputs, for training or at all."""
+        first, last = places
+        return {"start_positions": np.int32(first), "end_positions": np.int32(last)}
+
+    def infer(self, model, batch):
+        """The outputs of a batch (B, 2, T)."""
+        with no_grad():
+            out = model(**batch)
+        return np.stack([out.start_logits.numpy(), out.end_logits.numpy()], axis=1)
+
+    def spans(self, output, window, n_best):
+        """The Spans of a window that may be answers, with their scores."""
+        places = np.arange(window.place, window.place + len(window.tokens))
+        return best_pairs(*output, places, n_best)
+
+    def none(self, output):
+        """How much a window speaks for no answer."""
+        return float(output[0, 0] + output[1, 0])
+
+    def odds(self, none, best):
+        """How much all windows speak for no answer, given the score of the best answer."""
+        return none - best
+
+    def probable(self, output, window, count, longest):
+        """(the `count` most probable (first, last, probability), that of no answer)."""
+        return probable_pairs(*output, window, count, longest)
+
+
+HEADS = {"linear": LinearHead}
+
+
+class Squad(Task):
+    """An example is a Question, a prediction a Reading."""
+
+    name = "squad"
+    pipeline = "question-answering"
+    model_class = AlbertForQuestionAnswering
+    metric = "f1"
+    Settings = SquadSettings
+    recipes = {
+        "laptop": {"doc_stride": 64},
+        "paper": {  # SQuAD 1.1
+            "lr": 5e-5,
+            "batch_size": 48,
+            "dropout": 0.0,
+            "steps": 3649,
+            "warmup": 365.0,
+            "max_length": 384,
+        },
+    }
+    predictions = "predictions.json"
+
+    def __init__(self, settings=None, seed=0, say=lambda line: None):
+        super().__init__(settings, seed, say)
+        self.reader = HEADS["linear"]()
+        self.targets = self.reader.targets
+        self.unanswerable = self.settings.unanswerable
+        self._begin_counts()
+
+    def read(self, source, split):
+        return read_questions(source, split, self.bad_rows, self.seed)
+
+    def fit(self, examples):
+        self.unanswerable |= not all(example.answers for example in examples)
+
+    def describe(self):
+        some = "some questions have no answer" if self.unanswerable else "every question has one"
+        return f"answers are words of a paragraph; {some}"
+
+    def configure(self, config):
+        config.extra.pop("unanswerable", None)
+        if self.unanswerable:
+            config.extra["unanswerable"] = True
+        return config
+
+    def restore(self, config):
+        self.unanswerable |= bool(config.extra.get("unanswerable"))
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def encode(self, example, encoder):
+        """A row for each window over the paragraph; its "about" is the Window.
+
+        Whatever becomes of long texts in other tasks, a paragraph is read to its end, unless long
+        texts are refused.
+        """
+        question = encoder.segment(example.question)
+        context = self._context_tokens(encoder, example.context)
+        limit = self.settings.max_query_length
+        if example.layout:  # of a pipeline's caller
+            length, overlap, limit = example.layout
+            encoder = RowEncoder(encoder.tokenizer, min(length, encoder.max_length))
+        self.cut_questions += len(question) > limit
+        question = question[:limit]
+        size = encoder.max_length - 3 - len(question)  # tokens of a window
+        step = max(1, min(self.settings.doc_stride, size))
+        if example.layout:
+            if overlap is None:
+                overlap = min(encoder.max_length // 2, 128)
+            step = max(1, size - overlap)
+        rows = encoder(question, context, example.where, cut="second", tokens=True, step=step)
+        place = len(question) + 2
+        windows = []
+        for i, row in enumerate(rows):
+            begin = i * step
+            starts_word = begin == 0 or context[begin - 1][2] != context[begin][2]
+            windows.append(Window(place, begin, row["about"][place:-1], starts_word))
+        targets = self._targets(example, context, windows)
+        return [
+            {**row, "about": window, **self.reader.fields(row, window, places)}
+            for row, window, places in zip(rows, windows, targets)
+        ]
+
+    def _context_tokens(self, encoder, context):
+        """The tokens of a paragraph; it is often that of the question before."""
+        key = (encoder.tokenizer, context)
+        if self._last[0] != key:
+            self._last = key, encoder.segment(context)
+        return self._last[1]
+
+    def _targets(self, example, context, windows):
+        """For each window the places of the answer's first and last token in the row.
+
+        The first of several answers counts.  They are (0, 0), [CLS], where the window does not hold
+        all of it.
+        """
+        if not example.answers:
+            return [(0, 0)] * len(windows)
+        text, start = example.answers[0]
+        tokens = tokens_of(context, start, start + len(text))
+        if tokens is None:  # nothing of it is left by the tokenizer
+            self.lost += 1
+            return [(IGNORE, IGNORE)] * len(windows)
+        places = []
+        for window in windows:
+            first, last = (token - window.begin for token in tokens)
+            inside = 0 <= first and last < len(window.tokens)
+            places.append((first + window.place, last + window.place) if inside else (0, 0))
+        self.lost += not any(first for first, _ in places)
+        return places
+
+    def _begin_counts(self):
+        self.cut_questions = 0
+        self.lost = 0
+        self._last = (None, None)
+
+    def remarks(self):
+        lines = []
+        if self.cut_questions:
+            lines.append(
+                f"{self.cut_questions:,} questions were cut to {self.settings.max_query_length} "
+                "tokens (--max-query-length)"
+            )
+        if self.lost:
+            lines.append(
+                f"{self.lost:,} answers are whole in no window; no training row has them (lower "
+                "--doc-stride or raise --max-length)"
+            )
+        self._begin_counts()
+        return lines
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def infer(self, model, batch):
+        return self.reader.infer(model, batch)
+
+    def decode(self, example, rows, outputs):
+        windows = [row["about"] for row in rows]
+        spans = [
+            self.reader.spans(output, window, self.settings.n_best)
+            for output, window in zip(outputs, windows)
+        ]
+        answers = best_answers(
+            example.context, windows, spans, self.settings.n_best, self.settings.max_answer_length
+        )
+        none = min(self.reader.none(output) for output in outputs)
+        odds = self.reader.odds(none, answers[0].score) if answers else 0.0
+        return Reading(example, answers, odds, windows, list(outputs))
+
+    def said(self, reading):
+        """The answer that is given: a text of the paragraph, or "" if there is none."""
+        if not reading.answers or reading.odds > self.threshold:
+            return ""
+        return reading.answers[0].text
+
+    @property
+    def threshold(self):
+        """The odds above which no answer is given."""
+        return self.settings.null_threshold if self.unanswerable else float("inf")
+
+    def score(self, examples, predictions):
+        """The names and percentages of SQuAD's scripts; see squad_scores.scores."""
+        answers = [[text for text, _ in example.answers] for example in examples]
+        texts = [reading.answers[0].text if reading.answers else "" for reading in predictions]
+        odds = [reading.odds for reading in predictions]
+        return scores(answers, texts, odds, self.threshold)
+
+    def baselines(self, train, held_out):
+        """Counting words, and never giving an answer."""
+        answers = [[text for text, _ in example.answers] for example in held_out]
+        said = [lexical_answer(example.question, example.context) for example in held_out]
+        values = {"shared words": [best_of(f1, *pair) for pair in zip(answers, said)]}
+        if not all(answers):
+            values["no answer"] = [not right for right in answers]
+        return {name: 100.0 * float(np.mean(each)) for name, each in values.items()}
+
+    def write(self, path, examples, predictions):
+        """JSON in the format that SQuAD's scripts and leaderboards read, and two files beside it.
+
+        `predictions.json` is {id: text}; `nbest_predictions.json` has the best answers with their
+        probabilities and characters; `null_odds.json`, for models that may give no answer, the
+        odds that there is none.
+        """
+        path = Path(path)
+        said = {reading.question.id: self.said(reading) for reading in predictions}
+        _write_json(path, said)
+        n_best = {reading.question.id: self._n_best(reading) for reading in predictions}
+        _write_json(path.with_name(f"nbest_{path.name}"), n_best)
+        if self.unanswerable:
+            odds = {reading.question.id: reading.odds for reading in predictions}
+            name = path.name.replace("predictions", "null_odds")
+            name = name if name != path.name else f"null_odds_{name}"
+            _write_json(path.with_name(name), odds)
+
+    def _n_best(self, reading):
+        """The answers of a reading, as a list of dicts."""
+        if not reading.answers:
+            return []
+        probabilities = ops.softmax.raw(np.array([each.score for each in reading.answers]))[0]
+        return [
+            {
+                "text": answer.text,
+                "probability": float(probability),
+                **dict(zip(self.reader.scores, (answer.start_score, answer.end_score))),
+                "start": answer.start,
+                "end": answer.end,
+            }
+            for answer, probability in zip(reading.answers, probabilities)
+        ]
+
+    # --- as transformers' pipeline ----------------------------------------------------------------
+
+    def call(
+        self,
+        inputs=None,
+        *,
+        question=None,
+        context=None,
+        max_seq_len=None,
+        doc_stride=None,
+        max_question_len=64,
+        **options,
+    ):
+        """pipeline(question=..., context=...), each a text or a list of texts; or {"question",
+        "context"}, or a list of these.
+
+        max_seq_len: tokens a row, by default those of the model, at most 384.  doc_stride: tokens
+        that windows share, by default 128 or half a row.  max_question_len: tokens of a question;
+        more are cut off.  options: those of `answer`.
+        """
+        given = _paired(question, context) if inputs is None else inputs
+        given = [given] if isinstance(given, dict) else list(given)
+        layout = (max_seq_len or 384, doc_stride, max_question_len)
+        return [{**each, "layout": layout} for each in given], len(given) == 1, options
+
+    def example(self, given):
+        for name in ("question", "context"):
+            if not isinstance(given.get(name), str) or not given[name].strip():
+                raise UserError(f"{name} is {given.get(name)!r}; expected a text")
+        text = given["question"], given["context"]
+        return Question("", *text, [], f"the question {text[0]!r}", given.get("layout"))
+
+    def answer(
+        self,
+        reading,
+        top_k=1,
+        max_answer_len=15,
+        handle_impossible_answer=False,
+        align_to_words=True,
+    ):
+        """{"score", "start", "end", "answer"}, or the best `top_k` of them in a list.
+
+        score: a probability.  max_answer_len: in tokens.  handle_impossible_answer: the empty
+        answer may be among them.  align_to_words: answers are widened to whole words.
+        """
+        for name, value in (("top_k", top_k), ("max_answer_len", max_answer_len)):
+            if value < 1:
+                raise UserError(f"{name} is {value}; expected at least 1")
+        count = 2 * top_k + 10 if align_to_words else top_k  # widened, some are the same
+        spans = [
+            self.reader.probable(output, window, count, max_answer_len)
+            for output, window in zip(reading.outputs, reading.windows)
+        ]
+        answers = called_answers(
+            reading.question.context,
+            reading.windows,
+            spans,
+            top_k,
+            handle_impossible_answer,
+            align_to_words,
+        )
+        return answers[0] if len(answers) == 1 else answers
+
+    def collect(self, answers, single):
+        """The answer itself for a single question."""
+        return answers[0] if single else answers
+
+
+def _paired(question, context):
+    """[{"question", "context"}, ...] of texts or lists of texts."""
+    if question is None or context is None:
+        raise UserError("a question and its context are needed: (question=..., context=...)")
+    questions = [question] if isinstance(question, str) else list(question)
+    contexts = [context] * len(questions) if isinstance(context, str) else list(context)
+    if len(questions) != len(contexts):
+        raise UserError(
+            f"{len(questions)} questions and {len(contexts)} contexts; expected as many of both, "
+            "or one context"
+        )
+    return [{"question": q, "context": c} for q, c in zip(questions, contexts)]
+
+
+def _write_json(path, values):
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
