@@ -18,12 +18,12 @@ from pathlib import Path
 
 import environment
 
-# Sentences of the kind that the stories have; what fits at the mask follows from the rest.
+# Sentences that are not in the stories but could be; what fits at the mask follows from the rest.
 MASKED = [
-    "Smoke rose from the [MASK], for Remy had burned the pie.",  # pot
-    "Snow lay deep on every [MASK].",  # roof, road
-    "Marta felt [MASK] and sat alone in the dark.",  # sad words
-    "Ivan felt [MASK] and hugged everyone in sight.",  # glad words
+    "The sky turned dark, and the first drops of [MASK] fell on the roofs.",
+    "Jakob and Lara rowed up and down to win the boat [MASK].",
+    '"How can I ever [MASK] you?" Ivan asked Marta.',
+    "Klaus burned the onion [MASK] and served dry bread.",
 ]
 TASK, LABELLED, HELD_OUT = "order", 400, 400
 
@@ -51,7 +51,7 @@ def show_masks(folder):
 
     fill = pipeline("fill-mask", folder)
     for text in MASKED:
-        print(f"   {text:58s}{', '.join(a['token_str'] for a in fill(text, top_k=3))}", flush=True)
+        print(f"   {text:71s}{', '.join(a['token_str'] for a in fill(text, top_k=3))}", flush=True)
 
 
 def main():
@@ -117,25 +117,14 @@ def main():
 
     def pretraining():
         from tinyalbert.pretraining.pretrain import pretrain
-        from tinyalbert.pretraining.recipes import Stage
 
         return pretrain(
             [str(data)],
             model,
             preset="mini",
             minutes=options.minutes,
-            lr=1.5e-3,
-            max_seq_length=192,
-            batch_size=4,
-            warmup=150,
-            decay=1.0,
-            mimetic=False,  # small batches: steps are scarce
-            stages=(
-                Stage(0.1, 16, 12),
-                Stage(0.25, 64, 3),
-                Stage(0.65, 192),
-            ),  # order is easy in stories
-            eval_every=500,
+            max_seq_length=128,  # two times three sentences, as in the task below
+            eval_every=250,
             say=lambda text: print(textwrap.indent(text, "   "), flush=True),
         )
 
@@ -168,6 +157,7 @@ def main():
                 model=str(model),
                 random_init=random_init,
                 epochs=5,
+                lr=2e-4,  # 400 rows are few: longer steps learn them by heart
                 progress=False,
                 say=lambda text: None,
             )
