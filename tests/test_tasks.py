@@ -184,8 +184,8 @@ def test_the_tasks_of_the_package():
     for name in TASKS:
         Class = find_task(name)
         assert Class.name == name and issubclass(Class, Task) and Class.metric and Class.model_class
-    with pytest.raises(UserError, match="no task 'translation'"):
-        find_task("translation")
+    with pytest.raises(UserError, match="no task 'poetry'"):
+        find_task("poetry")
 
 
 def test_regression_by_name_and_by_its_switch(inside, world):

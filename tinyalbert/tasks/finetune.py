@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..files.checkpoint import changed, load_into, load_state, read_config
 from ..files.safetensors_file import replacing
 from ..optim import AdamW
-from ..options import make, to_json
+from ..options import make, read_values, to_json
 from ..options import resume as resume_options
 from ..plots import draw_run, read_log
 from ..precision import check_precision
@@ -34,6 +34,7 @@ from .options import FinetuneOptions, kept_settings, options_of
 from .registry import find_task, is_task
 
 SETTINGS = "finetune.json"
+RESULTS = "eval_results.json"
 DURATION = ("epochs", "steps", "minutes")  # at most one of them is given
 # without any of them: at least so many passes; of few rows more, until enough steps or passes
 LEAST_EPOCHS, ENOUGH_STEPS, MOST_EPOCHS = 3, 1500, 20
@@ -74,6 +75,7 @@ def run(given, say=print, progress=True):
     tokenizer = _tokenizer(options)
     Class = find_task(options.task)
     task = Class(_settings(Class, options), options.seed, say)
+    control = _control(options, task)
     if options.keep_head:
         task.load(options.model)
     examples, held_out = _examples(task, options, say)
@@ -126,9 +128,9 @@ def run(given, say=print, progress=True):
     # what came out
     predictions = predict(task, network, dev, replicas=Threads(options.threads))
     result = _result(task, examples, held_out, predictions)
-    result["baselines"] |= before
+    result["baselines"] |= {**before, **control}
     if trainer.ranks.rank == 0:
-        _write_json(Path(options.output) / "eval_results.json", result["metrics"])
+        _write_json(Path(options.output) / RESULTS, result["metrics"])
         task.write(Path(options.output) / task.predictions, held_out, predictions)
         draw_run(Path(options.output), say)
         evaluations = read_log(options.output)["eval"]
@@ -176,6 +178,25 @@ def _read_settings(folder):
     """{name: value} of the settings file of a run in `folder`."""
     path = Path(folder) / SETTINGS
     return read_settings(path, "fine-tuning", ("task", "train", "model", "epochs", "steps"))
+
+
+def _control(options, task):
+    """{name: score} of the same run from random weights; {} if there is none."""
+    if not options.control:
+        return {}
+    saved = _read_settings(options.control)
+    if not saved.get("random_init"):
+        raise UserError(f"the run in {options.control} was not one with --random-init")
+    other = [name for name in ("task", "train", "dev") if saved[name] != getattr(options, name)]
+    if other:
+        raise UserError(
+            f"the run in {options.control} had another {' and '.join(other)}; expected the same "
+            "command with --random-init"
+        )
+    scores = read_values(Path(options.control) / RESULTS)
+    if task.metric not in scores:
+        raise UserError(f"{options.control}/{RESULTS} has no {task.metric}; let that run finish")
+    return {"random weights": scores[task.metric]}
 
 
 def _settings(Class, options):

@@ -96,6 +96,12 @@ class FinetuneOptions(Options):
         False, "keep the head of the model's earlier task; else it starts anew"
     )
     random_init: bool = option(False, "forget the weights, keep the size: the control")
+    control: str = option(
+        None,
+        "folder of the same run with --random-init, whose score is printed beside",
+        metavar="FOLDER",
+        free=True,
+    )
     regression: bool = option(
         False, "the labels are numbers to be predicted (STS-B); short for the task regression"
     )

@@ -28,6 +28,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.embedding:Embedding",
         "vectors that are close for texts that belong together, from pairs of texts",
     ),
+    "translation": (
+        "tinyalbert.tasks.translation:Translation",
+        "texts in another language, by a decoder on the encoder",
+    ),
     "cola": ("tinyalbert.tasks.glue:Cola", "GLUE: is a sentence English?"),
     "sst2": ("tinyalbert.tasks.glue:Sst2", "GLUE: is a film review good or bad?"),
     "mrpc": ("tinyalbert.tasks.glue:Mrpc", "GLUE: do two sentences of the news say the same?"),

@@ -1,0 +1,181 @@
+"""Sentences with their translations, from parallel files, tables and JSON lines.
+
+    train.en,train.de      two files: line n of one translates line n of the other
+    pairs.tsv, pairs.csv   a column of each, with a header or without
+    pairs.jsonl            {"en": ..., "de": ...}, or {"translation": {"en": ..., "de": ...}}
+    stories:translation:N  the stories' invented language
+
+Each may end in .gz.  To predict, a file with one source a line will do, or - for standard input.
+"""
+
+import csv
+import gzip
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from ..stories.tasks import story_rows
+
+EXPECTED = "expected two files as in train.en,train.de, or a .tsv, .csv or .jsonl of both"
+HEADERS = {"source", "target", "src", "tgt", "text", "translation", "input", "output"}
+LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?")  # en, deu, pt_BR
+
+
+@dataclass
+class SentencePair:
+    """A text and its translation, None if there is none, and where they stand, for messages."""
+
+    source: str
+    target: str | None
+    where: str
+
+
+def read_pairs(source, split, bad_rows, columns=(None, None), seed=0, say=lambda line: None):
+    """All SentencePairs of a source; in the split "predict" they need no translation.
+
+    columns: names of those of the source and of the target, if they are not the first two.
+    """
+    source = str(source)
+    if source.startswith("stories:"):
+        rows = story_rows(source, "translation", seed, "train" if split == "train" else "test")
+        found = [
+            (row["source"], row["target"], f"{source}, row {i}") for i, row in enumerate(rows, 1)
+        ]
+    elif "," in source and not Path(source).exists():
+        found = _parallel(source)
+    elif _kind(source) in (".tsv", ".csv", ".jsonl", ".json"):
+        found = _table(source, columns, bad_rows, say)
+    elif split == "predict":
+        found = ((line, None, where) for line, where in _lines(source))
+    else:
+        raise UserError(f"{source} has no translations; {EXPECTED}")
+    pairs = []
+    for text, translation, where in found:
+        with bad_rows.skipping():
+            pairs.append(_checked(text, translation, where, split))
+    return pairs
+
+
+def _checked(text, translation, where, split):
+    """The pair; refuses one of which something is missing."""
+    if split == "predict":
+        translation = None
+    elif translation is None:
+        raise UserError(f"{where}: there is no translation; {EXPECTED}")
+    for what, value in (("text", text), ("translation", translation)):
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise UserError(f"{where}: the {what} is {value!r}; expected a sentence")
+    return SentencePair(text.strip(), translation and translation.strip(), where)
+
+
+def _parallel(source):
+    """The pairs of two files of as many lines."""
+    paths = source.split(",")
+    if len(paths) != 2:
+        raise UserError(f"{source} names {len(paths)} files; {EXPECTED}")
+    first, second = (list(_lines(path)) for path in paths)
+    if len(first) != len(second):
+        raise UserError(
+            f"{paths[0]} has {len(first):,} lines, {paths[1]} has {len(second):,}; expected as "
+            "many, line n of one being the translation of line n of the other"
+        )
+    return [(text, other, where) for (text, where), (other, _) in zip(first, second)]
+
+
+def _kind(path):
+    """The ending of a file, .gz left out."""
+    return Path(path.removesuffix(".gz")).suffix.lower()
+
+
+def _lines(path):
+    """(line, where it stands) of a text file, plain or .gz, or of standard input."""
+    try:
+        if path == "-":
+            file = sys.stdin
+        elif path.endswith(".gz"):
+            file = gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
+        else:
+            file = open(path, encoding="utf-8-sig", newline="\n")
+        with file:
+            for number, line in enumerate(file, 1):
+                yield line.rstrip("\r\n"), f"{path}, line {number}"
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}; {EXPECTED}") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read ({error}); expected UTF-8 text") from None
+
+
+def _table(path, columns, bad_rows, say):
+    """(text, translation, where) of each row of a table or of JSON lines."""
+    chosen = None
+    for record, where in _json(path, bad_rows) if "json" in _kind(path) else _cells(path, columns):
+        names = list(record)
+        if chosen is None:
+            chosen = [_column(names, asked, i, path) for i, asked in enumerate(columns)]
+            say(f"{path}: source from {chosen[0]!r}, translation from {chosen[1]!r}")
+        yield record.get(chosen[0]), record.get(chosen[1]), where
+
+
+def _column(names, asked, place, path):
+    """The column that was asked for, or the one in this place; None if there is none."""
+    if asked and asked not in names:
+        raise UserError(f"{path} has no column {asked!r}; it has {', '.join(map(repr, names))}")
+    return asked or (names[place] if place < len(names) else None)
+
+
+def _cells(path, columns):
+    """({column: text}, where) of a table; without a header the columns are 1, 2, ..."""
+    lines = ((line + "\n", where) for line, where in _lines(path))
+    place = [""]
+
+    def text():
+        for line, where in lines:
+            place[0] = where
+            yield line
+
+    tabs = _kind(path) == ".tsv"
+    how = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
+    header = None
+    try:
+        for values in csv.reader(text(), **how):
+            if header is None and _is_header(values, columns):
+                header = values
+            elif values:
+                header = header or [str(i) for i in range(1, len(values) + 1)]
+                yield dict(zip(header, values)), place[0]
+    except csv.Error as error:
+        raise UserError(f"{place[0]}: not a readable table ({error})") from None
+
+
+def _is_header(values, columns):
+    """Whether the first row of a table has names: those asked for, usual ones, or languages."""
+    names = [value.strip() for value in values]
+    if any(asked in names for asked in columns if asked):
+        return True
+    usual = [name.lower() in HEADERS or bool(LANGUAGE.fullmatch(name)) for name in names]
+    return len(names) > 1 and all(usual[:2])
+
+
+def _json(path, bad_rows):
+    """({field: value}, where) of JSON lines; the fields of "translation" if it has both texts."""
+    for line, where in _lines(path):
+        record = None
+        with bad_rows.skipping():
+            record = _record(line, where) if line.strip() else None
+        if record is not None:
+            yield record, where
+
+
+def _record(line, where):
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg}); expected a JSON object") from None
+    if isinstance(record, dict) and isinstance(record.get("translation"), dict):
+        record = record["translation"]
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: {type(record).__name__}; expected a JSON object")
+    return record
