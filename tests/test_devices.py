@@ -21,6 +21,7 @@ from test_training import T, V, batch_at, tiny_config
 import tinyalbert
 from tinyalbert import (
     AlbertConfig,
+    AlbertForConditionalQuestionAnswering,
     AlbertForMaskedLM,
     AlbertForMultipleChoice,
     AlbertForPreTraining,
@@ -123,6 +124,9 @@ def head_cases():
         "tokens": (AlbertForTokenClassification, {"input_ids": ids, "labels": labels}, few),
         "answers": (AlbertForQuestionAnswering, {"input_ids": ids, "start_positions": np.array([0, 3, 5, 99]),
                                                  "end_positions": np.array([1, 4, 5, 99])}, {}),
+        "conditional": (AlbertForConditionalQuestionAnswering, {
+            "input_ids": ids, "start_positions": np.array([0, 3, 5, 0]), "end_positions": np.array([0, 4, 5, 99]),
+            "is_impossible": np.array([1, 0, 0, 0]), "p_mask": (np.arange(T) == 1) * np.ones((4, 1), int)}, {}),
         "translation": (AlbertForTranslation, {"input_ids": ids, "labels": np.where(labels < 0, -100, labels + 4)},
                         {"extra": {DECODER: {"vocab_size": 9}}}),
         "choices": (AlbertForMultipleChoice, {"input_ids": ids.reshape(2, 2, T), "labels": np.array([0, 1])}, {}),

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from strategies import seeds
 from test_albert import batch, shaken, tiny
 
-from tinyalbert import heads
+from tinyalbert import heads, span_heads
 from tinyalbert.config import AlbertConfig
 from tinyalbert.errors import UserError
 from tinyalbert.gradcheck import gradcheck
@@ -23,7 +23,8 @@ KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenCla
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},
          "regression": {"num_labels": 1}, "weighted": {"num_labels": 3},
          "multi_label": {"num_labels": 3, "problem_type": "multi_label_classification"},
-         "AlbertForMultipleChoice": {}, "AlbertForSentenceEmbedding": {}, "ranking": {}}
+         "AlbertForMultipleChoice": {}, "AlbertForSentenceEmbedding": {}, "ranking": {},
+         "AlbertForConditionalQuestionAnswering": {}}
 OF_GROUPS = ("AlbertForSentenceEmbedding", "ranking")
 ALL = pytest.mark.parametrize("kind", KINDS)
 
@@ -32,11 +33,14 @@ def make(kind, seed, **changes):
     """A model in float64 and a batch of 4 for it."""
     rng = np.random.default_rng(seed)
     other = heads.AlbertForSentenceEmbedding if kind == "ranking" else heads.AlbertForSequenceClassification
-    cls = getattr(heads, kind, other)
+    cls = getattr(span_heads if "Conditional" in kind else heads, kind, other)
     model, b = shaken(cls(tiny(**KINDS[kind], **changes), seed=0), seed), batch(rng, B=4)
     labels, order = b.pop("labels"), b.pop("sentence_order_label")
     if kind == "AlbertForQuestionAnswering":
         b.update(start_positions=np.array([0, 3, 99, 2]), end_positions=np.array([1, 6, 99, 99]))
+    elif kind == "AlbertForConditionalQuestionAnswering":
+        b.update(start_positions=np.array([0, 3, 99, 2]), end_positions=np.array([0, 3, 99, 99]), is_impossible=np.array([1, 0, 0, 0]),
+                 p_mask=(np.arange(b["input_ids"].shape[1]) > 3) * np.ones((4, 1), int))
     elif kind == "AlbertForMultipleChoice":
         b = {k: np.stack([v, v[:, ::-1], np.roll(v, 1, 0)], 1) for k, v in b.items()}
         b["labels"] = rng.integers(0, 3, 4)
@@ -246,3 +250,33 @@ def test_what_is_dropped(ffn, sop, monkeypatch):
     monkeypatch.setattr(Dropout, "key", recorded)
     heads.AlbertForPreTraining(config).train()(**batch(np.random.default_rng(0)), rng=DropoutRng(0))
     assert dropped == [0.1] + ([0.2, 0.1] + [0.1] * ffn) * config.num_hidden_layers + [0.3] * sop
+
+
+@given(seed=seeds, count=st.integers(1, 9))
+def test_the_end_given_the_start(seed, count):
+    """Plainly: for each start a linear map of both states, one beside the other; no answer from the expected start and [CLS]."""
+    model, b = make("AlbertForConditionalQuestionAnswering", seed, extra={"starts": count})
+    model.eval()
+    blocked = b["p_mask"] == 1
+    out = model(**{k: v for k, v in b.items() if k not in ("start_positions", "end_positions", "is_impossible")})
+    h = model.albert(*(b[name] for name in ("input_ids", "attention_mask", "token_type_ids"))).last_hidden_state.data
+    weights = {n: p.data for n, p in model.named_parameters()}
+
+    def dense(x, name):
+        return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0)
+    start = np.where(blocked, heads.BLOCKED, dense(h, "start_logits.dense")[..., 0])
+    np.testing.assert_allclose(out.start_logits.data, start, rtol=1e-10)
+    shares = np.exp(start - start.max(axis=1, keepdims=True))
+    expected = (shares[..., None] * h).sum(1) / shares.sum(1, keepdims=True)
+    cls = dense(np.tanh(dense(np.concatenate([expected, h[:, 0]], -1), "answer_class.dense_0")), "answer_class.dense_1")
+    np.testing.assert_allclose(out.cls_logits.data, cls[:, 0], rtol=1e-10)
+    K = min(count, h.shape[1])
+    assert out.start_top_index.shape == (4, K) and out.end_logits.shape == (4, K, h.shape[1])
+    for i, places in enumerate(out.start_top_index):
+        assert sorted(start[i, places], reverse=True) == sorted(start[i], reverse=True)[:K] == list(start[i, places])
+        for j, place in enumerate(places):
+            x = np.tanh(dense(np.concatenate([h[i], np.broadcast_to(h[i, place], h[i].shape)], -1), "end_logits.dense_0"))
+            x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + model.config.layer_norm_eps)
+            x = x * weights["end_logits.LayerNorm.weight"] + weights["end_logits.LayerNorm.bias"]
+            end = np.where(blocked[i], heads.BLOCKED, dense(x, "end_logits.dense_1")[:, 0])
+            np.testing.assert_allclose(out.end_logits.data[i, j], end, rtol=1e-8, atol=1e-10)

@@ -16,9 +16,10 @@ from tinyalbert.errors import UserError
 from tinyalbert.options import COUNT, make, option
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.batches import Features
-from tinyalbert.tasks.finetune import default_epochs, finetune, options_for, still_rising
+from tinyalbert.tasks.finetune import _held_out, default_epochs, finetune, options_for, still_rising
 from tinyalbert.tasks.options import (
     EvaluateOptions,
+    FinetuneOptions,
     TaskSettings,
     kept_settings,
     options_of,
@@ -234,6 +235,22 @@ def test_the_head_of_an_earlier_task_starts_anew(inside, world):
     assert run(f"finetune two.tsv --output x --model h3 --keep-head {short}", "") == 2
     message = inside.readouterr().err.strip().splitlines()[-1]
     assert "--keep-head" in message and "got (3, 64), expected (2, 64)" in message
+
+
+@given(groups=st.lists(st.integers(0, 8), min_size=10, max_size=60).filter(lambda numbers: len(set(numbers)) > 1), seed=st.integers(0, 99))
+def test_what_belongs_together_is_held_out_together(groups, seed):
+    class Grouped(Task):
+        def group(self, example):
+            return example
+
+    options = make(FinetuneOptions, {"output": "x", "seed": seed})
+    for task, smallest in ((Grouped(), 1), (Task(), len(groups) // 10)):
+        held_out = _held_out(task, groups, options)
+        assert smallest <= len(held_out) < len(groups)
+    together = {groups[i] for i in _held_out(Grouped(), groups, options)}
+    assert _held_out(Grouped(), groups, options) == {i for i, group in enumerate(groups) if group in together}
+    with pytest.raises(UserError, match="belong together"):
+        _held_out(Grouped(), [1] * 10, options)
 
 
 class Settled(Task):

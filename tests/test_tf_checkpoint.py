@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinyalbert import AlbertForPreTraining, UserError
+from tinyalbert import AlbertForConditionalQuestionAnswering, AlbertForPreTraining, UserError
+from tinyalbert.convert import convert
 from tinyalbert.files.checkpoint import load_state
 from tinyalbert.files.protobuf import fields, message
 from tinyalbert.files.tf_checkpoint import (
@@ -25,6 +26,7 @@ from tinyalbert.files.tf_checkpoint import (
     read_table,
     read_tf,
 )
+from tinyalbert.tasks.inference import task_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -193,6 +195,26 @@ def test_it_becomes_a_model(tmp_path):
     assert np.isfinite(out.prediction_logits.numpy()).all()
 
 
+def test_a_model_fine_tuned_for_squad_2_becomes_a_folder(tmp_path):
+    """The variables of run_squad_v2.py's head; a pooler is in its checkpoint and not in the model."""
+    H, rng = CONFIG["hidden_size"], np.random.default_rng(0)
+    head = {"start_logits/dense/kernel": (H, 1), "start_logits/dense/bias": (1,), "end_logits/dense_0/kernel": (2 * H, H),
+            "end_logits/dense_0/bias": (H,), "end_logits/LayerNorm/beta": (H,), "end_logits/LayerNorm/gamma": (H,),
+            "end_logits/dense_1/kernel": (H, 1), "end_logits/dense_1/bias": (1,), "answer_class/dense_0/kernel": (2 * H, H),
+            "answer_class/dense_0/bias": (H,), "answer_class/dense_1/kernel": (H, 1)}
+    arrays = {name: values(name) for name in SHAPES if name.startswith("bert/")}
+    arrays |= {name: rng.standard_normal(shape).astype(np.float32) for name, shape in head.items()}
+    write_checkpoint(tmp_path / "model.ckpt", {**arrays, "global_step": np.zeros((), np.int64)})
+    (tmp_path / "albert_config.json").write_text(json.dumps(CONFIG))
+    convert(tmp_path / "model.ckpt", tmp_path / "folder")
+    assert task_of(tmp_path / "folder")[0].name == "squad2"
+    model = AlbertForConditionalQuestionAnswering.from_pretrained(tmp_path / "folder")
+    state = model.state_dict()
+    assert not model.restore_report.missing and set(map(hf_name, head)) == {n for n in state if not n.startswith("albert.")}
+    for name in head:
+        np.testing.assert_array_equal(state[hf_name(name)], arrays[name].T if name.endswith("kernel") else arrays[name])
+
+
 LAYER = "albert.encoder.albert_layer_groups"
 
 
@@ -213,20 +235,21 @@ LAYER = "albert.encoder.albert_layer_groups"
     ("cls/seq_relationship/output_bias", "sop_classifier.classifier.bias"),
     ("output_weights", "classifier.weight"), ("output_bias", "classifier.bias"),
     ("cls/squad/output_weights", "qa_outputs.weight"),
-    ("start_logits/dense/kernel", "start_logits/dense/kernel"), ("something/else", "something/else")])
+    ("start_logits/dense/kernel", "start_logits.dense.weight"), ("answer_class/dense_1/kernel", "answer_class.dense_1.weight"),
+    ("something/else", "something/else")])
 def test_names(google, theirs):
     assert hf_name(google) == theirs
 
 
 def test_only_kernels_are_transposed_and_the_optimisers_variables_stay_behind(tmp_path):
     arrays = {name: np.arange(6, dtype=np.float32).reshape(2, 3) for name in (
-        "bert/pooler/dense/kernel", "bert/embeddings/word_embeddings", "output_weights", "end_logits/dense_0/kernel",
+        "bert/pooler/dense/kernel", "bert/embeddings/word_embeddings", "output_weights", "other_logits/dense_0/kernel",
         "bert/pooler/dense/kernel/adam_m", "bert/pooler/dense/kernel/adam_v", "global_step", "beta1_power",
         "bert/pooler/dense/kernel/AdamWeightDecayOptimizer")}
     write_checkpoint(tmp_path / "m", arrays)
     shapes = {name: a.shape for name, a in load_tf(tmp_path / "m").items()}
     assert shapes == {"albert.pooler.weight": (3, 2), "albert.embeddings.word_embeddings.weight": (2, 3),
-                      "classifier.weight": (2, 3), "end_logits/dense_0/kernel": (2, 3)}
+                      "classifier.weight": (2, 3), "other_logits/dense_0/kernel": (2, 3)}
 
 
 @pytest.mark.parametrize("E, H, added", [(4, 4, True), (4, 6, False)])

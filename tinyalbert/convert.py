@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import heads
+from . import heads, span_heads
 from .albert import AlbertModel
 from .config import AlbertConfig
 from .errors import UserError
@@ -27,6 +27,7 @@ MODELS = {
         heads.AlbertForSequenceClassification,
         heads.AlbertForTokenClassification,
         heads.AlbertForQuestionAnswering,
+        span_heads.AlbertForConditionalQuestionAnswering,
         heads.AlbertForMultipleChoice,
     )
 }
@@ -69,6 +70,7 @@ def _architecture(config, state):
         ("sop_classifier.", "AlbertForPreTraining"),
         ("predictions.", "AlbertForMaskedLM"),
         ("qa_outputs.", "AlbertForQuestionAnswering"),
+        ("answer_class.", "AlbertForConditionalQuestionAnswering"),
         ("classifier.", "AlbertForSequenceClassification"),
     ):
         if any(key.startswith(prefix) for key in state):

@@ -411,6 +411,15 @@ class AlbertForMultipleChoice(_ClassifierModel):
         return self.answer(out, scores.reshape(-1, choices), labels)
 
 
+def inside(positions, input_ids):
+    """Positions on the host, -100 where they lie outside the window's tokens."""
+    if positions is None:
+        return None
+    positions = np.asarray(to_host(positions))
+    T = np.shape(input_ids)[1]
+    return np.where((positions >= 0) & (positions < T), positions, IGNORE)
+
+
 class AlbertForQuestionAnswering(HeadModel):
     """Start and end of the answer in the text.  No pooler, no dropout."""
 
@@ -435,8 +444,8 @@ class AlbertForQuestionAnswering(HeadModel):
         """
         inputs = (input_ids, attention_mask, token_type_ids)
         labels = {
-            "start": self._inside(start_positions, input_ids),
-            "end": self._inside(end_positions, input_ids),
+            "start": inside(start_positions, input_ids),
+            "end": inside(end_positions, input_ids),
         }
         return self.run(inputs, labels, rng, options)
 
@@ -457,20 +466,11 @@ class AlbertForQuestionAnswering(HeadModel):
             attentions=out.attentions,
         )
 
-    @staticmethod
-    def _inside(positions, input_ids):
-        """Positions on the host, -100 where they lie outside the window's tokens."""
-        if positions is None:
-            return None
-        positions = np.asarray(to_host(positions))
-        T = np.shape(input_ids)[1]
-        return np.where((positions >= 0) & (positions < T), positions, IGNORE)
-
     def loss_counts(self, input_ids=None, start_positions=None, end_positions=None, **_):
         """{"start": ..., "end": ...}: positions that lie inside the window."""
         if start_positions is None or end_positions is None:
             return {}
-        start, end = (self._inside(p, input_ids) for p in (start_positions, end_positions))
+        start, end = (inside(p, input_ids) for p in (start_positions, end_positions))
         return {**_count("start", start), **_count("end", end)}
 
 

@@ -32,7 +32,8 @@ WEIGHT_FILES = (
 )
 # What may be missing from the weights or left over: it belongs to one task and is trained anew.
 TASK_PARTS = re.compile(
-    r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs|decoder)\."
+    r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs|decoder"
+    r"|start_logits|end_logits|answer_class)\."
 )
 LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")  # buffers of old files
 TIED = {  # second names of one array

@@ -96,7 +96,10 @@ def hf_name(name):
     renamed = name
     for pattern, replacement in RENAMED:
         renamed = pattern.sub(replacement, renamed)
-    known = r"(albert|predictions|sop_classifier|classifier|qa_outputs)\."
+    known = (
+        r"(albert|predictions|sop_classifier|classifier|qa_outputs"
+        r"|start_logits|end_logits|answer_class)\."
+    )
     return renamed if re.match(known, renamed) else name
 
 

@@ -348,13 +348,39 @@ def _examples(task, options, say):
             f"{options.train} has {len(examples)} rows; expected at least 10, or a held-out file "
             "(--dev)"
         )
-    order = np.random.default_rng(options.seed).permutation(len(examples))
-    held_out = set(order[: max(1, len(examples) // 10)].tolist())
+    held_out = _held_out(task, examples, options)
     kept = [example for i, example in enumerate(examples) if i not in held_out]
     return kept, [examples[i] for i in sorted(held_out)]
 
 
-EARLIER = ("id2label", "label2id", "long_inputs", "window_overlap", "task_settings", DECODER)
+def _held_out(task, examples, options):
+    """The numbers of about a tenth of the examples, drawn; groups of examples stay together."""
+    groups = {}
+    for i, example in enumerate(examples):
+        key = task.group(example)
+        groups.setdefault(i if key is None else (key,), []).append(i)
+    if len(groups) < 2:
+        raise UserError(
+            f"the {len(examples)} rows of {options.train} belong together (one text); expected a "
+            "held-out file (--dev)"
+        )
+    groups = list(groups.values())
+    held_out = set()
+    for number in np.random.default_rng(options.seed).permutation(len(groups)):
+        held_out.update(groups[number])
+        if len(held_out) >= max(1, len(examples) // 10):
+            return held_out
+
+
+EARLIER = (
+    "id2label",
+    "label2id",
+    "long_inputs",
+    "window_overlap",
+    "task_settings",
+    "unanswerable",
+    DECODER,
+)
 
 
 def _spread(examples, count):

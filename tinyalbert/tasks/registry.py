@@ -48,6 +48,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.squad:Squad",
         "the words of a paragraph that answer a question (SQuAD 1.1 and 2.0)",
     ),
+    "squad2": (
+        "tinyalbert.tasks.squad:Squad2",
+        "the same with ALBERT's head for SQuAD 2.0, where some questions have no answer",
+    ),
 }
 PIPELINES = {  # those that use a model of another task: they are not trained, and have no TABLE
     "zero-shot-classification": "tinyalbert.tasks.zero_shot:ZeroShot",
@@ -57,6 +61,7 @@ ARCHITECTURES = {
     "AlbertForMultipleChoice": "multiple-choice",
     "AlbertForTokenClassification": "ner",
     "AlbertForQuestionAnswering": "squad",
+    "AlbertForConditionalQuestionAnswering": "squad2",
 }
 
 

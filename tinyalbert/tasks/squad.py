@@ -13,19 +13,12 @@ import numpy as np
 
 from .. import ops
 from ..errors import UserError
-from ..heads import IGNORE, AlbertForQuestionAnswering
-from ..modes import no_grad
+from ..heads import IGNORE
 from ..options import COUNT, Number, option
 from ..text.rows import RowEncoder
+from .answer_heads import ConditionalHead, LinearHead
 from .options import TaskSettings
-from .spans import (
-    Window,
-    best_answers,
-    best_pairs,
-    called_answers,
-    probable_pairs,
-    tokens_of,
-)
+from .spans import Window, best_answers, called_answers, tokens_of
 from .squad_files import Question, read_questions
 from .squad_scores import best_of, f1, lexical_answer, scores
 from .task import Task
@@ -63,54 +56,15 @@ class Reading:
     outputs: list  # an array for each window, as `infer` gives it
 
 
-class LinearHead:
-    """Scores of each token as start and as end: BERT's head, and ALBERT's for SQuAD 1.1.
-
-    An output is (2, T).  The scores of [CLS] say that the answer is not in the window.
-    """
-
-    model_class = AlbertForQuestionAnswering
-    targets = ("start_positions", "end_positions")
-    scores = ("start_logit", "end_logit")  # what the two scores of a span are
-
-    def fields(self, row, window, places):
-        """What a row needs beside the encoder's inputs, for training or at all."""
-        first, last = places
-        return {"start_positions": np.int32(first), "end_positions": np.int32(last)}
-
-    def infer(self, model, batch):
-        """The outputs of a batch (B, 2, T)."""
-        with no_grad():
-            out = model(**batch)
-        return np.stack([out.start_logits.numpy(), out.end_logits.numpy()], axis=1)
-
-    def spans(self, output, window, n_best):
-        """The Spans of a window that may be answers, with their scores."""
-        places = np.arange(window.place, window.place + len(window.tokens))
-        return best_pairs(*output, places, n_best)
-
-    def none(self, output):
-        """How much a window speaks for no answer."""
-        return float(output[0, 0] + output[1, 0])
-
-    def odds(self, none, best):
-        """How much all windows speak for no answer, given the score of the best answer."""
-        return none - best
-
-    def probable(self, output, window, count, longest):
-        """(the `count` most probable (first, last, probability), that of no answer)."""
-        return probable_pairs(*output, window, count, longest)
-
-
-HEADS = {"linear": LinearHead}
-
-
 class Squad(Task):
     """An example is a Question, a prediction a Reading."""
 
     name = "squad"
     pipeline = "question-answering"
-    model_class = AlbertForQuestionAnswering
+    reader = LinearHead()
+    model_class = reader.model_class
+    targets = reader.targets
+    padding = {**Task.padding, "p_mask": 1}
     metric = "f1"
     Settings = SquadSettings
     recipes = {
@@ -128,8 +82,6 @@ class Squad(Task):
 
     def __init__(self, settings=None, seed=0, say=lambda line: None):
         super().__init__(settings, seed, say)
-        self.reader = HEADS["linear"]()
-        self.targets = self.reader.targets
         self.unanswerable = self.settings.unanswerable
         self._begin_counts()
 
@@ -144,13 +96,15 @@ class Squad(Task):
         return f"answers are words of a paragraph; {some}"
 
     def configure(self, config):
-        config.extra.pop("unanswerable", None)
         if self.unanswerable:
             config.extra["unanswerable"] = True
         return config
 
     def restore(self, config):
         self.unanswerable |= bool(config.extra.get("unanswerable"))
+
+    def group(self, example):
+        return example.context  # its questions tell of each other's answers
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -380,6 +334,26 @@ class Squad(Task):
     def collect(self, answers, single):
         """The answer itself for a single question."""
         return answers[0] if single else answers
+
+
+class Squad2(Squad):
+    """With ALBERT's own head for SQuAD 2.0, which weighs whether there is an answer at all."""
+
+    name = "squad2"
+    reader = ConditionalHead()
+    model_class = reader.model_class
+    targets = reader.targets
+    recipes = {
+        "laptop": Squad.recipes["laptop"],
+        "paper": {
+            "lr": 3e-5,
+            "batch_size": 48,
+            "dropout": 0.0,
+            "steps": 8144,
+            "warmup": 814.0,
+            "max_length": 512,
+        },
+    }
 
 
 def _paired(question, context):

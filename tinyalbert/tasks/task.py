@@ -48,7 +48,8 @@ class Task:
     # {option: value} for what is not given: found by trial here, and the paper's (appendix A.4)
     recipes = {"laptop": {}, "paper": {}}
     targets = ("labels",)  # the fields of a row that only training needs
-    head = ("classifier", "qa_outputs", "decoder")  # parts of a model that belong to one task alone
+    # parts of a model that belong to one task alone
+    head = ("classifier", "qa_outputs", "start_logits", "end_logits", "answer_class", "decoder")
     new_head = True  # whether fine-tuning adds a head; a model without can be scored before it
     predictions = "predictions.tsv"  # what `finetune` calls the file of `write`
     judged = None  # of so many held-out examples the best checkpoint is told; None: of all
@@ -77,6 +78,12 @@ class Task:
     def held_out(self, source):
         """The source of held-out examples that comes with a training source, such as the folder
         with both; None: some training examples are held out.
+        """
+
+    def group(self, example):
+        """What an example has in common with others: they are held out together or not at all.
+
+        None: with none.
         """
 
     def fit(self, examples):
