@@ -1,6 +1,7 @@
 """Tables of labelled rows: what was written is what is read, however a spreadsheet wrote it."""
 
 import csv
+import gzip
 import io
 import json
 
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from tinyalbert.errors import UserError
 from tinyalbert.tasks.classification import label_names
+from tinyalbert.tasks.options import TableSettings
 from tinyalbert.tasks.regression import Regression
-from tinyalbert.tasks.tables import Row, read_table
-from tinyalbert.tasks.texts import read_rows
+from tinyalbert.tasks.tables import Row, read_table, write_table
+from tinyalbert.tasks.task import BadRows
+from tinyalbert.tasks.texts import story_texts
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\t\r\n\0"), max_size=30).map(str.strip)
 LABELS = st.text("ab12 -é", min_size=1, max_size=5).filter(str.strip)
@@ -47,10 +50,10 @@ def test_rows_are_read_as_they_were_written(tmp_path_factory, data, kind, ends, 
 
 
 def test_columns_that_are_not_used_are_named(tmp_path):
-    (tmp_path / "qnli.tsv").write_text("index\tquestion\tsentence\tlabel\n0\twhy?\tso\tyes\n")
+    (tmp_path / "qnli.tsv").write_text("index\tquestion\tsentence\tlabel\tby\n0\twhy?\tso\tyes\tme\n")
     said = []
     read_table(tmp_path / "qnli.tsv", say=said.append)
-    assert said[0].endswith("text from 'sentence', label from 'label'; not used: 'index', 'question'")
+    assert said[0].endswith("text from 'question', second text from 'sentence', label from 'label'; not used: 'index', 'by'")
 
 
 def test_a_book_may_stand_in_one_cell(tmp_path):
@@ -58,10 +61,149 @@ def test_a_book_may_stand_in_one_cell(tmp_path):
     assert len(read_table(tmp_path / "t.csv")[0].text) == 499_999
 
 
+# ---- any format, told by its content
+
+TEXT = st.text(st.sampled_from("ab,;|é 漢\"'.?"), min_size=1, max_size=12).map(lambda t: f"w{t.strip()}")
+NAMES = st.sampled_from(["ham", "spam", "very good"])
+CONTENT = st.lists(st.tuples(NAMES, TEXT), min_size=6, max_size=12).filter(
+    lambda rows: len({label for label, _ in rows}) > 1 and [label for label, _ in rows].count(rows[0][0]) > 1)
+
+
+def quoted(rows, delimiter, header=None):
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows([*([header] if header else []), *rows])
+    return file.getvalue()
+
+
+HEADER = ["category", "text"]
+FORMATS = {
+    "comma": lambda rows: quoted(rows, ",", HEADER),
+    "semicolon": lambda rows: quoted(rows, ";", HEADER),
+    "bar": lambda rows: quoted(rows, "|", HEADER),
+    "bare tab": lambda rows: "".join(f"{a}\t{b}\n" for a, b in [HEADER, *rows]),
+    "spreadsheet": lambda rows: quoted([[*row, "", ""] for row in rows], ",", [*HEADER, "", ""]) + ",,,\n\n",
+    "JSON lines": lambda rows: "".join(json.dumps(dict(zip(HEADER, row))) + "\n" for row in rows),
+    "array": lambda rows: json.dumps([dict(zip(HEADER, row)) for row in rows]),
+    "indented array": lambda rows: json.dumps([dict(zip(HEADER, row)) for row in rows], indent=1),
+    "inner array": lambda rows: json.dumps({"version": 1, "data": [dict(zip(HEADER, row)) for row in rows]}),
+    "columns": lambda rows: json.dumps({name: list(values) for name, values in zip(HEADER, zip(*rows))}),
+    "pandas": lambda rows: json.dumps({name: dict(enumerate(values)) for name, values in zip(HEADER, zip(*rows))}),
+    "no header": lambda rows: "".join(f"{a}\t{b}\n" for a, b in rows),
+    "no header, quoted": lambda rows: quoted(rows, ","),
+    "fastText": lambda rows: "".join(f"__label__{a.replace(' ', '_')} {b}\n" for a, b in rows),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@given(rows=CONTENT, encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]), zipped=st.booleans(),
+       name=st.sampled_from(["t", "t.txt", "train.data", "t.tsv"]))
+def test_a_file_is_read_as_it_is(tmp_path_factory, kind, rows, encoding, zipped, name):
+    """Whatever its name, its delimiter, its encoding; with a header or without one, compressed or not."""
+    data = FORMATS[kind](rows).encode(encoding)
+    path = tmp_path_factory.mktemp("t") / (name + ".gz" * zipped)
+    path.write_bytes(gzip.compress(data) if zipped else data)
+    clean = [(label.replace(" ", "_"), " ".join(text.split())) if kind == "fastText" else (label, text) for label, text in rows]
+    assert [(row.label, row.text) for row in read_table(path)] == clean
+
+
+@given(rows=CONTENT, order=st.permutations(["label", "text", "_", "_"]), delimiter=st.sampled_from("\t,;"))
+def test_columns_without_a_header_are_named(tmp_path_factory, rows, order, delimiter):
+    """And remembered names read a file with a header too, and one without labels."""
+    cells = [[{"label": label, "text": text, "_": "7"}[name] for name in order] for label, text in rows]
+    folder = tmp_path_factory.mktemp("t")
+    (folder / "bare").write_text(quoted(cells, delimiter))
+    settings = TableSettings(columns=",".join(order))
+    assert [(row.label, row.text) for row in read_table(folder / "bare", settings)] == rows
+    (folder / "headed").write_text(quoted(rows, delimiter, ["label", "text"]))
+    assert [(row.label, row.text) for row in read_table(folder / "headed", settings)] == rows
+    (folder / "lines").write_text("".join(f"{text}\n" for _, text in rows))
+    assert [row.text for row in read_table(folder / "lines", settings, need_labels=False)] == [text for _, text in rows]
+    by_number = TableSettings(text_column=str(order.index("text") + 1), label_column=str(order.index("label") + 1))
+    assert [(row.label, row.text) for row in read_table(folder / "bare", by_number)] == rows
+
+
+def test_a_folder_for_each_label(tmp_path):
+    for label, name, text in (("pos", "1.txt", "good\nreally"), ("neg", "2", "caf\u00e9"), ("neg", "3.txt", "bad")):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / name).write_text(text, encoding="utf-8")
+    assert [(row.label, row.text) for row in read_table(tmp_path)] == [("neg", "café"), ("neg", "bad"), ("pos", "good\nreally")]
+    assert read_table(tmp_path)[0].where == str(tmp_path / "neg" / "2")
+    with pytest.raises(UserError, match="folder without folders"):
+        read_table(tmp_path / "neg")
+    assert [row.text for row in read_table(tmp_path / "neg", need_labels=False)] == ["café", "bad"]
+    with pytest.raises(UserError, match=f"Is it {tmp_path} that should be read"):
+        read_table(tmp_path.parent)
+
+
+def test_trec_has_two_labels_and_another_encoding(tmp_path):
+    (tmp_path / "TREC.train").write_bytes("DESC:manner How did it happen ?\nLOC:city Where is Orl\u00e9ans ?\n".encode("latin-1"))
+    said = []
+    rows = read_table(tmp_path / "TREC.train", say=said.append)
+    assert [(row.label, row.text) for row in rows] == [("DESC", "How did it happen ?"), ("LOC", "Where is Orléans ?")]
+    assert "line 2: not UTF-8 (byte 0xe9); taken for Windows-1252" in said[0]
+    assert read_table(tmp_path / "TREC.train", TableSettings(label_column="fine"))[1].label == "LOC:city"
+
+
+@given(rows=CONTENT)
+def test_quotes_between_tabs_belong_to_the_text_unless_they_are_a_spreadsheets(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("t") / "t.tsv"
+    path.write_text("label\ttext\n" + "".join(f'{a}\t" {b}\n' for a, b in rows))        # as MRPC has it
+    assert [row.text for row in read_table(path)] == [f'" {b}' for _, b in rows]
+    lines = [(a, f'{b}\nand "more"') for a, b in rows]
+    path.write_text(quoted(lines, "\t", ["label", "text"]))
+    assert [row.text for row in read_table(path)] == [b for _, b in lines]
+
+
+PUBLISHED = {
+    "AG News": ("Class Index,Title,Description\n3,Wall St.,Short sellers\n", ("Wall St.", "Short sellers", "3")),
+    "Banking77": ("text,category\nWhere is my card?,card_arrival\n", ("Where is my card?", None, "card_arrival")),
+    "IMDB": ("review,sentiment\nfine,positive\n", ("fine", None, "positive")),
+    "SMS spam": ("v1,v2,,,\nham,Ok lar,,,\n", ("Ok lar", None, "ham")),
+    "BBC": ("category\tfilename\ttitle\tcontent\nbusiness\t001.txt\tAd sales\tProfits rose\n", ("Profits rose", None, "business")),
+    "MRPC": ("Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\tone\ttwo\n", ("one", "two", "1")),
+    "SICK": ("pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n1\ta\tb\t4.5\tNEUTRAL\n", ("a", "b", "NEUTRAL")),
+    "QQP": ("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\twhat\twhy\t0\n", ("what", "why", "0")),
+    "SNLI": ('{"gold_label": "neutral", "sentence1": "a", "sentence2": "b", "annotator_labels": ["neutral"]}\n', ("a", "b", "neutral")),
+    "tweets": ("tweet_id,airline_sentiment,text\n1,neutral,said\n", ("said", None, "neutral")),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sets_need_no_flag(name, tmp_path):
+    content, expected = PUBLISHED[name]
+    (tmp_path / "t").write_text(content)
+    row, = read_table(tmp_path / "t")
+    assert (row.text, row.pair, row.label) == expected
+    if name == "SICK":
+        assert Regression().read(tmp_path / "t", "train")[0].label == "4.5"
+
+
+# ---- what is wrong with a file
+
 @pytest.mark.parametrize("name, text, words", [
-    ("t.csv", 'text,label\nfine,1\n"open,0\n', ["line 3", "not a readable table"]),
-    ("t.jsonl", '{"text": ["a", "list"], "label": 1}\n', ["line 1", "['a', 'list']", "expected a text"]),
-    ("t.csv", b"text,label\ncaf\xe9,1\n", ["not UTF-8", "iconv"]),
+    ("t.csv", 'text,label\nfine,1\n"open,0\nmore,1\n', ["line 3", "a quote opens", "does not close before line 4", 'twice ("")']),
+    ("t.csv", 'text,label\n"fine" he said,1\n', ["line 2", "a quote opens", "where its column ends"]),
+    ("t.tsv", "text\tlabel\nfine\t1\none\n", ["line 3", "1 columns; expected 2 (text, label)", "a tab too many or too few"]),
+    ("t.csv", "text;label\nfine;1\none;two;3\n", ["line 3", "3 columns", "a semicolon too many"]),
+    ("t.jsonl", '{"text": ["a", "list"], "label": 1}\n{"text": "b", "label": 1}\n', ["line 1", "['a', 'list']", "expected a text"]),
+    ("t.jsonl", '{"text": "a", "label": 1}\n{"text": \n', ["line 2", "not JSON", "one JSON object a line"]),
+    ("t.json", '[{"text": "a", "label": 1},\n\n7]', ["line 3", "int", "expected a JSON object"]),
+    ("t.json", '[{"text": "a", "label": 1},\n{"text" "b"}]', ["line 2", "not JSON"]),
+    ("t.json", '{"train": [1, 2],\n "test": {"a": 1}}', ["one JSON object with train, test", "jq"]),
+    ("t", "__label__a fine\nno label here\n", ["line 2", "__label__"]),
+    ("t.tsv", "text\tlabel\ttext\na\tb\tc\n", ["line 1", "stands twice"]),
+    ("t.csv", b"text,label\n" + "да нет,1\n".encode("cp1251") * 9, ["line 2", "not UTF-8 (byte 0xe4)", "--encoding"]),
+    ("t.csv", "text,label\ncafé,1\n".encode() + b"caf\xe9,1\n", ["line 3", "not UTF-8"]),
+    ("t.csv", "text,label\nfine,1\n".encode("utf-16-le"), ["--encoding utf-16-le"]),
+    ("t.xlsx", b"PK\x03\x04 and more", ["spreadsheet", "CSV"]),
+    ("t.csv.gz", b"\x1f\x8b\x08 cut", ["can't be decompressed"]),
+    ("t.csv", "body text,grade\nfine,good\n", ["'body text', 'grade'", "--text-column", "--columns label,text"]),
+    ("t.tsv", "a1\t0\tx\tThe dog slept.\na2\t1\ty\tIt did not.\na3\t0\tz\tIt did.\n", ["--columns _,label,_,text"]),
+    ("t.txt", "just a line\n", ["just a line", "--columns label,text"]),
+    ("t.tsv", "text\tlabel\nfine\t\n", ["line 2", "the label is empty"]),
+    ("t.tsv", "text\nfine\n", ["no column for the label", "--label-column", "tinyalbert predict"]),
+    ("t.tsv", "text\tlabel\n", ["no rows"]),
+    ("t.tsv", "", ["is empty"]),
 ])
 def test_a_damaged_table_is_refused_with_its_line(tmp_path, name, text, words):
     (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -70,9 +212,43 @@ def test_a_damaged_table_is_refused_with_its_line(tmp_path, name, text, words):
     assert all(word in str(refusal.value) for word in words), refusal.value
 
 
-def test_a_folder_is_no_table(tmp_path):
-    with pytest.raises(UserError, match="is a folder"):
-        read_table(tmp_path)
+@given(rows=CONTENT, data=st.data())
+def test_bad_rows_are_left_out_counted_and_listed(tmp_path_factory, rows, data):
+    """Too many columns, too few, a quote that never closes: every other row is kept."""
+    lines = quoted(rows, ",").splitlines()
+    bad = data.draw(st.lists(st.sampled_from(["a,b,c", "alone", '"never closed,1', '"closed" too early,1']), max_size=4))
+    for line in bad:
+        lines.insert(data.draw(st.integers(0, len(lines))), line)
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    path.write_text("label,text\n" + "\n".join(lines))
+    skipped = BadRows(skip=True)
+    assert [(row.label, row.text) for row in read_table(path, bad_rows=skipped)] == rows
+    assert len(skipped.problems) == len(bad) and all("t.csv, line " in problem for problem in skipped.problems)
+    numbers = [int(problem.split("line ")[1].split(":")[0]) for problem in skipped.problems]
+    assert sorted(lines[number - 2] for number in numbers) == sorted(bad)
+
+
+def test_an_encoding_is_that_of_files_that_are_not_utf8(tmp_path):
+    russian = TableSettings(encoding="cp1251")
+    for encoding in ("cp1251", "utf-8", "utf-16"):
+        (tmp_path / "t.csv").write_bytes("text,label\nда нет,1\n".encode(encoding))
+        assert read_table(tmp_path / "t.csv", russian)[0].text == "да нет"
+    with pytest.raises(UserError, match="klingon.*utf-8, latin-1"):
+        TableSettings(encoding="klingon")
+    with pytest.raises(UserError, match="delimiter"):
+        TableSettings(delimiter="tabs")
+    assert TableSettings(delimiter="tab").delimiter == TableSettings(delimiter="\t").delimiter == "\t"
+
+
+@given(rows=st.lists(st.tuples(CELLS, CELLS, LABELS.map(str.strip)), min_size=1, max_size=6),
+       kind=st.sampled_from([".tsv", ".csv", ".jsonl"]))
+def test_a_table_that_was_written_is_read_back(tmp_path_factory, rows, kind):
+    path = tmp_path_factory.mktemp("t") / f"t{kind}"
+    write_table(path, [{"index": i, "text": f"a{a}", "text_pair": f"b{b}", "label": label, "p(x)": "0.5"}
+                       for i, (a, b, label) in enumerate(rows)])
+    tidy = (lambda text: " ".join(text.split())) if kind == ".tsv" else (lambda text: text)
+    assert [(row.text, row.pair, row.label) for row in read_table(path)] == [
+        (tidy(f"a{a}"), tidy(f"b{b}"), tidy(label)) for a, b, label in rows]
 
 
 def rows(*labels):
@@ -94,4 +270,4 @@ def test_regression_needs_finite_numbers(bad):
 @pytest.mark.parametrize("count", ["0", "x", "²"])
 def test_a_number_of_built_in_rows_is_a_number(count):
     with pytest.raises(UserError, match="above 0"):
-        read_rows(f"stories:topic:{count}")
+        story_texts(f"stories:topic:{count}")

@@ -155,7 +155,7 @@ def test_evaluate_predict_and_the_pipeline(inside, world):
     ("evaluate done texts.txt --task regression", ["the task even-words, not for regression"]),
     ("finetune even.py:Odd texts.txt --output x", ["even.py has no class Odd"]),
     ("finetune odd.py:Odd texts.txt --output x", ["there is no file", "odd.py"]),
-    ("finetune clasification texts.txt --output x", ["no task 'clasification'", "classification, regression"]),
+    ("finetune clasification texts.txt --output x", ["no task 'clasification'", "classification, ", "regression"]),
     ("finetune even.py:EvenWords texts.txt --regression --output x", ["--regression"]),
     ("finetune even.py:EvenWords texts.txt --output x --max-length 8 --long error", ["expected at most 8"]),
 ])
@@ -205,9 +205,9 @@ def test_options_of_a_python_call_and_of_a_file(inside, world):
     (world / "labels.tsv").write_text("what\tis it\n" + "a dog\tyes\na key\tno\n" * 6)
     (world / "run.toml").write_text('train = "labels.tsv"\nmodel = "model"\nsteps = 2\nmax-length = 12\n')
     names = {"text_column": "what", "label_column": "is it"}
-    result = finetune("labels.tsv", None, "call", model="model", steps=2, max_length=12, columns=names, progress=False,
-                      say=lambda line: None)
-    assert result["labels"] == ["no", "yes"] and set(result["baselines"]) == {"majority", "bag of words"}
+    result = finetune("labels.tsv", None, "call", model="model", steps=2, max_length=12, progress=False,
+                      say=lambda line: None, **names)
+    assert result["labels"] == ["no", "yes"] and set(result["baselines"]) == {"majority", "TF-IDF + logistic regression"}
     assert main(shlex.split("finetune --config run.toml --text-column what --label-column 'is it' --output file")) == 0
     assert (world / "call" / "predictions.tsv").read_text() == (world / "file" / "predictions.tsv").read_text()
     settings = json.loads((world / "file" / "finetune.json").read_text())

@@ -20,7 +20,13 @@ from . import __version__
 from .errors import UserError
 from .options import COUNT, add_arguments, from_arguments, given_by, make, read_values
 from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
-from .tasks.options import EvaluateOptions, FinetuneOptions, PredictOptions, options_of
+from .tasks.options import (
+    STANDARD_OUTPUT,
+    EvaluateOptions,
+    FinetuneOptions,
+    PredictOptions,
+    options_of,
+)
 from .training.replicas import Single, launched_ranks
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
@@ -116,7 +122,7 @@ def _pretrain(args):
 
 
 def _finetune(args):
-    from .tasks.finetune import run
+    from .tasks.finetune import behind_a_baseline, run
     from .tasks.registry import is_task
 
     words = list(args.words)
@@ -132,6 +138,9 @@ def _finetune(args):
     for name, value in result["baselines"].items():
         print(f"{'baseline ' + name:24s}{value:8.4f}  ({result['metric']})")
     print(f"model, predictions and eval_results.json in {given['output']}")
+    behind = behind_a_baseline(result)
+    if behind:
+        print(behind)
 
 
 def _print_metrics(metrics, confusion):
@@ -158,7 +167,8 @@ def _predict(args):
 
     options = make(args.options, {**args.saved, **given_by(args.options, args)})
     count = predict_file(options, _note)
-    print(f"{count} predictions in {options.output}")
+    if options.output != STANDARD_OUTPUT:
+        print(f"{count} predictions in {options.output}")
 
 
 def _fill_mask(args):
@@ -301,9 +311,10 @@ def _finetuned_arguments(Class):
 
     def arguments(parser, words):
         from .tasks.inference import task_of
+        from .tasks.text_files import is_file
 
         asked = _value(words, "--task")
-        folder = next((word for word in words if (Path(word) / "config.json").is_file()), None)
+        folder = next((word for word in words if is_file(Path(word) / "config.json")), None)
         combined, saved = Class, {}
         try:
             if folder:
@@ -403,8 +414,12 @@ COMMANDS = {
     "predict": Command(
         _predict,
         _finetuned_arguments(PredictOptions),
-        "write a fine-tuned folder's predictions for rows without labels",
-        ("tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",),
+        "write a fine-tuned folder's predictions for rows, plain lines or a text",
+        (
+            "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",
+            "tinyalbert predict runs/topic 'The bread was warm.' --output -",
+            "cat lines.txt | tinyalbert predict runs/topic - --output answers.jsonl",
+        ),
     ),
     "fill-mask": Command(
         _fill_mask,

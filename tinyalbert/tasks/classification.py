@@ -1,19 +1,51 @@
 """Classification: one of several labels for a text or a pair of texts."""
 
-import csv
 import re
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
 from .. import ops
 from ..errors import UserError
-from .metrics import (
-    bag_of_words_baseline,
-    classification_metrics,
-    confusion_table,
-    majority_baseline,
-)
+from ..ops import IGNORE
+from ..options import OneOf, option
+from .baselines import has_sklearn, said_by_logistic_regression
+from .metrics import bag_of_words_baseline, classification_metrics
+from .options import TableSettings, TaskSettings
+from .report import confusions, label_report, one_against_rest, some
+from .tables import write_table
+from .text_files import ending
 from .texts import TextTask
+
+IMBALANCED = 2 / 3  # share of the commonest label, from which macro F1 picks the best checkpoint
+POOLING = ("mean", "max", "probabilities")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings(TaskSettings):
+    """Settings of tasks that give labels to texts, wherever these come from."""
+
+    window_pooling: str = option(
+        "mean",
+        "how the windows of a long text agree (--long windows): the mean of their logits, the "
+        "largest, or the mean of their probabilities",
+        check=OneOf(*POOLING),
+    )
+    full_report: bool = option(
+        False, "print every label and the whole confusion table, however many labels", free=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationSettings(TableSettings, LabelSettings):
+    """Settings of classification."""
+
+    class_weights: str = option(
+        "none",
+        "balanced: the rows of every label weigh as much in all, so that rare ones are learned",
+        check=OneOf("none", "balanced"),
+    )
 
 
 class Classification(TextTask):
@@ -21,17 +53,27 @@ class Classification(TextTask):
 
     name = "classification"
     metric = "accuracy"
+    Settings = ClassificationSettings
+    targets = ("labels", "weights")
 
     def __init__(self, settings=None, seed=0, say=lambda line: None, labels=None):
         super().__init__(settings, seed, say)
         self.labels = labels  # found out by `fit`
+        self.weights = None  # of the labels in the loss, if they differ
+
+    # --- labels -----------------------------------------------------------------------------------
 
     def fit(self, examples):
-        self.labels = label_names(examples)
+        self.labels = label_names(examples, self.say)
+        counts = Counter(row.label for row in examples)
+        if max(counts.values()) >= IMBALANCED * len(examples):
+            self.metric = "macro_f1"
+        if self.settings.class_weights == "balanced":
+            even = len(examples) / len(self.labels)
+            self.weights = {name: even / count for name, count in counts.items()}
 
     def describe(self):
-        more = ", ..." if len(self.labels) > 20 else ""
-        return f"labels {', '.join(self.labels[:20])}{more}"
+        return f"labels {some(self.labels)}"
 
     def configure(self, config):
         return config.with_labels(self.labels)
@@ -39,59 +81,165 @@ class Classification(TextTask):
     def restore(self, config):
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
 
+    def encode(self, example, encoder):
+        rows = super().encode(example, encoder)
+        if self.weights is None or example.label is None:
+            return rows
+        weight = np.float32(self.weights.get(example.label, 0.0))
+        return [{**row, "weights": weight} for row in rows]
+
     def target(self, example):
-        return np.int32(label_id(example, self.labels))
+        """The id of the label; of one that training did not have, none."""
+        known = example.label in self.labels
+        return np.int32(self.labels.index(example.label) if known else IGNORE)
 
-    def score(self, examples, predictions):
-        gold, said = self._ids(examples, predictions)
-        return classification_metrics(gold, said, len(self.labels))
+    # --- predictions ------------------------------------------------------------------------------
 
-    def baselines(self, train, held_out):
-        """The commonest label, and naive Bayes on the words without their order."""
-        labels = encode_labels(train, self.labels)
-        gold = encode_labels(held_out, self.labels)
-        texts = [f"{row.text} {row.pair or ''}" for row in train]
-        held = [f"{row.text} {row.pair or ''}" for row in held_out]
-        said = bag_of_words_baseline(texts, labels, held, len(self.labels))
-        return {
-            "majority": majority_baseline(labels, gold),
-            "bag of words": classification_metrics(gold, said, len(self.labels))["accuracy"],
-        }
+    def probabilities(self, logits):
+        """(..., L) of logits (..., L)."""
+        return softmax(logits)
 
-    def confusion(self, examples, predictions):
-        gold, said = self._ids(examples, predictions)
-        return format_confusion(gold, said, self.labels)
+    def decode(self, example, rows, outputs):
+        """Logits (L,) on which the windows agree, each with its own (windows, L)."""
+        if self.settings.window_pooling == "max":
+            return outputs.max(axis=0)
+        if self.settings.window_pooling == "probabilities" and len(outputs) > 1:
+            return self.logits(self.probabilities(outputs).mean(axis=0))
+        return outputs.mean(axis=0)
 
-    def _ids(self, examples, predictions):
-        """Right and predicted label ids (N,)."""
-        return encode_labels(examples, self.labels), np.stack(predictions).argmax(axis=1)
+    def logits(self, probabilities):
+        """Logits (L,) that have these probabilities."""
+        return np.log(np.maximum(probabilities, 1e-30))
 
     def write(self, path, examples, predictions):
-        """TSV: index, prediction, then the probability of each label."""
-        probabilities = softmax(np.stack(predictions))
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(["index", "prediction", *self.labels])
-            for i, row in enumerate(probabilities):
-                writer.writerow([i, self.labels[row.argmax()], *(f"{p:.4f}" for p in row)])
+        """A table: index, prediction, texts, label if it is known, the probability of each label.
 
-    def answer(self, prediction, top_k=1):
-        """{"label", "score"}, or the best `top_k` of them in a list."""
-        probabilities = softmax(prediction[None])[0]
+        `evaluate` reads it back.
+        """
+        records = []
+        for record, prediction in zip(self.columns_of(examples), predictions):
+            said = {"prediction": self.said(prediction)}
+            record = {"index": record.pop("index"), **said, **record}
+            pairs = zip(self.labels, self.probabilities(prediction))
+            if ending(path) == ".jsonl":
+                record["probabilities"] = {name: round(float(p), 6) for name, p in pairs}
+            else:
+                record |= {f"p({name})": f"{p:.4f}" for name, p in pairs}
+            records.append(record)
+        write_table(path, records)
+
+    def said(self, prediction):
+        """A prediction as `write` has it."""
+        return self.labels[prediction.argmax()]
+
+    def answer(self, prediction, top_k="", function_to_apply=None):
+        """{"label", "score"} of the best label; with top_k the best so many in a list, None: all.
+
+        function_to_apply: "softmax", "sigmoid" or "none", in place of what fits the task.
+        """
+        scores = self.scores(prediction, function_to_apply)
         best = [
-            {"label": self.labels[i], "score": float(probabilities[i])}
-            for i in (-probabilities).argsort()[:top_k]
+            {"label": self.labels[i], "score": float(scores[i])}
+            for i in np.argsort(-scores, kind="stable")
         ]
-        return best[0] if top_k == 1 else best
+        return best[0] if top_k == "" else best[:top_k]
+
+    def scores(self, prediction, function_to_apply):
+        """(L,) of logits (L,), through a function by its name."""
+        functions = {
+            None: self.probabilities,
+            "softmax": softmax,
+            "sigmoid": sigmoid,
+            "none": lambda logits: logits,
+        }
+        if function_to_apply not in functions:
+            raise UserError(
+                f"function_to_apply {function_to_apply!r} is unknown; expected softmax, sigmoid or "
+                "none"
+            )
+        return functions[function_to_apply](prediction)
+
+    # --- scores -----------------------------------------------------------------------------------
+
+    def score(self, examples, predictions):
+        """{metric: value}; a label that training did not have is never right."""
+        said = np.stack(predictions).argmax(axis=1)
+        gold, names = self._gold(examples)
+        if gold.min() >= len(self.labels):
+            raise UserError(
+                f"no row has a label that the model knows: it knows {some(self.labels)}, and the "
+                f"rows have {some(names[len(self.labels) :], 5)}. Are they a test set without "
+                "labels? `tinyalbert predict` needs none"
+            )
+        return classification_metrics(gold, said, len(names), len(self.labels) == 2)
+
+    def _gold(self, examples):
+        """(right ids (N,), names): labels that training did not have come behind the others."""
+        new = sorted({row.label for row in examples} - set(self.labels))
+        names = [*self.labels, *new]
+        ids = {name: i for i, name in enumerate(names)}
+        return np.array([ids[row.label] for row in examples]), names
+
+    def baselines(self, train, held_out):
+        """The commonest label, and the labels told by words without a model of language."""
+        labels = encode_labels(train, self.labels)
+        commonest = np.full(len(held_out), np.bincount(labels).argmax())
+
+        def value(said):
+            return self.score(held_out, np.eye(len(self.labels))[said])[self.metric]
+
+        if has_sklearn():
+            name = "TF-IDF + logistic regression"
+            said = said_by_logistic_regression(train, labels, held_out)
+        else:
+            name = "naive Bayes"
+            self.say("a stronger baseline needs scikit-learn: pip install 'tinyalbert[baselines]'")
+            texts, held = ([f"{r.text} {r.pair or ''}" for r in rows] for rows in (train, held_out))
+            said = bag_of_words_baseline(texts, labels, held, len(self.labels))
+        return {"majority": value(commonest), name: value(said)}
+
+    def confusion(self, examples, predictions):
+        """What is odd, each label's own scores, and which are taken for which."""
+        gold, names = self._gold(examples)
+        said = np.stack(predictions).argmax(axis=1)
+        whole = self.settings.full_report
+        parts = [
+            *self._remarks(gold, said, names),
+            label_report(one_against_rest(gold, said, len(names)), names, whole),
+            confusions(gold, said, names, whole),
+        ]
+        return "\n\n".join(parts)
+
+    def _remarks(self, gold, said, names):
+        """Lines about labels unknown to the model, and about a model that always says one."""
+        unknown = gold >= len(self.labels)
+        if unknown.any():
+            yield (
+                f"{unknown.sum():,} of {len(gold):,} rows have labels that the model was not "
+                f"trained on, and count as wrong: {some(names[len(self.labels) :], 5)}"
+            )
+        if len(set(said.tolist())) == 1 and len(set(gold.tolist())) > 1:
+            yield (
+                f"every prediction is {names[said[0]]!r}: the model tells nothing apart; more or "
+                "longer training, another --lr, or --class-weights balanced may help"
+            )
 
 
 def softmax(logits):
-    """Probabilities (N, L) of logits, on the host."""
+    """Probabilities (..., L) of logits, on the host."""
     return ops.softmax.raw(logits)[0]
 
 
-def label_names(rows):
-    """The labels in the order of their ids: sorted, as numbers if all of them are."""
+def sigmoid(logits):
+    """1 / (1 + exp(-x)), elementwise, on the host."""
+    return ops.sigmoid.raw(logits)[0]
+
+
+def label_names(rows, say=lambda line: None):
+    """The labels in the order of their ids: sorted, as numbers if all of them are.
+
+    Refuses labels that look like numbers to be predicted; say() is told where they may be.
+    """
     names = sorted({row.label for row in rows})
     if all(re.fullmatch(r"-?\d+", name) for name in names):
         names.sort(key=int)
@@ -100,15 +248,40 @@ def label_names(rows):
             f"every row has the label {names[0]!r}; a classifier needs at least two labels "
             "(for numbers to be predicted: --regression)"
         )
+    if any(_has_decimals(name) for name in names) and all(map(_is_number, names)):
+        numbers = f"the labels are {len(names):,} numbers with decimals ({some(names, 3)})"
+        if len(names) > min(20, len(rows) / 10):
+            raise UserError(
+                f"{numbers}, in {len(rows):,} rows; did you mean --regression, which predicts "
+                "numbers?"
+            )
+        say(f"{numbers}, taken for names of classes; did you mean --regression?")
+    elif len(names) > max(20, len(rows) / 2):
+        raise UserError(
+            f"{len(names):,} different labels ({some(names, 3)}) in {len(rows):,} rows; a "
+            "classifier needs several rows of each. Is it the right column (--label-column)? For "
+            "numbers to be predicted: --regression"
+        )
     return names
+
+
+def _is_number(name):
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_decimals(name):
+    return _is_number(name) and "." in name and float(name) % 1 != 0
 
 
 def label_id(row, names):
     """The id of a row's label; refuses one that is not among `names`."""
     if row.label not in names:
         raise UserError(
-            f"{row.where}: the label {row.label!r} is unknown to this model; "
-            f"it knows {', '.join(names)}"
+            f"{row.where}: the label {row.label!r} is unknown to this model; it knows {some(names)}"
         )
     return names.index(row.label)
 
@@ -116,15 +289,3 @@ def label_id(row, names):
 def encode_labels(rows, names):
     """Label ids (N,) int32."""
     return np.array([label_id(row, names) for row in rows], dtype=np.int32)
-
-
-def format_confusion(gold, predicted, names):
-    """The confusion table as text: a row for each right label, a column for each predicted one."""
-    table = confusion_table(gold, predicted, len(names))
-    width = max(max(len(n) for n in names), len(str(table.max())), 5) + 2
-    lines = ["right \\ predicted".ljust(max(18, width)) + "".join(n.rjust(width) for n in names)]
-    lines += [
-        n.ljust(max(18, width)) + "".join(str(c).rjust(width) for c in row)
-        for n, row in zip(names, table)
-    ]
-    return "\n".join(lines)

@@ -108,11 +108,9 @@ class Embedding(Task):
         ]
 
     def _table(self, source, split):
-        columns = {
-            name: getattr(self.settings, name)
-            for name in ("text_column", "pair_column", "label_column")
-        }
-        rows = read_table(source, need_labels=False, say=self.say, **columns)
+        rows = read_table(
+            source, self.settings, need_labels=False, bad_rows=self.bad_rows, say=self.say
+        )
         examples = []
         for row in rows:
             with self.bad_rows.skipping():

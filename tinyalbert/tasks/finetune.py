@@ -47,15 +47,13 @@ def finetune(
 
     Returns {"metrics", "baselines", "labels"} on the held-out examples.
 
-    train_source, dev_source: what the task reads, for tables .tsv, .csv, .jsonl with a header, or
-    `stories:TASK[:N]`; without dev_source a tenth of the training examples is held out.  options:
-    those of FinetuneOptions by name, `columns` (names for read_table) and `progress` (False: no
-    bar).
+    train_source, dev_source: what the task reads, such as a table or `stories:TASK[:N]`; without
+    dev_source a tenth of the training examples is held out.  options: those of FinetuneOptions and
+    of the task's settings by name, and `progress` (False: no bar).
     """
     progress = options.pop("progress", True)
-    named = options.pop("columns", None) or {}
     values = {"train": train_source, "dev": dev_source, "output": output_dir}
-    return run({**values, **named, **options}, say, progress)
+    return run({**values, **options}, say, progress)
 
 
 def run(given, say=print, progress=True):
@@ -94,7 +92,7 @@ def run(given, say=print, progress=True):
     options = _resolved(options, features, network.config)
 
     # the run
-    best = options.metric or task.metric
+    best = task.metric = options.metric or task.metric
     trainer = _trainer(network, options)
     if trainer.ranks.rank == 0 and not options.resume:
         Path(options.output).mkdir(parents=True, exist_ok=True)
@@ -279,6 +277,25 @@ def still_rising(values, metric):
     return (
         f"{metric} still got better at the end ({last_third[0]:.3f} to {values[-1]:.3f} in the "
         "last third): a longer run may reach more (--epochs, --minutes)"
+    )
+
+
+def behind_a_baseline(result):
+    """A line about the strongest baseline, if the model stays behind it; else None.
+
+    result: what `finetune` returns.
+    """
+    metric, baselines = result["metric"], result["baselines"]
+    if not baselines:
+        return None
+    strongest = max(baselines, key=baselines.get)
+    reached = result["metrics"][metric]
+    if reached >= baselines[strongest]:
+        return None
+    return (
+        f"the model stays behind {strongest}: {metric} {reached:.4f} against "
+        f"{baselines[strongest]:.4f}; a longer pretraining, more epochs or more rows may help, or "
+        "the baseline is the better tool here"
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .classification import Classification
+from .classification import Classification, LabelSettings, label_id
 from .options import TaskSettings
 from .regression import Regression
 from .tables import Row
@@ -200,6 +200,7 @@ class Glue:
 class GlueClassification(Glue, Classification):
     """A set with labels, which are known beforehand, in the order of google-research/albert."""
 
+    Settings = LabelSettings
     names = ("0", "1")
 
     def __init__(self, settings=None, seed=0, say=lambda line: None):
@@ -207,6 +208,9 @@ class GlueClassification(Glue, Classification):
 
     def fit(self, examples):
         """There is nothing to find out."""
+
+    def check_label(self, example):
+        label_id(example, self.labels)
 
     def submitted(self, prediction):
         return self.labels[int(np.argmax(prediction))]

@@ -1,5 +1,7 @@
 """Predictions of a fine-tuned model, for every task: in memory, and from a folder and a file."""
 
+import sys
+import tempfile
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -15,8 +17,9 @@ from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_writable
 from ..training.replicas import Threads
 from .batches import Features
-from .options import TaskSettings, saved_settings
+from .options import STANDARD_OUTPUT, TaskSettings, saved_settings
 from .registry import find_task, task_name
+from .text_files import is_file
 
 
 def predict(task, model, features, batch_size=64, replicas=None):
@@ -141,7 +144,7 @@ def evaluate_file(options, say=print):
 
     options: EvaluateOptions.  say: told what was too long.
     """
-    task, model, tokenizer = _loaded(options)
+    task, model, tokenizer = _loaded(options, say)
     examples = read_examples(task, options.table, "test", say)
     predictions = _predicted(task, model, tokenizer, examples, options, say)
     return task.score(examples, predictions), task.confusion(examples, predictions)
@@ -155,16 +158,30 @@ def predict_file(options, say=print):
     options: PredictOptions.  say: told what was too long.
     """
     output = Path(options.output)
-    if output.is_dir() or output.resolve() == Path(options.table).resolve():
-        what = "a folder" if output.is_dir() else "the table itself"
-        raise UserError(f"{output} is {what}; expected another file for the predictions")
-    check_writable(output.parent)
-    task, model, tokenizer = _loaded(options)
+    printed = options.output == STANDARD_OUTPUT
+    if not printed:
+        same = is_file(options.table) and output.resolve() == Path(options.table).resolve()
+        if output.is_dir() or same:
+            what = "a folder" if output.is_dir() else "the table itself"
+            raise UserError(f"{output} is {what}; expected another file for the predictions")
+        check_writable(output.parent)
+    task, model, tokenizer = _loaded(options, say)
     examples = read_examples(task, options.table, "predict", say)
     predictions = _predicted(task, model, tokenizer, examples, options, say)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    task.write(output, examples, predictions)
+    if printed:
+        _print_predictions(task, examples, predictions)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        task.write(output, examples, predictions)
     return len(examples)
+
+
+def _print_predictions(task, examples, predictions):
+    """What the task writes to its file, on the standard output."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / task.predictions
+        task.write(path, examples, predictions)
+        sys.stdout.write(path.read_text(encoding="utf-8"))
 
 
 def read_examples(task, source, split, say):
@@ -179,14 +196,14 @@ def read_examples(task, source, split, say):
     return examples
 
 
-def _loaded(options):
-    """(task, model, tokenizer) that the options name."""
+def _loaded(options, say):
+    """(task, model, tokenizer) that the options name; say: told what the task finds out."""
     settings = {}
     if isinstance(options, TaskSettings):
         own = fields(task_of(options.model, options.task)[0].Settings)
         settings = {each.name: getattr(options, each.name) for each in own}
     return load_finetuned(
-        options.model, options.device, options.task, settings=settings, seed=options.seed
+        options.model, options.device, options.task, settings=settings, seed=options.seed, say=say
     )
 
 

@@ -16,11 +16,46 @@ def _ratio(a, b):
     return np.divide(a, b, out=np.zeros(np.shape(a)), where=np.asarray(b) != 0)
 
 
-def classification_metrics(gold, predicted, num_labels):
+def precision_recall_f1(table):
+    """(L,) each, 0 where undefined, from counts [right?, said?] of each label, (L, 2, 2)."""
+    hits, wrong, missed = table[:, 1, 1], table[:, 0, 1], table[:, 1, 0]
+    return (
+        _ratio(hits, hits + wrong),
+        _ratio(hits, hits + missed),
+        _ratio(2 * hits, 2 * hits + wrong + missed),
+    )
+
+
+def multi_label_metrics(gold, predicted):
+    """Scores of several labels for each example; gold, predicted (N, L) of 0 and 1.
+
+    {"micro_f1": of all decisions together, "macro_f1": mean over the labels, "subset_accuracy":
+    share of examples with all labels right}; a label that nobody has and nobody says counts 0, as
+    in scikit-learn with zero_division=0.
+    """
+    gold, predicted = np.asarray(gold, bool), np.asarray(predicted, bool)
+    table = decisions_table(gold, predicted)
+    return {
+        "micro_f1": float(precision_recall_f1(table.sum(axis=0, keepdims=True))[2][0]),
+        "macro_f1": float(precision_recall_f1(table)[2].mean()),
+        "subset_accuracy": float((gold == predicted).all(axis=1).mean()),
+    }
+
+
+def decisions_table(gold, predicted):
+    """(L, 2, 2) counts [right?, said?] of each label, from (N, L) of 0 and 1."""
+    gold, predicted = np.asarray(gold, bool), np.asarray(predicted, bool)
+    counts = [
+        [(right & said).sum(axis=0) for said in (~predicted, predicted)] for right in (~gold, gold)
+    ]
+    return np.moveaxis(np.array(counts), -1, 0)
+
+
+def classification_metrics(gold, predicted, num_labels, binary=None):
     """Scores of predicted labels: accuracy, F1, macro F1 and Matthews' correlation.
 
     {"accuracy", "macro_f1", "matthews_corrcoef" (0 where it is undefined)}; for two labels also
-    "f1", that of label 1.
+    "f1", that of label 1.  binary: whether there are two, if not `num_labels` says it.
     """
     table = confusion_table(gold, predicted, num_labels).astype(np.float64)
     hits, right, said = np.diag(table), table.sum(axis=1), table.sum(axis=0)
@@ -34,7 +69,7 @@ def classification_metrics(gold, predicted, num_labels):
         "macro_f1": float(f1[(right + said) > 0].mean()),
         "matthews_corrcoef": float(covariance / spread) if spread else 0.0,
     }
-    if num_labels == 2:
+    if binary or (binary is None and num_labels == 2):
         metrics["f1"] = float(f1[1])
     return metrics
 
@@ -77,7 +112,7 @@ def words(text):
 def bag_of_words_baseline(train_texts, train_labels, texts, num_labels):
     """Labels for `texts` from multinomial naive Bayes on word counts, add-one smoothed.
 
-    The strongest thing that can be said without word order on little data (Wang & Manning 2012).
+    Needs no library; logistic regression on TF-IDF (baselines.py) says more.
     """
     vocabulary = {w: i for i, w in enumerate(sorted({w for t in train_texts for w in words(t)}))}
     counts = np.ones((num_labels, max(len(vocabulary), 1)))

@@ -1,5 +1,6 @@
 """Options of fine-tuning, evaluation and prediction; a light import, for the command line."""
 
+import codecs
 from dataclasses import dataclass, fields, make_dataclass
 
 from ..errors import UserError
@@ -9,6 +10,7 @@ from ..options import (
     LENGTH,
     SHARE,
     WHOLE,
+    Check,
     OneOf,
     Options,
     device_option,
@@ -21,9 +23,11 @@ from ..options import (
     threads_option,
 )
 from ..text.rows import LONG
+from .columns import DELIMITERS, usual_names
 
 RECIPES = ("laptop", "paper")
-ROWS = "rows with a header (.tsv, .csv, .jsonl), or a built-in `stories:TASK[:N]`"
+STANDARD_OUTPUT = "-"
+ROWS = "a table, JSON, a folder for each label, or a built-in `stories:TASK[:N]`"
 
 
 def options_of(Task, Class):
@@ -65,17 +69,57 @@ def saved_settings(Task, config, where):
     return values
 
 
-def _column(what):
-    return option(None, f"column with {what}, if its name is unusual", metavar="NAME")
+class Delimiter(Check):
+    """One character, or its name."""
+
+    expected = f"one character, or {', '.join(DELIMITERS)}"
+
+    def accept(self, value):
+        value = DELIMITERS.get(value, "\t" if value == "\\t" else value)
+        if not isinstance(value, str) or len(value) != 1 or value in '"\r\n':
+            raise ValueError(value)
+        return value
+
+
+class Encoding(Check):
+    """An encoding of text that Python knows."""
+
+    expected = "an encoding such as utf-8, latin-1, cp1252 or utf-16"
+
+    def accept(self, value):
+        try:
+            return codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(value) from None
+
+
+def _column(what, usual):
+    names = usual_names(usual)
+    return option(None, f"column with {what}, if it is none of: {names}", metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings(TaskSettings):
-    """Which columns of a table are read."""
+    """How a table is read, where it can't be told by looking at it."""
 
-    text_column: str = _column("the text")
-    pair_column: str = _column("a second text")
-    label_column: str = _column("the label")
+    text_column: str = _column("the text", "text")
+    pair_column: str = _column("a second text ('none': there is none)", "pair")
+    label_column: str = _column("the label", "label")
+    columns: str = option(
+        None,
+        "the columns of a file without a header in their order, for example label,text; _ is not "
+        "read",
+        metavar="NAMES",
+    )
+    delimiter: str = option(
+        None, "what separates columns (default: found out)", check=Delimiter(), metavar="CHARACTER"
+    )
+    encoding: str = option(
+        None,
+        "of files that are not UTF-8 (default: found out, or asked for)",
+        check=Encoding(),
+        metavar="NAME",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,4 +215,12 @@ class EvaluateOptions(Options):
 class PredictOptions(EvaluateOptions):
     """What predicting with a fine-tuned folder may be told."""
 
-    output: str = output_option("file to write, for example a TSV of prediction and probabilities")
+    table: str = option(
+        None,
+        f"{ROWS}; also plain lines, one text, or - for the standard input",
+        positional=True,
+        required=True,
+    )
+    output: str = output_option(
+        "file to write: .tsv, .csv or .jsonl for most tasks; - is the standard output"
+    )

@@ -12,6 +12,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.classification:Classification",
         "one of several labels for a text or a pair of texts",
     ),
+    "multi-label": (
+        "tinyalbert.tasks.multi_label:MultiLabel",
+        "every label that fits a text or a pair of texts",
+    ),
     "regression": (
         "tinyalbert.tasks.regression:Regression",
         "a number for a text or a pair of texts",
@@ -116,5 +120,7 @@ def task_name(config, model_class=None):
     for architecture in config.extra.get("architectures") or (model_class,):
         if architecture in ARCHITECTURES:
             return ARCHITECTURES[architecture]
+    if config.problem_type == "multi_label_classification":
+        return "multi-label"
     regression = config.problem_type == "regression" or config.num_labels == 1
     return "regression" if regression else "classification"

@@ -1,164 +1,127 @@
-"""Labelled rows from TSV, CSV and JSON-lines files, with the file and line in every complaint."""
+"""Labelled rows from whatever people have them in, with the file and line in every complaint."""
 
 import csv
 import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from ..errors import UserError
-
-TEXT_COLUMNS = (
-    "text",
-    "sentence",
-    "text_a",
-    "sentence1",
-    "premise",
-    "question1",
-    "question",
-    "review",
-)
-PAIR_COLUMNS = ("text_b", "sentence2", "hypothesis", "question2", "pair")
-LABEL_COLUMNS = ("label", "labels", "score", "class", "gold_label")
+from .columns import LABELS, choose_columns
+from .options import TableSettings
+from .records import Records
+from .task import BadRows
+from .text_files import ending, name_of
 
 
 @dataclass
 class Row:
-    """One example: text, a second text or None, label or None, and where it stands.
+    """One example: a text, a second text or None, a label or None, and where it stands.
 
-    The label is kept as it is written.
+    The label is kept as it is written; several labels of one text, as in a JSON list, are a tuple.
     """
 
     text: str
     pair: str | None
-    label: str | None
+    label: str | tuple | None
     where: str  # "file, line n", for messages
+    # the label, where it is not to be learned from
+    truth: str | tuple | None = field(default=None, kw_only=True)
 
 
-def _records(path):
-    """(line number, {column: value}) of a table; the suffix tells the format."""
-    path = Path(path)
-    kind = path.suffix.lower()
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; expected a .tsv, .csv or .jsonl file")
-    if kind not in (".tsv", ".csv", ".jsonl", ".json"):
-        raise UserError(f"{path} has the ending {kind or '(none)'}; expected .tsv, .csv or .jsonl")
-    try:
-        with open(
-            path, encoding="utf-8-sig", newline=""
-        ) as file:  # without the BOM that Excel writes
-            if kind in (".jsonl", ".json"):
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        try:
-                            record = json.loads(line)
-                        except json.JSONDecodeError as error:
-                            raise UserError(
-                                f"{path}, line {number}: not JSON ({error.msg}); "
-                                "expected one JSON object a line"
-                            ) from None
-                        if not isinstance(record, dict):
-                            raise UserError(
-                                f"{path}, line {number}: {type(record).__name__}; expected a JSON "
-                                f"object"
-                            )
-                        yield number, record
-                return
-            csv.field_size_limit(1 << 30)  # a whole book may stand in one cell
-            if kind == ".tsv":  # GLUE's files: a tab is a tab, a quote is a quote
-                reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            else:
-                reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            if not header:
-                raise UserError(
-                    f"{path} is empty; expected a first line with the names of the columns"
-                )
-            if len(set(header)) != len(header):
-                raise UserError(
-                    f"{path}, line 1: a column name stands twice in {header}; give each its own"
-                )
-            for values in reader:
-                if not values:
-                    continue
-                if len(values) != len(header):
-                    raise UserError(
-                        f"{path}, line {reader.line_num}: {len(values)} columns; expected "
-                        f"{len(header)} "
-                        f"({', '.join(header)}). Is there a tab or comma too many or too few?"
-                    )
-                yield reader.line_num, dict(zip(header, values))
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text ({error}); convert it first (iconv -f LATIN1 -t UTF-8)"
-        ) from None
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not a readable table ({error})") from None
+@dataclass
+class Table:
+    """The Rows of a source, and what was found out about its columns."""
+
+    rows: list
+    names: str | None  # those of the columns as --columns has them, if they had to be guessed
 
 
-def _choose(columns, asked, usual, what, path, required):
-    """The column that was asked for, or the first usual name that is there."""
-    if asked:
-        if asked not in columns:
-            raise UserError(
-                f"{path} has no column {asked!r} for the {what}; it has {', '.join(columns)}"
-            )
-        return asked
-    found = next((name for name in usual if name in columns), None)
-    if found is None and required:
-        raise UserError(
-            f"{path} has no column for the {what}: it has {', '.join(columns)}; expected one of "
-            f"{', '.join(usual)}, or name it with --{what.replace(' ', '-')}-column"
-        )
-    return found
+def read_table(source, settings=None, **options):
+    """All Rows of a file; see open_table."""
+    return open_table(source, settings, **options).rows
 
 
-def read_table(
-    path,
-    text_column=None,
-    pair_column=None,
-    label_column=None,
+def open_table(
+    source,
+    settings=None,
     need_labels=True,
-    say=lambda text: None,
+    labels=LABELS,
+    empty_labels=False,
+    bad_rows=None,
+    say=lambda line: None,
 ):
-    """All Rows of a file.
+    """The Table of a file in any format that records.py knows.
 
-    Columns are found by their usual names unless they are named; say() is told which.
+    settings: TableSettings; columns are found by their usual names unless they are named there.
+    need_labels: False for predictions, where lines may be plain.  labels: usual names of the label.
+    empty_labels: whether a row may have none.  bad_rows: of the task.  say: told which columns are
+    read.
     """
-    rows, chosen = [], None
-    for number, record in _records(path):
-        if chosen is None:
-            columns = list(record)
-            chosen = (
-                _choose(columns, text_column, TEXT_COLUMNS, "text", path, True),
-                _choose(columns, pair_column, PAIR_COLUMNS, "pair", path, False),
-                _choose(columns, label_column, LABEL_COLUMNS, "label", path, need_labels),
-            )
-            unused = [repr(name) for name in columns if name not in chosen]
-            say(
-                f"{path}: "
-                + ", ".join(
-                    f"{what} from {name!r}"
-                    for what, name in zip(("text", "second text", "label"), chosen)
-                    if name
-                )
-                + f"; not used: {', '.join(unused)}" * bool(unused)
-            )
-        values = []
-        for column in chosen:
-            value = record.get(column) if column else None
-            if column and value is None and (column != chosen[2] or need_labels):
-                raise UserError(f"{path}, line {number}: nothing under {column!r}")
-            if isinstance(value, (list, dict)):
-                raise UserError(
-                    f"{path}, line {number}: {value!r} under {column!r}; expected a text or a "
-                    f"number"
-                )
-            values.append(value if value is None else str(value).strip())
-        if need_labels and not values[2]:
-            raise UserError(f"{path}, line {number}: the label is empty")
-        rows.append(Row(*values, where=f"{path}, line {number}"))
-    if not rows:
-        raise UserError(f"{path} holds no rows below its header")
-    return rows
+    settings = settings or TableSettings()
+    bad_rows = bad_rows or BadRows()
+    records = Records(source, settings, need_labels, bad_rows, say)
+    rows, columns = [], None
+    for where, record in records:
+        if columns is None:
+            present = list(record)
+            columns = choose_columns(present, settings, labels, need_labels, name_of(source))
+            say(f"{name_of(source)}: {columns.describe(present)}")
+        with bad_rows.skipping():
+            row = _row(record, columns, where)
+            if need_labels and not empty_labels and row.label in (None, "", ()):
+                raise UserError(f"{where}: the label is empty")
+            rows.append(row)
+    if not rows and not bad_rows.problems:
+        raise UserError(f"{name_of(source)} holds no rows below its header")
+    return Table(rows, records.names)
+
+
+def _row(record, columns, where):
+    """The Row of a record."""
+    text = _text(record, columns.text, where)
+    pair = _text(record, columns.pair, where) if columns.pair else None
+    label = _label(record.get(columns.label), columns.label, where) if columns.label else None
+    return Row(text, pair, label, where)
+
+
+def _text(record, column, where):
+    value = record.get(column)
+    if value is None:
+        raise UserError(f"{where}: nothing under {column!r}")
+    return _written(value, column, where)
+
+
+def _label(value, column, where):
+    """A label as it is written, a tuple of several."""
+    if isinstance(value, list):
+        return tuple(_written(each, column, where) for each in value)
+    return None if value is None else _written(value, column, where)
+
+
+def _written(value, column, where):
+    """A text or a number as text, without the space around it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int, float)):
+        raise UserError(f"{where}: {value!r} under {column!r}; expected a text or a number")
+    return str(value).strip()
+
+
+def write_table(path, records):
+    """Write records, {column: value}, as the ending says: .csv, .jsonl, or else tabs.
+
+    Between tabs each stretch of white space in a text is one space; values that are lists or dicts
+    are written as such in .jsonl alone, and have to be texts elsewhere.
+    """
+    kind = ending(path)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        if kind == ".jsonl":
+            for record in records:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            return
+        names = list(records[0]) if records else []
+        rows = [names, *([record[name] for name in names] for record in records)]
+        if kind == ".csv":
+            csv.writer(file, lineterminator="\n").writerows(rows)
+            return
+        for row in rows:
+            file.write("\t".join(" ".join(str(cell).split()) for cell in row) + "\n")

@@ -4,27 +4,35 @@ GLUE's single-sentence and sentence-pair tasks are of this kind (google-research
 run_classifier.py).
 """
 
-import dataclasses
+from dataclasses import replace
 
+from ..errors import UserError
 from ..heads import AlbertForSequenceClassification
 from ..stories.tasks import story_rows
+from .columns import LABELS
 from .options import TableSettings
-from .tables import Row, read_table
+from .tables import Row, open_table
 from .task import Task
+from .text_files import STANDARD_INPUT, ending, is_file
+
+TABLES = (".tsv", ".csv", ".json", ".jsonl", ".txt")
 
 
-def read_rows(source, seed=0, split="train", **columns):
-    """Rows of a file or of a built-in task.
-
-    A built-in task is `stories:TASK` or `stories:TASK:N` (N rows, 500 if left out).
-    """
-    if not str(source).startswith("stories:"):
-        return read_table(source, **columns)
+def story_texts(source, seed=0, split="train"):
+    """Rows of a built-in task, `stories:TASK` or `stories:TASK:N`; 500 of them if N is left out."""
     rows = story_rows(source, "classification", seed, split)
     return [
         Row(r.get("text", r.get("text_a")), r.get("text_b"), str(r["label"]), f"{source}, row {i}")
         for i, r in enumerate(rows, 1)
     ]
+
+
+def is_text(source):
+    """Whether a word of the command line is itself the text to be predicted, not a file's name."""
+    source = str(source)
+    if source == STANDARD_INPUT or source.startswith("stories:") or is_file(source):
+        return False
+    return len(source.split()) > 1 and ending(source.split()[-1]) not in TABLES
 
 
 class TextTask(Task):
@@ -37,17 +45,48 @@ class TextTask(Task):
     pipeline = "text-classification"
     model_class = AlbertForSequenceClassification
     Settings = TableSettings
-
-    def columns(self):
-        """The columns that are named, as read_table takes them."""
-        names = ("text_column", "pair_column", "label_column")
-        return {name: getattr(self.settings, name) for name in names}
+    label_columns = LABELS  # usual names
+    empty_labels = False  # whether a row may have none
 
     def read(self, source, split):
-        if split != "predict":
-            return read_rows(source, self.seed, split, say=self.say, **self.columns())
-        rows = read_rows(source, self.seed, "test", need_labels=False, **self.columns())
-        return [dataclasses.replace(row, label=None) for row in rows]
+        rows = self._rows(source, split)
+        if split == "predict":
+            return [replace(row, label=None, truth=row.label) for row in rows]
+        labelled = []
+        for row in rows:
+            with self.bad_rows.skipping():
+                labelled.append(replace(row, label=self.label(row)))
+        return labelled
+
+    def _rows(self, source, split):
+        """The Rows of a source, with labels as they are written."""
+        if str(source).startswith("stories:"):
+            return story_texts(source, self.seed, "train" if split == "train" else "test")
+        if split == "predict" and is_text(source):
+            return [Row(str(source), None, None, "the text")]
+        table = open_table(
+            source,
+            self.settings,
+            need_labels=split != "predict",
+            labels=self.label_columns,
+            empty_labels=self.empty_labels,
+            bad_rows=self.bad_rows,
+            say=self.say,
+        )
+        if table.names and split == "train":  # to be read alike by whoever uses the model
+            self.settings = replace(self.settings, columns=table.names)
+        return table.rows
+
+    def label(self, row):
+        """The label of a Row as the task has it; refuses one that can't be one."""
+        if not isinstance(row.label, tuple):
+            return row.label
+        if len(row.label) == 1:
+            return row.label[0]
+        raise UserError(
+            f"{row.where}: {len(row.label)} labels, {list(row.label)}; expected one. For several "
+            "labels of a text: tinyalbert finetune multi-label"
+        )
 
     def encode(self, example, encoder):
         rows = encoder(example.text, example.pair, example.where)
@@ -63,6 +102,39 @@ class TextTask(Task):
     def decode(self, example, rows, outputs):
         """The mean of the windows' logits (L,)."""
         return outputs.mean(axis=0)
+
+    def columns_of(self, rows):
+        """[{column: value}] of Rows as `evaluate` reads them back: index, texts, label if known."""
+        settings = self.settings
+        texts = settings.text_column or "text"
+        pairs = settings.pair_column if settings.pair_column not in (None, "none") else "text_pair"
+        labels = settings.label_column or "label"
+        records = []
+        for i, row in enumerate(rows):
+            truth = row.label if row.label is not None else row.truth
+            records.append(
+                {
+                    "index": i,
+                    texts: row.text,
+                    **({} if row.pair is None else {pairs: row.pair}),
+                    **({} if truth is None else {labels: truth}),
+                }
+            )
+        return records
+
+    # --- for the pipeline, as transformers 4.57 ---------------------------------------------------
+
+    def call(self, inputs, **options):
+        """Which answers are one alone depends on what was passed: its type, None for a list."""
+        single = type(inputs) if isinstance(inputs, (str, dict)) else None
+        return ([inputs] if single else list(inputs)), single, options
+
+    def collect(self, answers, single):
+        """A single text's answer in a list, unless it is one (top_k); a single pair's as it is."""
+        if single is None:
+            return answers
+        (answer,) = answers
+        return answer if single is dict or isinstance(answer, list) else [answer]
 
     def example(self, given):
         """A text, or {"text", "text_pair"}."""

@@ -1,0 +1,404 @@
+"""From a file or a folder to records, {column: value}, whatever its format.
+
+Read are: tables with tabs, commas, semicolons or bars between their columns, with and without a
+header; JSON lines, JSON arrays; fastText's `__label__x some text`; TREC's `COARSE:fine some text`;
+folders of texts, one for each label; and, for predictions, plain lines.  The format is told by what
+stands in the file; its ending decides only where that leaves a choice.
+"""
+
+import csv
+import io
+import itertools
+import json
+import re
+from pathlib import Path
+
+from ..errors import UserError
+from .columns import DELIMITERS, UNUSED, guessed, is_usual
+from .text_files import STANDARD_INPUT, ending, name_of, read_text
+
+LABEL_MARK = "__label__"
+TREC = re.compile(r"([A-Z]{2,}):(\w+) +(\S.*)")
+JSON = (".json", ".jsonl", ".ndjson")
+SAMPLE = 1000  # rows that are looked at to tell what a table is
+
+
+class Records:
+    """The records of a source.  Iterating gives (where it stands, {column: value}).
+
+    settings: TableSettings.  need_labels: False for predictions, where lines may be plain.
+    bad_rows: of the task; rows that can't be used go there.  say: told what was found out.
+    """
+
+    def __init__(self, source, settings, need_labels, bad_rows, say):
+        self.source = source
+        self.name = name_of(source)
+        self.settings = settings
+        self.need_labels = need_labels
+        self.bad_rows = bad_rows
+        self.say = say
+        self.names = None  # of the columns, if they were guessed: as --columns has them
+
+    def __iter__(self):
+        if str(self.source) != STANDARD_INPUT and Path(self.source).is_dir():
+            return self._label_folders()
+        text = read_text(self.source, self.settings.encoding, self.say)
+        start = text.lstrip()
+        kind = ending(self.source)
+        if start.startswith("[") and (kind == ".json" or _is_json(start)):
+            return self._array(text)
+        if start.startswith("{") and (kind in JSON or _is_json(_first_line(start))):
+            several = _is_json(_first_line(start)) and start.strip().count("\n")
+            return self._json_lines(text) if several else self._object(text)
+        if kind in JSON:
+            return self._json_lines(text)
+        if start.startswith(LABEL_MARK):
+            return self._fasttext(text)
+        if all(TREC.match(line) for line in start.split("\n")[:20] if line.strip()) and start:
+            return self._trec(text)
+        return self._table(text, kind)
+
+    def _lines(self, text):
+        """(where, line) of the lines that are not blank."""
+        for number, line in enumerate(io.StringIO(text), 1):
+            if line.strip():
+                yield f"{self.name}, line {number}", line.strip()
+
+    # --- lines of a known form --------------------------------------------------------------------
+
+    def _plain(self, text):
+        return ((where, {"text": line}) for where, line in self._lines(text))
+
+    def _fasttext(self, text):
+        """Every word that begins with __label__ is a label, wherever it stands, as in fastText."""
+        for where, line in self._lines(text):
+            words = line.split()
+            labels = [word.removeprefix(LABEL_MARK) for word in words if word[:9] == LABEL_MARK]
+            rest = " ".join(word for word in words if word[:9] != LABEL_MARK)
+            with self.bad_rows.skipping():
+                if self.need_labels and not labels:
+                    raise UserError(f"{where}: no word begins with {LABEL_MARK}; expected a label")
+                yield where, {"text": rest, "label": labels[0] if len(labels) == 1 else labels}
+
+    def _trec(self, text):
+        """The coarse label is the label; --label-column fine chooses the other."""
+        for where, line in self._lines(text):
+            with self.bad_rows.skipping():
+                match = TREC.fullmatch(line)
+                if match is None:
+                    raise UserError(f"{where}: {line[:40]!r}; expected COARSE:fine and a text")
+                coarse, fine, question = match.groups()
+                yield where, {"label": coarse, "fine": f"{coarse}:{fine}", "text": question}
+
+    # --- folders ----------------------------------------------------------------------------------
+
+    def _label_folders(self):
+        """The texts of a folder: those in its folders have these as labels."""
+        folder = Path(self.source)
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        folders = [path for path in inside if path.is_dir()]
+        if not folders and self.need_labels:
+            raise UserError(
+                f"{folder} is a folder without folders; expected one for each label, with a text "
+                "in each file, or a table"
+            )
+        for path in folders:
+            if any(each.is_dir() for each in path.iterdir()):
+                raise UserError(
+                    f"{path} has folders of its own; expected a folder for each label, with a text "
+                    f"in each file. Is it {path} that should be read?"
+                )
+        texts = [(path, None) for path in inside if path.is_file()] if not folders else []
+        for each in folders:
+            files = sorted(path for path in each.iterdir() if not path.name.startswith("."))
+            texts += [(path, each.name) for path in files]
+        for path, label in texts:
+            with self.bad_rows.skipping():
+                text = read_text(path, self.settings.encoding).strip()
+                if not text:
+                    raise UserError(f"{path} is empty; expected a text")
+                yield str(path), {"text": text, **({} if label is None else {"label": label})}
+
+    # --- JSON -------------------------------------------------------------------------------------
+
+    def _json_lines(self, text):
+        for where, line in self._lines(text):
+            with self.bad_rows.skipping():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise UserError(
+                        f"{where}: not JSON ({error.msg}); expected one JSON object a line, or one "
+                        "array of objects"
+                    ) from None
+                yield where, _object(record, where)
+
+    def _array(self, text, at=None):
+        """The objects of a JSON array, which begins at text[at], with their lines."""
+        decoder = json.JSONDecoder()
+        at = (text.index("[") if at is None else at) + 1
+        line, counted = 1, 0
+        while True:
+            at = re.compile(r"[\s,]*").match(text, at).end()
+            if text[at : at + 1] == "]":
+                return
+            line += text.count("\n", counted, at)
+            counted = at
+            try:
+                record, at = decoder.raw_decode(text, at)
+            except json.JSONDecodeError as error:
+                raise UserError(
+                    f"{self.name}, line {error.lineno}: not JSON ({error.msg}); expected an array "
+                    "of objects"
+                ) from None
+            where = f"{self.name}, line {line}"
+            with self.bad_rows.skipping():
+                yield where, _object(record, where)
+
+    def _object(self, text):
+        """One JSON object: a record, columns with their values, or a list of records in it."""
+        try:
+            whole = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{self.name}, line {error.lineno}: not JSON ({error.msg}); expected one object a "
+                "line, or one array of objects"
+            ) from None
+        values = [
+            list(each.values()) if isinstance(each, dict) else each for each in whole.values()
+        ]
+        many = [each for each in values if isinstance(each, list)]
+        records = [each for each in many if each and all(isinstance(one, dict) for one in each)]
+        if len(records) == 1:
+            for number, record in enumerate(records[0], 1):
+                yield f"{self.name}, entry {number}", record
+        elif len(many) < len(values):
+            yield f"{self.name}, line 1", whole
+        elif len({len(each) for each in many}) == 1:
+            for number, row in enumerate(zip(*many), 1):
+                yield f"{self.name}, entry {number}", dict(zip(whole, row))
+        else:
+            raise UserError(
+                f"{self.name} is one JSON object with {', '.join(list(whole)[:10])}; expected an "
+                "array of objects, or one object a line (jq -c '.[]' makes such lines)"
+            )
+
+    # --- tables -----------------------------------------------------------------------------------
+
+    def _table(self, text, kind):
+        if not text.strip():
+            raise UserError(f"{self.name} is empty; expected rows with a text and a label each")
+        quoted = _is_quoted(text)
+        delimiter, header = self._layout(text, kind, quoted)
+        if delimiter is None:
+            yield from self._plain(text)
+            return
+        rows = self._rows(text, delimiter, quoted or delimiter != "\t")
+        if header is None:
+            _, header = next(rows)
+            header = [name.strip() for name in header]
+        self._check_names(header)
+        what = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(delimiter, delimiter)
+        for line, cells in rows:
+            where = f"{self.name}, line {line}"
+            if not any(cell.strip() for cell in cells):
+                continue
+            with self.bad_rows.skipping():
+                while len(cells) > len(header) and not cells[-1].strip():
+                    cells.pop()
+                if len(cells) != len(header):
+                    raise UserError(
+                        f"{where}: {len(cells)} columns; expected {len(header)} "
+                        f"({', '.join(header)}). Is there a {what} too many or too few?"
+                    )
+                yield where, dict(zip(header, cells))
+
+    def _check_names(self, header):
+        """Refuse a name that two columns have, if one of them may be read."""
+        for name in dict.fromkeys(header):
+            if header.count(name) > 1 and (is_usual(name) or name in self._asked()):
+                raise UserError(
+                    f"{self.name}, line 1: a column name stands twice in {header}; give each its "
+                    "own"
+                )
+
+    def _asked(self):
+        """The names of columns that the settings have."""
+        settings = self.settings
+        names = (settings.text_column, settings.pair_column, settings.label_column)
+        return [name for name in names if name]
+
+    def _layout(self, text, kind, quoted):
+        """(delimiter, names of the columns) of a table.
+
+        Names of None stand in its first line; a delimiter of None means plain lines.
+        """
+        settings = self.settings
+        preferred = {".tsv": "\t", ".csv": ","}.get(kind)
+        order = dict.fromkeys([settings.delimiter, preferred, *DELIMITERS.values()])
+        samples = {
+            each: _sample(text, each, quoted or each != "\t") for each in order if each is not None
+        }
+        for delimiter, rows in samples.items():
+            if self._is_header(rows):
+                return delimiter, None
+
+        named = settings.columns and [name.strip() for name in settings.columns.split(",")]
+        if settings.delimiter:
+            samples = {settings.delimiter: samples[settings.delimiter]}
+        widths = {each: _usual_width(rows) for each, rows in samples.items()}
+        fit = [each for each, width in widths.items() if named and width == len(named)]
+        delimiter = next(
+            iter(fit or [each for each, width in widths.items() if width > 1]),
+            settings.delimiter or preferred,
+        )
+        width = widths.get(delimiter, 1)
+        if named:
+            return self._named(named, delimiter, width)
+        if not self.need_labels and delimiter != "\t" and not (preferred or settings.delimiter):
+            return None, None
+        if (settings.text_column or "").isdecimal():
+            return delimiter or "\t", [str(i + 1) for i in range(width)]
+        if self._asked():
+            return delimiter or "\t", None  # whoever chooses the columns says what is missing
+
+        rows = samples[delimiter or "\t"]
+        names = guessed([row for row in rows if len(row) == width]) if width > 1 else None
+        if names and width == 2 and self.need_labels:
+            self.names = ",".join(names)
+            self.say(
+                f"{self.name} has no header: {names[0]} from column 1, {names[1]} from column 2 "
+                f"(another order: --columns {','.join(reversed(names))})"
+            )
+            return delimiter, names
+        example = names or ["label", "text", *[UNUSED] * (width - 2)]
+        raise UserError(
+            f"{self.name}: no column has a name that a text usually has; the first line is "
+            f"{', '.join(repr(cell[:30]) for cell in rows[0][:8])}. Name the columns with "
+            "--text-column and --label-column or, if the file has no header, all of them in their "
+            f"order: --columns {','.join(example)} ({UNUSED}: not read)"
+        )
+
+    def _named(self, names, delimiter, width):
+        """The layout of a table whose columns are named by --columns."""
+        unlabelled = [name for name in names if name != (self.settings.label_column or "label")]
+        if width != len(names) and not self.need_labels:
+            if width == len(unlabelled) > 1:
+                return delimiter, unlabelled
+            return None, None
+        return delimiter or "\t", names
+
+    def _is_header(self, rows):
+        """Whether the first of some rows names columns.
+
+        A number, and a usual name, is a name only if it does not come again below, as labels do.
+        """
+        asked = self._asked()
+        for i, cell in enumerate(rows[0] if rows else []):
+            again = any(row[i : i + 1] == [cell] for row in rows[1:])
+            if cell in asked and not (cell.isdecimal() and again):
+                return True
+            if is_usual(cell) and not again:
+                return True
+        return False
+
+    def _rows(self, text, delimiter, quoted):
+        """(number of its first line, cells) of the rows of a table, blank ones left out."""
+        lines = list(io.StringIO(text, newline=""))
+        begin = 0
+        while begin < len(lines):
+            reader = _reader(itertools.islice(lines, begin, None), delimiter, quoted, strict=True)
+            done = 0  # lines of the rows that were read
+            try:
+                for cells in reader:
+                    if cells:
+                        yield begin + done + 1, cells
+                    done = reader.line_num
+                return
+            except csv.Error:
+                line, last = begin + done + 1, begin + reader.line_num
+            with self.bad_rows.skipping():
+                reach = f" before line {last}" if last > line else ""
+                raise UserError(
+                    f"{self.name}, line {line}: a quote opens in this row and does not close"
+                    f"{reach} where its column ends; close it, and write a quote inside quotes "
+                    'twice ("")'
+                )
+            begin = line
+
+
+def _reader(lines, delimiter, quoted, strict=False):
+    """A csv.reader; quoted: a delimiter or a line end between quotes is part of a cell."""
+    csv.field_size_limit(1 << 30)  # a whole book may stand in one cell
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    spaces = quoted and delimiter != "\t"  # those between a comma and a quote
+    return csv.reader(
+        lines, delimiter=delimiter, quoting=quoting, strict=strict, skipinitialspace=spaces
+    )
+
+
+def _sample(text, delimiter, quoted):
+    """Lists of cells of the first rows, blank ones left out, at most up to a quote gone wrong."""
+    start = text[: 200 * SAMPLE]
+    if len(start) < len(text):
+        start = start[: start.rfind("\n") + 1] or start
+    rows = []
+    try:
+        for row in _reader(io.StringIO(start, newline=""), delimiter, quoted, strict=True):
+            if any(map(str.strip, row)):
+                rows.append([cell.strip() for cell in row])
+            if len(rows) == SAMPLE:
+                break
+    except csv.Error:
+        pass
+    return rows
+
+
+def _usual_width(rows):
+    """The number of columns that nearly all rows have; 0 if there is none."""
+    widths = [len(row) for row in rows]
+    usual = max(widths, key=widths.count, default=0)
+    return usual if widths.count(usual) >= 0.8 * len(widths) else 0
+
+
+def _is_quoted(text):
+    """Whether quotes around a cell between tabs are no part of it, as in a CSV.
+
+    In GLUE's files they are part of the text.  They are not where all names in the first line have
+    them, where that alone makes all rows equally long, or where each is closed and some have
+    others, written twice, between them.
+    """
+    if "\t" not in text or '"' not in text:
+        return False
+    file = io.StringIO(text, newline="")
+    bare = [row for row in _reader(file, "\t", False) if row]
+    file.seek(0)
+    try:
+        rows = [row for row in _reader(file, "\t", True, strict=True) if row]
+    except csv.Error:
+        return False
+    if len({len(row) for row in rows}) != 1:
+        return False
+    if all(cell[:1] == cell[-1:] == '"' for cell in bare[0]):
+        return True
+    doubled = '""' in text and any('"' in cell for row in rows for cell in row)
+    return len({len(row) for row in bare}) != 1 or (len(bare) == len(rows) and doubled)
+
+
+def _first_line(text):
+    return text.partition("\n")[0]
+
+
+def _is_json(text):
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _object(record, where):
+    """A record of a JSON file; refuses what is no object."""
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: {type(record).__name__}; expected a JSON object")
+    return record
