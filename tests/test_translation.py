@@ -1,6 +1,7 @@
 """Translation from files to texts: what is read, how it is scored, the command line and the pipeline."""
 
 import gzip
+import io
 import json
 import shlex
 
@@ -171,12 +172,14 @@ def test_scores_signature_and_baselines_are_printed(inside, world):
     assert (world / "again" / "model.safetensors").read_bytes() == (world / "done" / "model.safetensors").read_bytes()
 
 
-def test_evaluate_predict_and_the_pipeline(inside, world):
+def test_evaluate_predict_and_the_pipeline(inside, world, monkeypatch):
     assert run("evaluate done p.en,p.xx --beams 2") == 0
     assert "chrf" in inside.readouterr().out
     assert run("predict done p.en --output said.txt") == 0 and run("predict done p.en,p.xx --output said2.txt") == 0
     said = (world / "said.txt").read_text()
     assert said == (world / "said2.txt").read_text() and len(said.splitlines()) == 60
+    monkeypatch.setattr("sys.stdin", io.StringIO((world / "p.en").read_text()))
+    assert run("predict done - --output said3.txt") == 0 and (world / "said3.txt").read_text() == said
     translate = pipeline("translation", "done")
     sources = (world / "p.en").read_text().splitlines()
     assert lines(each["translation_text"] for each in translate(sources)) == said
@@ -184,11 +187,13 @@ def test_evaluate_predict_and_the_pipeline(inside, world):
     assert pipeline("translation", "done", beams=3).task.settings.beams == 3
 
 
-def test_a_stopped_run_goes_on_and_a_trained_one_may_be_trained_further(inside, world):
+def test_a_finished_run_goes_on_and_a_trained_model_may_be_trained_further(inside, world, monkeypatch):
     assert main(shlex.split("finetune --resume --output random --steps 6")) == 0
+    monkeypatch.setattr(Translation, "judged", 4)
     assert run("finetune translation p.en,p.xx --output more --keep-head", "--model done --steps 2 --threads 1") == 0
     target = "target/spiece.model"
     assert (world / "more" / target).read_bytes() == (world / "done" / target).read_bytes()
+    assert "the best checkpoint is told by 4 of the held-out rows" in inside.readouterr().out
     assert run("finetune stories:topic:20 --output topic", "--model done --steps 1 --threads 1") == 0
     assert "the task translation starts anew" in inside.readouterr().out
     assert "translation_decoder" not in json.loads((world / "topic" / "config.json").read_text())
@@ -227,3 +232,11 @@ def test_transformers_opens_the_encoder(world):
     with torch.no_grad():
         got = theirs(torch.tensor(ids)).last_hidden_state.numpy()
     np.testing.assert_allclose(got, states.data, rtol=1e-4, atol=1e-5)
+
+
+def test_the_real_captions_are_read_and_can_be_written(data_dir):
+    pairs = read_pairs(f"{data_dir}/multi30k/val.en.gz,{data_dir}/multi30k/val.de.gz", "test", BadRows())
+    assert len(pairs) == 1014 and pairs[1].target == "Ein Mann schläft in einem grünen Raum auf einem Sofa."
+    target = learn_vocabulary([pair.target for pair in pairs], 2000)
+    texts = [" ".join(pair.target.split()) for pair in pairs]
+    assert [target.decode(ids) for ids in target.encode_batch_ids(texts)] == texts

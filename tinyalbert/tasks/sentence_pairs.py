@@ -8,6 +8,7 @@
 Each may end in .gz.  To predict, a file with one source a line will do, or - for standard input.
 """
 
+import contextlib
 import csv
 import gzip
 import json
@@ -94,13 +95,13 @@ def _lines(path):
     """(line, where it stands) of a text file, plain or .gz, or of standard input."""
     try:
         if path == "-":
-            file = sys.stdin
+            file = contextlib.nullcontext(sys.stdin)
         elif path.endswith(".gz"):
             file = gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
         else:
             file = open(path, encoding="utf-8-sig", newline="\n")
-        with file:
-            for number, line in enumerate(file, 1):
+        with file as lines:
+            for number, line in enumerate(lines, 1):
                 yield line.rstrip("\r\n"), f"{path}, line {number}"
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; {EXPECTED}") from None
