@@ -89,7 +89,7 @@ def run(given, say=print, progress=True):
         judged = _spread(held_out, task.judged)
         judged_rows = _features(task, judged, tokenizer, options, "judged", lambda line: None)
         say(f"the best checkpoint is told by {len(judged):,} of the held-out rows")
-    options = _resolved(options, features, network.config)
+    options = _resolved(options, features, task, network.config)
 
     # the run
     best = task.metric = options.metric or task.metric
@@ -236,9 +236,9 @@ def _tokenizer(options):
     return tokenizer
 
 
-def _resolved(options, features, config):
+def _resolved(options, features, task, config):
     """Options with the duration in steps, unless it is told in minutes, and the learning rate."""
-    lr = options.lr or (1e-4 if config.hidden_size >= 512 else 5e-4)
+    lr = options.lr or task.learning_rate(config)
     if options.minutes:
         return replace(options, lr=lr)
     epoch = features.steps_per_epoch(options.batch_size)

@@ -165,7 +165,7 @@ class FinetuneOptions(Options):
     metric: str = option(
         None, "of those that evaluation prints: its best value picks the kept model", metavar="NAME"
     )
-    lr: float = option(None, "peak learning rate (default: 5e-4, 1e-4 from H 512 on)", check=AMOUNT)
+    lr: float = option(None, "peak learning rate (default: by the encoder's width)", check=AMOUNT)
     warmup: float = option(0.1, "steps, or a share below 1", check=SHARE)
     max_length: int = option(128, "tokens a row", check=LENGTH)
     long: str = option(

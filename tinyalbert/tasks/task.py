@@ -106,6 +106,10 @@ class Task:
     def load(self, folder):
         """Take back from the folder of a fine-tuned model what `save` put there."""
 
+    def learning_rate(self, config):
+        """The peak learning rate where none is given, for an encoder of this AlbertConfig."""
+        return 1e-4 if config.hidden_size >= 512 else 5e-4
+
     def encode(self, example, encoder):
         """Rows of one example, each {field: array (T,) or a number}, one for each window.
 
