@@ -16,7 +16,8 @@ from tinyalbert.errors import UserError
 from tinyalbert.options import COUNT, make, option
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.batches import Features
-from tinyalbert.tasks.finetune import _held_out, default_epochs, finetune, options_for, still_rising
+from tinyalbert.tasks.examples import _held_out
+from tinyalbert.tasks.finetune import default_epochs, finetune, options_for
 from tinyalbert.tasks.options import (
     EvaluateOptions,
     FinetuneOptions,
@@ -25,6 +26,7 @@ from tinyalbert.tasks.options import (
     options_of,
     saved_settings,
 )
+from tinyalbert.tasks.outcome import still_rising
 from tinyalbert.tasks.registry import TASKS, find_task
 from tinyalbert.tasks.task import Task
 from tinyalbert.training.trainer import Trainer

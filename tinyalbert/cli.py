@@ -122,7 +122,8 @@ def _pretrain(args):
 
 
 def _finetune(args):
-    from .tasks.finetune import behind_a_baseline, run
+    from .tasks.finetune import run
+    from .tasks.outcome import behind_a_baseline
     from .tasks.registry import is_task
 
     words = list(args.words)

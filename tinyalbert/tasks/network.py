@@ -1,0 +1,68 @@
+"""The model that fine-tuning starts from: a folder's weights, and a head for the task."""
+
+from ..decoder import DECODER
+from ..errors import UserError
+from ..files.checkpoint import changed, load_into, load_state, read_config
+from .options import kept_settings
+
+# what an earlier task left in the config
+EARLIER = (
+    "id2label",
+    "label2id",
+    "long_inputs",
+    "window_overlap",
+    "task_settings",
+    "unanswerable",
+    DECODER,
+)
+
+
+def task_network(task, options, say):
+    """A model of the task with the weights of a folder, or of its size with random ones."""
+    config = read_config(options.model)
+    earlier = config.extra.get("finetuning_task", "")
+    for name in EARLIER:
+        config.extra.pop(name, None)
+    config.problem_type = None
+    if options.max_length > config.max_position_embeddings:
+        raise UserError(
+            f"--max-length {options.max_length}, but the model has "
+            f"{config.max_position_embeddings} positions; expected at most that"
+        )
+    config = task.configure(config)
+    config.extra["finetuning_task"] = task.name  # as transformers calls it
+    settings = kept_settings(task.settings)
+    if settings:
+        config.extra["task_settings"] = settings
+    if options.long != "truncate":
+        config.extra["long_inputs"] = options.long
+        config.extra["window_overlap"] = options.overlap
+    if options.dropout is not None:
+        config = changed(
+            config,
+            hidden_dropout_prob=options.dropout,
+            attention_probs_dropout_prob=options.dropout,
+        )
+    network = task.model_class(config, seed=options.seed)
+    if options.random_init:
+        return network
+    state = load_state(options.model)
+    if not options.keep_head:
+        state = _without_head(state, task, earlier, say)
+    try:
+        load_into(network, state)
+    except UserError as problem:
+        if not options.keep_head:
+            raise
+        raise UserError(f"--keep-head: {problem}, or leave --keep-head out") from None
+    return network
+
+
+def _without_head(state, task, earlier, say):
+    """The weights of a folder without the head of an earlier task, whose outputs meant others."""
+    parts = tuple(f"{part}." for part in task.head)
+    kept = {name: array for name, array in state.items() if not name.startswith(parts)}
+    if len(kept) < len(state):
+        what = f"the task {earlier}" if earlier else "an earlier task"
+        say(f"the head that was trained for {what} starts anew (--keep-head keeps it)")
+    return kept
