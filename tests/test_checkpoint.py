@@ -287,10 +287,11 @@ def test_the_prefix_is_added_or_taken_off():
 
 
 def test_what_old_files_hold_besides():
-    """Position ids are no parameters; of the two names of a tied array the first counts, and either is enough."""
+    """Position ids are no parameters; of the two names of a tied array either is enough."""
     model, source = random_model(seed=1), random_model().state_dict()
     old = {**source, "albert.embeddings.position_ids": np.arange(8)[None], "albert.embeddings.token_type_ids": np.zeros(8),
-           "predictions.decoder.weight": np.full((20, 4), 9.0), "predictions.decoder.bias": np.full(20, 9.0)}
+           "predictions.decoder.weight": source["albert.embeddings.word_embeddings.weight"],
+           "predictions.decoder.bias": source["predictions.bias"]}
     report = load_into(model, old)
     same_state(model.state_dict(), source)
     assert len(report.ignored) == 4 and not report.unexpected and not report.missing
@@ -300,6 +301,48 @@ def test_what_old_files_hold_besides():
     model = random_model(seed=1)
     load_into(model, only_second)
     same_state(model.state_dict(), source)
+
+
+@given(seed=seeds, tied=st.sampled_from([None, True, False]), weight=st.sampled_from(["", "same", "other", "longer"]),
+       bias=st.sampled_from(["", "same", "other"]))
+def test_a_second_name_with_other_numbers_is_never_passed_over(tmp_path_factory, seed, tied, weight, bias):
+    """What the decoder's names hold is compared; the config's tie_word_embeddings decides which numbers count."""
+    folder, rng = tmp_path_factory.mktemp("model"), np.random.default_rng((seed, 1))
+    model = random_model(AlbertForMaskedLM, seed)
+    words, own_bias = model.albert.embeddings.word_embeddings.weight.numpy(), model.predictions.bias.numpy()
+    state = dict(model.state_dict())
+    if weight:
+        held = {"same": words, "other": rng.standard_normal(words.shape), "longer": np.vstack([words, words[:1]])}
+        state["predictions.decoder.weight"] = held[weight].astype(np.float32)
+    if bias:
+        state["predictions.decoder.bias"] = own_bias + (bias == "other")
+    save_pretrained(model, folder)
+    write_safetensors(folder / "model.safetensors", state, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config.update({} if tied is None else {"tie_word_embeddings": tied})
+    (folder / "config.json").write_text(json.dumps(config))
+    untied = weight in ("other", "longer") and tied is False
+    if untied or bias == "other":
+        for load in (AlbertForMaskedLM.from_pretrained, lambda source: convert(source, source / "new")):
+            with pytest.raises(UserError, match="untied: predictions.decoder.* holds other numbers than"):
+                load(folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            forced = AlbertForMaskedLM.from_pretrained(folder, allow=["untied"])
+        assert "decoder" in str(forced.restore_report)
+        same_state(forced.state_dict(), model.state_dict())
+    elif weight in ("other", "longer"):
+        with pytest.warns(UserWarning, match="decoder.weight is not used, since the config ties it"):
+            loaded = AlbertForMaskedLM.from_pretrained(folder)
+        assert "decoder.weight" in str(loaded.restore_report)
+        same_state(loaded.state_dict(), model.state_dict())
+    else:
+        report = AlbertForMaskedLM.from_pretrained(folder).restore_report
+        assert "decoder" not in str(report) and not report.untied and not report.stale
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        encoder = AlbertModel.from_pretrained(folder)                    # which has no decoder
+    np.testing.assert_array_equal(encoder.embeddings.word_embeddings.weight.numpy(), words)
 
 
 @given(seed=seeds)

@@ -9,6 +9,7 @@ from .errors import UserError
 from .files.checkpoint import (
     changed,
     config_file,
+    is_tied,
     load_state,
     match,
     read_config,
@@ -53,7 +54,7 @@ def convert(source, folder, config=None):
     architecture = _architecture(config, state)
     model = MODELS[architecture](config, seed=None)
     own = {name: array.shape for name, array in model.state_dict().items()}
-    found, report = match(own, state)
+    found, report = match(own, state, tied=is_tied(config))
     report.refuse()
     write_safetensors(folder / "model.safetensors", found, {"format": "pt"})
     write_config(folder, config, architecture, next(iter(found.values())).dtype)

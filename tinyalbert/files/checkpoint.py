@@ -14,6 +14,8 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..backend import to_host
 from ..config import AlbertConfig
 from ..errors import UserError
@@ -62,6 +64,7 @@ def save_pretrained(model, folder, tokenizer=None):
 def write_config(folder, config, architecture, dtype="float32"):
     """config.json of a model of the class `architecture`."""
     values = {**config.to_dict(), "architectures": [architecture], "dtype": str(dtype)}
+    values.pop("tie_word_embeddings", None)  # they are tied, and that is transformers' default
     if architecture in ("AlbertForPreTraining", "AlbertForQuestionAnswering"):
         # transformers sizes these heads, which have two outputs, by the number of labels
         values = {
@@ -183,6 +186,9 @@ class RestoreReport:
     unexpected: list = field(default_factory=list)  # in the state alone: not used
     wrong_shape: list = field(default_factory=list)  # in both: "name: got (3, 4), expected (2, 4)"
     ignored: list = field(default_factory=list)  # second names of tied arrays, buffers of old files
+    # second names under which other numbers are stored than under the first
+    untied: list = field(default_factory=list)  # they count, so the model would be another
+    stale: list = field(default_factory=list)  # they don't: the config says that both are one
 
     def __str__(self):
         total = len(self.loaded) + len(self.missing) + len(self.wrong_shape)
@@ -191,6 +197,7 @@ class RestoreReport:
             ("initialised anew", self.missing),
             ("of another shape", self.wrong_shape),
             ("in the file but not in the model", self.unexpected),
+            ("not used, though unlike the array that it should be", self.untied + self.stale),
         ):
             if names:
                 parts.append(f"{text}: {', '.join(names)}")
@@ -205,6 +212,7 @@ class RestoreReport:
             "missing": [n for n in self.missing if not TASK_PARTS.match(n)],
             "unexpected": [n for n in self.unexpected if not TASK_PARTS.match(n)],
             "shapes": self.wrong_shape,
+            "untied": [f"{n} holds other numbers than {TIED[n]}" for n in self.untied],
         }
         unknown = [name for name in allow if name not in reasons]
         if unknown or isinstance(allow, str):
@@ -229,13 +237,14 @@ def _few(names, most=6):
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
-def match(own, state, group0=False):
+def match(own, state, group0=False, tied=True):
     """({name: array} in the model's names, RestoreReport).
 
     own: {name: shape} of a model.  Arrays of a wrong shape are left out; those that are not the
     model's are kept.  The prefix `albert.` is added or removed to suit the model.
     group0: a layer group that is missing from the state starts as its group 0
     (google-research/albert, --init_from_group0).
+    tied: whether the config says that the decoder is the word embeddings, whatever its name holds.
     """
     report = RestoreReport()
     found = {}
@@ -248,9 +257,14 @@ def match(own, state, group0=False):
         else:
             found[name] = array
     for second, first in TIED.items():
-        if second in found and second not in own:
-            report.ignored.append(second)
-            found.setdefault(rename(first), found.pop(second))  # the first name wins
+        if second not in found or second in own:
+            continue
+        array = found[second]
+        same = np.array_equal(found.setdefault(rename(first), array), array)
+        if same or "predictions.bias" in own:  # else the model has no decoder
+            del found[second]
+            other = report.stale if tied and second.endswith(".weight") else report.untied
+            (report.ignored if same else other).append(second)
     if group0:
         for name in own:
             first = re.sub(r"layer_groups\.\d+\.", "layer_groups.0.", name)
@@ -271,15 +285,20 @@ def _with_prefix(name):
     return f"albert.{name}" if name.startswith(("embeddings.", "encoder.", "pooler.")) else name
 
 
+def is_tied(config):
+    """Whether the decoder is the word embeddings, by transformers' word for it."""
+    return config.extra.get("tie_word_embeddings", True) is not False
+
+
 def load_into(model, state, allow=(), group0=False):
     """Copy a state into a model; returns the RestoreReport.
 
     Heads and the pooler may be missing (they stay as initialised) or left over; anything else that
-    does not fit is refused before anything is changed, unless `allow` has "missing", "unexpected"
-    or "shapes".
+    does not fit is refused before anything is changed, unless `allow` has "missing", "unexpected",
+    "shapes" or "untied".
     """
     own = {name: array.shape for name, array in model.state_dict().items()}
-    found, report = match(own, state, group0)
+    found, report = match(own, state, group0, is_tied(model.config))
     report.refuse(allow)
     model.load_state_dict(found, strict=False)
     return report
@@ -300,6 +319,12 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
         warnings.warn(
             f"{cls.__name__} from {source}: initialised anew, to be trained before use: "
             f"{', '.join(new)}",
+            stacklevel=3,
+        )
+    if model.restore_report.stale:
+        warnings.warn(
+            f"{source}: {', '.join(model.restore_report.stale)} is not used, since the config ties "
+            f"it to {TIED[model.restore_report.stale[0]]}, which holds other numbers",
             stacklevel=3,
         )
     return model
