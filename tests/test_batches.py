@@ -81,6 +81,28 @@ def test_layout(folder, seed, length, size, task, fill, faithful):
     assert (batch["input_ids"] < 64).all() and (batch["input_ids"] >= 0).all()
 
 
+@given(seed=seeds, ngram=st.integers(1, 3), faithful=st.booleans(), whole_word=st.booleans(), share=st.floats(0, 0.6))
+def test_special_ids_are_never_targets(tmp_path_factory, seed, ngram, faithful, whole_word, share):
+    """Whatever a corpus holds, <unk> or the [MASK] of an old folder; and a word is never masked across one."""
+    rng = np.random.default_rng(seed)
+    documents = [[[int(rng.integers(5)) if rng.random() < share else i for i in sentence] for sentence in document]
+                 for document in random_documents(rng, 12)]
+    starts = np.arange(64) % 2 == 1
+    folder = write_shards(tmp_path_factory.mktemp("shards") / "data", documents, word_start=starts, held_out=[3, 8])
+    data = PretrainingData(folder, max_seq_length=40, ngram=ngram, faithful=faithful, whole_word=whole_word, seed=seed)
+    batch = data.batch(0, 20)
+    labels = batch["labels"]
+    targets = labels[labels != IGNORE]
+    assert len(targets) and (targets > 4).all()
+    if not whole_word:
+        return
+    before = original(batch)
+    for row, covered in zip(before, labels != IGNORE):
+        for i in np.flatnonzero(covered)[1:]:                          # a piece that continues a word is covered with it
+            if not starts[row[i]] and row[i - 1] > 4:
+                assert covered[i - 1]
+
+
 def test_segments_are_neighbours_in_the_corpus_and_the_label_says_which_came_first(folder):
     data = PretrainingData(folder, max_seq_length=64)
     documents = [[s.tolist() for s in data.shards.document(d)] for d in data.shards.split("train")]

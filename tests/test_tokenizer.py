@@ -180,6 +180,25 @@ def test_what_stops_the_source_stops_the_training_as_it_is():
 # --- pieces and ids -----------------------------------------------------------------------------------------
 
 @given(texts, options)
+@example("[MASK] fox 9,000, <PAD><unk> [SEP]", {"do_lower_case": False})
+@example("the [CLS][MASK]", {})
+def test_in_a_corpus_what_looks_like_a_special_token_is_text(tokenizer, text, options):
+    """SentencePiece's own pieces but for the commas; the only special id is <unk>, for unknown characters."""
+    tokenizer = variant(tokenizer, options)
+    processor = SentencePieceProcessor(model_proto=tokenizer.model_bytes)
+    batch = [text, "fox", text[::-1], ""]
+    got = tokenizer.encode_batch_ids(batch, special_tokens=False)
+    for each, ids in zip(batch, got):
+        assert set(ids.tolist()) & set(range(5)) <= {tokenizer.unk_token_id}
+        prepared = tokenizer.prepare(each)
+        if "," not in tokenizer.normalize(each):
+            assert ids.tolist() == processor.encode(prepared)
+        elif not any(token in prepared for token in SPECIAL):
+            plain = tokenizer.convert_tokens_to_ids(tokenizer._pieces(prepared))
+            assert ids.tolist() == [1 if i < 5 else i for i in plain]
+
+
+@given(texts, options)
 @example("[MASK] 9,000, <PAD> ″x2,", {})
 def test_the_bulk_path_gives_the_ids_of_tokenize(tokenizer, text, options):
     tokenizer = variant(tokenizer, options)

@@ -36,7 +36,7 @@ class PretrainingData:
     fill: "whole" makes segments of whole sentences, "cut" fills every sequence and cuts the longer
     segment.
     faithful: google-research/albert in every detail, its random second segments and edge cases
-    included.
+    included; but <unk> is no target here.
     """
 
     def __init__(
@@ -254,28 +254,30 @@ class PretrainingData:
         T = self.max_seq_length
         segments = self.segments(examples, bool(echo) or best_of > 1, best_of)
         original, segment, attention_mask, token_type_ids = self._assemble(segments)
+        lowest = 1 + max(self.meta["special_ids"].values())
+        unknown = (segment > 0) & (original < lowest)  # nothing is learned from guessing <unk>
         if self.whole_word:
             starts = self.shards.word_start[original]
+            starts[:, 1:] |= unknown[:, :-1]
         else:
             starts = np.ones_like(segment, dtype=bool)
         wanted = targets_wanted(attention_mask.sum(1), self.masked_lm_prob, self.max_predictions)
         covered = choose_targets(
             uniforms(self.seed, TARGETS, examples, 2 * T),
             starts,
-            np.minimum(segment, 1) if self.faithful else segment,
+            np.where(unknown, 0, np.minimum(segment, 1) if self.faithful else segment),
             wanted,
             self.ngram,
         )
         if echo:
             u = uniforms(self.seed, ECHOES, examples // 2, 1 + 4 * curriculum.reach(T))
             curriculum.echo(u, segments, *echo, original, covered)
-        lowest = 0 if self.faithful else 1 + max(self.meta["special_ids"].values())
         input_ids, labels = apply_masks(
             uniforms(self.seed, REPLACEMENTS, examples, 2 * T),
             original,
             covered,
             self.meta["special_ids"]["mask"],
-            (lowest, self.vocab_size),
+            (0 if self.faithful else lowest, self.vocab_size),
         )
         batch = {
             "input_ids": input_ids,

@@ -70,7 +70,7 @@ def encode_blocks(folder, sha256, blocks):
             per_document.append(len(document))
             goes_on.append(block.continues and index == 0)
     tokenizer = _tokenizer(folder, sha256)
-    ids = tokenizer.encode_batch_ids(sentences)
+    ids = tokenizer.encode_batch_ids(sentences, special_tokens=False)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     tokens = np.concatenate([np.asarray(i) for i in ids]) if ids else np.zeros(0)
     tokens = tokens.astype(token_dtype(tokenizer.vocab_size))

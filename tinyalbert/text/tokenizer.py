@@ -402,11 +402,13 @@ class AlbertTokenizer:
             spans.append((sources[first][0], sources[end - 1][1]))
         return spans
 
-    def encode_batch_ids(self, texts):
+    def encode_batch_ids(self, texts, special_tokens=True):
         """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].
 
         Equal to tokenize, but much faster.  It runs on one thread; to use more cores, give each
         process its share (a tokenizer can be pickled).
+        special_tokens: False takes a [MASK] or <unk> in a text for text, as google-research/albert
+        does, so the only special id is <unk>, for characters that the vocabulary lacks.
         """
         texts = list(texts)
         encoded = self._sp.encode(
@@ -415,19 +417,29 @@ class AlbertTokenizer:
         flat = np.fromiter(chain.from_iterable(encoded), dtype=np.int32)  # (all ids,)
         ends = np.cumsum([len(ids) for ids in encoded], dtype=np.int64)  # (texts,)
         result = [flat[start:end] for start, end in zip([0, *ends.tolist()], ends.tolist())]
+        careful = np.searchsorted(
+            ends, np.flatnonzero(self._needs_care[flat]), side="right"
+        ).tolist()
+        if not special_tokens:
+            for i in set(careful):
+                result[i] = self._ids_of_text(texts[i])
+            return result
         special = (
             i
             for i, text in enumerate(texts)
             if ("[" in text or "<" in text) and self._special.search(text)
         )
-        careful = np.searchsorted(
-            ends, np.flatnonzero(self._needs_care[flat]), side="right"
-        ).tolist()
         for i in {*special, *careful}:
             result[i] = np.array(
                 self.convert_tokens_to_ids(self.tokenize(texts[i])), dtype=np.int32
             )
         return result
+
+    def _ids_of_text(self, text):
+        """Ids (n,) of a text in which nothing is special; unknown characters may look like it."""
+        ids = self.convert_tokens_to_ids(self._pieces(self.prepare(text)))
+        special = set(self.all_special_ids)
+        return np.array([self.unk_token_id if i in special else i for i in ids], dtype=np.int32)
 
     # --- pieces to ids to pieces to text
 
