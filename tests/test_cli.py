@@ -21,7 +21,7 @@ from tinyalbert.options import make
 from tinyalbert.pretraining.options import PretrainOptions
 
 TINY = {"--minutes": "--steps 8 --eval-every 4", "stories:4000": "stories:60", "stories:2000": "stories:120",
-        "--vocab-size 1200": "--vocab-size 400", " stories ": " stories:60 ", "my_book.txt": "book.txt",
+        "--vocab-size 1200": "--vocab-size 400", "stories:qa:3000": "stories:qa:20", " stories ": " stories:60 ", "my_book.txt": "book.txt",
         "base_v2": "base_v2"}
 
 
@@ -304,7 +304,7 @@ def number_options():
 def test_every_number_is_checked_before_anything_happens(name, option, bad, capsys):
     needed = {"pretrain": "stories --output x", "finetune": "t.tsv --output x", "evaluate": "m t.tsv",
               "predict": "m t.tsv --output x", "tokenizer": "stories --output x", "fill-mask": "m [MASK]",
-              "prepare": "stories --output x --tokenizer y"}[name]
+              "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d"}[name]
     with pytest.raises(SystemExit) as stopped:
         main([name, *needed.split(), f"{option}={bad}"])
     assert stopped.value.code == 2

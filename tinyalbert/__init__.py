@@ -40,6 +40,7 @@ READING_ORDER = {
     "tasks": "fine-tuning, one short file for each task",
     "convert": "released weights become a folder",
     "pipelines": "from text to answers in one call",
+    "ask": "questions over a folder of texts",
     "info": "where a model's parameters are",
     "doctor": "what this machine has",
     "cli": "the command line",

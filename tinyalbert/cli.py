@@ -199,6 +199,27 @@ def _zero_shot(args):
             print(f"  {score:7.2%}  {label}")
 
 
+def _ask(args):
+    from .ask import Documents
+
+    documents = Documents(args.model, args.documents, args.paragraphs, args.device, args.threads)
+    for question in _texts([args.question]):
+        if not question.strip():
+            continue
+        answers = documents(question, args.top_k)
+        if args.json:
+            line = {"question": question, "answers": answers}
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+            continue
+        print(question)
+        for each in answers:
+            score = "        " if each["score"] is None else f"{each['score']:8.2f}"
+            text = " ".join(each["answer"].split()) or "(no answer in these texts)"
+            place = f"{each['file']}:{each['start']}" if each["file"] else ""
+            more = f" and {len(each['also'])} more" if each["also"] else ""
+            print(f"{score}  {text:40s}  {place}{more}".rstrip(), flush=True)
+
+
 def _texts(words):
     """Texts of a command line: a word itself, the lines of the file that it names, or those of
     standard input for "-".
@@ -353,6 +374,25 @@ def _zero_shot_arguments(parser, words):
     _device_options(parser, threads=False)
 
 
+def _ask_arguments(parser, words):
+    parser.add_argument("model", help="folder fine-tuned for squad or squad2")
+    parser.add_argument(
+        "question",
+        nargs="?",
+        default="-",
+        help="a question, or a file with one a line (default: - for standard input)",
+    )
+    parser.add_argument(
+        "--documents", required=True, metavar="FOLDER", help="the texts: .txt files, or one file"
+    )
+    parser.add_argument("--top-k", type=COUNT, default=3, help="answers to print (default: 3)")
+    parser.add_argument(
+        "--paragraphs", type=COUNT, default=20, help="to be read for a question (default: 20)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each question")
+    _device_options(parser)
+
+
 def _info_arguments(parser, words):
     parser.add_argument("model", help="a folder, a config.json, or a preset")
 
@@ -437,6 +477,15 @@ COMMANDS = {
             "runs/nli",
             'tinyalbert zero-shot runs/nli "They met in the garden." --labels "in the garden,at '
             'sea" --template "They are {}."',
+        ),
+    ),
+    "ask": Command(
+        _ask,
+        _ask_arguments,
+        "answer questions from a folder of texts: which words of which file",
+        (
+            "tinyalbert finetune squad stories:qa:3000 --model runs/stories --output runs/answers",
+            'tinyalbert ask runs/answers "Who found a kite?" --documents my_book.txt',
         ),
     ),
     "info": Command(
