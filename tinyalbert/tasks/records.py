@@ -37,7 +37,7 @@ class Records:
         self.need_labels = need_labels
         self.bad_rows = bad_rows
         self.say = say
-        self.names = None  # of the columns, if they were guessed: as --columns has them
+        self.layout = {}  # {setting: value} with which a file without a header is read alike
 
     def __iter__(self):
         if str(self.source) != STANDARD_INPUT and Path(self.source).is_dir():
@@ -254,7 +254,7 @@ class Records:
         )
         width = widths.get(delimiter, 1)
         if named:
-            return self._named(named, delimiter, width)
+            return self._named(named, delimiter, width, kind)
         if not self.need_labels and delimiter != "\t" and not (preferred or settings.delimiter):
             return None, None
         if (settings.text_column or "").isdecimal():
@@ -265,7 +265,7 @@ class Records:
         rows = samples[delimiter or "\t"]
         names = guessed([row for row in rows if len(row) == width]) if width > 1 else None
         if names and width == 2 and self.need_labels:
-            self.names = ",".join(names)
+            self.layout = {"columns": ",".join(names), "delimiter": delimiter}
             self.say(
                 f"{self.name} has no header: {names[0]} from column 1, {names[1]} from column 2 "
                 f"(another order: --columns {','.join(reversed(names))})"
@@ -279,14 +279,22 @@ class Records:
             f"order: --columns {','.join(example)} ({UNUSED}: not read)"
         )
 
-    def _named(self, names, delimiter, width):
-        """The layout of a table whose columns are named by --columns."""
+    def _named(self, names, delimiter, width, kind):
+        """The layout of a table whose columns are named by --columns.
+
+        For predictions the labels may be left out, and plain lines may have commas.
+        """
+        delimiter = delimiter or "\t"
+        if self.need_labels:
+            self.layout = {"columns": ",".join(names), "delimiter": delimiter}
+            return delimiter, names
         unlabelled = [name for name in names if name != (self.settings.label_column or "label")]
-        if width != len(names) and not self.need_labels:
-            if width == len(unlabelled) > 1:
-                return delimiter, unlabelled
-            return None, None
-        return delimiter or "\t", names
+        doubtful = delimiter == "," and kind != ".csv"
+        if width == len(names) > 1 and not doubtful:
+            return delimiter, names
+        if width == len(unlabelled) > 1 and not doubtful:
+            return delimiter, unlabelled
+        return None, None
 
     def _is_header(self, rows):
         """Whether the first of some rows names columns.

@@ -32,7 +32,7 @@ class Table:
     """The Rows of a source, and what was found out about its columns."""
 
     rows: list
-    names: str | None  # those of the columns as --columns has them, if they had to be guessed
+    layout: dict  # {setting: value} with which a file without a header is read alike
 
 
 def read_table(source, settings=None, **options):
@@ -72,7 +72,7 @@ def open_table(
             rows.append(row)
     if not rows and not bad_rows.problems:
         raise UserError(f"{name_of(source)} holds no rows below its header")
-    return Table(rows, records.names)
+    return Table(rows, records.layout)
 
 
 def _row(record, columns, where):

@@ -73,8 +73,8 @@ class TextTask(Task):
             bad_rows=self.bad_rows,
             say=self.say,
         )
-        if table.names and split == "train":  # to be read alike by whoever uses the model
-            self.settings = replace(self.settings, columns=table.names)
+        if split == "train":  # to be read alike by whoever uses the model
+            self.settings = replace(self.settings, **table.layout)
         return table.rows
 
     def label(self, row):
