@@ -15,7 +15,6 @@ from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.glue import FILES, Mnli
-from tinyalbert.tasks.options import TaskSettings
 from tinyalbert.tasks.registry import TASKS, find_task
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
@@ -43,7 +42,7 @@ GLUE = [name for name in TASKS if "glue:" in TASKS[name][0]]
 
 def task(name, **settings):
     said = []
-    made = find_task(name)(TaskSettings(**settings), say=said.append)
+    made = find_task(name)(find_task(name).Settings(**settings), say=said.append)
     return made, said
 
 
@@ -157,6 +156,19 @@ def test_the_parts_of_mnli_are_told_apart(tmp_path):
     assert (tmp_path / "MNLI-mm.tsv").read_text() == "index\tprediction\n0\tentailment\n1\tcontradiction\n"
     assert not (tmp_path / "MNLI.tsv").exists()
     assert mnli.score(mnli.read(tmp_path / "dev_matched.tsv", "test"), said[:3]) == {"accuracy": pytest.approx(2 / 3)}
+
+
+def test_other_sources_are_read_as_any_table(tmp_path):
+    """Stories, JSON lines, a table whose columns are named; with the labels of the set all the same."""
+    assert {row.label for row in task("mnli")[0].read("stories:nli:6", "train")} == set(Mnli.names)
+    (tmp_path / "a.jsonl").write_text(json.dumps({"premise": "a", "hypothesis": "b", "label": "neutral"}))
+    (tmp_path / "a.tsv").write_text("one\ttwo\tis\na\tb\tneutral\n")
+    named = task("mnli", text_column="one", pair_column="two", label_column="is")[0]
+    for mnli, file in ((task("mnli")[0], "a.jsonl"), (named, "a.tsv")):
+        assert [(r.text, r.pair, r.label) for r in mnli.read(tmp_path / file, "train")] == [("a", "b", "neutral")]
+    (tmp_path / "b.jsonl").write_text(json.dumps({"premise": "a", "hypothesis": "b", "label": "maybe"}))
+    with pytest.raises(UserError, match="line 1: .*'maybe'"):
+        task("mnli")[0].read(tmp_path / "b.jsonl", "train")
 
 
 def test_the_diagnostic_set_is_one_for_a_submission(tmp_path):

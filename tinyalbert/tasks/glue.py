@@ -1,8 +1,9 @@
 """GLUE (Wang et al. 2018): nine sets and a diagnostic one, as they are published and submitted.
 
 A source is a set's folder, of which the file for training, evaluation or submission is taken, or
-one of its files.  Labels are names and mapped by name; each set has the metrics of the benchmark.
-The diagnostic set, AX, is predicted with a model of the task mnli.
+one of its files; any other source is read as the task classification reads it.  Labels are names
+and mapped by name; each set has the metrics of the benchmark.  The diagnostic set, AX, is predicted
+with a model of the task mnli.
 """
 
 import csv
@@ -12,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .classification import Classification, LabelSettings, label_id
-from .options import TaskSettings
-from .regression import Regression
+from .classification import Classification
+from .regression import Regression, number
 from .tables import Row
 
 FILES = {  # of each split; a folder has some of them
@@ -52,7 +52,7 @@ class Example(Row):
 def read_files(published, source, split, bad_rows, say):
     """The Examples of a folder or file; labels are left out if split is "predict"."""
     examples = []
-    for path in _paths(Path(source), split):
+    for path in _paths(source, split):
         examples += _read(published, path, split, bad_rows, say)
     return examples
 
@@ -80,7 +80,7 @@ def _read(published, path, split, bad_rows, say):
     labelled = split != "predict"
     _check_columns(published, columns, needed, labelled, path)
     examples, left_out = [], 0
-    for number, line in enumerate(lines[first:], first + 1):
+    for place, line in enumerate(lines[first:], first + 1):
         cells = line.rstrip("\r").split("\t")  # a quote is a quote
         if cells == [""]:
             continue
@@ -88,13 +88,13 @@ def _read(published, path, split, bad_rows, say):
             left_out += 1
             continue
         with bad_rows.skipping():
-            where = f"{path}, line {number}"
+            where = f"{path}, line {place}"
             if len(cells) != len(columns):
                 raise UserError(
                     f"{where}: {len(cells)} columns; expected {len(columns)} ({', '.join(columns)})"
                 )
             row = dict(zip(columns, cells))
-            index = row.get("index", row.get("id", str(number - first - 1)))
+            index = row.get("index", row.get("id", str(place - first - 1)))
             texts = [row[name].strip() for name in needed]
             label = row[published.label].strip() if labelled else None
             pair = texts[1] if published.pair else None
@@ -134,14 +134,16 @@ def _part(path):
 class Glue:
     """What the tasks of GLUE have in common, over Classification or Regression."""
 
-    Settings = TaskSettings
     published = None
     metrics = ("accuracy",)  # of the benchmark; the first picks the best checkpoint
 
     def read(self, source, split):
-        if str(source).startswith("stories:"):
-            return super().read(source, split)
-        examples = read_files(self.published, source, split, self.bad_rows, self.say)
+        path = Path(source)
+        named = [getattr(self.settings, f"{what}_column") for what in ("text", "pair", "label")]
+        if any(named) or not (path.is_dir() or path.suffix == ".tsv"):
+            examples = super().read(source, split)
+        else:
+            examples = read_files(self.published, path, split, self.bad_rows, self.say)
         if split == "predict":
             return examples
         kept = []
@@ -158,7 +160,7 @@ class Glue:
 
     def check_label(self, example):
         """Refuse a label that the set does not have."""
-        self.target(example)
+        raise NotImplementedError
 
     def score(self, examples, predictions):
         """The metrics of the benchmark, for all rows; for MNLI also for each part that is there."""
@@ -200,17 +202,21 @@ class Glue:
 class GlueClassification(Glue, Classification):
     """A set with labels, which are known beforehand, in the order of google-research/albert."""
 
-    Settings = LabelSettings
     names = ("0", "1")
 
     def __init__(self, settings=None, seed=0, say=lambda line: None):
         super().__init__(settings, seed, say, list(self.names))
 
     def fit(self, examples):
-        """There is nothing to find out."""
+        super().fit(examples)
+        self.labels, self.metric = list(self.names), type(self).metric  # also of labels not seen
 
     def check_label(self, example):
-        label_id(example, self.labels)
+        if example.label not in self.names:
+            raise UserError(
+                f"{example.where}: the label {example.label!r}; expected one of "
+                f"{', '.join(self.names)}"
+            )
 
     def submitted(self, prediction):
         return self.labels[int(np.argmax(prediction))]
@@ -256,6 +262,9 @@ class Stsb(Glue, Regression):
     published = Published("STS-B", "sentence1", "sentence2", "score")
     metrics = ("pearson", "spearman")
     recipes = _paper(2e-5, 16, 3598, 214)
+
+    def check_label(self, example):
+        number(example)
 
     def submitted(self, prediction):
         return f"{min(max(float(prediction), 0.0), 5.0):.3f}"
