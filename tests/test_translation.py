@@ -179,8 +179,11 @@ def test_evaluate_predict_and_the_pipeline(inside, world, monkeypatch):
     assert run("predict done p.en --output said.txt") == 0 and run("predict done p.en,p.xx --output said2.txt") == 0
     said = (world / "said.txt").read_text()
     assert said == (world / "said2.txt").read_text() and len(said.splitlines()) == 60
-    monkeypatch.setattr("sys.stdin", io.StringIO((world / "p.en").read_text()))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((world / "p.en").read_bytes())))
     assert run("predict done - --output said3.txt") == 0 and (world / "said3.txt").read_text() == said
+    inside.readouterr()
+    assert main(["predict", "done", (world / "p.en").read_text().splitlines()[0], "--output", "-"]) == 0
+    assert inside.readouterr().out.startswith(said.splitlines()[0] + "\n")
     translate = pipeline("translation", "done")
     sources = (world / "p.en").read_text().splitlines()
     assert lines(each["translation_text"] for each in translate(sources)) == said

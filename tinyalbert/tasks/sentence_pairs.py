@@ -5,20 +5,19 @@
     pairs.jsonl            {"en": ..., "de": ...}, or {"translation": {"en": ..., "de": ...}}
     stories:translation:N  the stories' invented language
 
-Each may end in .gz.  To predict, a file with one source a line will do, or - for standard input.
+Each may be compressed.  To predict, a file with one source a line will do, - for standard input, or
+a text itself.
 """
 
-import contextlib
 import csv
-import gzip
 import json
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
+from .text_files import ending, is_file, name_of, read_text
+from .texts import is_text
 
 EXPECTED = "expected two files as in train.en,train.de, or a .tsv, .csv or .jsonl of both"
 HEADERS = {"source", "target", "src", "tgt", "text", "translation", "input", "output"}
@@ -45,9 +44,11 @@ def read_pairs(source, split, bad_rows, columns=(None, None), seed=0, say=lambda
         found = [
             (row["source"], row["target"], f"{source}, row {i}") for i, row in enumerate(rows, 1)
         ]
-    elif "," in source and not Path(source).exists():
+    elif split == "predict" and is_text(source):
+        found = [(source, None, "the text")]
+    elif "," in source and not is_file(source):
         found = _parallel(source)
-    elif _kind(source) in (".tsv", ".csv", ".jsonl", ".json"):
+    elif ending(source) in (".tsv", ".csv", ".jsonl", ".json"):
         found = _table(source, columns, bad_rows, say)
     elif split == "predict":
         found = ((line, None, where) for line, where in _lines(source))
@@ -86,33 +87,19 @@ def _parallel(source):
     return [(text, other, where) for (text, where), (other, _) in zip(first, second)]
 
 
-def _kind(path):
-    """The ending of a file, .gz left out."""
-    return Path(path.removesuffix(".gz")).suffix.lower()
-
-
 def _lines(path):
-    """(line, where it stands) of a text file, plain or .gz, or of standard input."""
-    try:
-        if path == "-":
-            file = contextlib.nullcontext(sys.stdin)
-        elif path.endswith(".gz"):
-            file = gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
-        else:
-            file = open(path, encoding="utf-8-sig", newline="\n")
-        with file as lines:
-            for number, line in enumerate(lines, 1):
-                yield line.rstrip("\r\n"), f"{path}, line {number}"
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}; {EXPECTED}") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read ({error}); expected UTF-8 text") from None
+    """(line, where it stands) of a text file or of the standard input."""
+    lines = read_text(path).split("\n")
+    if not lines[-1]:
+        lines.pop()  # what stands behind the last line's end
+    for number, line in enumerate(lines, 1):
+        yield line.rstrip("\r"), f"{name_of(path)}, line {number}"
 
 
 def _table(path, columns, bad_rows, say):
     """(text, translation, where) of each row of a table or of JSON lines."""
     chosen = None
-    for record, where in _json(path, bad_rows) if "json" in _kind(path) else _cells(path, columns):
+    for record, where in _json(path, bad_rows) if "json" in ending(path) else _cells(path, columns):
         names = list(record)
         if chosen is None:
             chosen = [_column(names, asked, i, path) for i, asked in enumerate(columns)]
@@ -137,7 +124,7 @@ def _cells(path, columns):
             place[0] = where
             yield line
 
-    tabs = _kind(path) == ".tsv"
+    tabs = ending(path) == ".tsv"
     how = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     header = None
     try:
