@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
-from tinyalbert.ask import Documents, Finder, merged, read_paragraphs
+from tinyalbert.ask import Documents, Finder, merged
 from tinyalbert.cli import main
 from tinyalbert.pretraining.preparation import train_tokenizer
 from tinyalbert.stories.corpus import generate
+from tinyalbert.tasks.documents import read_paragraphs
 from tinyalbert.tasks.squad import Squad, Squad2
 
 PARAGRAPHS = [story.text for story in generate(6, 3)]

@@ -22,7 +22,7 @@ from tinyalbert.pretraining.options import PretrainOptions
 
 TINY = {"--minutes": "--steps 8 --eval-every 4", "stories:4000": "stories:60", "stories:2000": "stories:120",
         "--vocab-size 1200": "--vocab-size 400", "stories:qa:3000": "stories:qa:20", " stories ": " stories:60 ", "my_book.txt": "book.txt",
-        "base_v2": "base_v2"}
+        "stories:retrieval": "stories:retrieval:40 --steps 2", "base_v2": "base_v2"}
 
 
 def small(command):
@@ -303,8 +303,8 @@ def number_options():
 @pytest.mark.parametrize("name, option, bad", list(number_options()))
 def test_every_number_is_checked_before_anything_happens(name, option, bad, capsys):
     needed = {"pretrain": "stories --output x", "finetune": "t.tsv --output x", "evaluate": "m t.tsv",
-              "predict": "m t.tsv --output x", "tokenizer": "stories --output x", "fill-mask": "m [MASK]",
-              "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d"}[name]
+              "predict": "m t.tsv --output x", "embed": "m t.tsv --output x", "search": "m t what", "tokenizer": "stories --output x",
+              "fill-mask": "m [MASK]", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d"}[name]
     with pytest.raises(SystemExit) as stopped:
         main([name, *needed.split(), f"{option}={bad}"])
     assert stopped.value.code == 2

@@ -9,13 +9,11 @@ compared by raw logits, which no window's softmax has scaled, and one decision i
 is an answer at all.  BM25: Robertson & Zaragoza 2009, by the library bm25s.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 
 from .errors import UserError
 from .tasks.batches import Features
+from .tasks.documents import read_paragraphs
 from .tasks.inference import load_finetuned, predict, row_encoder, task_of
 from .tasks.spans import best_answers
 from .tasks.squad import Squad
@@ -26,21 +24,12 @@ from .training.replicas import Threads
 TOKEN = r"(?u)\b\w+\b"
 
 
-@dataclass
-class Paragraph:
-    """A stretch of a file without an empty line in it."""
-
-    file: str
-    start: int  # its first character in the file
-    text: str
-
-
 class Documents:
     """A collection of texts, and a model that answers questions about them."""
 
     def __init__(self, model, documents, paragraphs=20, device="cpu", threads=None):
-        """model: a folder of the task squad or squad2.  documents: a folder of .txt files, or one
-        file.  paragraphs: so many are read for a question.
+        """model: a folder of the task squad or squad2.  documents: a folder of texts, or one
+        text.  paragraphs: so many are read for a question.
         """
         if not issubclass(task_of(model)[0], Squad):
             raise UserError(
@@ -129,39 +118,6 @@ def _overlap(one, other):
 
 def _empty(score):
     return {"answer": "", "file": None, "start": 0, "end": 0, "score": score, "also": []}
-
-
-def read_paragraphs(source):
-    """The Paragraphs of a .txt file, or of all such files in a folder and below it, by name."""
-    source = Path(source)
-    files = sorted(source.rglob("*.txt")) if source.is_dir() else [source]
-    paragraphs = []
-    for file in files:
-        try:
-            text = file.read_bytes().decode("utf-8")  # every character counts, also \r
-        except FileNotFoundError:
-            raise UserError(f"there is no {file}; expected a folder of .txt files") from None
-        except UnicodeDecodeError as error:
-            raise UserError(f"{file} is not UTF-8 text ({error}); convert it first") from None
-        name = str(file.relative_to(source)) if source.is_dir() else str(file)
-        paragraphs += [Paragraph(name, *each) for each in _paragraphs(text)]
-    if not paragraphs:
-        raise UserError(f"{source} has no text; expected .txt files with paragraphs in them")
-    return paragraphs
-
-
-def _paragraphs(text):
-    """(first character, text) of each stretch of lines that are not empty."""
-    lines = []
-    place = 0
-    for line in [*text.split("\n"), ""]:
-        if line.strip():
-            lines.append(line)
-        elif lines:
-            whole = "\n".join(lines)
-            yield place - len(whole) - 1, whole
-            lines = []
-        place += len(line) + 1
 
 
 class Finder:

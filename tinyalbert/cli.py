@@ -22,9 +22,11 @@ from .options import COUNT, add_arguments, from_arguments, given_by, make, read_
 from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
 from .tasks.options import (
     STANDARD_OUTPUT,
+    EmbedOptions,
     EvaluateOptions,
     FinetuneOptions,
     PredictOptions,
+    SearchOptions,
     options_of,
 )
 from .training.replicas import Single, launched_ranks
@@ -170,6 +172,24 @@ def _predict(args):
     count = predict_file(options, _note)
     if options.output != STANDARD_OUTPUT:
         print(f"{count} predictions in {options.output}")
+
+
+def _embed(args):
+    from .tasks.inference import predict_file
+    from .tasks.search import say_if_untrained
+
+    options = make(args.options, {**args.saved, **given_by(args.options, args)})
+    say_if_untrained(options.model, _note)
+    print(f"{predict_file(options, _note)} vectors in {options.output}")
+
+
+def _search(args):
+    from .tasks.search import search
+
+    for found in search(from_arguments(SearchOptions, args), _note):
+        text = " ".join(found["text"].split())
+        shown = text if len(text) <= 200 else f"{text[:199]}…"
+        print(f"{found['score']:.3f}  {found['file']}, line {found['line']}\n       {shown}")
 
 
 def _fill_mask(args):
@@ -328,14 +348,17 @@ def _value(words, flag):
     return next((after for word, after in zip(words, words[1:]) if word == flag), None)
 
 
-def _finetuned_arguments(Class):
-    """The arguments of a command on a fine-tuned folder: with the settings of its task."""
+def _finetuned_arguments(Class, task=None):
+    """The arguments of a command on a fine-tuned folder: with the settings of its task.
+
+    task: the only one that the command is for.
+    """
 
     def arguments(parser, words):
         from .tasks.inference import task_of
         from .tasks.text_files import is_file
 
-        asked = _value(words, "--task")
+        asked = task or _value(words, "--task")
         folder = next((word for word in words if is_file(Path(word) / "config.json")), None)
         combined, saved = Class, {}
         try:
@@ -460,6 +483,26 @@ COMMANDS = {
             "tinyalbert predict runs/topic stories:topic:20 --output runs/predictions.tsv",
             "tinyalbert predict runs/topic 'The bread was warm.' --output -",
             "cat lines.txt | tinyalbert predict runs/topic - --output answers.jsonl",
+        ),
+    ),
+    "embed": Command(
+        _embed,
+        _finetuned_arguments(EmbedOptions, "embedding"),
+        "write the vectors of texts",
+        (
+            "tinyalbert finetune embedding stories:retrieval --model runs/stories --output "
+            "runs/vectors",
+            "tinyalbert embed runs/vectors my_book.txt --skip-bad-rows --output runs/vectors.npy",
+        ),
+    ),
+    "search": Command(
+        _search,
+        _options(SearchOptions),
+        "find the paragraphs of a folder of texts that are closest in meaning",
+        (
+            "tinyalbert finetune embedding stories:retrieval --model runs/stories --output "
+            "runs/vectors",
+            'tinyalbert search runs/vectors my_book.txt "Who found a clock?"',
         ),
     ),
     "fill-mask": Command(

@@ -11,7 +11,7 @@ however many there are.
 """
 
 import csv
-import sys
+import io
 import zlib
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +29,8 @@ from .metrics import regression_metrics, retrieval_metrics
 from .options import TableSettings
 from .tables import read_table
 from .task import Task
+from .text_files import ending, name_of, read_text
+from .texts import is_text
 
 TABLES = (".tsv", ".csv", ".jsonl", ".json")
 
@@ -84,13 +86,15 @@ class Embedding(Task):
         """Texts of a table with one or two columns of text, of plain text, or built in.
 
         Plain text: to train, neighbouring sentences are a pair; to predict, a line is a text, and
-        the source may be "-" for the standard input.  Built in: stories:retrieval.
+        the source may be one text, or "-" for the standard input.  Built in: stories:retrieval.
         """
         name = str(source).removeprefix("stories:").partition(":")[0]
         if str(source).startswith("stories:") and name in TASKS:
             examples = self._built_in(source, split)
-        elif Path(source).suffix.lower() in TABLES:
+        elif ending(source) in TABLES:
             examples = self._table(source, split)
+        elif split == "predict" and is_text(source):
+            return [Texts((str(source),), None, "the text")]
         elif split == "predict":
             return self._lines(source)
         else:
@@ -136,12 +140,13 @@ class Embedding(Task):
 
     def _lines(self, source):
         """Every line of a file, or of the standard input, as a text."""
+        text, name = read_text(source, self.settings.encoding), name_of(source)
         examples = []
-        for number, line in enumerate(_open_lines(source), 1):
+        for number, line in enumerate(io.StringIO(text, newline=None), 1):
             with self.bad_rows.skipping():
                 if not line.strip():
-                    raise UserError(f"{source}, line {number}: empty; expected a text a line")
-                examples.append(Texts((line.strip(),), None, f"{source}, line {number}"))
+                    raise UserError(f"{name}, line {number}: empty; expected a text a line")
+                examples.append(Texts((line.strip(),), None, f"{name}, line {number}"))
         return examples
 
     # --- the model --------------------------------------------------------------------------------
@@ -255,9 +260,9 @@ def _number(label):
 
 
 def _score(row):
-    """The label of a pair as a number, None without one."""
+    """The label of a pair as a number, None if there is no column of labels."""
     score = _number(row.label)
-    if row.label and not np.isfinite(score if score is not None else np.nan):
+    if row.label is not None and not np.isfinite(np.nan if score is None else score):
         raise UserError(
             f"{row.where}: the label {row.label!r} is no number; expected a score, or --positive "
             "LABEL to learn from the pairs with that label alone"
@@ -278,18 +283,6 @@ def _neighbours(source):
         for number, sentences in enumerate(documents([source]), 1)
         for pair in pairwise(sentences)
     ]
-
-
-def _open_lines(source):
-    """The lines of a file, or of the standard input."""
-    if str(source) == "-":
-        return sys.stdin.read().splitlines()
-    try:
-        return Path(source).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as problem:
-        raise UserError(f"{source} is not UTF-8 text ({problem}); convert it first") from None
-    except OSError as problem:
-        raise UserError(f"{source} can't be read ({problem.strerror}); expected text") from None
 
 
 def _together(rows):

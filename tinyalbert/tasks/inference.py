@@ -144,9 +144,9 @@ def evaluate_file(options, say=print):
 
     options: EvaluateOptions.  say: told what was too long.
     """
-    task, model, tokenizer = _loaded(options, say)
+    task, model, tokenizer = loaded(options, say)
     examples = read_examples(task, options.table, "test", say)
-    predictions = _predicted(task, model, tokenizer, examples, options, say)
+    predictions = predicted(task, model, tokenizer, examples, options, say)
     return task.score(examples, predictions), task.confusion(examples, predictions)
 
 
@@ -165,9 +165,9 @@ def predict_file(options, say=print):
             what = "a folder" if output.is_dir() else "the table itself"
             raise UserError(f"{output} is {what}; expected another file for the predictions")
         check_writable(output.parent)
-    task, model, tokenizer = _loaded(options, say)
+    task, model, tokenizer = loaded(options, say)
     examples = read_examples(task, options.table, "predict", say)
-    predictions = _predicted(task, model, tokenizer, examples, options, say)
+    predictions = predicted(task, model, tokenizer, examples, options, say)
     if printed:
         _print_predictions(task, examples, predictions)
     else:
@@ -196,7 +196,7 @@ def read_examples(task, source, split, say):
     return examples
 
 
-def _loaded(options, say):
+def loaded(options, say):
     """(task, model, tokenizer) that the options name; say: told what the task finds out."""
     settings = {}
     if isinstance(options, TaskSettings):
@@ -207,7 +207,7 @@ def _loaded(options, say):
     )
 
 
-def _predicted(task, model, tokenizer, examples, options, say):
+def predicted(task, model, tokenizer, examples, options, say):
     """Predictions for examples; says what was too long."""
     encoder = row_encoder(model, tokenizer, options.max_length, options.long)
     features = Features(task, examples, encoder)

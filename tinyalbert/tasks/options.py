@@ -224,3 +224,31 @@ class PredictOptions(EvaluateOptions):
     output: str = output_option(
         "file to write: .tsv, .csv or .jsonl for most tasks; - is the standard output"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(PredictOptions):
+    """What embedding the texts of a file may be told."""
+
+    task: str = option("embedding", flag="")
+    table: str = option(
+        None,
+        "a text a line, a table (.tsv, .csv, .jsonl), or - for the standard input",
+        positional=True,
+        required=True,
+    )
+    output: str = output_option("file to write: .npy for an array (N, H), else a TSV")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(EvaluateOptions):
+    """What searching a folder of texts may be told."""
+
+    task: str = option("embedding", flag="")
+    seed: int = option(0, flag="", check=WHOLE)
+    table: str = option(
+        None, "folder of texts, or one text", positional=True, required=True, metavar="TEXTS"
+    )
+    query: str = option(None, "what to look for", positional=True, required=True)
+    top_k: int = option(5, "paragraphs to show", check=COUNT)
+    long: str = option("windows", "what becomes of longer paragraphs", check=OneOf(*LONG))
