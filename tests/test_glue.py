@@ -15,13 +15,14 @@ from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.glue import FILES, Mnli
+from tinyalbert.tasks.inference import _print_predictions
 from tinyalbert.tasks.registry import TASKS, find_task
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import glue  # noqa: E402
 
-CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\t\r\n"), min_size=1, max_size=20).map(
+CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\t\r\n\0"), min_size=1, max_size=20).map(
     lambda text: f'"x{text.strip()}')                                  # an opening quote is a quote
 # the columns of the files for training and evaluation, and of the test set
 MNLI = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
@@ -142,7 +143,7 @@ def made_row(label, part=""):
     return Example("a", "b", label, "here", "0", part)
 
 
-def test_the_parts_of_mnli_are_told_apart(tmp_path):
+def test_the_parts_of_mnli_are_told_apart(tmp_path, capsys):
     for part, count in (("matched", 3), ("mismatched", 2)):
         rows = [("a", "b", "neutral")] * count
         (tmp_path / f"dev_{part}.tsv").write_text(table("mnli", rows))
@@ -155,6 +156,8 @@ def test_the_parts_of_mnli_are_told_apart(tmp_path):
     assert (tmp_path / "MNLI-m.tsv").read_text() == "index\tprediction\n0\tneutral\n1\tneutral\n2\tcontradiction\n"
     assert (tmp_path / "MNLI-mm.tsv").read_text() == "index\tprediction\n0\tentailment\n1\tcontradiction\n"
     assert not (tmp_path / "MNLI.tsv").exists()
+    _print_predictions(mnli, mnli.read(tmp_path, "predict"), said)
+    assert capsys.readouterr().out == "".join((tmp_path / f"MNLI-{part}.tsv").read_text() for part in ("m", "mm"))
     assert mnli.score(mnli.read(tmp_path / "dev_matched.tsv", "test"), said[:3]) == {"accuracy": pytest.approx(2 / 3)}
 
 

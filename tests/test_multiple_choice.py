@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -233,11 +234,16 @@ def test_the_commands(folder, monkeypatch, capsys):
     assert "12 rows to train on, 4 held out" in capsys.readouterr().out
     assert main(shlex.split("predict parts set --output said.tsv")) == 0
     rows = [line.split("\t") for line in (folder / "said.tsv").read_text().splitlines()]
-    assert rows[0] == ["index", "id", "prediction", "answer", "probabilities"] and [r[0] for r in rows[1:]] == list("012")
+    assert rows[0] == ["index", "id", "prediction", "option", "probabilities"] and [r[0] for r in rows[1:]] == list("012")
     said = pipeline("multiple-choice", "parts")(asked)[0]
     assert rows[1][2] == said["label"] and rows[1][4].split() == [f"{s:.4f}" for s in said["scores"]]
     assert main(shlex.split("evaluate parts set/test.jsonl")) == 2
     assert "line 1: no answer" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((folder / "set" / "dev.jsonl").read_bytes())))
+    assert main(shlex.split("evaluate parts -")) == 0                # a score by what predict has written is the same
+    expected = capsys.readouterr().out
+    assert main(shlex.split("predict parts set/dev.jsonl --output said.jsonl")) == 0 and capsys.readouterr()
+    assert main(shlex.split("evaluate parts said.jsonl")) == 0 and capsys.readouterr().out == expected
 
 
 def test_a_model_learns_to_choose(folder):

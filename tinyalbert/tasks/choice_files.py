@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from .text_files import name_of, read_text
 
 # what a part of a published set is called, as a file or a folder
 PARTS = {"train": ("train",), "test": ("dev", "valid", "val"), "predict": ("test",)}
@@ -47,7 +48,7 @@ class Question:
 
 
 def read_questions(source, split, bad_rows):
-    """The Questions of a file or folder.
+    """The Questions of a file, a folder, or the standard input for "-".
 
     split: as Task.read has it.  bad_rows: a BadRows, around each record.
     """
@@ -95,33 +96,28 @@ def _records(path):
     A record is a line of JSON, still as text, or what stands for one: an element of an array, a row
     of a table.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error}); convert it first") from None
+    text, name = read_text(path), name_of(path)
     first = text.lstrip()[:1]
     if first == "[":
-        records = _json(text, path)
-        return [(f"{path}, element {i}", record) for i, record in enumerate(records, 1)]
+        records = _json(text, name)
+        return [(f"{name}, element {i}", record) for i, record in enumerate(records, 1)]
     if first != "{":
-        return _table(text, path)
+        return _table(text, name)
     lines = text.split("\n")
-    if not _is_json(lines[0]):  # one object on several lines
-        return [(str(path), text)]
-    return [(f"{path}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
+    if not _is_json(lines[0]) and _is_json(text):  # one object on several lines
+        return [(name, text)]
+    return [(f"{name}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
 
 
-def _table(text, path):
+def _table(text, name):
     """(where, {column: value}) of a CSV."""
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if "ending0" not in (reader.fieldnames or ()):
         raise UserError(
-            f"{path} holds no questions that are known: expected the JSON of RACE or DREAM, the "
+            f"{name} holds no questions that are known: expected the JSON of RACE or DREAM, the "
             f"CSV of SWAG (with a column ending0), or lines such as {PLAIN}"
         )
-    return [(f"{path}, line {reader.line_num}", row) for row in reader]
+    return [(f"{name}, line {reader.line_num}", row) for row in reader]
 
 
 def _is_json(text):

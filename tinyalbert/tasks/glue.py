@@ -16,6 +16,7 @@ from ..errors import UserError
 from .classification import Classification
 from .regression import Regression, number
 from .tables import Row
+from .text_files import ending, read_text
 
 FILES = {  # of each split; a folder has some of them
     "train": ("train.tsv",),
@@ -69,12 +70,7 @@ def _paths(source, split):
 
 def _read(published, path, split, bad_rows, say):
     """The Examples of one file."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}; expected a folder or file of GLUE") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error}); convert it first") from None
+    lines = read_text(path, say=say).split("\n")
     columns, first = _columns(published, lines[0].rstrip("\r").split("\t"))
     needed = [published.text, *([published.pair] if published.pair else [])]
     labelled = split != "predict"
@@ -140,7 +136,7 @@ class Glue:
     def read(self, source, split):
         path = Path(source)
         named = [getattr(self.settings, f"{what}_column") for what in ("text", "pair", "label")]
-        if any(named) or not (path.is_dir() or path.suffix == ".tsv"):
+        if any(named) or not (path.is_dir() or ending(path) == ".tsv"):
             examples = super().read(source, split)
         else:
             examples = read_files(self.published, path, split, self.bad_rows, self.say)

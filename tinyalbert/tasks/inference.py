@@ -181,7 +181,8 @@ def _print_predictions(task, examples, predictions):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / task.predictions
         task.write(path, examples, predictions)
-        sys.stdout.write(path.read_text(encoding="utf-8"))
+        for written in sorted(Path(folder).iterdir()):  # some tasks write several
+            sys.stdout.write(written.read_text(encoding="utf-8"))
 
 
 def read_examples(task, source, split, say):

@@ -5,7 +5,6 @@ given one score; the softmax over the options is the answer (google-research/alb
 A passage that is too long is cut or read in windows; question and option always stand whole.
 """
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,9 @@ from ..heads import AlbertForMultipleChoice
 from ..stories.tasks import story_rows
 from .choice_files import letter, of_record, parts_of, read_questions
 from .metrics import words
+from .tables import write_table
 from .task import Task
+from .text_files import ending
 
 
 class Scored(NamedTuple):
@@ -99,15 +100,24 @@ class MultipleChoice(Task):
         return "\n".join(lines)
 
     def write(self, path, examples, predictions):
-        """TSV: index, the question's id, the letter of the answer, its text, all probabilities."""
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(["index", "id", "prediction", "answer", "probabilities"])
-            for i, (example, said) in enumerate(zip(examples, predictions)):
-                best = int(said.logits.argmax())
-                shares = " ".join(f"{share:.4f}" for share in _softmax(said.logits))
-                answer = " ".join(said.options[best].split())
-                writer.writerow([i, example.id, letter(best), answer, shares])
+        """A table: index, the question's id, letter and text of the answer, all probabilities.
+
+        JSON lines have the question too, and its answer if it is known; `evaluate` reads them back.
+        """
+        lines = ending(path) == ".jsonl"
+        records = []
+        for i, (example, prediction) in enumerate(zip(examples, predictions)):
+            said = self.answer(prediction)
+            record = {"index": i, "id": example.id, "prediction": said["label"]}
+            record["option"] = said["answer"]
+            shares = [f"{share:.4f}" for share in said["scores"]]
+            record["probabilities"] = list(map(float, shares)) if lines else " ".join(shares)
+            if lines:
+                record |= {"context": example.passage, "question": example.question}
+                record |= {"choices": example.options}
+                record |= {} if example.label is None else {"label": example.label}
+            records.append(record)
+        write_table(path, records)
 
     def example(self, given):
         """{"context", "question", "choices"}, as in a plain file."""
