@@ -73,7 +73,7 @@ def main():
             f"{output} is there already; name another --output, or --overwrite to replace an "
             f"earlier run of this"
         )
-    environment.enter(["lessons"])
+    environment.enter(["lessons", "baselines"])
 
     shutil.rmtree(output, ignore_errors=True)
     vocabulary, data, model = output / "vocabulary", output / "data", output / "model"

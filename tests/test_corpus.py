@@ -130,7 +130,8 @@ def test_built_in_corpora():
     ("a.txt.gz", b"not gzip at all", "can't be decompressed"),
     ("a.jsonl", b'{"text": "a"}\n{"text"\n', "a.jsonl, line 2: not JSON"),
     ("a.jsonl", b'{"text": "a"}\n{"body": "b"}\n', 'a.jsonl, line 2: no "text"'),
-    ("a.jsonl", b'["a"]\n', 'a.jsonl, line 1: no "text"'),
+    ("a.jsonl", b'["a"]\n', 'a.jsonl, line 1: a JSON array; expected one object a line'),
+    ("a.json", b'[\n {"text": "a"}]\n', 'a.json, line 1: a JSON array; expected one object a line'),
 ])
 def test_what_cannot_be_read_is_named(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)

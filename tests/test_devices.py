@@ -121,6 +121,11 @@ def head_cases():
         "classes": (AlbertForSequenceClassification, {"input_ids": ids, "labels": np.array([0, 2, 1, 1])}, few),
         "numbers": (AlbertForSequenceClassification, {"input_ids": ids, "labels": np.array([0.5, 2, -1, 1])},
                     {"num_labels": 1}),
+        "weighted classes": (AlbertForSequenceClassification, {
+            "input_ids": ids, "labels": np.array([0, 2, -100, 1]), "weights": np.array([0.5, 2, 1, 1], np.float32)}, few),
+        "several classes": (AlbertForSequenceClassification, {
+            "input_ids": ids, "labels": np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]], np.float32)},
+            {**few, "problem_type": "multi_label_classification"}),
         "tokens": (AlbertForTokenClassification, {"input_ids": ids, "labels": labels}, few),
         "answers": (AlbertForQuestionAnswering, {"input_ids": ids, "start_positions": np.array([0, 3, 5, 99]),
                                                  "end_positions": np.array([1, 4, 5, 99])}, {}),

@@ -290,9 +290,10 @@ def _weighted(logits, labels, weights):
     The mean is over rows, not over weights, so that parts of a batch add up to the whole.
     """
     xp = xp_of(labels, weights)
-    rows = xp.maximum((labels != IGNORE).sum(), 1)
+    rows = (labels != IGNORE).astype(weights.dtype).sum()
+    share = weights / xp.maximum(rows, 1)  # (B,)
     chosen = labels[:, None] == xp.arange(logits.shape[-1])  # (B, C), no label: nothing
-    return (ops.log_softmax(logits) * (chosen * -(weights / rows)[:, None])).sum()
+    return (ops.log_softmax(logits) * (chosen * -share[:, None])).sum()
 
 
 class AlbertForSequenceClassification(_ClassifierModel):

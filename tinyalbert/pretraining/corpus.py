@@ -310,6 +310,8 @@ def _json_documents(block, text):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
+            if line.lstrip().startswith("["):
+                raise UserError(_array_advice(where)) from None
             raise UserError(
                 f'{where}: not JSON ({error.msg}); expected one object a line with a "text"'
             ) from None
@@ -318,8 +320,14 @@ def _json_documents(block, text):
             yield _paragraph_sentences(value)
         elif isinstance(value, list) and all(isinstance(s, str) for s in value):
             yield [clean for s in value if (clean := " ".join(s.split()))]
+        elif isinstance(record, list):
+            raise UserError(_array_advice(where))
         else:
             raise UserError(f'{where}: no "text" that is a string or a list of strings')
+
+
+def _array_advice(where):
+    return f"{where}: a JSON array; expected one object a line (jq -c '.[]' makes such lines of it)"
 
 
 def _built_in_documents(block):
