@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import AlbertConfig, AlbertForPreTraining
+from tinyalbert import (
+    AlbertConfig,
+    AlbertForPreTraining,
+    AlbertForSequenceClassification,
+    AlbertTokenizer,
+)
 from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.pretraining.pretrain import train_tokenizer
@@ -243,3 +248,25 @@ def test_the_leaderboard(folder, monkeypatch, capsys):
     assert glue.main(command) == 0 and "majority" in capsys.readouterr().out     # nothing is done twice
     assert glue.main([*command, "--lr", "0.1"]) == 2 and "other options" in capsys.readouterr().err
     assert glue.main(["model", "--model", "model"]) == 2 and "no set to train on" in capsys.readouterr().err
+
+
+def test_labels_are_mapped_by_name(folder, monkeypatch, capsys):
+    """The outputs of a model in another order, with their names: the same scores, the same submission."""
+    monkeypatch.chdir(folder)
+    tokenizer = AlbertTokenizer.from_pretrained("model")
+    config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size).with_labels(Mnli.names)
+    config.extra["finetuning_task"] = "mnli"
+    model = AlbertForSequenceClassification(config, seed=3)
+    model.classifier.weight.data = model.classifier.weight.data * 50
+    model.save_pretrained("named", tokenizer=tokenizer)
+    order = [2, 0, 1]
+    model.config = config.with_labels([Mnli.names[i] for i in order])
+    model.classifier.weight.data = model.classifier.weight.data[order]
+    model.save_pretrained("turned", tokenizer=tokenizer)
+    outputs = []
+    for name in ("named", "turned"):
+        assert main(shlex.split(f"evaluate {name} sets/MNLI")) == 0
+        outputs.append(capsys.readouterr().out.splitlines()[:3])
+        assert main(shlex.split(f"predict {name} sets/MNLI/test_matched.tsv --output {name}.tsv")) == 0 and capsys.readouterr()
+    assert outputs[0] == outputs[1] and outputs[0][0].startswith("accuracy")
+    assert (folder / "named.tsv").read_text() == (folder / "turned.tsv").read_text()

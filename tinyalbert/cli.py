@@ -244,11 +244,13 @@ def _texts(words):
     """Texts of a command line: a word itself, the lines of the file that it names, or those of
     standard input for "-".
     """
+    from .tasks.text_files import STANDARD_INPUT, is_file, read_text
+
     for word in words:
-        if word == "-":
+        if word == STANDARD_INPUT:
             yield from (line.rstrip("\n") for line in sys.stdin)
-        elif os.path.isfile(word):
-            yield from Path(word).read_text(encoding="utf-8-sig").splitlines()
+        elif is_file(word):
+            yield from read_text(word, say=_note).splitlines()
         else:
             yield word
 
