@@ -59,7 +59,7 @@ def test_parity_of_the_scores_of_squad_2(questions, threshold):
     {"max_seq_len": 48, "doc_stride": 9, "top_k": 3}, {"max_seq_len": 40, "doc_stride": 5, "top_k": 2, "handle_impossible_answer": True},
 ])
 def test_parity_of_the_pipeline(call, folder, tmp_path):
-    """Random weights with strong opinions; text without the marks that transformers' fast tokenizer cuts at."""
+    """Random weights with strong opinions."""
     tokenizer = AlbertTokenizer.from_pretrained(folder)
     tokenizer.model_max_length = 64
     model = AlbertForQuestionAnswering(AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size), seed=5)
@@ -67,8 +67,7 @@ def test_parity_of_the_pipeline(call, folder, tmp_path):
     model.save_pretrained(tmp_path, tokenizer=tokenizer)
     ours, theirs = pipeline("question-answering", tmp_path), transformers.pipeline("question-answering", str(tmp_path))
     context = " ".join(row["context"] for row in story_dataset("qa", 2, 3))
-    context = " ".join(context.translate({ord(c): "" for c in ".,-()\"'"}).split())
-    for text in (context, context[:90], "Mara lost a kite"):
+    for text in (context, context[:90], "Mara lost a kite", 'The well-known (red) kite, "No. 5", was lost: £5!'):
         got, expected = (listed(p(question="Where did Mara lose the kite?", context=text, **call)) for p in (ours, theirs))
         assert len(got) == len([each for each in expected if each["score"] > 0 or not each["answer"]])
         for a, b in zip(got, expected):

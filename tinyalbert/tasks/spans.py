@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
-from ..text.vocabulary import USER_DEFINED
 
 
 class Window(NamedTuple):
@@ -144,12 +143,12 @@ def called_answers(context, windows, outputs, top_k, impossible, whole_words):
     known = {}
     for window, (spans, _) in zip(windows, outputs):
         tokens = window.tokens
-        numbers = word_numbers(context, tokens) if whole_words else range(len(tokens))
+        words = [token.word for token in tokens] if whole_words else range(len(tokens))
         for first, last, score in spans:
             first, last = first - window.place, last - window.place
-            inside = [i for i, n in enumerate(numbers) if n in (numbers[first], numbers[last])]
-            start = _start(context, window, inside[0])
-            end = tokens[inside[-1]].span[1]
+            touched = [i for i, word in enumerate(words) if word in (words[first], words[last])]
+            start = _start(context, window, touched[0])
+            end = tokens[touched[-1]].span[1]
             text = context[start:end]
             if text.lower() in known:
                 known[text.lower()]["score"] += score
@@ -169,15 +168,3 @@ def _start(context, window, i):
     start = tokens[i].span[0]
     begins = tokens[i].word != tokens[i - 1].word if i else window.starts_word
     return start - 1 if begins and start and context[start - 1].isspace() else start
-
-
-def word_numbers(context, tokens):
-    """The number of the word of each token; a mark such as ( or . is a word of its own."""
-    numbers = []
-    number, word, after_mark = 0, None, False
-    for token in tokens:
-        mark = context[token.span[0] : token.span[1]] in USER_DEFINED
-        number += mark or after_mark or token.word != word
-        word, after_mark = token.word, mark
-        numbers.append(number)
-    return numbers
