@@ -1,5 +1,7 @@
 """Extractive question answering: windows, characters, SQuAD's scores, files, and the pipeline."""
 
+import gzip
+import io
 import json
 import random
 import shlex
@@ -22,6 +24,7 @@ from tinyalbert.errors import UserError
 from tinyalbert.pretraining.preparation import train_tokenizer
 from tinyalbert.stories.tasks import story_dataset
 from tinyalbert.tasks.batches import Features
+from tinyalbert.tasks.finetune import options_for
 from tinyalbert.tasks.spans import Window, best_answers, max_context
 from tinyalbert.tasks.squad import Squad, Squad2
 from tinyalbert.tasks.squad_files import Question
@@ -41,6 +44,7 @@ def world(tmp_path_factory):
     AlbertForPreTraining(config, seed=1).save_pretrained(folder / "model", tokenizer=tokenizer)
     rows = story_dataset("qa", 12, 1)
     (folder / "dev.json").write_text(json.dumps(squad_file(rows)))
+    (folder / "dev.json.gz").write_bytes(gzip.compress(json.dumps(squad_file(rows)).encode()))
     (folder / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -279,7 +283,7 @@ def test_a_file_that_is_none_is_named(name, text, words, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["squad", "squad2"])
-def test_training_evaluation_prediction_and_pipeline(task, inside, world):
+def test_training_evaluation_prediction_and_pipeline(task, inside, world, monkeypatch):
     options = "--steps 3 --batch-size 8 --threads 1 --max-length 128"
     assert run(f"finetune {task} stories:qa:12 --dev dev.json --model model --output {task} {options}") == 0
     out = inside.readouterr().out
@@ -288,7 +292,7 @@ def test_training_evaluation_prediction_and_pipeline(task, inside, world):
     assert run(f"evaluate {task} dev.jsonl") == 0
     printed = dict(line.split() for line in inside.readouterr().out.splitlines())
     assert printed == {name: f"{value:.4f}" for name, value in metrics.items()} and "best_f1" in printed
-    assert run(f"predict {task} dev.json --output said.json") == 0
+    assert run(f"predict {task} dev.json.gz --output said.json") == 0
     names = ("predictions.json", "nbest_predictions.json", "null_odds.json")
     files = [json.loads((world / task / name).read_text()) for name in names]
     assert files[0] == json.loads((world / "said.json").read_text())
@@ -299,6 +303,11 @@ def test_training_evaluation_prediction_and_pipeline(task, inside, world):
         assert text == ("" if odds > 0 else best[0]["text"])
         assert sum(each["probability"] for each in best) == pytest.approx(1)
         assert all(row["context"][each["start"]:each["end"]] == each["text"] for each in best)
+    for name in ("dev.jsonl", "dev.json"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((world / name).read_bytes())))
+        inside.readouterr()
+        assert run(f"predict {task} - --output -") == 0
+        assert json.loads(inside.readouterr().out.rsplit("12 pred", 1)[0]) == files[0]
     ask = pipeline("question-answering", task)
     said = ask(question="Who?", context=rows[0]["context"], top_k=3)
     assert len(said) == 3 and said == ask({"question": "Who?", "context": rows[0]["context"]}, top_k=3)
@@ -325,3 +334,11 @@ def test_the_answers_of_xquad_survive_the_real_tokenizer(data_dir):
                 hits += exact(example.answers[0][0], text)
                 break
     assert task.lost == 0 and hits >= 0.98 * len(examples)
+
+
+def test_the_papers_recipes():
+    """Table 14: learning rate, batch, dropout, steps, warmup and length."""
+    for task, values in (("squad", (5e-5, 48, 0, 3649, 365, 384)), ("squad2", (3e-5, 48, 0, 8144, 814, 512))):
+        o = options_for({"task": task, "recipe": "paper", "output": "x"})
+        assert (o.lr, o.batch_size, o.dropout, o.steps, o.warmup, o.max_length) == values
+        assert (o.doc_stride, o.max_query_length, o.max_answer_length, o.n_best) == (128, 64, 30, 20)

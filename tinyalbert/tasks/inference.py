@@ -181,7 +181,8 @@ def _print_predictions(task, examples, predictions):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / task.predictions
         task.write(path, examples, predictions)
-        for written in sorted(Path(folder).iterdir()):  # some tasks write several
+        # some tasks write several: what goes beside the predictions is left out
+        for written in [path] if path.exists() else sorted(Path(folder).iterdir()):
             sys.stdout.write(written.read_text(encoding="utf-8"))
 
 

@@ -12,10 +12,10 @@ JSON lines have one question a line, as the `datasets` library writes them: {"id
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
+from .text_files import STANDARD_INPUT, ending, name_of, read_text
 
 
 @dataclass
@@ -56,42 +56,40 @@ def _records(source, seed, split):
     if source.startswith("stories:"):
         rows = story_rows(source, "qa", seed, "test" if split == "predict" else split)
         return [(f"{source}, row {i}", row) for i, row in enumerate(rows, 1)]
-    path = Path(source)
-    kind = path.suffix.lower()
-    if kind not in (".json", ".jsonl"):
+    kind = ending(source)
+    if kind not in (".json", ".jsonl") and source != STANDARD_INPUT:
         raise UserError(
-            f"{path}: expected a .json file in SQuAD's format, a .jsonl file with id, context, "
+            f"{source}: expected a .json file in SQuAD's format, a .jsonl file with context, "
             "question and answers in each line, or stories:qa"
         )
+    name, text = name_of(source), read_text(source)
+    lines = [(f"{name}, line {i}", line) for i, line in enumerate(text.split("\n"), 1)]
+    lines = [(where, line) for where, line in lines if line.strip()]
+    if kind == ".jsonl" or (kind != ".json" and lines and _is_record(lines[0][1])):
+        return [(where, _numbered(_json(line, where), where)) for where, line in lines]
+    return list(_squad(name, _json(text, name, whole=True)))
+
+
+def _is_record(line):
+    """Whether a line is a question of its own."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error}); convert it first") from None
-    if kind == ".jsonl":
-        lines = enumerate(text.split("\n"), 1)
-        return [_line(path, number, line) for number, line in lines if line.strip()]
-    return list(_squad(path, _json(text, path)))
+        return "question" in json.loads(line)
+    except (json.JSONDecodeError, TypeError):
+        return False
 
 
-def _json(text, where):
+def _json(text, where, whole=False):
+    """The value of a file's text (whole) or of one line."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where}, line {error.lineno}: not JSON ({error.msg}); is the file whole?"
-        ) from None
+        place = f"{where}, line {error.lineno}" if whole else where
+        raise UserError(f"{place}: not JSON ({error.msg}); is the file whole?") from None
 
 
-def _line(path, number, line):
-    """(where, record) of one line of JSON lines; numbered in place of an id."""
-    where = f"{path}, line {number}"
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg}); expected one object a line") from None
-    return where, {"id": str(number), **record} if isinstance(record, dict) else record
+def _numbered(record, where):
+    """A record with an id, if need be the number of its line."""
+    return {"id": where.rsplit(" ", 1)[1], **record} if isinstance(record, dict) else record
 
 
 def _squad(path, data):
