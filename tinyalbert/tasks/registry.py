@@ -36,6 +36,10 @@ TASKS = {  # name: (where it is, imported when asked for; what it is, for --help
         "tinyalbert.tasks.translation:Translation",
         "texts in another language, by a decoder on the encoder",
     ),
+    "summary": (
+        "tinyalbert.tasks.summary:Summarization",
+        "the sentences of a document that tell most of it",
+    ),
     "cola": ("tinyalbert.tasks.glue:Cola", "GLUE: is a sentence English?"),
     "sst2": ("tinyalbert.tasks.glue:Sst2", "GLUE: is a film review good or bad?"),
     "mrpc": ("tinyalbert.tasks.glue:Mrpc", "GLUE: do two sentences of the news say the same?"),

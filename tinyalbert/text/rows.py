@@ -57,6 +57,48 @@ class RowEncoder:
             self.windows += len(parts)
         return [self._row(*part, tokens) for part in parts]
 
+    def of_sentences(self, sentences, where=""):
+        """Rows of a document, in which each sentence has a [CLS] and a [SEP] of its own.
+
+        Sentences have segment types 0 and 1 in turn (Liu & Lapata 2019, section 3.1).  A row holds
+        as many whole sentences as fit; neighbours share `overlap` tokens at most.  A sentence that
+        is longer than a row is cut.
+
+        Returns rows as above, with "about": [(number of a sentence, place of its [CLS]), ...].
+        """
+        parts = [
+            template(self.segment(sentence, False), None, *self._marks()) for sentence in sentences
+        ]
+        lengths = [len(part) for part in parts]
+        self.texts += 1
+        windows = sentence_windows(lengths, self.max_length, self._shared(self.max_length))
+        if sum(lengths) > self.max_length:
+            self.too_long += 1
+            if self.long == "error":
+                raise UserError(
+                    f"{where}: {sum(lengths)} tokens; expected at most {self.max_length}. Raise "
+                    "--max-length, or choose --long windows or --long truncate"
+                )
+            windows = windows[:1] if self.long == "truncate" else windows
+            self.windows += len(windows)
+        return [self._row_of_sentences(window, parts) for window in windows]
+
+    def _marks(self):
+        return self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+
+    def _shared(self, size):
+        return stride_of(size, self.overlap)
+
+    def _row_of_sentences(self, window, parts):
+        row, about = [], []
+        for number in window:
+            part = parts[number]
+            if len(part) > self.max_length:
+                part = [*part[: self.max_length - 1], part[-1]]
+            about.append((number, len(row)))
+            row += [token._replace(type=number % 2) for token in part]
+        return {**self._arrays(row), "about": about}
+
     def window_starts(self, rows):
         """The number of the first piece of each window of a text without a pair, from its rows."""
         size = len(rows[0]["input_ids"]) - 2
@@ -103,14 +145,18 @@ class RowEncoder:
         return parts if several else parts[:1]
 
     def _row(self, first, second, tokens):
-        tokenizer = self.tokenizer
-        row = template(first, second, tokenizer.cls_token_id, tokenizer.sep_token_id)
-        arrays = {
+        row = template(first, second, *self._marks())
+        arrays = self._arrays(row)
+        return {**arrays, "about": row} if tokens else arrays
+
+    @staticmethod
+    def _arrays(row):
+        """Tokens as the model's inputs."""
+        return {
             "input_ids": np.array([token.id for token in row], dtype=np.int32),
             "attention_mask": np.ones(len(row), dtype=np.int32),
             "token_type_ids": np.array([token.type for token in row], dtype=np.int32),
         }
-        return {**arrays, "about": row} if tokens else arrays
 
     def summary(self, advice="; to read all of them: --max-length or --long windows"):
         """What became of the texts that were too long, in words; None if all of them fitted.
@@ -126,6 +172,29 @@ class RowEncoder:
         if self.windows > self.too_long:
             return f"{longer} read in {self.windows:,} windows"
         return f"{longer} cut{advice}"
+
+
+def sentence_windows(lengths, size, shared):
+    """Ranges of sentences of which each holds as many as `size` tokens do, one at least.
+
+    Each begins with the last sentences of the one before, of `shared` tokens at most; together they
+    cover all.
+    """
+    windows = []
+    start, end = 0, 0
+    while end < len(lengths):
+        new, room = end, size - sum(lengths[start:end])
+        while end < len(lengths) and (lengths[end] <= room or end == start):
+            room -= lengths[end]
+            end += 1
+        if end == new:  # a long sentence has no room beside what is shared
+            start += 1
+            continue
+        windows.append(range(start, end))
+        start = end
+        while start > windows[-1].start + 1 and sum(lengths[start - 1 : end]) <= shared:
+            start -= 1
+    return windows
 
 
 def _were(count):

@@ -7,6 +7,7 @@ anywhere.
 """
 
 import re
+from itertools import pairwise
 
 # What comes after the full stop of such a word belongs to the same sentence: a name, ...
 BEFORE_A_NAME = frozenset(
@@ -58,14 +59,18 @@ def _ends(text, match, cased):
     return True
 
 
+def sentence_spans(text):
+    """(start, end) of each sentence of a paragraph, in order, without the white space around it."""
+    cased = text != text.lower()  # in text without capitals any word may begin one
+    ends = [match.end() for match in _STOP.finditer(text) if _ends(text, match, cased)]
+    spans = []
+    for start, end in pairwise([0, *ends, len(text)]):
+        part = text[start:end]
+        if part.strip():
+            spans.append((end - len(part.lstrip()), start + len(part.rstrip())))
+    return spans
+
+
 def split_sentences(text):
     """The sentences of a paragraph, in order, stripped; line ends count as spaces."""
-    cased = text != text.lower()  # in text without capitals any word may begin one
-    sentences = []
-    start = 0
-    for match in _STOP.finditer(text):
-        if _ends(text, match, cased):
-            sentences.append(text[start : match.end()])
-            start = match.end()
-    sentences.append(text[start:])
-    return [clean for s in sentences if (clean := " ".join(s.split()))]
+    return [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]
