@@ -304,7 +304,7 @@ def number_options():
 def test_every_number_is_checked_before_anything_happens(name, option, bad, capsys):
     needed = {"pretrain": "stories --output x", "finetune": "t.tsv --output x", "evaluate": "m t.tsv",
               "predict": "m t.tsv --output x", "embed": "m t.tsv --output x", "search": "m t what", "tokenizer": "stories --output x",
-              "fill-mask": "m [MASK]", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d"}[name]
+              "fill-mask": "m [MASK]", "score": "m text", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d"}[name]
     with pytest.raises(SystemExit) as stopped:
         main([name, *needed.split(), f"{option}={bad}"])
     assert stopped.value.code == 2

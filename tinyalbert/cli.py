@@ -196,8 +196,12 @@ def _fill_mask(args):
     from .pipelines import pipeline
 
     fill = pipeline("fill-mask", args.model, device=args.device)
+    targets = args.targets
+    if targets:  # a word that stands alone is a piece with the space before it
+        has_piece = fill.tokenizer.has_piece
+        targets = [f"▁{word}" if has_piece(f"▁{word}") else word for word in targets]
     for text in args.text:
-        answers = fill(text, top_k=args.top_k, targets=args.targets)
+        answers = fill(text, top_k=args.top_k, targets=targets)
         print(text)
         for mask in answers if answers and isinstance(answers[0], list) else [answers]:
             print(
@@ -238,6 +242,30 @@ def _ask(args):
             place = f"{each['file']}:{each['start']}" if each["file"] else ""
             more = f" and {len(each['also'])} more" if each["also"] else ""
             print(f"{score}  {text:40s}  {place}{more}".rstrip(), flush=True)
+
+
+def _score(args):
+    """Print how likely texts are, or of minimal pairs how often the good one is likelier."""
+    from .pipelines import pipeline
+    from .tasks.likelihood import better_of_pairs
+
+    likelihood = pipeline("pseudo-likelihood", args.model, device=args.device)
+
+    def scored(texts):
+        return likelihood(texts, whole_words=args.whole_words, batch_size=args.batch_size)
+
+    if not args.pairs:
+        texts = [text for text in _texts(args.text) if text.strip()]
+        print(f"{'score':>9s}{'perplexity':>12s}  text")
+        for text, answer in zip(texts, scored(texts)):
+            print(f"{answer['score']:9.2f}{answer['perplexity']:12.1f}  {text}")
+        return
+    shares = []
+    for source in args.text:
+        lines = [line for line in _texts([source]) if line.strip()]
+        shares.append(better_of_pairs([answer["score"] for answer in scored(lines[: args.first])]))
+        print(f"{shares[-1]:7.2%}  {source}")
+    print(f"{sum(shares) / len(shares):7.2%}  mean of {len(shares)}")
 
 
 def _texts(words):
@@ -380,6 +408,25 @@ def _fill_mask_arguments(parser, words):
     parser.add_argument("text", nargs="+", help="text with one or more [MASK]")
     parser.add_argument("--top-k", type=COUNT, default=5, help="answers for each mask (default: 5)")
     parser.add_argument("--targets", nargs="+", help="only these words")
+    _device_options(parser, threads=False)
+
+
+def _score_arguments(parser, words):
+    parser.add_argument("model", help="pretrained folder")
+    parser.add_argument("text", nargs="+", help="a text, a file of lines, or - for standard input")
+    parser.add_argument(
+        "--whole-words",
+        action="store_true",
+        help="mask the rest of a word with each of its pieces, so that long words score fairly",
+    )
+    parser.add_argument(
+        "--pairs",
+        action="store_true",
+        help="files of minimal pairs, odd lines bad and even lines good (Zorro): print how often "
+        "the good one scores higher",
+    )
+    parser.add_argument("--first", type=COUNT, help="lines of each file of pairs (default: all)")
+    parser.add_argument("--batch-size", type=COUNT, default=64, help="rows at once (default: 64)")
     _device_options(parser, threads=False)
 
 
@@ -532,6 +579,12 @@ COMMANDS = {
             "tinyalbert finetune squad stories:qa:3000 --model runs/stories --output runs/answers",
             'tinyalbert ask runs/answers "Who found a kite?" --documents my_book.txt',
         ),
+    ),
+    "score": Command(
+        _score,
+        _score_arguments,
+        "say how likely sentences are (pseudo-log-likelihood: every piece masked in turn)",
+        ('tinyalbert score runs/stories "The dog was old." "The old was dog."',),
     ),
     "info": Command(
         _info,

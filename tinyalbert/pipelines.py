@@ -2,28 +2,24 @@
 
 import warnings
 
+from .albert import AlbertModel
 from .backend import check_device
 from .errors import UserError
-from .heads import AlbertForMaskedLM
+from .heads import AlbertForMaskedLM, AlbertForPreTraining
 from .options import make
+from .tasks import pretrained
 from .tasks.batches import Features
-from .tasks.fill_mask import fill_mask
 from .tasks.inference import check_fits, load_finetuned, load_trained, predict, row_encoder
 from .tasks.registry import PIPELINES, TASKS, find_task, is_task, task_name
 from .text.tokenizer import AlbertTokenizer
 
-
-class FillMaskPipeline:
-    """Texts with [MASK] to the words that fit; see tasks.fill_mask."""
-
-    def __init__(self, model, tokenizer):
-        self.model = model
-        self.tokenizer = tokenizer
-
-    def __call__(self, text, top_k=5, targets=None):
-        if isinstance(text, str):
-            return fill_mask(self.model, self.tokenizer, text, top_k, targets)
-        return [fill_mask(self.model, self.tokenizer, t, top_k, targets) for t in text]
+# Pipelines of pretrained models, which no task has fine-tuned: (class, model, its head in words).
+PRETRAINED = {
+    "fill-mask": (pretrained.FillMask, AlbertForMaskedLM, "head for masked words"),
+    "feature-extraction": (pretrained.FeatureExtraction, AlbertModel, "encoder"),
+    "sentence-order": (pretrained.SentenceOrder, AlbertForPreTraining, "head for sentence order"),
+    "pseudo-likelihood": (pretrained.PseudoLikelihood, AlbertForMaskedLM, "head for masked words"),
+}
 
 
 class TaskPipeline:
@@ -55,9 +51,9 @@ class TaskPipeline:
 def pipeline(task, model, tokenizer=None, device="cpu", **settings):
     """A callable for "fill-mask", "text-classification" or another task.
 
-    task: a task's name, transformers' name for its pipeline, or FILE.py:CLASS.  model: a folder, or
-    a model with its tokenizer.  settings: those of the task, in place of the ones that the folder
-    was fine-tuned with.
+    task: a name of PRETRAINED, a task's name, transformers' name for its pipeline, or
+    FILE.py:CLASS.  model: a folder, or a model with its tokenizer.  settings: those of the task, in
+    place of the ones that the folder was fine-tuned with.
     """
     check_device(device)
     loaded = hasattr(model, "state_dict")
@@ -65,10 +61,13 @@ def pipeline(task, model, tokenizer=None, device="cpu", **settings):
         raise UserError(
             "pipeline() got a model without its tokenizer; pass tokenizer=, or the folder of both"
         )
-    if task == "fill-mask":
+    if task in PRETRAINED:
+        Class, kind, head = PRETRAINED[task]
         if not loaded:
-            model, tokenizer = _masked_words(model, tokenizer)
-        return FillMaskPipeline(model.to(device), tokenizer)
+            model, tokenizer = _pretrained(kind, head, model, tokenizer)
+        elif kind is AlbertModel:
+            model = getattr(model, "albert", model)
+        return Class(model.to(device), tokenizer)
 
     _check_name(task)
     # the others are told by the model's config
@@ -91,16 +90,20 @@ def _check_name(task):
     """Refuse a name that no task has."""
     if is_task(task) or task in PIPELINES:
         return
-    names = ["fill-mask", *PIPELINES, *TASKS, *(find_task(name).pipeline for name in TASKS)]
+    names = [*PRETRAINED, *PIPELINES, *TASKS, *(find_task(name).pipeline for name in TASKS)]
     if task not in names:
         known = ", ".join(dict.fromkeys(name for name in names if name))
         raise UserError(f"pipeline {task!r} is unknown; expected one of {known}")
 
 
-def _masked_words(folder, tokenizer):
-    """(model, tokenizer) of a pretrained folder."""
+def _pretrained(kind, head, folder, tokenizer):
+    """(model of the class `kind`, tokenizer) of a folder; head: what it must hold, in words."""
     tokenizer = tokenizer or AlbertTokenizer.from_pretrained(folder)
-    what, command = "head for masked words", "pretrain TEXT --init FOLDER"
-    model = load_trained(AlbertForMaskedLM, folder, what, command)
+    if kind is AlbertModel:  # the pooler, which may be missing, is not read
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            model = kind.from_pretrained(folder)
+    else:
+        model = load_trained(kind, folder, head, "pretrain TEXT --init FOLDER")
     check_fits(tokenizer, model.config, folder)
     return model, tokenizer

@@ -457,6 +457,10 @@ class AlbertTokenizer:
         """(V,) bool: this piece starts a word, for whole-word masking; special tokens do."""
         return np.array([piece in SPECIAL or starts_word(piece) for piece in self._vocabulary])
 
+    def has_piece(self, piece):
+        """Whether the vocabulary has this very piece, "▁" for the space before a word."""
+        return self._vocabulary[self._sp.piece_to_id(piece)] == piece
+
     def convert_tokens_to_ids(self, tokens):
         """Ids of pieces (or the id of one); an unknown piece has the id of <unk>."""
         if isinstance(tokens, str):
