@@ -56,6 +56,11 @@ def test_columns_that_are_not_used_are_named(tmp_path):
     assert said[0].endswith("text from 'question', second text from 'sentence', label from 'label'; not used: 'index', 'by'")
 
 
+def test_commas_of_an_only_column_are_no_delimiters(tmp_path):
+    (tmp_path / "t.csv").write_text('text\nwell, no\n"well, ""yes"""\n')
+    assert [row.text for row in read_table(tmp_path / "t.csv", need_labels=False)] == ["well, no", 'well, "yes"']
+
+
 def test_a_book_may_stand_in_one_cell(tmp_path):
     (tmp_path / "t.csv").write_text("text,label\n" + "word " * 100_000 + ",1\n")
     assert len(read_table(tmp_path / "t.csv")[0].text) == 499_999
@@ -165,6 +170,8 @@ PUBLISHED = {
     "SICK": ("pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n1\ta\tb\t4.5\tNEUTRAL\n", ("a", "b", "NEUTRAL")),
     "QQP": ("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\twhat\twhy\t0\n", ("what", "why", "0")),
     "SNLI": ('{"gold_label": "neutral", "sentence1": "a", "sentence2": "b", "annotator_labels": ["neutral"]}\n', ("a", "b", "neutral")),
+    "Excel": ("sep=;\ntext;label\na, b;1\n", ("a, b", None, "1")),
+    "one unusual name": ("label,what they wrote\n1,fine\n", ("fine", None, "1")),
     "tweets": ("tweet_id,airline_sentiment,text\n1,neutral,said\n", ("said", None, "neutral")),
 }
 
@@ -191,6 +198,7 @@ def test_published_sets_need_no_flag(name, tmp_path):
     ("t.json", '[{"text": "a", "label": 1},\n\n7]', ["line 3", "int", "expected a JSON object"]),
     ("t.json", '[{"text": "a", "label": 1},\n{"text" "b"}]', ["line 2", "not JSON"]),
     ("t.json", '{"train": [1, 2],\n "test": {"a": 1}}', ["one JSON object with train, test", "jq"]),
+    ("t.json", '{"train": [{"text": "a"}], "test": [{"text": "b"}]}', ["2 lists of records, in train, test", "jq .NAME"]),
     ("t", "__label__a fine\nno label here\n", ["line 2", "__label__"]),
     ("t.tsv", "text\tlabel\ttext\na\tb\tc\n", ["line 1", "stands twice"]),
     ("t.csv", b"text,label\n" + "да нет,1\n".encode("cp1251") * 9, ["line 2", "not UTF-8 (byte 0xe4)", "--encoding"]),

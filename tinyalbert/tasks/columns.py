@@ -100,10 +100,13 @@ def choose_columns(present, settings, labels, need_labels, where):
     else:
         both = [names for names in PAIRS if all(name in by_usual for name in names)]
         text = by_usual[both[0][0]] if both else first_of((*TEXTS, *_FIRSTS))
+        others = [name for name in present if name.strip().casefold() not in labels]
+        if text is None and len(others) == 1 < len(present):  # beside the label
+            text = others[0]
     if text is None:
         raise UserError(
             f"{where} has no column for the text: it has {', '.join(present)}; name it with "
-            f"--text-column, or call it one of {usual_names('text')}"
+            f"--text-column, or call it one of {', '.join(TEXTS[:8])} (--help lists more)"
         )
 
     if pair == "none":
@@ -122,8 +125,8 @@ def choose_columns(present, settings, labels, need_labels, where):
     if label is None and need_labels:
         raise UserError(
             f"{where} has no column for the label: it has {', '.join(present)}; name it with "
-            f"--label-column, or call it one of {', '.join(labels)} (a table without labels is for "
-            "`tinyalbert predict`)"
+            f"--label-column, or call it one of {', '.join(labels[:8])} (a table without labels "
+            "is for `tinyalbert predict`)"
         )
     return Columns(text, pair, label)
 

@@ -172,6 +172,11 @@ class Records:
         if len(records) == 1:
             for number, record in enumerate(records[0], 1):
                 yield f"{self.name}, entry {number}", record
+        elif len(records) > 1:
+            raise UserError(
+                f"{self.name} holds {len(records)} lists of records, in {', '.join(whole)}; "
+                "expected one in a file of its own (jq .NAME makes such a file)"
+            )
         elif len(many) < len(values):
             yield f"{self.name}, line 1", whole
         elif len({len(each) for each in many}) == 1:
@@ -188,8 +193,9 @@ class Records:
     def _table(self, text, kind):
         if not text.strip():
             raise UserError(f"{self.name} is empty; expected rows with a text and a label each")
+        asked, text = _without_separator_line(text)
         quoted = _is_quoted(text)
-        delimiter, header = self._layout(text, kind, quoted)
+        delimiter, header = self._layout(text, kind, quoted, asked)
         if delimiter is None:
             yield from self._plain(text)
             return
@@ -206,6 +212,8 @@ class Records:
             with self.bad_rows.skipping():
                 while len(cells) > len(header) and not cells[-1].strip():
                     cells.pop()
+                if len(header) == 1:  # nothing is separated
+                    cells = [f"{delimiter} ".join(cells)]
                 if len(cells) != len(header):
                     raise UserError(
                         f"{where}: {len(cells)} columns; expected {len(header)} "
@@ -228,13 +236,14 @@ class Records:
         names = (settings.text_column, settings.pair_column, settings.label_column)
         return [name for name in names if name]
 
-    def _layout(self, text, kind, quoted):
+    def _layout(self, text, kind, quoted, preferred):
         """(delimiter, names of the columns) of a table.
 
-        Names of None stand in its first line; a delimiter of None means plain lines.
+        Names of None stand in its first line; a delimiter of None means plain lines.  preferred:
+        the delimiter that the file itself names.
         """
         settings = self.settings
-        preferred = {".tsv": "\t", ".csv": ","}.get(kind)
+        preferred = preferred or {".tsv": "\t", ".csv": ","}.get(kind)
         order = dict.fromkeys([settings.delimiter, preferred, *DELIMITERS.values()])
         samples = {
             each: _sample(text, each, quoted or each != "\t") for each in order if each is not None
@@ -333,6 +342,14 @@ class Records:
                     'twice ("")'
                 )
             begin = line
+
+
+def _without_separator_line(text):
+    """(delimiter or None, text): a first line `sep=;`, as Excel reads it, becomes a blank one."""
+    first, end, rest = text.partition("\n")
+    if re.fullmatch(r"\W?sep=.\W?\s*", first):
+        return first.strip().strip('"')[-1], end + rest
+    return None, text
 
 
 def _reader(lines, delimiter, quoted, strict=False):
