@@ -94,7 +94,7 @@ def test_one_decision_that_there_is_no_answer(world, tmp_path):
     readings = ask._read(QUESTION, ask.paragraphs)
     none = min(float(output[0, 2]) for reading in readings for output in reading.outputs)
     for threshold, empty in ((none - 0.1, True), (none + 0.1, False)):
-        ask.task = Squad2(Squad2.Settings(unanswerable=True, null_threshold=threshold))
+        ask = Documents(world / "squad2", world / "texts", null_threshold=threshold)
         first = ask(QUESTION, 3)[0]
         assert (first["answer"] == "") == (first["file"] is None) == empty
         assert not empty or first["score"] == pytest.approx(none, rel=1e-5)

@@ -174,7 +174,7 @@ def test_what_was_cut_and_lost_is_counted(tokenizer):
     rows = task.encode(example, RowEncoder(tokenizer, 24))
     assert len(rows) > 1 and all(row["start_positions"] == 0 for row in rows)
     assert [line.split(" (")[0] for line in task.remarks()] == [
-        "1 questions were cut to 3 tokens", "1 answers are whole in no window; no training row has them"]
+        "1 question was cut to the tokens of --max-query-length", "1 answer is whole in no window, and so not learned"]
     assert task.remarks() == []
 
 
@@ -312,6 +312,8 @@ def test_training_evaluation_prediction_and_pipeline(task, inside, world, monkey
     said = ask(question="Who?", context=rows[0]["context"], top_k=3)
     assert len(said) == 3 and said == ask({"question": "Who?", "context": rows[0]["context"]}, top_k=3)
     assert ask(question=["Who?", "Where?"], context=CONTEXT)[0] == pytest.approx(ask(question="Who?", context=CONTEXT))
+    with pytest.warns(UserWarning, match="1 question was cut"):
+        ask(question="why " * 30, context=CONTEXT, max_question_len=3)
     for call, words in (({"question": "Who?"}, "needed"), ({"question": ["a", "b"], "context": ["c"]}, "2 questions and 1"),
                         ({"question": "", "context": "x"}, "question is ''"), ({"question": "a", "context": "x", "top_k": 0}, "top_k")):
         with pytest.raises(UserError, match=words):

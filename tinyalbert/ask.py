@@ -9,6 +9,8 @@ compared by raw logits, which no window's softmax has scaled, and one decision i
 is an answer at all.  BM25: Robertson & Zaragoza 2009, by the library bm25s.
 """
 
+import warnings
+
 import numpy as np
 
 from .errors import UserError
@@ -27,16 +29,17 @@ TOKEN = r"(?u)\b\w+\b"
 class Documents:
     """A collection of texts, and a model that answers questions about them."""
 
-    def __init__(self, model, documents, paragraphs=20, device="cpu", threads=None):
+    def __init__(self, model, documents, paragraphs=20, device="cpu", threads=None, **settings):
         """model: a folder of the task squad or squad2.  documents: a folder of texts, or one
-        text.  paragraphs: so many are read for a question.
+        text.  paragraphs: so many are read for a question.  settings: of the task, such as
+        null_threshold, in place of those that the model was fine-tuned with.
         """
         if not issubclass(task_of(model)[0], Squad):
             raise UserError(
                 f"{model} holds no model that answers questions; train one: tinyalbert finetune "
                 f"squad QUESTIONS --model {model}"
             )
-        self.task, self.model, self.tokenizer = load_finetuned(model, device)
+        self.task, self.model, self.tokenizer = load_finetuned(model, device, settings=settings)
         self.paragraphs = read_paragraphs(documents)
         self.finder = Finder([paragraph.text for paragraph in self.paragraphs])
         self.count = paragraphs
@@ -47,8 +50,8 @@ class Documents:
 
         Each is {"answer", "file", "start", "end", "score", "also"}: text[start:end] of the file is
         the answer; the score is the sum of the logits of its start and its end; "also" lists where
-        else the same answer was found, as [file, start].  If the model holds that the paragraphs
-        have no answer, the first one is empty, its file None.
+        else the same answer was found, as [file, start].  If the model holds that no paragraph has
+        an answer, the first one is empty, its file None, its score that of [CLS].
         """
         if not question.strip():
             raise UserError("the question is empty")
@@ -69,6 +72,8 @@ class Documents:
         """A Reading of each paragraph."""
         examples = [Question("", question, each.text, [], f"{question!r}") for each in found]
         features = Features(self.task, examples, row_encoder(self.model, self.tokenizer))
+        for line in self.task.remarks():
+            warnings.warn(line, stacklevel=3)
         return predict(self.task, self.model, features, replicas=Threads(self.threads))
 
     def _answers(self, readings, found):

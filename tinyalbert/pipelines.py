@@ -43,6 +43,8 @@ class TaskPipeline:
         features = Features(self.task, examples, encoder)
         if encoder.too_long:
             warnings.warn(encoder.summary(advice=""), stacklevel=2)
+        for line in self.task.remarks():
+            warnings.warn(line, stacklevel=2)
         predictions = predict(self.task, self.model, features)
         answers = [self.task.answer(prediction, **options) for prediction in predictions]
         return self.task.collect(answers, single)

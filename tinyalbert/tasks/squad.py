@@ -177,14 +177,13 @@ class Squad(Task):
     def remarks(self):
         lines = []
         if self.cut_questions:
-            lines.append(
-                f"{self.cut_questions:,} questions were cut to {self.settings.max_query_length} "
-                "tokens (--max-query-length)"
-            )
+            what = "question was" if self.cut_questions == 1 else "questions were"
+            lines.append(f"{self.cut_questions:,} {what} cut to the tokens of --max-query-length")
         if self.lost:
+            what = "answer is" if self.lost == 1 else "answers are"
             lines.append(
-                f"{self.lost:,} answers are whole in no window; no training row has them (lower "
-                "--doc-stride or raise --max-length)"
+                f"{self.lost:,} {what} whole in no window, and so not learned (lower --doc-stride "
+                "or raise --max-length)"
             )
         self._begin_counts()
         return lines
