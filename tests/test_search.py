@@ -102,6 +102,9 @@ def test_the_commands(texts, monkeypatch, capsys):
     assert capsys.readouterr().out == "1.000  a.txt, line 3\n       The old key.\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The dog.\nA garden.\n")))
     assert main(shlex.split(f"embed {model()} - --output v.npy --threads 1")) == 0
+    capsys.readouterr()
+    assert main(shlex.split(f"embed {model()} 'The dog.' --output - --threads 1")) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
     (texts / "t.csv").write_text("text,n\nThe dog.,1\nA garden.,2\n")
     assert main(shlex.split(f"embed {model()} t.csv --output v.tsv --threads 1")) == 0
     rows = [line.split("\t") for line in (texts / "v.tsv").read_text().splitlines()]

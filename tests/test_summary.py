@@ -182,7 +182,7 @@ OPTIONS = "--steps 2 --batch-size 4 --threads 1 --max-length 40"
 def test_a_folder_is_learned_from_scored_and_summarised(inside):
     assert run(f"finetune summary news --model {model()} --output done {OPTIONS}") == 0
     out = inside.readouterr().out
-    assert "summaries of 2 sentences" in out and "windows" in out
+    assert "summaries of 2 sentences" in out and "stays behind oracle" not in out and "windows" in out
     assert {line.split()[1] for line in out.splitlines() if line.startswith("baseline")} == {"lead", "random", "oracle"}
     metrics = json.loads(Path("done/eval_results.json").read_text())
     assert list(metrics) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
@@ -201,6 +201,9 @@ def test_a_folder_is_learned_from_scored_and_summarised(inside):
         assert all(0 < each["score"] < 1 for each in said["sentences"])
     assert run("predict done news/article/more/3.txt --sentences 1 --output one.jsonl") == 0
     assert len(json.loads(Path("one.jsonl").read_text())["sentences"]) == 1
+    inside.readouterr()
+    assert run("predict done 'A dog ran.  It found a key!' --sentences 2 --blocking 0 --output -") == 0
+    assert json.loads(inside.readouterr().out)["summary_text"] == "A dog ran. It found a key!"
     assert run("evaluate done news --blocking 0 --threads 1") == 0
     assert "rougeLsum" in inside.readouterr().out
 

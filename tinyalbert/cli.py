@@ -180,7 +180,9 @@ def _embed(args):
 
     options = make(args.options, {**args.saved, **given_by(args.options, args)})
     say_if_untrained(options.model, _note)
-    print(f"{predict_file(options, _note)} vectors in {options.output}")
+    count = predict_file(options, _note)
+    if options.output != STANDARD_OUTPUT:
+        print(f"{count} vectors in {options.output}")
 
 
 def _search(args):

@@ -7,6 +7,7 @@ from ..options import read_values
 from ..training.replicas import Threads
 
 RESULTS = "eval_results.json"
+CEILINGS = ("oracle",)  # baselines that no model can pass
 
 
 def result_of(task, examples, held_out, predictions):
@@ -75,7 +76,8 @@ def behind_a_baseline(result):
 
     result: what `finetune` returns.
     """
-    metric, baselines = result["metric"], result["baselines"]
+    metric = result["metric"]
+    baselines = {name: value for name, value in result["baselines"].items() if name not in CEILINGS}
     if not baselines:
         return None
     strongest = max(baselines, key=baselines.get)

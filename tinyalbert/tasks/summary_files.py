@@ -11,6 +11,7 @@ from ..text.sentences import sentence_spans
 from .documents import split_paragraphs, texts_of
 from .rouge import greedy_oracle
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
+from .texts import is_text
 
 ARTICLES = ("article", "articles", "documents")
 SUMMARIES = ("summary", "summaries")
@@ -84,13 +85,16 @@ def read_documents(source, split, skipping, seed=0):
 
     source: a folder with the folders `article` and `summary`, whose files have the same names;
     JSON lines with "text" or "sentences", and "summary"; `stories:summary[:N]`.  split: "predict"
-    needs no summaries, and takes a folder of texts, one text, or "-" for the standard input too.
+    needs no summaries, and takes a folder of texts, a file or the words of a text, or "-" for the
+    standard input too.
     skipping: a context that passes over bad ones, or raises.
     """
     if str(source).startswith("stories:"):
         items = _story_documents(source, seed, split)
     elif str(source) == STANDARD_INPUT:
         items = [lambda: document(read_text(source), where=name_of(source))]
+    elif split == "predict" and is_text(source):
+        items = [lambda: document(str(source), where="the text")]
     elif ending(source) in (".jsonl", ".json"):
         items = _json_documents(source, split != "predict")
     else:
