@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import AlbertConfig, AlbertForMultipleChoice, AlbertForPreTraining, pipeline
+from tinyalbert import (
+    AlbertConfig,
+    AlbertForMultipleChoice,
+    AlbertForPreTraining,
+    AlbertTokenizer,
+    pipeline,
+)
 from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.pretraining.pretrain import train_tokenizer
@@ -267,3 +273,22 @@ def test_a_model_learns_to_choose(folder):
         trainer.step(features.batch(step, 16))
     after = accuracy()
     assert before < 0.7 < 0.9 < after, (before, after)
+
+
+@pytest.mark.parity
+def test_a_folder_of_transformers_answers_here(folder):
+    """Whose config names the class of the model, not our task."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.set_num_threads(1)
+    theirs = transformers.AlbertForMultipleChoice.from_pretrained(folder / "chooser").eval()
+    with torch.no_grad():
+        theirs.classifier.weight *= 50
+    theirs.save_pretrained(folder / "theirs")
+    tokenizer = AlbertTokenizer.from_pretrained(folder / "chooser")
+    tokenizer.save_pretrained(folder / "theirs")
+    asked = {"context": "the old dog found a key", "question": "what was it ?", "choices": ["a key", "the dog", "it"]}
+    rows = tokenizer([asked["context"]] * 3, [f"{asked['question']} {c}" for c in asked["choices"]], padding=True)
+    with torch.no_grad():
+        logits = theirs(**{name: torch.tensor(values)[None] for name, values in rows.items()}).logits
+    said = pipeline("multiple-choice", str(folder / "theirs"))(asked)[0]
+    np.testing.assert_allclose(said["scores"], logits.softmax(-1)[0].numpy(), atol=1e-5)
