@@ -168,7 +168,7 @@ def test_scores_signature_and_baselines_are_printed(inside, world):
         assert words in out
     random = json.loads((world / "random" / "eval_results.json").read_text())["bleu"]
     assert f"baseline random weights {random:8.4f}  (bleu)" in out
-    assert json.loads((world / "again" / "finetune.json").read_text())["lr"] == 2e-3
+    assert json.loads((world / "again" / "finetune.json").read_text())["lr"] == 3e-3
     assert len((world / "again" / "predictions.txt").read_text().splitlines()) == 6
     assert (world / "again" / "model.safetensors").read_bytes() == (world / "done" / "model.safetensors").read_bytes()
 
