@@ -234,7 +234,7 @@ BAD = [
     ("", "is empty"),
     ("\n \n", "is empty"),
     ("-DOCSTART- O\n", "has no words"),
-    (b"a O\nb\xe9 B-X\n", "file.conll, line 2: no UTF-8"),
+    ("a O\né O\n".encode() + b"b\xe9 B-X\n", "file.conll, line 3: not UTF-8.*--encoding"),
 ]
 
 
@@ -277,7 +277,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         task.read(tmp_path / "pos.conll", "test")
     with pytest.raises(UserError, match="has 1 columns; expected a --tag-column of at most"):
         read(tmp_path, "a\n", split="predict", tag_column=2)
-    with pytest.raises(UserError, match="can't be read"):
+    with pytest.raises(UserError, match="there is no file"):
         task.read(tmp_path / "none.conll", "test")
 
 
@@ -516,6 +516,25 @@ def test_predictions_do_not_shift_when_sentences_are_cut(inside, world):
         assert all(len(line.split(" ")) == 3 for line in lines if line)
 
 
+def test_an_entity_that_was_cut_off_is_missed_and_said(inside, world):
+    """transformers#18050: the right tags were cut with the words, so that recall was flattered."""
+    (world / "cut.conll").write_text("key O\n" * 40 + "Mira B-PER\n")
+    assert run("evaluate entities cut.conll --max-length 12 --long truncate") == 0
+    out, err = inside.readouterr()
+    assert "1 of 1 rows was longer than 12 tokens and was cut" in err
+    assert "1 entities have words that were cut off; they count as missed" in out
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("all ")] == ["1"]
+
+
+def test_standard_input(inside, world, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Mira took the key.\n")))
+    assert run("predict entities - --output piped.conll") == 0
+    inside.readouterr()
+    assert run("predict entities 'Mira took the key.' --output -") == 0
+    assert inside.readouterr().out == (world / "piped.conll").read_text()
+    assert [line.split(" ")[0] for line in (world / "piped.conll").read_text().split("\n")] == ["Mira", "took", "the", "key", ".", "", ""]
+
+
 def test_words_with_spaces_are_written_with_tabs(inside, world):
     (world / "spaces.jsonl").write_text('{"tokens": ["New York", "a\\nb", ""], "tags": ["B-LOC", "O", "O"]}\n')
     assert run("predict entities spaces.jsonl --output spaces.conll") == 0
@@ -555,13 +574,27 @@ def test_the_spans_are_the_text(tagging, text, strategy):
                    tagging.tokenizer.encode(text) or not a["word"].strip() for a in answers)
 
 
+@given(st.lists(WORD), st.sampled_from([" ", "", "\n"]), st.sampled_from(["none", "first"]))
+def test_the_spans_of_words_are_in_the_words(tagging, words, delimiter, strategy):
+    [answers] = tagging(words, is_split_into_words=True, delimiter=delimiter, aggregation_strategy=strategy, ignore_labels=[])
+    text = delimiter.join(words)
+    ends = np.cumsum([0, *(len(word) + len(delimiter) for word in words)]).tolist()
+    for a in answers:
+        surface = text[a["start"]:a["end"]]
+        assert a["end"] <= len(text) and surface == surface.strip()
+        if strategy == "none":
+            assert any(start <= a["start"] <= a["end"] <= start + len(word) for start, word in zip(ends, words))
+    if strategy == "none":
+        assert len(answers) >= len(words)
+
+
 def test_calls(tagging, world):
     text = "Ann and Bo met in New York"
     one = tagging(text, aggregation_strategy="simple", ignore_labels=[])
     assert tagging([text], aggregation_strategy="simple", ignore_labels=[]) == [one] and tagging([]) == []
     words = tagging(text.split(), is_split_into_words=True, aggregation_strategy="simple", ignore_labels=[])
-    assert words == one == tagging([text.split()], is_split_into_words=True, aggregation_strategy="simple", ignore_labels=[])[0]
-    assert tagging(["Ann", "Bo"], is_split_into_words=True, delimiter="--", ignore_labels=[])[-1]["end"] == len("Ann--Bo")
+    assert words == [one] == tagging([text.split()], is_split_into_words=True, aggregation_strategy="simple", ignore_labels=[])
+    assert tagging(["Ann", "Bo"], is_split_into_words=True, delimiter="--", ignore_labels=[])[0][-1]["end"] == len("Ann--Bo")
     assert all(a["entity"] != "O" for a in tagging(text))
     with pytest.raises(UserError, match="'best' is unknown; expected one of none, simple"):
         tagging(text, aggregation_strategy="best")

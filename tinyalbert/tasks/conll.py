@@ -9,18 +9,16 @@
 Nothing here knows what the tags mean; entities.py does.
 """
 
-import gzip
 import io
 import json
 import re
-import sys
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..errors import UserError
 from ..files.safetensors_file import replacing
+from .text_files import ending, name_of, read_text
 
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "pos_tags", "labels")
@@ -51,51 +49,38 @@ class Sentence:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read_sentences(source, skipping, word_column=None, tag_column=None, labelled=True, say=print):
+def read_sentences(
+    source,
+    skipping,
+    word_column=None,
+    tag_column=None,
+    encoding=None,
+    labelled=True,
+    say=lambda line: None,
+):
     """The sentences of a file, or of standard input ("-"), a list of Sentence.
 
     skipping: a context manager around each sentence, which may raise a UserError.  word_column,
-    tag_column: numbers from 1; found out if None.  labelled: False if the tags may be missing.
-    say: told what was found.
+    tag_column: numbers from 1; found out if None.  encoding: as in text_files.read_text.
+    labelled: False if the tags may be missing.  say: told what was found.
     """
-    lines = _lines(source)
+    # not splitlines, which also cuts at characters that may stand in a word
+    text = io.StringIO(read_text(source, encoding, say), newline=None)
+    lines = [(number, line.rstrip("\n")) for number, line in enumerate(text, 1)]
+    source = name_of(source)
     content = [line for _, line in lines if line.strip(" \t")]
     if not content:
         raise UserError(f"{source} is empty; expected words with tags, one a line")
-    if _is_json(source, content[0]):
+    if ending(source) in (".jsonl", ".json") or content[0].lstrip().startswith('{"'):
         return _from_json(source, lines, skipping, labelled)
     if not labelled and _is_plain(source, content):
-        return [_from_text(line, str(source), number) for number, line in lines if line.strip()]
+        return [from_text(line, source, number) for number, line in lines if line.strip()]
     return _Columns(source, lines, word_column, tag_column, labelled, say).read(skipping)
-
-
-def _lines(source):
-    """[(number, line without its end), ...] of a file of text, gzipped or not, or of "-"."""
-    try:
-        data = sys.stdin.buffer.read() if str(source) == "-" else Path(source).read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except OSError as error:
-        raise UserError(f"{source} can't be read ({error.strerror or error})") from None
-    try:
-        text = data.decode("utf-8-sig")  # without the byte-order mark of Windows
-    except UnicodeDecodeError as error:
-        number = data[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{source}, line {number}: no UTF-8 text; convert it first (iconv -f LATIN1 -t UTF-8)"
-        ) from None
-    # not splitlines, which also cuts at characters that may stand in a word
-    return [(n, line.rstrip("\n")) for n, line in enumerate(io.StringIO(text, newline=None), 1)]
-
-
-def _is_json(source, first):
-    name = str(source).removesuffix(".gz")
-    return name.endswith((".jsonl", ".json")) or first.lstrip().startswith('{"')
 
 
 def _is_plain(source, content):
     """Whether lines are running text: they differ in their number of words, as columns don't."""
-    if str(source).removesuffix(".gz").endswith(COLUMN_ENDINGS):
+    if ending(source) in COLUMN_ENDINGS:
         return False
     rows = [line for line in content if not (line.startswith("# ") or _is_boundary(line))]
     if sum("\t" in line for line in rows) > len(rows) / 2:
@@ -115,7 +100,7 @@ class _Columns:
     """A file with a word a line."""
 
     def __init__(self, source, lines, word_column, tag_column, labelled, say):
-        self.path = str(source)
+        self.path = source
         self.lines = lines
         content = [line for _, line in lines if line.strip(" \t") and not _is_boundary(line)]
         self.tabs = sum("\t" in line for line in content) > len(content) / 2
@@ -235,12 +220,12 @@ def _is_boundary(line):
 
 def _from_json(source, lines, skipping, labelled):
     sentences = []
-    for unit, number, record in _records(str(source), lines):
+    for unit, number, record in _records(source, lines):
         with skipping():
             where = f"{source}, {unit} {number}"
             if not isinstance(record, dict):
                 raise UserError(f"{where}: {record!r:.40}; expected a JSON object")
-            sentence = _from_record(record, str(source), number, where, labelled)
+            sentence = _from_record(record, source, number, where, labelled)
             sentence.unit = unit
             sentences.append(sentence)
     return sentences
@@ -277,7 +262,7 @@ def _from_record(record, path, number, where, labelled):
         given = _first_of(record, SPANS)
         if given is None and labelled:
             raise UserError(f"{where}: no entities; expected them under one of {', '.join(SPANS)}")
-        sentence = _from_text(record["text"], path, number)
+        sentence = from_text(record["text"], path, number)
         if given is not None:
             _mark(sentence, given, where)
         return sentence
@@ -355,7 +340,8 @@ def split_words(text):
     return spans
 
 
-def _from_text(text, path, number):
+def from_text(text, path, number):
+    """The sentence of a text without tags."""
     spans = split_words(text)
     words = [text[start:end] for start, end in spans]
     return Sentence(words, None, path, [number] * len(words), text, spans)

@@ -15,7 +15,7 @@ from ..heads import IGNORE, AlbertForTokenClassification
 from ..options import COUNT, TEXT, Many, OneOf, option
 from ..stories.tasks import story_rows
 from .aggregation import STRATEGIES, Piece, aggregate, follows_a_letter
-from .conll import Sentence, read_sentences, write_columns, write_json_lines
+from .conll import Sentence, from_text, read_sentences, write_columns, write_json_lines
 from .entities import (
     LABELS,
     Counts,
@@ -27,8 +27,9 @@ from .entities import (
     tags_of,
 )
 from .lookup import commonest_tags, known_entities
-from .options import TaskSettings
+from .options import TaskSettings, encoding_option
 from .task import Task
+from .texts import is_text
 
 EMPTY = "<unk>"  # what the model reads in place of a word without pieces, such as U+200B
 
@@ -39,6 +40,7 @@ class NerSettings(TaskSettings):
 
     word_column: int = option(None, "column of the words (default: the first)", check=COUNT)
     tag_column: int = option(None, "column of the tags (default: the last)", check=COUNT)
+    encoding: str = encoding_option()
     pieces: str = option(
         "first",
         "pieces of a word that are trained: the first, or all (those inside have I- tags)",
@@ -47,7 +49,9 @@ class NerSettings(TaskSettings):
     aggregation_strategy: str = option(
         "none", "how the pipeline joins pieces, as in transformers", check=OneOf(*STRATEGIES)
     )
-    ignore_labels: tuple = option(("O",), "labels that it leaves out", check=Many(TEXT))
+    ignore_labels: tuple = option(
+        ("O",), "labels that the pipeline leaves out (default: O)", check=Many(TEXT)
+    )
 
 
 class Window(NamedTuple):
@@ -83,7 +87,7 @@ class Ner(Task):
     Settings = NerSettings
     predictions = "predictions.conll"
     recipes = {
-        "laptop": {"long": "windows", "epochs": 10.0},
+        "laptop": {"long": "windows"},
         # the paper has no tagging; as BERT was fine-tuned for it (Devlin et al. 2019, appendix A.3)
         "paper": {"lr": 5e-5, "batch_size": 32, "epochs": 4.0, "warmup": 0.1, "max_length": 128},
     }
@@ -95,21 +99,7 @@ class Ner(Task):
     # --- reading
 
     def read(self, source, split):
-        if str(source).startswith("stories:"):
-            rows = story_rows(source, "tagging", self.seed, split)
-            sentences = [
-                Sentence(row["tokens"], row["tags"], source, [i] * len(row["tokens"]), unit="row")
-                for i, row in enumerate(rows, 1)
-            ]
-        else:
-            sentences = read_sentences(
-                source,
-                self.bad_rows.skipping,
-                self.settings.word_column,
-                self.settings.tag_column,
-                split != "predict",
-                self.say,
-            )
+        sentences = self._sentences(source, split)
         scheme = scheme_of([sentence.given for sentence in sentences if sentence.given])
         for sentence in sentences:
             sentence.scheme = scheme
@@ -117,6 +107,27 @@ class Ner(Task):
             return sentences
         self._check_kind(scheme, source, split)
         return self._with_tags(sentences, source, scheme)
+
+    def _sentences(self, source, split):
+        """The sentences of a source, with the tags as they are given."""
+        if str(source).startswith("stories:"):
+            rows = story_rows(source, "tagging", self.seed, "train" if split == "train" else "test")
+            return [
+                Sentence(row["tokens"], row["tags"], source, [i] * len(row["tokens"]), unit="row")
+                for i, row in enumerate(rows, 1)
+            ]
+        if split == "predict" and is_text(source):
+            return [from_text(source, "the text", 1)]
+        settings = self.settings
+        return read_sentences(
+            source,
+            self.bad_rows.skipping,
+            settings.word_column,
+            settings.tag_column,
+            settings.encoding,
+            split != "predict",
+            self.say,
+        )
 
     def _check_kind(self, scheme, source, split):
         """Refuse labels of words where entities are to be found, and the other way round."""
@@ -382,13 +393,18 @@ class Ner(Task):
     # --- the pipeline
 
     def call(self, inputs, *, is_split_into_words=False, delimiter=" ", **options):
-        """A text or a list of texts; with is_split_into_words a list of words, or of such lists."""
-        inputs = inputs if isinstance(inputs, str) else list(inputs)
+        """A text or a list of texts; with is_split_into_words a list of words, or of such lists.
+
+        One list of words is answered as a list of one, as in transformers.
+        """
+        if isinstance(inputs, str):
+            return [inputs], True, options
+        inputs = list(inputs)
         if not is_split_into_words:
-            single = isinstance(inputs, str)
-            return ([inputs] if single else inputs), single, options
-        single = all(isinstance(word, str) for word in inputs)
-        return [(words, delimiter) for words in ([inputs] if single else inputs)], single, options
+            return inputs, False, options
+        if all(isinstance(word, str) for word in inputs):
+            inputs = [inputs]
+        return [(words, delimiter) for words in inputs], False, options
 
     def example(self, given):
         """A text, or (its words, what stands between them)."""
@@ -432,10 +448,11 @@ def _readable(word, tokenizer):
 def _pieces(prediction):
     """The Pieces of a Tagged text."""
     text = prediction.sentence.text
+    words = prediction.sentence.spans or {}
     pieces = []
     for place, (token, piece) in enumerate(zip(prediction.tokens, prediction.pieces)):
-        shift = prediction.sentence.spans[token.word][0] if prediction.sentence.spans else 0
-        start, end = token.span[0] + shift, token.span[1] + shift
+        first, last = words[token.word] if words else (0, len(text))
+        start, end = (min(first + each, last) for each in token.span)  # EMPTY may be longer
         unknown = piece == EMPTY
         pieces.append(
             Piece(

@@ -93,6 +93,12 @@ class Encoding(Check):
             raise ValueError(value) from None
 
 
+def encoding_option():
+    """How files of text are encoded."""
+    help = "of files that are not UTF-8 (default: found out, or asked for)"
+    return option(None, help, check=Encoding(), metavar="NAME")
+
+
 def _column(what, usual):
     names = usual_names(usual)
     return option(None, f"column with {what}, if it is none of: {names}", metavar="NAME")
@@ -114,12 +120,7 @@ class TableSettings(TaskSettings):
     delimiter: str = option(
         None, "what separates columns (default: found out)", check=Delimiter(), metavar="CHARACTER"
     )
-    encoding: str = option(
-        None,
-        "of files that are not UTF-8 (default: found out, or asked for)",
-        check=Encoding(),
-        metavar="NAME",
-    )
+    encoding: str = encoding_option()
 
 
 @dataclass(frozen=True, kw_only=True)
