@@ -127,6 +127,22 @@ def test_columns_without_a_header_are_named(tmp_path_factory, rows, order, delim
     assert [(row.label, row.text) for row in read_table(folder / "bare", by_number)] == rows
 
 
+@given(rows=CONTENT, order=st.permutations(["label", "title", "text", "id"]), third=st.sampled_from(["title", "id"]))
+def test_three_columns_without_a_header_are_told_apart(tmp_path_factory, rows, order, third):
+    """AG News has two texts, GoEmotions a number for each row; what can be taken for labels twice is asked for."""
+    order = [name for name in order if name in ("label", "text", third)]
+    cells = [{"label": label, "text": f"{text} and more {i}", "title": f"on {text} {i}", "id": f"n{i}"}
+             for i, (label, text) in enumerate(rows)]
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    path.write_text(quoted([[row[name] for name in order] for row in cells], ","))
+    first, *second = [name for name in order if name in ("text", "title")] if third == "title" else ["text"]
+    read = [(row.label, row.text, row.pair) for row in read_table(path)]
+    assert read == [(row["label"], row[first], row[second[0]] if second else None) for row in cells]
+    path.write_text(quoted([[row["text"], row["label"], "even" if i % 2 else "odd"] for i, row in enumerate(cells)], ","))
+    with pytest.raises(UserError, match="--columns text,"):
+        read_table(path)
+
+
 def test_a_folder_for_each_label(tmp_path):
     above, tmp_path = tmp_path, tmp_path / "train"
     for label, name, text in (("pos", "1.txt", "good\nreally"), ("neg", "2", "caf\u00e9"), ("neg", "3.txt", "bad")):

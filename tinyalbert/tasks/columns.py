@@ -134,8 +134,11 @@ def choose_columns(present, settings, labels, need_labels, where):
 def guessed(rows):
     """What the columns of a table without a header are, by what stands in them.
 
-    rows: lists of as many cells each.  Returns a name for each column, "label", "text" or "_", or
-    None if no column looks like labels: few different values, and the first of them comes again.
+    rows: lists of as many cells each.  A column of labels has few different values, and the first
+    of them comes again; texts have spaces.
+
+    Returns (a name for each column: "label", "text", "text_pair" or "_"; whether nothing else looks
+    like them), or (None, False) if no column looks like labels.
     """
     columns = list(zip(*rows))
     different = [len(set(column)) for column in columns]
@@ -145,8 +148,13 @@ def guessed(rows):
         if 2 <= different[i] <= max(2, len(rows) / 2) and column[0] in column[1:] and all(column)
     ]
     if not few or len(columns) < 2:
-        return None
+        return None, False
     lengths = [sum(map(len, column)) for column in columns]
     label = min(few, key=lambda i: (different[i], lengths[i]))
-    text = max((i for i in range(len(columns)) if i != label), key=lambda i: lengths[i])
-    return [{label: "label", text: "text"}.get(i, UNUSED) for i in range(len(columns))]
+    others = [i for i in range(len(columns)) if i != label]
+    texts = [i for i in others if sum(" " in cell for cell in columns[i]) > len(rows) / 2]
+    if len(texts) != 2 or len(few) > 1:
+        texts = [max(others, key=lambda i: lengths[i])]
+    names = {label: "label", **dict(zip(texts, ("text", "text_pair")))}
+    clear = len(columns) == 2 or (len(columns) == 3 and len(few) == 1)
+    return [names.get(i, UNUSED) for i in range(len(columns))], clear

@@ -272,12 +272,12 @@ class Records:
             return delimiter or "\t", None  # whoever chooses the columns says what is missing
 
         rows = samples[delimiter or "\t"]
-        names = guessed([row for row in rows if len(row) == width]) if width > 1 else None
-        if names and width == 2 and self.need_labels:
+        names, clear = guessed([row for row in rows if len(row) == width])
+        if clear and self.need_labels:
             self.layout = {"columns": ",".join(names), "delimiter": delimiter}
             self.say(
-                f"{self.name} has no header: {names[0]} from column 1, {names[1]} from column 2 "
-                f"(another order: --columns {','.join(reversed(names))})"
+                f"{self.name} has no header; its columns look like {', '.join(names)} (if they are "
+                "others: --columns)"
             )
             return delimiter, names
         example = names or ["label", "text", *[UNUSED] * (width - 2)]
