@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, pipeline
+from tinyalbert import (
+    AlbertConfig,
+    AlbertForPreTraining,
+    AlbertForSequenceClassification,
+    AlbertTokenizer,
+    pipeline,
+)
 from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.options import COUNT, make, option
@@ -237,6 +243,26 @@ def test_the_head_of_an_earlier_task_starts_anew(inside, world):
     assert run(f"finetune two.tsv --output x --model h3 --keep-head {short}", "") == 2
     message = inside.readouterr().err.strip().splitlines()[-1]
     assert "--keep-head" in message and "got (3, 64), expected (2, 64)" in message
+
+
+@pytest.mark.parametrize("names", [["yes", "no", "maybe"], ["maybe", "yes", "no"]])
+def test_a_head_that_is_kept_is_matched_by_the_names_of_its_labels(inside, world, names):
+    """A folder of transformers may have them in any order; other names are refused."""
+    rows = "".join(f"a dog {i}\t{['yes', 'no', 'maybe'][i % 3]}\n" for i in range(12))
+    (world / "named.tsv").write_text("text\tlabel\n" + rows)
+    (world / "others.tsv").write_text("text\tlabel\n" + rows.replace("maybe", "perhaps"))
+    config = AlbertConfig.from_json_file(world / "model" / "config.json").with_labels(names)
+    model = AlbertForSequenceClassification(config, seed=3)
+    folder = f"named-{names[0]}"
+    model.save_pretrained(world / folder, AlbertTokenizer.from_pretrained(world / "model"))
+    command = f"finetune named.tsv --model {folder} --keep-head --steps 1 --lr 1e-12 --threads 1"
+    assert run(f"{command} --output {folder}-kept", "") == 0
+    kept = AlbertForSequenceClassification.from_pretrained(world / f"{folder}-kept")
+    assert kept.config.id2label == {0: "maybe", 1: "no", 2: "yes"}
+    for i, name in kept.config.id2label.items():
+        np.testing.assert_allclose(kept.classifier.weight.numpy()[i], model.classifier.weight.numpy()[names.index(name)], atol=1e-6)
+    assert run(f"{command} --output x".replace("named.tsv", "others.tsv"), "") == 2
+    assert "expected the same names, or leave --keep-head out" in inside.readouterr().err
 
 
 @given(groups=st.lists(st.integers(0, 8), min_size=10, max_size=60).filter(lambda numbers: len(set(numbers)) > 1), seed=st.integers(0, 99))

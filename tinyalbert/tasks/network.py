@@ -21,6 +21,7 @@ def task_network(task, options, say):
     """A model of the task with the weights of a folder, or of its size with random ones."""
     config = read_config(options.model)
     earlier = config.extra.get("finetuning_task", "")
+    earlier_names = [config.id2label[i] for i in range(config.num_labels)]
     for name in EARLIER:
         config.extra.pop(name, None)
     config.problem_type = None
@@ -47,7 +48,9 @@ def task_network(task, options, say):
     if options.random_init:
         return network
     state = load_state(options.model)
-    if not options.keep_head:
+    if options.keep_head:
+        state = _by_name(state, task, earlier_names)
+    else:
         state = _without_head(state, task, earlier, say)
     try:
         load_into(network, state)
@@ -56,6 +59,28 @@ def task_network(task, options, say):
             raise
         raise UserError(f"--keep-head: {problem}, or leave --keep-head out") from None
     return network
+
+
+def _by_name(state, task, names):
+    """The weights of a folder with the outputs of its head in the order of the task's labels.
+
+    names: the folder's labels in the order of its outputs.  transformers' LABEL_0, ... say nothing,
+    so these stay where they are.
+    """
+    labels = task.labels
+    if not labels or labels == names or names == [f"LABEL_{i}" for i in range(len(names))]:
+        return state
+    if len(labels) == len(names) and set(labels) != set(names):
+        raise UserError(
+            f"--keep-head: the folder's labels are {', '.join(names)}, those of the rows "
+            f"{', '.join(labels)}; expected the same names, or leave --keep-head out"
+        )
+    order = [names.index(label) for label in labels if label in names]
+    parts = tuple(f"{part}." for part in task.head)
+    return {
+        name: array[order] if name.startswith(parts) and len(array) == len(order) else array
+        for name, array in state.items()
+    }
 
 
 def _without_head(state, task, earlier, say):
