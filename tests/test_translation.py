@@ -1,5 +1,6 @@
 """Translation from files to texts: what is read, how it is scored, the command line and the pipeline."""
 
+import functools
 import gzip
 import io
 import json
@@ -116,11 +117,16 @@ def test_scores_are_sacrebleus_on_texts_as_they_are():
     assert "nrefs:1" in Translation().confusion(examples, said)
 
 
+@functools.cache
+def invented_vocabulary():
+    return learn_vocabulary([row["target"] for row in story_dataset("translation", 40)], 100)
+
+
 @given(beams=st.integers(1, 3), seed=seeds)
 def test_the_longest_translation_is_told_by_its_own_source(beams, seed):
     """Not by the others of its batch."""
     task = Translation(TranslationSettings(beams=beams, target_length=16))
-    task.target = learn_vocabulary([row["target"] for row in story_dataset("translation", 40)], 100)
+    task.target = invented_vocabulary()
     config = AlbertConfig.preset("tiny", vocab_size=50, hidden_size=8, embedding_size=8, intermediate_size=8)
     model = AlbertForTranslation(task.configure(config), seed=seed % 100).astype(np.float64)
     mask = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]])
