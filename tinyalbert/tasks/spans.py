@@ -52,14 +52,18 @@ def max_context(windows):
     paragraph is True once.
     """
     length = max((window.begin + len(window.tokens) for window in windows), default=0)
-    context = np.full((len(windows), length), -1.0)
-    for row, window in zip(context, windows):
+    most = np.full(length, -1.0)  # context of each token in the best window so far
+    owner = np.zeros(length, dtype=int)
+    for i, window in enumerate(windows):
         n = len(window.tokens)
         place = np.arange(n)
-        row[window.begin : window.begin + n] = np.minimum(place, n - 1 - place) + 0.01 * n
-    best = context.argmax(axis=0)  # (tokens of the paragraph,)
+        context = np.minimum(place, n - 1 - place) + 0.01 * n
+        part = slice(window.begin, window.begin + n)
+        better = context > most[part]
+        owner[part][better] = i
+        most[part][better] = context[better]
     return [
-        best[window.begin : window.begin + len(window.tokens)] == i
+        owner[window.begin : window.begin + len(window.tokens)] == i
         for i, window in enumerate(windows)
     ]
 
