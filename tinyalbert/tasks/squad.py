@@ -116,18 +116,7 @@ class Squad(Task):
         """
         question = encoder.segment(example.question)
         context = self._context_tokens(encoder, example.context)
-        limit = self.settings.max_query_length
-        if example.layout:  # of a pipeline's caller
-            length, overlap, limit = example.layout
-            encoder = RowEncoder(encoder.tokenizer, min(length, encoder.max_length))
-        self.cut_questions += len(question) > limit
-        question = question[:limit]
-        size = encoder.max_length - 3 - len(question)  # tokens of a window
-        step = max(1, min(self.settings.doc_stride, size))
-        if example.layout:
-            if overlap is None:
-                overlap = min(encoder.max_length // 2, 128)
-            step = max(1, size - overlap)
+        encoder, question, step = self._layout(example, encoder, question)
         rows = encoder(question, context, example.where, cut="second", tokens=True, step=step)
         place = len(question) + 2
         windows = []
@@ -140,6 +129,20 @@ class Squad(Task):
             {**row, "about": window, **self.reader.fields(row, window, places)}
             for row, window, places in zip(rows, windows, targets)
         ]
+
+    def _layout(self, example, encoder, question):
+        """(encoder, question, step of the windows): as set, or as a pipeline's caller has it."""
+        length, overlap, limit = example.layout or (None, None, self.settings.max_query_length)
+        self.cut_questions += len(question) > limit
+        question = question[:limit]
+        if not example.layout:
+            size = encoder.max_length - 3 - len(question)  # tokens of a window
+            return encoder, question, max(1, min(self.settings.doc_stride, size))
+        encoder = RowEncoder(encoder.tokenizer, min(length, encoder.max_length))
+        if overlap is None:
+            overlap = min(encoder.max_length // 2, 128)
+        size = encoder.max_length - 3 - len(question)
+        return encoder, question, max(1, size - overlap)
 
     def _context_tokens(self, encoder, context):
         """The tokens of a paragraph; it is often that of the question before."""

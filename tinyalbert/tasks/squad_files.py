@@ -23,7 +23,8 @@ class Question:
     """A question about a paragraph, its right answers, and where it stands.
 
     answers: [(text, first character in `context`), ...], empty if there is no answer or it is not
-    known.  layout: (tokens a row, tokens that windows share) if the caller of a pipeline chose it.
+    known.  layout: (tokens a row, tokens that windows share, tokens of a question) as the caller of
+    a pipeline has it.
     """
 
     id: str

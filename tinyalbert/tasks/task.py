@@ -5,6 +5,7 @@ resuming (finetune.py), evaluation and prediction of a fine-tuned folder (infere
 line, the pipeline.  In the order in which they are called:
 
     read        a source             -> examples
+    group       an example           -> what it shares with those that are held out with it
     fit         training examples    -> what the task learns from them, such as its labels
     configure   a model's config     -> the config of this task's model, with what was fitted
     restore     the config of a fine-tuned model: the opposite of configure
