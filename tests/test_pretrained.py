@@ -109,7 +109,7 @@ def test_the_command_scores_texts_files_and_standard_input(folder, tmp_path, cap
     assert [line.split("  ")[-1] for line in lines[1:]] == ["the dog", "dog the old", "the old dog", "a cat", "a cat", "it ran"]
     assert main(["score", str(folder), str(tmp_path / "pairs.txt"), "--pairs", "--whole-words"]) == 0
     assert capsys.readouterr().out.split()[0] in ("25.00%", "75.00%")
-    for words, error in [(["the dog", "--pairs"], "1 lines; expected pairs"), (["dog " * 60], "score its sentences one by one"),
+    for words, error in [(["the dog", "--pairs"], "lines of pairs: got 1"), (["dog " * 60], "score its sentences one by one"),
                          (["\u200b"], "has no pieces")]:
         assert main(["score", str(folder), *words]) == 2
         assert error in capsys.readouterr().err
@@ -223,6 +223,22 @@ def test_parity_of_text_classification(folder, tmp_path, changes):
         for options in [{}, {"top_k": None}, {"top_k": 2}, {"top_k": 1}, {"function_to_apply": "none"},
                         {"function_to_apply": "sigmoid", "top_k": None}]:
             close(ours(inputs, **options), theirs(inputs, **options), (str(inputs), str(options)))
+
+
+@pytest.mark.parity
+def test_parity_of_a_classifier_that_transformers_made(folder, tmp_path):
+    """Its labels, its weights and the tokenizer that it saved again."""
+    transformers = pytest.importorskip("transformers")
+    values = config(AlbertTokenizer.from_pretrained(folder).vocab_size).to_dict()
+    labels = {"id2label": {0: "yes", 1: "maybe", 2: "no"}, "label2id": {"yes": 0, "maybe": 1, "no": 2}}
+    theirs = transformers.AlbertForSequenceClassification(transformers.AlbertConfig(**values, **labels))
+    theirs.classifier.weight.data *= 50
+    theirs.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
+    (tmp_path / "spiece.model").unlink(missing_ok=True)
+    ours, theirs = peers(transformers, "text-classification", tmp_path)
+    close(ours(CORPUS[:4], top_k=None), theirs(CORPUS[:4], top_k=None))
+    assert {answer["label"] for answer in ours("the dog", top_k=None)} == {"yes", "maybe", "no"}
 
 
 # --- labels by name -------------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ def better_of_pairs(scores):
     scores (2 N,): of pairs of lines, the bad one first.
     """
     if not len(scores) or len(scores) % 2:
-        raise UserError(f"{len(scores)} lines; expected pairs: a bad line, then the good one")
+        raise UserError(
+            f"lines of pairs: got {len(scores)}; expected a bad line, then the good one, and so on"
+        )
     bad, good = np.reshape(scores, (-1, 2)).T
     return float(np.mean((good > bad) + 0.5 * (good == bad)))
