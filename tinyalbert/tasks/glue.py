@@ -23,6 +23,7 @@ FILES = {  # of each split; a folder has some of them
     "test": ("dev.tsv", "dev_matched.tsv", "dev_mismatched.tsv"),
     "predict": ("test.tsv", "test_matched.tsv", "test_mismatched.tsv", "diagnostic.tsv"),
 }
+NAMED = ("text_column", "pair_column", "label_column", "columns")  # settings of other tables
 PARTS = {"matched": "m", "mismatched": "mm"}  # of MNLI, and what a submission calls them
 
 
@@ -135,7 +136,7 @@ class Glue:
 
     def read(self, source, split):
         path = Path(source)
-        named = [getattr(self.settings, f"{what}_column") for what in ("text", "pair", "label")]
+        named = [getattr(self.settings, name) for name in NAMED]
         if any(named) or not (path.is_dir() or ending(path) == ".tsv"):
             examples = super().read(source, split)
         else:
