@@ -204,6 +204,10 @@ def test_a_folder_is_learned_from_scored_and_summarised(inside):
     inside.readouterr()
     assert run("predict done 'A dog ran.  It found a key!' --sentences 2 --blocking 0 --output -") == 0
     assert json.loads(inside.readouterr().out)["summary_text"] == "A dog ran. It found a key!"
+    assert run(f"finetune summary news --model {model()} --share 0.5 --output half {OPTIONS}") == 0
+    assert run("predict half news/article/more/3.txt --max-words 3 --output one.jsonl") == 0
+    assert len(json.loads(Path("one.jsonl").read_text())["sentences"]) == 1
+    assert len(pipeline("summarization", "half", sentences=1)(text)[0]["sentences"]) == 1
     assert run("evaluate done news --blocking 0 --threads 1") == 0
     assert "rougeLsum" in inside.readouterr().out
 

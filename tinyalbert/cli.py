@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import __version__
 from .errors import UserError
-from .options import COUNT, add_arguments, from_arguments, given_by, make, read_values
+from .options import COUNT, add_arguments, from_arguments, given_by, make, over, read_values
 from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
 from .tasks.options import (
     STANDARD_OUTPUT,
@@ -161,14 +161,14 @@ def _note(text):
 def _evaluate(args):
     from .tasks.inference import evaluate_file
 
-    options = make(args.options, {**args.saved, **given_by(args.options, args)})
+    options = make(args.options, over(args.options, args.saved, given_by(args.options, args)))
     _print_metrics(*evaluate_file(options, _note))
 
 
 def _predict(args):
     from .tasks.inference import predict_file
 
-    options = make(args.options, {**args.saved, **given_by(args.options, args)})
+    options = make(args.options, over(args.options, args.saved, given_by(args.options, args)))
     count = predict_file(options, _note)
     if options.output != STANDARD_OUTPUT:
         print(f"{count} predictions in {options.output}")
@@ -178,7 +178,7 @@ def _embed(args):
     from .tasks.inference import predict_file
     from .tasks.search import say_if_untrained
 
-    options = make(args.options, {**args.saved, **given_by(args.options, args)})
+    options = make(args.options, over(args.options, args.saved, given_by(args.options, args)))
     say_if_untrained(options.model, _note)
     count = predict_file(options, _note)
     if options.output != STANDARD_OUTPUT:

@@ -301,10 +301,18 @@ def given_by(Class, arguments):
     typed = {name: value for name, value in vars(arguments).items() if name in names}
     path = getattr(arguments, "config", None)
     values = read_file(Class, path) if path else {}
-    for group in _groups(Class).values():  # --steps replaces the file's minutes
-        if any(name in typed for name in group):
+    return over(Class, values, typed)
+
+
+def over(Class, values, given):
+    """{name: value} of both; where they differ, those of `given`.
+
+    Of a group, what is given replaces the others too: --steps the file's minutes.
+    """
+    for group in _groups(Class).values():
+        if any(given.get(name) is not None for name in group):
             values = {name: value for name, value in values.items() if name not in group}
-    return {**values, **typed}
+    return {**values, **given}
 
 
 # --- files and Python calls -----------------------------------------------------------------------

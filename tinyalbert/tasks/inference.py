@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import check_device
 from ..errors import UserError
 from ..files.checkpoint import read_config
-from ..options import make
+from ..options import make, over
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_writable
@@ -104,7 +104,7 @@ def load_finetuned(folder, device="cpu", task=None, tokenizer=None, settings=Non
     """
     check_device(device)
     Class, saved = task_of(folder, task)
-    task = Class(make(Class.Settings, {**saved, **(settings or {})}), **more)
+    task = Class(make(Class.Settings, over(Class.Settings, saved, settings or {})), **more)
     command = f"finetune {Class.made_by or Class.name} TABLE --model {folder}"
     model = load_trained(Class.model_class, folder, f"{Class.name} model", command)
     task.restore(model.config)
