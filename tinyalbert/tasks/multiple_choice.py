@@ -93,7 +93,7 @@ class MultipleChoice(Task):
         """Accuracy beside the simple rules, for all questions and for each group."""
         columns = {"accuracy": _right(examples, predictions)}
         columns |= {name: rule(examples) for name, rule in BASELINES.items()}
-        lines = ["".join(name.rjust(16) for name in ("questions", *columns)).rjust(24)]
+        lines = ["".join(name.rjust(16) for name in ("questions", *columns))]
         for group, places in _groups(examples):
             shares = "".join(f"{column[places].mean():16.4f}" for column in columns.values())
             lines.append(f"{group or 'all':8s}{len(places):8,d}{shares}")
