@@ -5,6 +5,7 @@ import io
 import json
 import random
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -336,6 +337,23 @@ def test_the_answers_of_xquad_survive_the_real_tokenizer(data_dir):
                 hits += exact(example.answers[0][0], text)
                 break
     assert task.lost == 0 and hits >= 0.98 * len(examples)
+
+
+@pytest.mark.parametrize("task", ["squad", "squad2"])
+def test_a_model_learns_to_answer_and_when_not_to(task, inside, world):
+    """A dozen questions, by heart: targets, windows and answers belong together."""
+    rows, rng = [], random.Random(0)
+    for i in range(12):
+        (one, other), (lost, found) = rng.sample(["Mara", "Tom", "Olaf"], 2), rng.sample(["kite", "ring", "drum"], 2)
+        context = f"{one} lost a {lost}. {other} found a {found}."
+        question, answer = [(f"Who found a {found}?", other), (f"What did {one} lose?", lost), (f"Who sold a {lost}?", None)][i % 3]
+        answers = {"text": [answer], "answer_start": [context.index(answer)]} if answer else {"text": [], "answer_start": []}
+        rows.append({"id": str(i), "context": context, "question": question, "answers": answers})
+    Path("few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(f"finetune {task} few.jsonl --dev few.jsonl --model model --output learned-{task} --steps 110 --lr 0.004 "
+               "--batch-size 12 --max-length 64 --threads 1") == 0
+    metrics = json.loads(Path(f"learned-{task}", "eval_results.json").read_text())
+    assert metrics["f1"] == metrics["HasAns_f1"] == metrics["NoAns_f1"] == 100
 
 
 def test_the_papers_recipes():
