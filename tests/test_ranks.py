@@ -132,7 +132,7 @@ def test_fine_tuning_is_that_of_one_process(alone, tmp_path):
     scores = []
     for n in (1, 2):
         code, out, err = tinyalbert(n, *command, "--output", f"n{n}", cwd=tmp_path)
-        assert code == 0 and out.count("predictions.tsv") == 1, err
+        assert code == 0 and out.count("predictions and eval_results.json") == 1, err
         scores.append([line["loss"] for line in log(tmp_path / f"n{n}", "train")])
         assert (tmp_path / f"n{n}" / "predictions.tsv").read_text().count("\n") == 7
     assert scores[1] == pytest.approx(scores[0], rel=1e-4)

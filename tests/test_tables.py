@@ -202,6 +202,17 @@ def test_published_sets_need_no_flag(name, tmp_path):
         assert Regression().read(tmp_path / "t", "train")[0].label == "4.5"
 
 
+@pytest.mark.parametrize("name, count, labels", [
+    ("trec/TREC.train", 5452, {"ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"}), ("sst2/dev.tsv", 872, {"0", "1"}),
+    ("summ/article", 100, {"business", "entertainment", "politics", "sport", "tech"}),
+    ("glue/MNLI-small/valid.jsonl", 1777, {"entailment", "neutral", "contradiction"}), ("glue/WNLI/dev.tsv", 71, {"0", "1"}),
+])
+def test_real_sets_need_no_flag(data_dir, name, count, labels):
+    rows = read_table(data_dir / name)
+    assert len(rows) == count and {row.label for row in rows} == labels
+    assert {row.pair is None for row in rows} == {"glue" not in name} and all(len(row.text) > 1 for row in rows)
+
+
 # ---- what is wrong with a file
 
 @pytest.mark.parametrize("name, text, words", [
