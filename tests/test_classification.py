@@ -307,6 +307,23 @@ def test_help_lists_the_known_columns(inside):
     assert "utterance" in out and "is_duplicate" in out and "hypothesis" in out and "--columns" in out
 
 
+def test_a_head_starts_where_a_constant_would_end(world):
+    """Each label as likely as in the rows, the mean of the numbers: training need not make all texts alike first."""
+    config = AlbertConfig.from_json_file(world / "model" / "config.json")
+    several = MultiLabel()
+    rows = [Row("", None, labels, "") for labels in (("a", "b"), ("a",), ("a",), ("a", "c"))]
+    several.fit(rows)
+    network = AlbertForSequenceClassification(several.configure(config), seed=0)
+    several.start_head(network)
+    chances = several.probabilities(network.classifier.bias.data)
+    assert np.allclose(chances, [1 - 0.5 / 4, 0.25, 0.25], atol=1e-6)
+    numbers = Regression()
+    numbers.fit([Row("", None, n, "") for n in ("1", "2.5", "4")])
+    network = AlbertForSequenceClassification(numbers.configure(config), seed=0)
+    numbers.start_head(network)
+    assert network.classifier.bias.data == 2.5
+
+
 def test_several_labels_in_one_cell(tmp_path):
     (tmp_path / "t.csv").write_text('text,topics\none,"a, b"\ntwo,\nthree,b\n')
     task = MultiLabel()

@@ -57,6 +57,18 @@ class MultiLabel(Classification):
                 "between labels (--label-separator)?"
             )
 
+        share = np.mean([self.target(row) for row in examples], axis=0)
+        least = 0.5 / len(examples)
+        self.share = np.clip(share, least, 1 - least)  # of the rows, that have each label
+
+    def start_head(self, network):
+        """Each label as likely as it is among the rows (Lin et al. 2017, §3.3).
+
+        From zeros, the head first has to learn that most labels don't fit; the pooled vectors
+        become alike on the way, and a small model does not come back from there.
+        """
+        network.classifier.bias.data[...] = self.logits(self.share)
+
     def configure(self, config):
         return changed(config.with_labels(self.labels), problem_type="multi_label_classification")
 

@@ -45,6 +45,7 @@ def task_network(task, options, say):
             attention_probs_dropout_prob=options.dropout,
         )
     network = task.model_class(config, seed=options.seed)
+    task.start_head(network)
     if options.random_init:
         return network
     state = load_state(options.model)

@@ -8,6 +8,7 @@ line, the pipeline.  In the order in which they are called:
     group       an example           -> what it shares with those that are held out with it
     fit         training examples    -> what the task learns from them, such as its labels
     configure   a model's config     -> the config of this task's model, with what was fitted
+    start_head  a new model, before it is trained
     restore     the config of a fine-tuned model: the opposite of configure
     save, load  files of the task's own beside the model, for what the config can't hold
     encode      an example           -> rows of the model's inputs, one for each window
@@ -97,6 +98,9 @@ class Task:
     def configure(self, config):
         """`config` (an AlbertConfig) changed for this task; what `fit` found out is kept in it."""
         return config
+
+    def start_head(self, network):
+        """Set what a new head starts from, such as its bias, if zeros would not do."""
 
     def restore(self, config):
         """Take back from the config of a fine-tuned model what `configure` put there."""
