@@ -573,13 +573,16 @@ def test_the_last_good_state_loads_after_a_kill_at_any_moment(tmp_path):
 
 # --- against transformers ---------------------------------------------------------------------------------------------
 
+THEIRS = [name for name in MODELS if name != "AlbertForConditionalQuestionAnswering"]    # ALBERT's own head for SQuAD 2.0
+
+
 def their_class(name, transformers):
     transformers.logging.set_verbosity_error()
     return getattr(transformers, name)
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", THEIRS)
 def test_our_folder_opens_in_transformers(tmp_path, name):
     """No missing, unexpected or mismatched key, the same weights, the same numbers out."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
@@ -604,7 +607,7 @@ def test_our_folder_opens_in_transformers(tmp_path, name):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("safe", ["safetensors", "sharded", "bin"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", THEIRS)
 def test_transformers_folder_opens_here(tmp_path, name, safe):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     config = transformers.AlbertConfig(**{k: v for k, v in tiny().to_dict().items() if k != "model_type"}, num_labels=2)
