@@ -445,3 +445,12 @@ def test_ctrl_c_while_workers_prepare_is_one_sentence(world, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         assert process.communicate(timeout=60)[1] == "\ntinyalbert: stopped\n" and process.returncode == 130
         assert [p.name for p in tmp_path.iterdir()] == ["big.txt"]
+
+
+@pytest.mark.parametrize("words", [
+    "runs/topic rows.tsv --seed 3", "runs/topic --seed 3 rows.tsv", "--seed 3 runs/topic rows.tsv", "--seed 3 runs/topic --threads 1 rows.tsv"])
+def test_files_may_stand_between_the_options(inside, words):
+    args = build_parser(["evaluate", *words.split()]).parse_args(["evaluate", *words.split()])
+    assert (args.model, args.table, args.seed) == ("runs/topic", "rows.tsv", 3)
+    words = ["finetune", "ner", "--model", "m", "rows.tsv", "--output", "x"]
+    assert build_parser(words).parse_args(words).words == ["ner", "rows.tsv"]

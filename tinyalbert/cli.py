@@ -609,6 +609,22 @@ COMMANDS = {
 }
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A parser of one command, whose files may stand before, between or behind its options."""
+
+    mixing = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        """argparse's own, which takes files in one run only, called as it is for mixed ones."""
+        if self.mixing:
+            return super().parse_known_args(args, namespace)
+        self.mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixing = False
+
+
 def build_parser(words=()):
     """The argument parser for the words of a command line: what arguments a command has depends
     on its task.
@@ -621,7 +637,9 @@ def build_parser(words=()):
         epilog="Every command explains itself: tinyalbert pretrain --help",
     )
     parser.add_argument("--version", action="version", version=f"tinyalbert {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=CommandParser
+    )
     for name, about in COMMANDS.items():
         sub = commands.add_parser(
             name,
