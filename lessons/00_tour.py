@@ -16,9 +16,9 @@ from _check import exercise, figure, finish, predict, put, pyplot, same, show
 from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertTokenizer, pipeline
 from tinyalbert.info import parameter_rows
 from tinyalbert.optim import AdamW
-from tinyalbert.pipelines import FillMaskPipeline
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
+from tinyalbert.tasks.pretrained import FillMask
 from tinyalbert.training.trainer import Trainer
 
 NEEDS = []
@@ -85,7 +85,7 @@ for part, n, times in parameter_rows(config):
 
 
 def best_words(text, k=4):
-    fill = FillMaskPipeline(model, tokenizer)
+    fill = FillMask(model, tokenizer)
     return ", ".join(a["token_str"] or "·" for a in fill(text, top_k=k))         # "·": the piece '▁' alone
 
 

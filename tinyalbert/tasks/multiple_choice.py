@@ -56,6 +56,9 @@ class MultipleChoice(Task):
         """The folder of a set that has a part of its own for evaluation."""
         return source if "test" in parts_of(Path(source)) else None
 
+    def group(self, example):
+        return example.passage or None  # questions about one passage tell of each other's answers
+
     def describe(self):
         return "one of the options is to be chosen; only passages are cut"
 
