@@ -554,6 +554,9 @@ def test_minutes_are_turned_into_steps(monkeypatch):
     assert fit_steps(t, data, 1.0, 0.0, None).steps == int(left / step)
     assert fit_steps(t, data, 1.0, 0.02, None).steps == int((left - 10 * 0.02) / step)          # ten evaluations
     assert fit_steps(t, data, 1.0, 0.02, 10).steps == int(left / (step + 0.02 / 10))            # one every 10 steps
+    rare = fit_steps(t, data, 1.0, 0.2, None)                            # ten would take twice the time: two
+    assert rare.steps == int((left - 2 * 0.2) / step) and rare.eval_every == -(-rare.steps // 2)
+    assert fit_steps(t, data, 1.0, 0.02, None).eval_every is None
     assert fit_steps(t, data, 0.1, 2.0, None).steps == 1                 # no time for anything: one step
     np.testing.assert_array_equal(before, parameters(t))
 

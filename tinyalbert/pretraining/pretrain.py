@@ -195,4 +195,6 @@ def with_steps(options, model, optimizer, stages, held_out, say):
     finally:
         trainer.replicas.close()
     say(str(fitted))
-    return replace(options, steps=fitted.steps, minutes=None), fitted.untrained
+    eval_every = options.eval_every or fitted.eval_every
+    fixed = replace(options, steps=fitted.steps, minutes=None, eval_every=eval_every)
+    return fixed, fitted.untrained

@@ -67,11 +67,14 @@ def train(
                 say("measuring how long a step takes, which fixes the number of steps")
             fitted = steps_for_minutes(trainer, data, minutes, evaluate, eval_every)
             steps, untrained = fitted.steps, fitted.untrained
+            state["eval_every"] = fitted.eval_every
             if shown:
                 say(str(fitted))
         elif untrained is None:
             untrained = evaluated(trainer, evaluate)
-    plan = plan_run(trainer, data, steps or trainer.total_steps, eval_every, save_every, log_every)
+    steps = steps or trainer.total_steps
+    eval_every = eval_every or state.get("eval_every")
+    plan = plan_run(trainer, data, steps, eval_every, save_every, log_every)
     if not resume:
         log_start(log, trainer, plan, facts or {}, untrained)
 

@@ -13,6 +13,7 @@ TIMED_BATCHES = 21  # at most, of each kind
 MEASURING_SHARE = 0.03  # of the time that there is, at most, after four batches of each kind
 UPDATE_COST = 1.03  # forward and backward are timed; the optimiser's update takes about 3 % more
 DEFAULT_EVALUATIONS = 10  # of a run whose interval is not given
+EVALUATING_SHARE = 0.5  # of a run of some minutes goes into evaluations, at most
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class FittedSteps:
     step_seconds: float
     evaluation_seconds: float  # of all evaluations together
     untrained: dict | None = None  # metrics of the model before training
+    eval_every: int | None = None  # where there is no time for as many evaluations as usual
 
     def __str__(self):
         return (
@@ -100,7 +102,8 @@ def evaluated(trainer, evaluate):
 def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untrained=None):
     """How many steps fit into `seconds`, evaluations included.
 
-    An evaluation takes `evaluation_seconds`; there is one every `eval_every` steps, or ten in all.
+    An evaluation takes `evaluation_seconds`; there is one every `eval_every` steps, or ten in all,
+    fewer where they would take more than EVALUATING_SHARE of the time.
     All processes get the same answer.
     """
     begun = time.perf_counter()
@@ -108,11 +111,16 @@ def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untra
     left = seconds - (time.perf_counter() - begun)
     if eval_every:
         steps = left / (step_seconds + evaluation_seconds / eval_every)
-    else:
-        steps = (left - DEFAULT_EVALUATIONS * evaluation_seconds) / step_seconds
+        steps = int(told_by_the_first(trainer.ranks, max(1.0, steps)))
+        return FittedSteps(steps, step_seconds, steps / eval_every * evaluation_seconds, untrained)
+    evaluations = DEFAULT_EVALUATIONS
+    if evaluations * evaluation_seconds > EVALUATING_SHARE * left:
+        evaluations = max(1, int(EVALUATING_SHARE * left / evaluation_seconds))
+    evaluations = int(told_by_the_first(trainer.ranks, float(evaluations)))
+    steps = (left - evaluations * evaluation_seconds) / step_seconds
     steps = int(told_by_the_first(trainer.ranks, max(1.0, steps)))
-    evaluations = steps / eval_every if eval_every else DEFAULT_EVALUATIONS
-    return FittedSteps(steps, step_seconds, evaluations * evaluation_seconds, untrained)
+    rarer = -(-steps // evaluations) if evaluations < DEFAULT_EVALUATIONS else None
+    return FittedSteps(steps, step_seconds, evaluations * evaluation_seconds, untrained, rarer)
 
 
 def seconds_per_step(trainer, data, seconds):

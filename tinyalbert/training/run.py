@@ -31,6 +31,7 @@ def new_state():
         "best": None,  # value of the metric by which the best model is chosen
         "length": None,  # the max_seq_length at which it was measured
         "evaluated": 0,  # the step of the last evaluation
+        "eval_every": None,  # steps between evaluations, where minutes left no time for the usual
         "sums": {},  # of the metrics since the last line of the log
         "summed": 0,  # over so many steps
         "watch": {},  # what the watch remembers
