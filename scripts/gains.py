@@ -117,7 +117,8 @@ def _finished(name, given, seed, random, args):
         if saved["given"] == given:
             return saved
         raise UserError(f"{output} has a run with other options; expected another --output")
-    result = run({**given, "output": str(output)}, say=lambda line: None)
+    begun = (output / "last").is_dir()  # an interrupted run goes on
+    result = run({**given, "output": str(output), "resume": begun}, say=lambda line: None)
     saved = {
         "given": given,
         "metric": result["metric"],

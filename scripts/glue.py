@@ -124,7 +124,8 @@ def finished(name, folder, seed, args):
         if saved["options"] == given:
             return saved
         raise UserError(f"{output} has a run with other options; expected another --output")
-    result = run({**given, "output": str(output)}, say=lambda line: None)
+    begun = (output / "last").is_dir()  # an interrupted run goes on
+    result = run({**given, "output": str(output), "resume": begun}, say=lambda line: None)
     saved = {
         "options": given,
         "metrics": result["metrics"],

@@ -1,6 +1,7 @@
 """scripts/gains.py: a table of what pretraining gains; finished runs are kept."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -47,6 +48,25 @@ def test_a_line_for_each_set_and_nothing_is_done_twice(folder, capsys, monkeypat
     monkeypatch.setattr(gains, "run", None)
     assert gains.main("sets.toml --model model --seeds 2 --threads 1".split()) == 0
     assert (folder / "runs" / "gains" / "gains.md").read_text().splitlines() == lines
+
+
+def test_an_interrupted_run_goes_on(folder, monkeypatch):
+    step = gains.run.__globals__["Trainer"].step
+
+    def interrupted(trainer, batch, **options):
+        if trainer.steps_done == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer, batch, **options)
+
+    words = "sets.toml --model model --only animals --threads 1".split()
+    with monkeypatch.context() as patch:
+        patch.setattr(gains.run.__globals__["Trainer"], "step", interrupted)
+        (folder / "sets.toml").write_text(SETS.replace("steps = 2", "steps = 4"))
+        with pytest.raises(KeyboardInterrupt):
+            gains.main(words)
+    assert gains.main(words) == 0
+    log = (folder / "runs" / "gains" / "animals-pretrained-0" / "log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["step"] == 4
 
 
 def test_the_gain_is_the_difference_of_the_means():

@@ -431,9 +431,9 @@ def precision_option():
     return option("fp32", help, check=OneOf("fp32", "tf32", "fp16", "bf16"), free=True)
 
 
-def output_option(help):
-    """The folder or file that a command writes."""
-    return option(None, help, required=True, free=True)
+def output_option(help, metavar="FOLDER"):
+    """The folder, or file, that a command writes."""
+    return option(None, help, required=True, free=True, metavar=metavar)
 
 
 def resume_option():

@@ -134,7 +134,7 @@ class FinetuneOptions(Options):
     dev: str = option(None, "held-out rows (default: a tenth of the training rows)", metavar="ROWS")
     recipe: str = option(
         "laptop",
-        "values for what is not given: found by trial here, or the paper's",
+        "values for what is not given: for small models, or the paper's",
         check=OneOf(*RECIPES),
     )
     keep_head: bool = option(
@@ -223,7 +223,8 @@ class PredictOptions(EvaluateOptions):
         required=True,
     )
     output: str = output_option(
-        "file to write: .tsv, .csv or .jsonl for most tasks; - is the standard output"
+        "file to write: .tsv, .csv or .jsonl for most tasks; - is the standard output",
+        metavar="FILE",
     )
 
 
@@ -238,7 +239,9 @@ class EmbedOptions(PredictOptions):
         positional=True,
         required=True,
     )
-    output: str = output_option("file to write: .npy for an array (N, H), else a TSV")
+    output: str = output_option(
+        "file to write: .npy for an array (N, H), else a TSV", metavar="FILE"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

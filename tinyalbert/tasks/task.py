@@ -47,7 +47,7 @@ class Task:
     metric = None  # of those that `score` gives: the highest value picks the best checkpoint
     labels = None  # the names of the labels in the order of their ids, if the task has such
     Settings = TaskSettings
-    # {option: value} for what is not given: found by trial here, and the paper's (appendix A.4)
+    # {option: value} for what is not given: for small models, and the paper's (appendix A.4)
     recipes = {"laptop": {}, "paper": {}}
     targets = ("labels",)  # the fields of a row that only training needs
     # parts of a model that belong to one task alone
