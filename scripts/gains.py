@@ -22,7 +22,6 @@ Every finished run is kept in OUTPUT and is not repeated.
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -31,10 +30,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # replicas bring the paralle
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from kept_runs import finished
 
 from tinyalbert.errors import UserError
 from tinyalbert.options import read_values
-from tinyalbert.tasks.finetune import run
 
 CONTROLS = {"pretrained": False, "random values": True}
 HEADER = "| set | metric | pretrained | random values | strongest baseline | gain |"
@@ -48,7 +47,7 @@ def main(words=None):
         lines = [HEADER, "|---|---|---|---|---|---|"]
         for name, given in sets.items():
             results = {
-                start: [_finished(name, given, seed, random, args) for seed in range(args.seeds)]
+                start: [_run(name, given, seed, random, args) for seed in range(args.seeds)]
                 for start, random in CONTROLS.items()
             }
             lines.append(line_of(name, results))
@@ -105,33 +104,20 @@ def _found(given, folder):
     return found
 
 
-def _finished(name, given, seed, random, args):
-    """{"metric", "value", "baselines"} of one run, which is done now or was done before."""
+def _run(name, given, seed, random, args):
+    """What one run came to: that of kept_runs.finished."""
     output = args.output / f"{name}-{'random' if random else 'pretrained'}-{seed}"
     given = {**given, "model": args.model, "seed": seed, "random_init": random}
     if args.threads:
         given["threads"] = args.threads
-    record = output / "gain.json"
-    if record.is_file():
-        saved = json.loads(record.read_text(encoding="utf-8"))
-        if saved["given"] == given:
-            return saved
-        raise UserError(f"{output} has a run with other options; expected another --output")
-    begun = (output / "last").is_dir()  # an interrupted run goes on
-    result = run({**given, "output": str(output), "resume": begun}, say=lambda line: None)
-    saved = {
-        "given": given,
-        "metric": result["metric"],
-        "value": result["metrics"][result["metric"]],
-        "baselines": result["baselines"],
-    }
-    record.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
-    return saved
+    return finished(output, given)
 
 
 def line_of(name, results):
     """A set's line of the table: means over the seeds, with the spread where there are several."""
-    values = {start: [one["value"] for one in runs] for start, runs in results.items()}
+    values = {
+        start: [one["metrics"][one["metric"]] for one in runs] for start, runs in results.items()
+    }
     first = results["pretrained"][0]
     baselines = first["baselines"]
     strongest = max(baselines, key=baselines.get) if baselines else None

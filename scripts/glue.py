@@ -17,7 +17,6 @@ OUTPUT/submission/       CoLA.tsv, MNLI-m.tsv, ...: of the seed that was best on
 """
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -27,9 +26,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # replicas bring the paralle
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from kept_runs import finished
 
 from tinyalbert.errors import UserError
-from tinyalbert.tasks.finetune import run
 from tinyalbert.tasks.glue import FILES
 from tinyalbert.tasks.inference import predict_file
 from tinyalbert.tasks.options import PredictOptions
@@ -47,7 +46,7 @@ def main(words=None):
         sets = find_sets(args.folder, args.sets)
         columns = {}
         for name, folder in sets.items():
-            results = [finished(name, folder, seed, args) for seed in range(args.seeds)]
+            results = [run_of(name, folder, seed, args) for seed in range(args.seeds)]
             columns[name] = results
             print(line_of(name, results), flush=True)
             submit(name, folder, results, args)
@@ -109,31 +108,13 @@ def plain_name(folder):
     return re.sub(r"\W|_", "", folder.lower())
 
 
-def finished(name, folder, seed, args):
-    """What a run of a set returned: {"metrics", "baselines", "model"}.
-
-    The run is done now, or was done before with the same options.
-    """
-    output = args.output / f"{name}-{seed}"
+def run_of(name, folder, seed, args):
+    """What a run of a set came to: that of kept_runs.finished, and "model", its folder."""
     given = {option: getattr(args, option) for option in PASSED}
     given = {option: value for option, value in given.items() if value not in (None, False)}
     given |= {"task": name, "train": str(folder), "model": args.model, "seed": seed}
-    record = output / "glue.json"
-    if record.is_file():
-        saved = json.loads(record.read_text(encoding="utf-8"))
-        if saved["options"] == given:
-            return saved
-        raise UserError(f"{output} has a run with other options; expected another --output")
-    begun = (output / "last").is_dir()  # an interrupted run goes on
-    result = run({**given, "output": str(output), "resume": begun}, say=lambda line: None)
-    saved = {
-        "options": given,
-        "metrics": result["metrics"],
-        "baselines": result["baselines"],
-        "model": str(output),
-    }
-    record.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
-    return saved
+    output = args.output / f"{name}-{seed}"
+    return {**finished(output, given), "model": str(output)}
 
 
 def submit(name, folder, results, args):

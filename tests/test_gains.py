@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import gains
+import kept_runs
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining
 from tinyalbert.pretraining.pretrain import train_tokenizer
@@ -43,15 +44,15 @@ def test_a_line_for_each_set_and_nothing_is_done_twice(folder, capsys, monkeypat
     assert gains.main("sets.toml --model model --seeds 2 --threads 1".split()) == 0
     lines = (folder / "runs" / "gains" / "gains.md").read_text().splitlines()
     assert lines[0] == gains.HEADER and [line.split(" | ")[:2] for line in lines[2:]] == [["| animals", "accuracy"], ["| numbers", "pearson"]]
-    record = json.loads((folder / "runs" / "gains" / "animals-random-1" / "gain.json").read_text())
-    assert record["given"]["random_init"] and record["given"]["seed"] == 1
-    monkeypatch.setattr(gains, "run", None)
+    record = json.loads((folder / "runs" / "gains" / "animals-random-1" / "run.json").read_text())
+    assert record["options"]["random_init"] and record["options"]["seed"] == 1
+    monkeypatch.setattr(kept_runs, "run", None)
     assert gains.main("sets.toml --model model --seeds 2 --threads 1".split()) == 0
     assert (folder / "runs" / "gains" / "gains.md").read_text().splitlines() == lines
 
 
 def test_an_interrupted_run_goes_on(folder, monkeypatch):
-    step = gains.run.__globals__["Trainer"].step
+    step = kept_runs.run.__globals__["Trainer"].step
 
     def interrupted(trainer, batch, **options):
         if trainer.steps_done == 1:
@@ -60,7 +61,7 @@ def test_an_interrupted_run_goes_on(folder, monkeypatch):
 
     words = "sets.toml --model model --only animals --threads 1".split()
     with monkeypatch.context() as patch:
-        patch.setattr(gains.run.__globals__["Trainer"], "step", interrupted)
+        patch.setattr(kept_runs.run.__globals__["Trainer"], "step", interrupted)
         (folder / "sets.toml").write_text(SETS.replace("steps = 2", "steps = 4"))
         with pytest.raises(KeyboardInterrupt):
             gains.main(words)
@@ -71,7 +72,7 @@ def test_an_interrupted_run_goes_on(folder, monkeypatch):
 
 def test_the_gain_is_the_difference_of_the_means():
     runs = {"pretrained": [0.5, 0.75], "random values": [0.25, 0.25]}
-    results = {start: [{"metric": "f1", "value": value, "baselines": {"majority": 0.1, "words": 0.2}} for value in values]
+    results = {start: [{"metric": "f1", "metrics": {"f1": value}, "baselines": {"majority": 0.1, "words": 0.2}} for value in values]
                for start, values in runs.items()}
     assert gains.line_of("x", results) == ("| x | f1 | 0.625 (0.500 to 0.750) | 0.250 (0.250 to 0.250) | words 0.200 | +0.375 |")
 
