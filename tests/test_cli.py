@@ -454,3 +454,14 @@ def test_files_may_stand_between_the_options(inside, words):
     assert (args.model, args.table, args.seed) == ("runs/topic", "rows.tsv", 3)
     words = ["finetune", "ner", "--model", "m", "rows.tsv", "--output", "x"]
     assert build_parser(words).parse_args(words).words == ["ner", "rows.tsv"]
+
+
+def test_a_folder_may_be_called_like_a_task():
+    """The task is the word that stands for itself, not the value of an option."""
+    words = ["finetune", "rows.tsv", "--model", "m", "--output", "ner", "--text-column", "said"]
+    args = build_parser(words).parse_args(words)
+    assert args.words == ["rows.tsv"] and args.output == "ner" and args.text_column == "said"
+    for words in (["ner", "x.conll"], ["--keep-head", "ner", "x.conll"], ["--output", "sst2", "ner", "x.conll", "--seed", "1"]):
+        words = ["finetune", *words, "--tag-column", "3"]
+        args = build_parser(words).parse_args(words)
+        assert args.words == ["ner", "x.conll"] and args.tag_column == 3

@@ -13,12 +13,21 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from . import __version__
 from .errors import UserError
-from .options import COUNT, add_arguments, from_arguments, given_by, make, over, read_values
+from .options import (
+    COUNT,
+    add_arguments,
+    flag_of,
+    from_arguments,
+    given_by,
+    make,
+    over,
+    read_values,
+)
 from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
 from .tasks.options import (
     STANDARD_OUTPUT,
@@ -359,7 +368,9 @@ def _asked_task(words):
     """The task that a `finetune` command line names, itself, in its file or by its run; or None."""
     from .tasks.registry import TASKS, is_task
 
-    named = next((word for word in words if is_task(word)), None)
+    valued = {flag_of(each) for each in fields(FinetuneOptions) if each.default is not False}
+    free = [word for before, word in zip([None, *words], words) if before not in valued]
+    named = next((word for word in free if is_task(word)), None)
     if named:
         return named
     if "--regression" in words:
