@@ -2,7 +2,7 @@
 
 from ..decoder import DECODER
 from ..errors import UserError
-from ..files.checkpoint import changed, load_into, load_state, read_config
+from ..files.checkpoint import changed, load_into, load_state, match, read_config
 from .options import kept_settings
 
 # what an earlier task left in the config
@@ -53,12 +53,14 @@ def task_network(task, options, say):
         state = _by_name(state, task, earlier_names)
     else:
         state = _without_head(state, task, earlier, say)
-    try:
-        load_into(network, state)
-    except UserError as problem:
-        if not options.keep_head:
-            raise
-        raise UserError(f"--keep-head: {problem}, or leave --keep-head out") from None
+    shapes = {name: array.shape for name, array in network.state_dict().items()}
+    _, report = match(shapes, state)
+    if options.keep_head and report.wrong_shape:
+        raise UserError(
+            f"--keep-head: the folder's head has other outputs ({'; '.join(report.wrong_shape)}); "
+            "leave --keep-head out"
+        )
+    load_into(network, state)
     return network
 
 
