@@ -65,7 +65,10 @@ def beam_search(writing, limits, begin, end, width, alpha=0.0):
             beams[n] = []
             for h in candidates[: width - len(ended[n])]:
                 is_over = h.pieces[-1] == end or len(h.pieces) == limits[n]
-                (ended if is_over else beams)[n].append(h)
+                if is_over:
+                    ended[n].append(h)
+                else:
+                    beams[n].append(h)
             if beams[n] and ended[n] and not _can_improve(beams[n], ended[n], limits[n], alpha):
                 beams[n] = []
         alive = [h for beam in beams for h in beam]
@@ -78,9 +81,10 @@ def beam_search(writing, limits, begin, end, width, alpha=0.0):
 
 
 def length_penalty(length, alpha):
-    """((5 + length) / 6) ** alpha (Wu et al. 2016, §7); 0 divides by nothing, 1 by about a length.
+    """((5 + length) / 6) ** alpha (Wu et al. 2016, §7).
 
-    Without it short texts are preferred, since each piece lowers the probability.
+    Each piece lowers the probability, so with alpha = 0, which divides by 1, short texts are
+    preferred; with alpha = 1 the mean over the pieces counts, nearly.
     """
     return ((5 + length) / 6) ** alpha
 

@@ -194,8 +194,9 @@ class Classification(TextTask):
         else:
             name = "naive Bayes"
             self.say("a stronger baseline needs scikit-learn: pip install 'tinyalbert[baselines]'")
-            texts, held = ([f"{r.text} {r.pair or ''}" for r in rows] for rows in (train, held_out))
-            said = bag_of_words_baseline(texts, labels, held, len(self.labels))
+            texts = [f"{row.text} {row.pair or ''}" for row in train]
+            others = [f"{row.text} {row.pair or ''}" for row in held_out]
+            said = bag_of_words_baseline(texts, labels, others, len(self.labels))
         return {"majority": value(commonest), name: value(said)}
 
     def confusion(self, examples, predictions):

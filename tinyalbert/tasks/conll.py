@@ -149,8 +149,9 @@ class _Columns:
     def _tags_come_first(self, rows):
         """Whether column 1 is made of tags and column 2 is not, as in MIT's movie corpus."""
         rows = [row for row in rows if len(row) == 2]
-        first, last = (all(_looks_like_a_tag(row[i]) for row in rows) for i in (0, 1))
-        return first and not last
+        first_are_tags = all(_looks_like_a_tag(first) for first, _ in rows)
+        second_are_tags = all(_looks_like_a_tag(second) for _, second in rows)
+        return first_are_tags and not second_are_tags
 
     def read(self, skipping):
         """The sentences, each read under `skipping`."""
@@ -308,8 +309,10 @@ def _span(given, text, where):
         start = _first_of(given, ("start", "start_offset"))
         end = _first_of(given, ("end", "end_offset"))
         kind = _first_of(given, ("label", "type", "entity_group", "entity"))
+    elif isinstance(given, list) and len(given) == 3:
+        start, end, kind = given
     else:
-        start, end, kind = given if isinstance(given, list) and len(given) == 3 else (None,) * 3
+        start = end = kind = None  # refused below
     fine = isinstance(start, int) and isinstance(end, int) and isinstance(kind, str) and kind
     if not fine or not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise UserError(

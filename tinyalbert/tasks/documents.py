@@ -59,7 +59,8 @@ def split_paragraphs(text, file=""):
         bounds += [blank.start(), blank.end()]
     bounds.append(len(text))
     paragraphs = []
-    line, seen = 1, 0
+    line = 1
+    seen = 0  # characters whose line ends are counted
     for lo, hi in zip(bounds[::2], bounds[1::2]):
         part = text[lo:hi]
         start = lo + len(part) - len(part.lstrip())
