@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_with_its_name(values, words, tmp_path):
 @pytest.mark.parametrize("text, words", [
     ("--output x --config missing.json", "no file missing.json"),
     ("", "--output is missing; expected folder to write"),
-    ("--output x --config {}/list.json", "no table of options"),
+    ("--output x --config {}/list.json", "holds list; expected options"),
     ("--output x --config {}/broken.toml", "can't be read"),
     ("--output x --config {}/model.json", "a model's config.json.*--model-config"),
 ])

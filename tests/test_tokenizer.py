@@ -502,14 +502,14 @@ def test_tokenizer_json_tells_the_settings_that_no_other_file_tells(tokenizer, t
 def test_foreign_and_broken_folders_are_refused(tokenizer, tmp_path):
     for make, what in [
             (lambda: None, "no spiece.model or tokenizer.json"),
-            (lambda: (tmp_path / "tokenizer.json").write_text("[1]"), "is no tokenizer.json"),
+            (lambda: (tmp_path / "tokenizer.json").write_text("[1]"), "holds list; expected a tokenizer.json"),
             (lambda: (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'), "of type BPE; expected Unigram"),
             (lambda: (tmp_path / "spiece.model").write_bytes(b""), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes[:-500]), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes.replace(b"[MASK]", b"[MUSK]")), r"has no \[MASK\]"),
             (lambda: tokenizer.save_pretrained(tmp_path) or (tmp_path / "added_tokens.json").write_text('{"<new>": 200}'), "<new>"),
-            (lambda: (tmp_path / "tokenizer_config.json").write_text("{"), "no JSON"),
-            (lambda: (tmp_path / "tokenizer_config.json").write_text("[1]"), "no JSON")]:
+            (lambda: (tmp_path / "tokenizer_config.json").write_text("{"), "not JSON"),
+            (lambda: (tmp_path / "tokenizer_config.json").write_text("[1]"), "holds list")]:
         make()
         with pytest.raises(UserError, match=what):
             AlbertTokenizer.from_pretrained(tmp_path)

@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 READING_ORDER = {
     "errors": "the exception for mistakes that a user can mend",
+    "checks": "what a value from outside may be",
+    "strict_json": "JSON with limits",
     "modes": "switches of one thread: recording, kernels, readout, precision",
     "backend": "where NumPy and CuPy differ",
     "transfer": "copies of whole batches to a GPU",
@@ -52,6 +54,8 @@ _PUBLIC = {
     "modes": ["no_grad", "use_kernels"],
     "tensor": ["Tensor", "backward"],
     "errors": ["UserError"],
+    "checks": "what a value from outside may be",
+    "strict_json": "JSON with limits",
     "nn": ["DropoutRng", "Parameter", "Module"],
     "albert": ["AlbertModel"],
     "heads": [

@@ -1,10 +1,9 @@
 """The hyper-parameters of an ALBERT, named as in the released config.json, and the presets."""
 
-import json
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 
 from .errors import UserError
+from .strict_json import read_json
 
 ACTIVATIONS = ("gelu_new", "gelu", "relu", "tanh", "linear")
 SHARING = ("all", "attention", "ffn", "none")
@@ -244,12 +243,5 @@ class AlbertConfig:
     @classmethod
     def from_json_file(cls, path):
         """Read a config.json of this package, transformers or google-research/albert."""
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"there is no {path}; expected a folder with a config.json") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise UserError(f"{path} holds {type(values).__name__}; expected one JSON object")
-        return cls.from_dict(values)
+        expected = "the config of an ALBERT, as transformers or google-research/albert write it"
+        return cls.from_dict(read_json(path, expected))

@@ -15,126 +15,30 @@ A wrong value is refused with its name, what was got, what was expected, and its
 
 import argparse
 import difflib
-import json
-import math
-import numbers
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
+from .checks import (  # noqa: F401 (commands tell their options with these)
+    AMOUNT,
+    ANYTHING,
+    COUNT,
+    LENGTH,
+    SHARE,
+    SWITCH,
+    TEXT,
+    WHOLE,
+    Anything,
+    Check,
+    Many,
+    Number,
+    OneOf,
+    Switch,
+    Text,
+    shown,
+)
 from .errors import UserError
-
-# --- what a value may be --------------------------------------------------------------------------
-
-
-class Check:
-    """What an option accepts: `accept(value)` returns the value to keep or raises ValueError."""
-
-    expected = "a value"
-
-    def accept(self, value):
-        """The value as it is kept; ValueError if it is not `expected`."""
-        return value
-
-    def __call__(self, text):
-        """The value of a text from the command line, as argparse calls it."""
-        try:
-            return self.accept(self.read(text))
-        except UserError:  # a ValueError too, with a better sentence
-            raise
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text}; expected {self.expected}") from None
-
-    def read(self, text):
-        """The value that a text stands for."""
-        return text
-
-
-class Number(Check):
-    """A finite number of at least `least`, or above it."""
-
-    def __init__(self, kind, least, above=False):
-        self.kind = kind
-        self.least = least
-        self.above = above
-        name = "a whole number" if kind is int else "a number"
-        self.expected = f"{name} {'above' if above else 'of at least'} {least}"
-
-    def accept(self, value):
-        family = numbers.Integral if self.kind is int else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, family):
-            raise ValueError(value)
-        if not math.isfinite(value) or value < self.least or (self.above and value == self.least):
-            raise ValueError(value)
-        return self.kind(value)
-
-    def read(self, text):
-        return self.kind(text)
-
-
-class Text(Check):
-    """A text or a path."""
-
-    expected = "a text"
-
-    def accept(self, value):
-        if not isinstance(value, (str, Path)):
-            raise ValueError(value)
-        return str(value)
-
-
-class OneOf(Check):
-    """One of several words."""
-
-    def __init__(self, *words):
-        self.words = words
-        self.expected = f"one of {', '.join(words)}"
-
-    def accept(self, value):
-        if value not in self.words:
-            raise ValueError(value)
-        return value
-
-
-class Switch(Check):
-    """True or False."""
-
-    expected = "true or false"
-
-    def accept(self, value):
-        if not isinstance(value, bool):
-            raise ValueError(value)
-        return value
-
-
-class Anything(Check):
-    """A value that the command itself looks at."""
-
-
-class Many(Check):
-    """Several values of one kind; a single one counts as a list of one."""
-
-    def __init__(self, each):
-        self.each = each
-        self.expected = f"a list, each {each.expected}"
-
-    def accept(self, values):
-        if not isinstance(values, (list, tuple)):
-            values = [values]
-        return tuple(self.each.accept(value) for value in values)
-
-    def __call__(self, text):
-        return self.each(text)  # argparse calls it for each word
-
-
-COUNT = Number(int, 1)
-WHOLE = Number(int, 0)
-LENGTH = Number(int, 8)  # tokens of a sequence
-SHARE = Number(float, 0)
-AMOUNT = Number(float, 0, above=True)
-TEXT = Text()
-SWITCH = Switch()
-ANYTHING = Anything()
+from .strict_json import read_json
 
 # --- telling a field ------------------------------------------------------------------------------
 
@@ -215,7 +119,7 @@ def _checked(each, value):
     except (ValueError, TypeError):
         where = f" ({flag})" if flag.startswith("--") else ""
         raise UserError(
-            f"{each.name} is {value!r}; expected {about.check.expected}{where}"
+            f"{each.name} is {shown(value)}; expected {about.check.expected}{where}"
         ) from None
 
 
@@ -340,16 +244,14 @@ def make(Class, values, where=""):
 def read_values(path):
     """The values of a JSON or TOML file, as they stand there."""
     path = Path(path)
+    if path.suffix != ".toml":
+        return read_json(path, 'options, for example {"steps": 1000}')
     try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; expected JSON or TOML with options") from None
-    except ValueError as problem:  # of both formats, and of text that is not UTF-8
-        raise UserError(f"{path} can't be read as JSON or TOML: {problem}") from None
-    if not isinstance(values, dict):
-        raise UserError(f'{path} is no table of options; expected for example {{"steps": 1000}}')
-    return values
+    except (ValueError, RecursionError) as problem:  # also of text that is not UTF-8
+        raise UserError(f"{path} can't be read as TOML: {problem}") from None
 
 
 def read_file(Class, path):

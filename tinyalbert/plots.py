@@ -5,7 +5,6 @@ and are labelled where they end, so that the pictures can be read in grey.  The 
 same bytes.
 """
 
-import json
 import math
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from .backend import to_host
 from .errors import UserError
+from .strict_json import loads
 
 MIDDLE, LIGHT = "0.45", "0.7"
 
@@ -55,7 +55,7 @@ def read_log(path):
     kinds = {"start": [], "train": [], "eval": [], "note": []}
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
         try:
-            entry = json.loads(line)
+            entry = loads(line)
             kinds.setdefault(entry["kind"], []).append(entry)
         except (ValueError, KeyError, TypeError):
             raise UserError(

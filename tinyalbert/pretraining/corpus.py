@@ -14,13 +14,13 @@ in many processes: `read_blocks` cuts the raw bytes, `parse` turns a block into 
 
 import codecs
 import gzip
-import json
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..strict_json import JSONDecodeError, loads
 from ..text.sentences import split_sentences
 
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
@@ -91,8 +91,8 @@ def detect_format(path, sample):
         lines.pop()  # it is cut
     if lines and lines[0].lstrip().startswith("{"):
         try:
-            return "jsonl" if "text" in json.loads(lines[0]) else "prose"
-        except json.JSONDecodeError:
+            return "jsonl" if "text" in loads(lines[0]) else "prose"
+        except JSONDecodeError:
             pass
     if any(_TITLE.fullmatch(line) for line in lines):
         return "wikitext"
@@ -308,8 +308,8 @@ def _json_documents(block, text):
             continue
         where = f"{block.path}, line {number}"
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = loads(line)
+        except JSONDecodeError as error:
             if line.lstrip().startswith("["):
                 raise UserError(_array_advice(where)) from None
             raise UserError(

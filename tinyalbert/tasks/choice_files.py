@@ -7,12 +7,12 @@ the part that is asked for is read.
 
 import csv
 import io
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..strict_json import JSONDecodeError, loads
 from .text_files import name_of, read_text
 
 # what a part of a published set is called, as a file or a folder
@@ -122,16 +122,16 @@ def _table(text, name):
 
 def _is_json(text):
     try:
-        json.loads(text)
-    except json.JSONDecodeError:
+        loads(text)
+    except JSONDecodeError:
         return False
     return True
 
 
 def _json(text, where):
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return loads(text)
+    except JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error})") from None
 
 

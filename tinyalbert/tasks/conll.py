@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from ..errors import UserError
 from ..files.safetensors_file import replacing
+from ..strict_json import JSONDecodeError, loads
 from .text_files import ending, name_of, read_text
 
 TOKENS = ("tokens", "words")
@@ -237,8 +238,8 @@ def _records(path, lines):
     first = next((line for _, line in lines if line.strip()), "")
     if first.lstrip().startswith("["):
         try:
-            values = json.loads("\n".join(line for _, line in lines))
-        except json.JSONDecodeError as error:
+            values = loads("\n".join(line for _, line in lines))
+        except JSONDecodeError as error:
             raise UserError(
                 f"{path}, line {error.lineno}: not JSON ({error.msg}); expected a list of objects, "
                 "or an object a line"
@@ -248,8 +249,8 @@ def _records(path, lines):
     for number, line in lines:
         if line.strip():
             try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
+                value = loads(line)
+            except JSONDecodeError as error:
                 raise UserError(
                     f"{path}, line {number}: not JSON ({error.msg}); expected an object a line"
                 ) from None

@@ -9,11 +9,11 @@ stands in the file; its ending decides only where that leaves a choice.
 import csv
 import io
 import itertools
-import json
 import re
 from pathlib import Path
 
 from ..errors import UserError
+from ..strict_json import JSONDecodeError, decode_at, loads
 from .columns import DELIMITERS, UNUSED, guessed, is_usual
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
 
@@ -125,8 +125,8 @@ class Records:
         for where, line in self._lines(text):
             with self.bad_rows.skipping():
                 try:
-                    record = json.loads(line)
-                except json.JSONDecodeError as error:
+                    record = loads(line)
+                except JSONDecodeError as error:
                     raise UserError(
                         f"{where}: not JSON ({error.msg}); expected one JSON object a line, or one "
                         "array of objects"
@@ -135,7 +135,6 @@ class Records:
 
     def _array(self, text, at=None):
         """The objects of a JSON array, which begins at text[at], with their lines."""
-        decoder = json.JSONDecoder()
         at = (text.index("[") if at is None else at) + 1
         line, counted = 1, 0
         while True:
@@ -145,8 +144,8 @@ class Records:
             line += text.count("\n", counted, at)
             counted = at
             try:
-                record, at = decoder.raw_decode(text, at)
-            except json.JSONDecodeError as error:
+                record, at = decode_at(text, at)
+            except JSONDecodeError as error:
                 raise UserError(
                     f"{self.name}, line {error.lineno}: not JSON ({error.msg}); expected an array "
                     "of objects"
@@ -158,8 +157,8 @@ class Records:
     def _object(self, text):
         """One JSON object: a record, columns with their values, or a list of records in it."""
         try:
-            whole = json.loads(text)
-        except json.JSONDecodeError as error:
+            whole = loads(text)
+        except JSONDecodeError as error:
             raise UserError(
                 f"{self.name}, line {error.lineno}: not JSON ({error.msg}); expected one object a "
                 "line, or one array of objects"
@@ -416,7 +415,7 @@ def _first_line(text):
 
 def _is_json(text):
     try:
-        json.loads(text)
+        loads(text)
     except ValueError:
         return False
     return True

@@ -10,12 +10,12 @@ a text itself.
 """
 
 import csv
-import json
 import re
 from dataclasses import dataclass
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
+from ..strict_json import JSONDecodeError, loads
 from .text_files import ending, is_file, name_of, read_text
 from .texts import is_text
 
@@ -159,8 +159,8 @@ def _json(path, bad_rows):
 
 def _record(line, where):
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
+        record = loads(line)
+    except JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}); expected a JSON object") from None
     if isinstance(record, dict) and isinstance(record.get("translation"), dict):
         record = record["translation"]

@@ -10,11 +10,11 @@ JSON lines have one question a line, as the `datasets` library writes them: {"id
 "question", "answers": {"text": [...], "answer_start": [...]}}.
 """
 
-import json
 from dataclasses import dataclass
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
+from ..strict_json import JSONDecodeError, loads
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
 
 
@@ -74,16 +74,16 @@ def _records(source, seed, split):
 def _is_record(line):
     """Whether a line is a question of its own."""
     try:
-        return "question" in json.loads(line)
-    except (json.JSONDecodeError, TypeError):
+        return "question" in loads(line)
+    except (JSONDecodeError, TypeError):
         return False
 
 
 def _json(text, where, whole=False):
     """The value of a file's text (whole) or of one line."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return loads(text)
+    except JSONDecodeError as error:
         place = f"{where}, line {error.lineno}" if whole else where
         raise UserError(f"{place}: not JSON ({error.msg}); is the file whole?") from None
 

@@ -1,12 +1,12 @@
 """Documents and their summaries as they are published: folders of articles and summaries, JSON."""
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
+from ..strict_json import JSONDecodeError, loads
 from ..text.sentences import sentence_spans
 from .documents import split_paragraphs, texts_of
 from .rouge import greedy_oracle
@@ -151,8 +151,8 @@ def _json_documents(source, need_summary):
 
 def _of_record(line, where, need_summary):
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as problem:
+        record = loads(line)
+    except JSONDecodeError as problem:
         raise UserError(f"{where}: not JSON ({problem.msg}); expected an object a line") from None
     if not isinstance(record, dict):
         raise UserError(f"{where}: {type(record).__name__}; expected a JSON object")

@@ -28,6 +28,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.safetensors_file import replacing
+from ..strict_json import read_json
 from .encoding import encode
 from .tokenizer_json import ends_in_digit_comma, from_tokenizer_json, tokenizer_json
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
@@ -587,9 +588,4 @@ def _read_vocabulary(folder):
 
 
 def _read_json(path):
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is no JSON ({error}); expected a file that transformers or tinyalbert wrote"
-        ) from None
+    return read_json(path, "what transformers or tinyalbert wrote") if path.exists() else {}

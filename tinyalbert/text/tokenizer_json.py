@@ -22,6 +22,7 @@ import unicodedata
 
 from ..errors import UserError
 from ..files.protobuf import message, repeated, write
+from ..strict_json import read_json
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK
 
 # Kinds of pieces in a SentencePiece model (sentencepiece_model.proto).
@@ -194,8 +195,8 @@ def from_tokenizer_json(path):
 
     path: a tokenizer.json.  Its pieces, scores and table of characters make the model.
     """
+    document = read_json(path, "a tokenizer.json that transformers or tinyalbert wrote")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         kind = document["model"]["type"]
         if kind != "Unigram":
             raise UserError(

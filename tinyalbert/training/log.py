@@ -5,6 +5,7 @@ import math
 import time
 from pathlib import Path
 
+from ..strict_json import loads
 from .checkpoints import explained_full_disk
 
 
@@ -55,6 +56,6 @@ class Log:
 def _step(line):
     """The step of a line; infinite if the line is damaged, as a power cut may leave the last."""
     try:
-        return json.loads(line)["step"] if line.endswith("\n") else math.inf
+        return loads(line)["step"] if line.endswith("\n") else math.inf
     except (ValueError, TypeError, KeyError):
         return math.inf

@@ -1,0 +1,197 @@
+"""What a value from a file, a command line or a Python call may be, and how a wrong one is refused.
+
+Options (options.py) and all small JSON files are checked with these.
+"""
+
+import argparse
+import math
+import numbers
+import reprlib
+from pathlib import Path
+
+from .errors import UserError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def shown(value):
+    """A value as a message quotes it: in its first words, however large or deep it is."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+
+
+class Check:
+    """What an option accepts: `accept(value)` returns the value to keep or raises ValueError."""
+
+    expected = "a value"
+
+    def accept(self, value):
+        """The value as it is kept; ValueError if it is not `expected`."""
+        return value
+
+    def __call__(self, text):
+        """The value of a text from the command line, as argparse calls it."""
+        try:
+            return self.accept(self.read(text))
+        except UserError:  # a ValueError too, with a better sentence
+            raise
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text}; expected {self.expected}") from None
+
+    def read(self, text):
+        """The value that a text stands for."""
+        return text
+
+
+class Number(Check):
+    """A finite number of at least `least`, or above it, and of at most `most`."""
+
+    def __init__(self, kind, least, above=False, most=math.inf):
+        self.kind = kind
+        self.least = least
+        self.above = above
+        self.most = most
+        name = "a whole number" if kind is int else "a number"
+        self.expected = f"{name} {'above' if above else 'of at least'} {least}"
+        if most < math.inf:
+            self.expected += f" and at most {most}"
+
+    def accept(self, value):
+        family = numbers.Integral if self.kind is int else numbers.Real
+        if isinstance(value, bool) or not isinstance(value, family):
+            raise ValueError(value)
+        if not self.least <= value <= self.most or (self.above and value == self.least):
+            raise ValueError(value)  # NaN too
+        if value in (math.inf, -math.inf):
+            raise ValueError(value)
+        return self._kept(value)
+
+    def _kept(self, value):
+        try:
+            return self.kind(value)
+        except OverflowError:  # a whole number beyond all floats
+            raise ValueError(value) from None
+
+    def read(self, text):
+        return self.kind(text)
+
+
+class Text(Check):
+    """A text or a path."""
+
+    expected = "a text"
+
+    def accept(self, value):
+        if not isinstance(value, (str, Path)):
+            raise ValueError(value)
+        return str(value)
+
+
+class OneOf(Check):
+    """One of several words."""
+
+    def __init__(self, *words):
+        self.words = words
+        self.expected = f"one of {', '.join(words)}"
+
+    def accept(self, value):
+        if value not in self.words:
+            raise ValueError(value)
+        return value
+
+
+class Switch(Check):
+    """True or False."""
+
+    expected = "true or false"
+
+    def accept(self, value):
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+
+class Anything(Check):
+    """A value that the command itself looks at."""
+
+
+class Many(Check):
+    """Several values of one kind; a single one counts as a list of one."""
+
+    def __init__(self, each):
+        self.each = each
+        self.expected = f"a list, each {each.expected}"
+
+    def accept(self, values):
+        if not isinstance(values, (list, tuple)):
+            values = [values]
+        return tuple(self.each.accept(value) for value in values)
+
+    def __call__(self, text):
+        return self.each(text)  # argparse calls it for each word
+
+
+class Maybe(Check):
+    """A value of another kind, or null; in a JSON file its name may be missing as well."""
+
+    def __init__(self, check):
+        self.check = check
+        self.expected = f"{check.expected}, or null"
+
+    def accept(self, value):
+        return None if value is None else self.check.accept(value)
+
+
+class Named(Check):
+    """A JSON object of any names, whose values are all of one kind."""
+
+    def __init__(self, each):
+        self.each = each
+        self.expected = f"an object, each value {each.expected}"
+
+    def accept(self, value):
+        if not isinstance(value, dict):
+            raise ValueError(value)
+        return {name: self.each.accept(each) for name, each in value.items()}
+
+
+COUNT = Number(int, 1)
+WHOLE = Number(int, 0)
+LENGTH = Number(int, 8)  # tokens of a sequence
+SHARE = Number(float, 0)
+AMOUNT = Number(float, 0, above=True)
+TEXT = Text()
+SWITCH = Switch()
+ANYTHING = Anything()
+
+
+def checked(values, schema, where, advice=""):
+    """The values of a JSON object, if each is what `schema` says.
+
+    schema: {name: Check, or the schema of an object in its place}; only a Maybe may be missing.
+    Other names are not looked at.  where: the file, for the message; advice: its end.
+    """
+    advice = f"; {advice}" if advice else ""
+    if not isinstance(values, dict):
+        raise UserError(f"{where} is {shown(values)}; expected a JSON object{advice}")
+    for name, check in schema.items():
+        place = f"{where}, {name}"
+        nested = isinstance(check, dict)
+        expected = "a JSON object" if nested else check.expected
+        if name not in values:
+            if isinstance(check, Maybe):
+                continue
+            raise UserError(f"{where} has no {name}; expected {expected}{advice}")
+        if nested:
+            checked(values[name], check, place, advice.removeprefix("; "))
+            continue
+        try:
+            check.accept(values[name])
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{place} is {shown(values[name])}; expected {expected}{advice}"
+            ) from None
+    return values
