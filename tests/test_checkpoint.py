@@ -39,6 +39,8 @@ from tinyalbert.heads import (
     AlbertForPreTraining,
     AlbertForSequenceClassification,
 )
+from tinyalbert.info import named_config
+from tinyalbert.pretraining.options import PretrainOptions
 
 seeds = st.integers(0, 2**32 - 1)
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -422,13 +424,63 @@ def test_missing_files_are_said(tmp_path):
     with pytest.raises(UserError, match="has no config.json"):
         AlbertModel.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UserError, match="a model of type bert; expected albert"):
+    with pytest.raises(UserError, match="config.json: the model is of type 'bert' .*expected 'albert'"):
         AlbertModel.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(tiny().to_dict()))
     with pytest.raises(UserError, match="num_lables is not a field"):
         AlbertModel.from_pretrained(tmp_path, num_lables=3)
     assert AlbertModel.from_pretrained(tmp_path).config.hidden_size == 8
     assert AlbertModel.from_pretrained(tmp_path / "model.safetensors", config=tiny(), num_hidden_layers=1)
+
+
+SIZES = {"vocab_size": 20, "embedding_size": 4, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "intermediate_size": 12, "max_position_embeddings": 8}
+
+
+def ways_to_read_a_config(values, folder):
+    """{way: the AlbertConfig that it makes of a config's values}, for every way in which one comes in."""
+    random_model().save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(values))
+    beside = folder / "beside"
+    beside.mkdir()
+    shutil.move(folder / "model.safetensors", beside / "model.safetensors")
+    yield "from_json_file", lambda: AlbertConfig.from_json_file(folder / "config.json")
+    yield "from_dict", lambda: AlbertConfig.from_dict(values)
+    yield "read_config", lambda: read_config(folder)
+    yield "info", lambda: named_config(folder / "config.json")
+    yield "pretrain --init", lambda: PretrainOptions(output="x", init=str(folder)).model_size(0.02)
+    yield "pretrain --model-config", lambda: PretrainOptions(output="x", model_config=str(folder / "config.json")).model_size(0.02)
+    yield "convert --config", lambda: convert(beside, folder / "out", folder / "config.json") and read_config(folder / "out")
+    yield "from_pretrained", lambda: AlbertModel.from_pretrained(beside, config=folder / "config.json").config
+
+
+@pytest.mark.parametrize("values, act", [
+    ({"hidden_act": "gelu"}, "gelu_new"), ({"hidden_act": "gelu", "model_type": None}, "gelu_new"),
+    ({"hidden_act": "gelu", "model_type": "albert"}, "gelu"), ({"hidden_act": "gelu_new"}, "gelu_new"),
+    ({"hidden_act": "relu", "model_type": "albert"}, "relu"), ({}, "gelu_new")])
+def test_a_config_means_the_same_to_whoever_reads_it(tmp_path, values, act):
+    for way, read in ways_to_read_a_config({**SIZES, **values}, tmp_path):
+        assert read().hidden_act == act, way
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"model_type": "bert"}, "type 'bert'"), ({"model_type": 3}, "type 3"), ({"position_embedding_type": "relative_key"}, "relative_key"),
+    ({"quantization_config": {"bits": 4}}, "quantization_config"), ({"hidden_size": None}, "hidden_size is null"),
+    ({"hidden_act": None}, "hidden_act is null"), ({"num_hidden_layers": 2.5}, "num_hidden_layers is 2.5"),
+    ({"problem_type": "ranking"}, "problem_type is 'ranking'"), ({"ffn_dropout": "no"}, "ffn_dropout is 'no'"),
+    ({"layer_norm_eps": float("nan")}, "layer_norm_eps is nan"), ({"pad_token_id": -1}, "pad_token_id is -1")])
+def test_a_wrong_config_is_wrong_to_whoever_reads_it(tmp_path, values, message):
+    for _, read in ways_to_read_a_config({**SIZES, **values}, tmp_path):
+        with pytest.raises(UserError, match=message):
+            read()
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "num_attention_heads", "num_hidden_layers", "hidden_size"])
+def test_sizes_that_weights_may_not_tell_are_asked_for(tmp_path, name):
+    """transformers' and Google's defaults are those of the largest model, ours of a small one; neither is guessed."""
+    (tmp_path / "config.json").write_text(json.dumps({key: value for key, value in SIZES.items() if key != name}))
+    with pytest.raises(UserError, match=f"lacks {name}"):
+        read_config(tmp_path)
 
 
 def test_gelu_means_the_tanh_form_in_googles_config_only(tmp_path):
@@ -438,7 +490,7 @@ def test_gelu_means_the_tanh_form_in_googles_config_only(tmp_path):
                               ("albert_config.json", {"hidden_act": "relu"}, "relu")):
         shutil.rmtree(tmp_path / "m", ignore_errors=True)
         (tmp_path / "m").mkdir()
-        (tmp_path / "m" / name).write_text(json.dumps(values))
+        (tmp_path / "m" / name).write_text(json.dumps({**SIZES, **values}))
         assert read_config(tmp_path / "m").hidden_act == act
 
 

@@ -17,7 +17,7 @@ tokenizers = pytest.importorskip("tokenizers")
 
 from test_tokenizer import CORPUS, options, texts  # noqa: E402
 
-from tinyalbert import AlbertTokenizer  # noqa: E402
+from tinyalbert import AlbertTokenizer, UserError  # noqa: E402
 from tinyalbert.text.tokenizer_json import tokenizer_json  # noqa: E402
 from tinyalbert.text.vocabulary import SPACE  # noqa: E402
 
@@ -245,3 +245,29 @@ def test_parity_of_folders_in_googles_style(folder, tmp_path):
     AlbertTokenizer(folder / "spiece.model", style="google").save_pretrained(tmp_path)
     assert transformers.AlbertTokenizer.from_pretrained(tmp_path).encode("bo") == AlbertTokenizer.from_pretrained(tmp_path).encode("bo")
     assert AlbertTokenizer.from_pretrained(tmp_path).prepare.style == "google"
+
+
+SETTINGS = {  # of tokenizer_config.json: values that somebody may have written there
+    "padding_side": ["left", "right"], "truncation_side": ["left", "right"], "split_special_tokens": [True, False],
+    "mask_token": ["[MASK]", "<mask>"], "pad_token": ["<pad>", "[PAD]"], "cls_token": ["[CLS]", "<s>"], "eos_token": ["[SEP]", "</s>"],
+    "additional_special_tokens": [[], ["<e>"], ["[MASK]"]], "model_max_length": [7, 10**30, 1e30],
+    "do_lower_case": [True, False], "keep_accents": [True, False], "remove_space": [True, False]}
+
+
+@given(changes=st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in SETTINGS.items()}))
+def test_parity_of_every_setting_or_a_refusal(folder, tmp_path_factory, changes):
+    """What a tokenizer_config.json says has the same effect here, or the folder is refused; nothing is passed over."""
+    copy = tmp_path_factory.mktemp("settings")
+    AlbertTokenizer.from_pretrained(folder).save_pretrained(copy)
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    try:
+        ours = AlbertTokenizer.from_pretrained(copy)
+    except UserError as error:
+        assert any(f"{name} is {value!r}" in str(error) for name, value in changes.items()) or "<e>" in str(error)
+        return
+    theirs = transformers.AlbertTokenizer.from_pretrained(copy)
+    for call in (dict(padding=True), dict(truncation=True, max_length=7, padding=True)):
+        texts = ["bo", "Kade  [MASK] <e> lé, <s> na.", "<mask> [PAD] </s>"]
+        assert ours(texts, **call)["input_ids"] == theirs(texts, **call)["input_ids"]
+    assert (ours.pad_token_id, ours.mask_token_id) == (theirs.pad_token_id, theirs.mask_token_id)

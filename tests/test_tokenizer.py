@@ -10,6 +10,7 @@ import pickle
 import re
 import string
 import unicodedata
+import warnings
 
 import numpy as np
 import pytest
@@ -517,6 +518,77 @@ def test_foreign_and_broken_folders_are_refused(tokenizer, tmp_path):
         AlbertTokenizer(tmp_path / "nothing.model")
     with pytest.raises(UserError, match="style 'bert'"):
         AlbertTokenizer(tokenizer.model_bytes, style="bert")
+
+
+def with_changes(tokenizer, folder, file="tokenizer_config.json", **changes):
+    """A saved tokenizer, in one of whose files some values are others."""
+    tokenizer.save_pretrained(folder)
+    path = folder / file
+    path.write_text(json.dumps({**(json.loads(path.read_text()) if path.exists() else {}), **changes}))
+    return folder
+
+
+@pytest.mark.parametrize("changes", [
+    {"padding_side": "left"}, {"truncation_side": "left"}, {"split_special_tokens": True}, {"add_prefix_space": False},
+    {"sp_model_kwargs": {"enable_sampling": True, "alpha": 0.1}}, {"tokenizer_class": "XLNetTokenizer"},
+    {"mask_token": "<mask>"}, {"pad_token": "[PAD]"}, {"cls_token": {"content": "<s>"}}, {"unk_token": None},
+    {"eos_token": "</s>"}, {"additional_special_tokens": ["<e>"]}, {"extra_special_tokens": {"e": "<e>"}},
+    {"extra_special_tokens": ["the"]}, {"additional_special_tokens": "<e>"}, {"added_tokens_decoder": {"4": "[MASK]"}},
+    {"added_tokens_decoder": {"5": {"content": "[MASK]"}}}, {"added_tokens_decoder": {"900": {"content": "<e>"}}},
+    {"added_tokens_decoder": {"4": {"content": "[MASK]", "single_word": True}}},
+    {"do_lower_case": None}, {"do_lower_case": "yes"}, {"keep_accents": 1}, {"remove_space": 0.0}, {"style": "bert"},
+    {"model_max_length": "512"}, {"model_max_length": 0}, {"model_max_length": -1}, {"model_max_length": True},
+    {"model_max_length": 12.5}, {"model_max_length": float("nan")}, {"model_max_length": -float("inf")}])
+def test_what_would_change_ids_and_is_not_done_is_refused(tokenizer, tmp_path, changes):
+    [name] = changes
+    with pytest.raises(UserError, match=f"tokenizer_config.json: {name}|adds tokens|token .MASK. has the id|style|single word"):
+        AlbertTokenizer.from_pretrained(with_changes(tokenizer, tmp_path, **changes))
+
+
+@pytest.mark.parametrize("changes", [
+    {"padding_side": "right"}, {"padding_side": None}, {"split_special_tokens": False}, {"sp_model_kwargs": None},
+    {"tokenizer_class": "AlbertTokenizerFast"}, {"tokenizer_class": None}, {"bos_token": None}, {"eos_token": "[SEP]"},
+    {"mask_token": {"content": "[MASK]", "lstrip": True}}, {"additional_special_tokens": ["[MASK]"]},
+    {"extra_special_tokens": {"mask": "[MASK]"}}, {"added_tokens_decoder": None}, {"unheard_of": [1, {"a": None}]}])
+def test_what_changes_no_ids_is_let_in(tokenizer, tmp_path, changes):
+    again = AlbertTokenizer.from_pretrained(with_changes(tokenizer, tmp_path, **changes))
+    assert again("Bo [MASK] kade.", "Lu.") == tokenizer("Bo [MASK] kade.", "Lu.")
+
+
+@pytest.mark.parametrize("file, changes, message", [
+    ("special_tokens_map.json", {"sep_token": "</s>"}, "special_tokens_map.json: sep_token is '</s>'"),
+    ("special_tokens_map.json", {"additional_special_tokens": ["<e>"]}, "adds tokens"),
+    ("added_tokens.json", {"[MASK]": 7}, "MASK. has the id 7, in the vocabulary 4")])
+def test_the_files_beside_it_are_read_alike(tokenizer, tmp_path, file, changes, message):
+    with pytest.raises(UserError, match=message):
+        AlbertTokenizer.from_pretrained(with_changes(tokenizer, tmp_path, file, **changes))
+
+
+def test_pieces_that_transformers_cuts_out_are_said(tokenizer, tmp_path):
+    """They are in the vocabulary, so its own ids are given; following the advice ends the difference."""
+    flags = {"special": False, "single_word": False, "normalized": False}
+    added = {str(tokenizer.convert_tokens_to_ids(t)): {"content": t, **flags} for t in "(."}
+    with pytest.warns(UserWarning, match=r"cuts \( \. out of a text .*save_pretrained"):
+        again = AlbertTokenizer.from_pretrained(with_changes(tokenizer, tmp_path, added_tokens_decoder=added))
+    assert again.tokenize("bo (kade). lu") == tokenizer.tokenize("bo (kade). lu")
+    again.save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AlbertTokenizer.from_pretrained(tmp_path)
+
+
+@given(given=st.none() | st.integers(1, 10**40) | st.floats(1e9, allow_nan=False) | st.just(1e30),
+       positions=st.none() | st.integers(1, 600) | st.sampled_from(["many", 0, True]))
+def test_a_text_is_never_cut_to_more_tokens_than_the_model_beside_has_positions(tokenizer, tmp_path_factory, given, positions):
+    folder = with_changes(tokenizer, tmp_path_factory.mktemp("tokenizer"), model_max_length=given)
+    if positions is not None:
+        (folder / "config.json").write_text(json.dumps({"max_position_embeddings": positions}))
+    here = positions if type(positions) is int and positions else 10**50
+    again = AlbertTokenizer.from_pretrained(folder)
+    assert again.model_max_length == min(here, given if given and given < 1e9 else 512)
+    again.model_max_length = 700
+    again.save_pretrained(folder)
+    assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == min(700, here)
 
 
 def test_the_config_is_the_one_transformers_writes(tokenizer, tmp_path):

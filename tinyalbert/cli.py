@@ -301,12 +301,10 @@ def _info(args):
 
 
 def _convert(args):
-    from .config import AlbertConfig
     from .convert import convert
     from .text.tokenizer import has_tokenizer
 
-    config = AlbertConfig.from_json_file(args.config) if args.config else None
-    print(convert(args.source, args.output, config))
+    print(convert(args.source, args.output, args.config))
     print(f"written to {args.output}")
     if not has_tokenizer(args.output):
         _note(

@@ -22,6 +22,7 @@ SIZES = (  # fields that are whole numbers of at least 1
     "type_vocab_size",
     "num_labels",
 )
+TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
 FRACTIONS = (  # fields that are numbers from 0 to below 1
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -29,11 +30,27 @@ FRACTIONS = (  # fields that are numbers from 0 to below 1
     "layer_norm_eps",
     "initializer_range",
 )
+SWITCHES = ("embedding_projection", "ffn_dropout", "sop_dropout")
+PROBLEMS = ("regression", "single_label_classification", "multi_label_classification", None)
 CHOICES = {
     "hidden_act": ACTIVATIONS,
     "shared_parameters": SHARING,
     "sentence_task": SENTENCE_TASKS,
+    "problem_type": PROBLEMS,
 }
+# What a file has to say: weights of other sizes may have the same shapes.
+ESSENTIAL = (
+    "vocab_size",
+    "embedding_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+)
+# null means "not given" for these alone, as transformers writes it.
+MAY_BE_NULL = ("classifier_dropout_prob", "problem_type", "num_labels", *TOKEN_IDS)
+# Keys of transformers that make another model, and the value that makes this one.
+NEEDED = {"position_embedding_type": "absolute", "quantization_config": None}
 OWN_FIELDS = {  # unknown to other libraries, or written only if they differ from the default
     "shared_parameters",
     "sentence_task",
@@ -106,8 +123,7 @@ class AlbertConfig:
     bos_token_id: int = 2
     eos_token_id: int = 3
     num_labels: int = 2  # of a fine-tuning head; id2label and label2id decide if given
-    # regression, single_label_classification, multi_label_classification
-    problem_type: str | None = None
+    problem_type: str | None = None  # one of PROBLEMS
 
     shared_parameters: str = "all"  # ablations: what all layers share: all, attention, ffn, none
     sentence_task: str = "sop"  # sentence-order prediction, next-sentence prediction (BERT), none
@@ -134,16 +150,25 @@ class AlbertConfig:
         """Refuse values that are wrong on their own, whatever the others are."""
         for name in SIZES:
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not _is_number(value, int) or value < 1:
                 raise UserError(f"{name} is {value!r}; expected a whole number of at least 1")
+        for name in TOKEN_IDS:
+            value = getattr(self, name)
+            if not _is_number(value, int) or value < 0:
+                raise UserError(f"{name} is {value!r}; expected a whole number of at least 0")
         for name in FRACTIONS:
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            if not _is_number(value, (int, float)) or not 0 <= value < 1:
                 raise UserError(f"{name} is {value!r}; expected a number from 0 to below 1")
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise UserError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
+                names = ", ".join(str(each) for each in allowed)
+                raise UserError(f"{name} is {value!r}; expected one of {names}")
+        for name in SWITCHES:
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise UserError(f"{name} is {value!r}; expected true or false")
 
     def _settle_groups(self):
         """Set num_hidden_groups where shared_parameters decides it, and check it."""
@@ -196,9 +221,23 @@ class AlbertConfig:
 
     @classmethod
     def from_dict(cls, values):
-        """From the keys of a config.json; keys that are not fields here are kept in `extra`."""
+        """From the keys of a config.json; keys that are not fields here are kept in `extra`.
+
+        Without a model_type they are google-research/albert's, where "gelu" means the tanh form.
+        """
         values = dict(values)
+        kind = values.pop("model_type", None)
+        if kind not in (None, "albert"):
+            raise UserError(f"the model is of type {kind!r} (model_type); expected 'albert'")
+        if kind is None and values.get("hidden_act") == "gelu":
+            values["hidden_act"] = "gelu_new"
+        for name, needed in NEEDED.items():
+            if values.get(name) not in (None, needed):
+                raise UserError(f"{name} is {values[name]!r}; expected {needed!r} or none")
         own = {f.name for f in fields(cls)} - {"extra"}
+        for name in own - {*MAY_BE_NULL}:
+            if values.get(name, "") is None:
+                raise UserError(f"{name} is null; expected a value, or leave it out")
         if labels := values.get("id2label"):
             numbers = {str(i) for i in range(len(labels))}
             if not isinstance(labels, dict) or {str(i) for i in labels} != numbers:
@@ -244,4 +283,16 @@ class AlbertConfig:
     def from_json_file(cls, path):
         """Read a config.json of this package, transformers or google-research/albert."""
         expected = "the config of an ALBERT, as transformers or google-research/albert write it"
-        return cls.from_dict(read_json(path, expected))
+        values = read_json(path, expected)
+        try:
+            config = cls.from_dict(values)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        missing = [name for name in ESSENTIAL if name not in values]
+        if missing:
+            raise UserError(f"{path} lacks {', '.join(missing)}; expected {expected}")
+        return config
+
+
+def _is_number(value, kinds):
+    return isinstance(value, kinds) and not isinstance(value, bool)

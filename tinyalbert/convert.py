@@ -4,15 +4,13 @@ from pathlib import Path
 
 from . import heads, span_heads
 from .albert import AlbertModel
-from .config import AlbertConfig
 from .errors import UserError
 from .files.checkpoint import (
     changed,
-    config_file,
+    given_config,
     is_tied,
     load_state,
     match,
-    read_config,
     weights_path,
     write_config,
 )
@@ -45,8 +43,7 @@ def convert(source, folder, config=None):
     state = load_state(source)
     if (folder / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another folder")
-    if not isinstance(config, AlbertConfig):
-        config = config_file(config) if config else read_config(source)
+    config = given_config(config, source)
     if "classifier.weight" in state:
         labels = state["classifier.weight"].shape[0]
         if labels != config.num_labels:
@@ -58,7 +55,7 @@ def convert(source, folder, config=None):
     report.refuse()
     write_safetensors(folder / "model.safetensors", found, {"format": "pt"})
     write_config(folder, config, architecture, next(iter(found.values())).dtype)
-    _copy_tokenizer(weights_path(source).parent, folder, config)
+    _copy_tokenizer(weights_path(source).parent, folder)
     return report
 
 
@@ -79,13 +76,11 @@ def _architecture(config, state):
     return "AlbertModel"
 
 
-def _copy_tokenizer(source, folder, config):
+def _copy_tokenizer(source, folder):
     """Write the tokenizer beside the weights; Google's 30k-clean.model becomes spiece.model."""
     models = sorted(source.glob("*.model"))
     named = has_tokenizer(source)
     if not named and len(models) != 1:
         return
     tokenizer = AlbertTokenizer.from_pretrained(source if named else models[0])
-    positions = config.max_position_embeddings
-    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     tokenizer.save_pretrained(folder)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .config import AlbertConfig
-from .files.checkpoint import config_file, read_config
+from .files.checkpoint import read_config
 from .heads import AlbertForPreTraining
 
 
@@ -13,7 +13,7 @@ def named_config(name):
     if path.is_dir():
         return read_config(path)
     if path.suffix == ".json":
-        return config_file(path)
+        return AlbertConfig.from_json_file(path)
     return AlbertConfig.preset(name)
 
 

@@ -85,25 +85,19 @@ def read_config(source):
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
     for name in ("config.json", "albert_config.json"):
         if (folder / name).exists():
-            return config_file(folder / name)
+            return AlbertConfig.from_json_file(folder / name)
     raise UserError(
         f"{folder} has no config.json (transformers) or albert_config.json "
-        "(google-research/albert); expected one beside the weights, or config=AlbertConfig(...)"
+        "(google-research/albert); expected one beside the weights: whatever its name "
+        "is, put it there as config.json"
     )
 
 
-def config_file(path):
-    """The AlbertConfig of one file.
-
-    In Google's files "gelu" means the tanh form, in transformers' the exact one.
-    """
-    config = AlbertConfig.from_json_file(path)
-    kind = config.extra.pop("model_type", None)
-    if kind not in (None, "albert"):
-        raise UserError(f"{path} describes a model of type {kind}; expected albert")
-    if kind is None and config.hidden_act == "gelu":
-        config.hidden_act = "gelu_new"
-    return config
+def given_config(config, source):
+    """`config`, which is an AlbertConfig or a file, or None: the one beside the weights."""
+    if config is None or isinstance(config, AlbertConfig):
+        return config or read_config(source)
+    return AlbertConfig.from_json_file(config)
 
 
 def load_state(source):
@@ -307,11 +301,11 @@ def load_into(model, state, allow=(), group0=False):
 def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **changes):
     """A `cls` with the weights of `source` (see load_state) and the config beside them.
 
-    `changes` override fields of the config.  What is missing from the weights starts random and is
-    named in a warning; `.restore_report` has the whole list.
+    config: an AlbertConfig or a file.  `changes` override its fields.  What is missing from the
+    weights starts random and is named in a warning; `.restore_report` has the whole list.
     """
     state = load_state(source)
-    config = changed(config or read_config(source), **changes)
+    config = changed(given_config(config, source), **changes)
     model = cls(config, seed=seed)
     model.restore_report = load_into(model, state, allow, group0)
     new = model.restore_report.missing + model.restore_report.wrong_shape

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..config import AlbertConfig
 from ..errors import UserError
-from ..files.checkpoint import changed
+from ..files.checkpoint import changed, read_config
 from ..optim import OPTIMIZERS
 from ..options import (
     AMOUNT,
@@ -241,7 +241,7 @@ class PretrainOptions(Options):
         elif self.model_config:
             config = AlbertConfig.from_json_file(self.model_config)
         elif self.init:
-            config = AlbertConfig.from_json_file(Path(self.init) / "config.json")
+            config = read_config(self.init)
         else:
             config = AlbertConfig.preset(self.preset, initializer_range=initializer_range)
         return changed(

@@ -19,7 +19,8 @@ of the digits.
 import json
 import re
 import unicodedata
-from dataclasses import asdict, dataclass, fields
+import warnings
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -28,8 +29,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.safetensors_file import replacing
-from ..strict_json import read_json
 from .encoding import encode
+from .tokenizer_config import check_added, fitting, read_settings
 from .tokenizer_json import ends_in_digit_comma, from_tokenizer_json, tokenizer_json
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
 
@@ -252,30 +253,23 @@ class AlbertTokenizer:
         if folder.is_file():
             return cls(folder)
         model, settings, added = _read_vocabulary(folder)
-        config = _read_json(folder / "tokenizer_config.json")
-        settings |= {
-            field.name: config[field.name]
-            for field in fields(TextPreparation)
-            if field.name in config
-        }
-        longest = config.get("model_max_length", 512)
-        if longest >= 1e9:  # transformers' "not set" is 1e30
-            longest = 512
-        tokenizer = cls(model, **settings, model_max_length=longest)
-        added |= {
-            token["content"]: int(i) for i, token in config.get("added_tokens_decoder", {}).items()
-        }
-        added |= _read_json(folder / "added_tokens.json")
-        beyond = [token for token, i in added.items() if i >= tokenizer.vocab_size]
-        if beyond:
-            raise UserError(
-                f"{folder} adds tokens to the vocabulary of its tokenizer ({', '.join(beyond)}); "
-                "tinyalbert knows only the vocabulary itself"
+        tokenizer = cls(model, **{**settings, **read_settings(folder)})
+        cut_out = check_added(folder, tokenizer, added)
+        if cut_out:
+            warnings.warn(
+                f"{folder}: transformers cuts {' '.join(cut_out)} out of a text before it segments "
+                "the rest, and so gives other ids than ALBERT was trained on; tinyalbert segments "
+                "them with the rest. To have both give these ids: "
+                "AlbertTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+                stacklevel=2,
             )
         return tokenizer
 
     def save_pretrained(self, folder):
-        """Write the three files that transformers' slow tokenizer reads, and its fast one's."""
+        """Write the three files that transformers' slow tokenizer reads, and its fast one's.
+
+        Beside a config.json, model_max_length is at most the positions of the model.
+        """
         flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
         names = {
             "bos_token": CLS,
@@ -300,7 +294,7 @@ class AlbertTokenizer:
             "clean_up_tokenization_spaces": False,
             "extra_special_tokens": {},
             "sp_model_kwargs": {},
-            "model_max_length": self.model_max_length,
+            "model_max_length": fitting(self.model_max_length, Path(folder)),
             "tokenizer_class": "AlbertTokenizer",
         }
         special = {**names, "mask_token": {"content": MASK, **flags, "lstrip": True}}
@@ -585,7 +579,3 @@ def _read_vocabulary(folder):
         f"{folder} has no spiece.model or tokenizer.json; expected a folder with an ALBERT "
         "tokenizer (nothing is downloaded: get the files first)"
     )
-
-
-def _read_json(path):
-    return read_json(path, "what transformers or tinyalbert wrote") if path.exists() else {}

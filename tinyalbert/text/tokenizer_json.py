@@ -43,7 +43,7 @@ def tokenizer_json(model, prepare):
 
     model: the bytes of a SentencePiece model.  prepare: a TextPreparation.
     """
-    pieces = _pieces(model)
+    pieces = read_pieces(model)
     ids = {piece: i for i, (piece, _, _) in enumerate(pieces)}
     rules = message(message(model).get(3, b""))
     metaspace = {
@@ -76,7 +76,7 @@ def ends_in_digit_comma(piece):
     return piece[-1:] == "," and piece[-2:-1].isdigit()
 
 
-def _pieces(model):
+def read_pieces(model):
     """[(piece, score, kind), ...] of a SentencePiece model."""
     pieces = []
     for each in repeated(model, 1):
