@@ -17,7 +17,6 @@ import copy
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -25,6 +24,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:
+    sys.exit(
+        "mutate.py forks and limits its children, which Windows can't: use Linux, macOS or WSL"
+    )
 
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "mutate"}
 
