@@ -438,7 +438,7 @@ def test_ctrl_c_while_workers_prepare_is_one_sentence(world, tmp_path):
                                     "2", "--tokenizer", "runs/stories", "--output", str(tmp_path / "data")], cwd=world,
                                    stderr=subprocess.PIPE, text=True, start_new_session=True)
         for _ in range(1200):
-            if (tmp_path / "data.partial" / "tokens.bin").exists():        # the workers are about to start
+            if (tmp_path / "data" / ".partial" / "tokens.bin").exists():        # the workers are about to start
                 break
             time.sleep(0.01)
         time.sleep(wait)

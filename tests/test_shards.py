@@ -178,17 +178,18 @@ def test_ctrl_c_leaves_nothing(tmp_path, tokenizer, monkeypatch):
 
 
 def test_a_killed_run_leaves_no_folder_that_opens(tmp_path, tokenizer):
-    """Killed in the middle: the name asked for does not exist; the next run clears the rest away."""
+    """Killed in the middle: what is there does not open; the next run clears the rest away."""
     tokenizer.save_pretrained(tmp_path)
     code = ("import os, sys\nfrom tinyalbert.pretraining import shards\nfrom tinyalbert.text.tokenizer import AlbertTokenizer\n"
             "shards._describe = lambda *a: os._exit(9)\n"
             "shards.prepare('stories:9', AlbertTokenizer.from_pretrained(sys.argv[1]), sys.argv[1] + '/data', workers=1)")
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL).returncode == 9
-    assert (tmp_path / "data.partial").exists() and not (tmp_path / "data").exists()
+    assert (tmp_path / "data" / ".partial").exists()
     with pytest.raises(UserError, match="was not finished"):
-        Shards(tmp_path / "data.partial")
+        Shards(tmp_path / "data")
     quiet("stories:9", tokenizer, tmp_path / "data")
-    assert Shards(tmp_path / "data").meta["documents"] == 9 and not (tmp_path / "data.partial").exists()
+    assert Shards(tmp_path / "data").meta["documents"] == 9
+    assert not [path for path in (tmp_path / "data").iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("held_out, words", [

@@ -15,6 +15,7 @@ from .files.checkpoint import (
     write_config,
 )
 from .files.safetensors_file import write_safetensors
+from .files.taken import taken
 from .text.tokenizer import AlbertTokenizer, has_tokenizer
 
 MODELS = {
@@ -41,8 +42,7 @@ def convert(source, folder, config=None):
     """
     folder = Path(folder)
     state = load_state(source)
-    if (folder / "model.safetensors").exists():
-        raise UserError(f"{folder} already holds a model; choose another folder")
+    _refuse_model(folder)
     config = given_config(config, source)
     if "classifier.weight" in state:
         labels = state["classifier.weight"].shape[0]
@@ -53,10 +53,20 @@ def convert(source, folder, config=None):
     own = {name: array.shape for name, array in model.state_dict().items()}
     found, report = match(own, state, tied=is_tied(config))
     report.refuse()
-    write_safetensors(folder / "model.safetensors", found, {"format": "pt"})
-    write_config(folder, config, architecture, next(iter(found.values())).dtype)
-    _copy_tokenizer(weights_path(source).parent, folder)
+
+    def the_rest():  # where the weights are, the rest is
+        _copy_tokenizer(weights_path(source).parent, folder)
+        write_config(folder, config, architecture, next(iter(found.values())).dtype)
+
+    with taken(folder):
+        _refuse_model(folder)  # another process may have made it meanwhile
+        write_safetensors(folder / "model.safetensors", found, {"format": "pt"}, the_rest)
     return report
+
+
+def _refuse_model(folder):
+    if (folder / "model.safetensors").exists():
+        raise UserError(f"{folder} already holds a model; choose another folder")
 
 
 def _architecture(config, state):

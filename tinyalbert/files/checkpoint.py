@@ -50,15 +50,18 @@ TIED = {  # second names of one array
 def save_pretrained(model, folder, tokenizer=None):
     """Write config.json, model.safetensors and the tokenizer's files.
 
-    In an existing folder they are replaced one by one.  As in transformers, a tied decoder is not
-    written twice.
+    In an existing folder they are replaced one by one, the weights last: where they are, the rest
+    is.  As in transformers, a tied decoder is not written twice.
     """
     folder = Path(folder)
     state = model.state_dict()
-    write_safetensors(folder / "model.safetensors", state, {"format": "pt"})
-    write_config(folder, model.config, type(model).__name__, next(iter(state.values())).dtype)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
+
+    def the_rest():
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+        write_config(folder, model.config, type(model).__name__, next(iter(state.values())).dtype)
+
+    write_safetensors(folder / "model.safetensors", state, {"format": "pt"}, the_rest)
 
 
 def write_config(folder, config, architecture, dtype="float32"):
@@ -351,10 +354,10 @@ def save_training_state(folder, model, optimizer, extra):
     folder = Path(folder)
     arrays = {f"model/{name}": to_host(a) for name, a in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": to_host(a) for name, a in optimizer.state_dict().items()}
+    write_config(folder, model.config, type(model).__name__)
     write_safetensors(
         folder / STATE_FILE, arrays, {"format": STATE_FORMAT, "extra": json.dumps(extra)}
     )
-    write_config(folder, model.config, type(model).__name__)
 
 
 def load_training_state(folder, model, optimizer):

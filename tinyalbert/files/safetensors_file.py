@@ -76,11 +76,12 @@ def replacing(path):
             temporary.unlink(missing_ok=True)
 
 
-def write_safetensors(path, arrays, metadata=None):
+def write_safetensors(path, arrays, metadata=None, before=None):
     """Write {name: array} and {key: text} to `path`, whole or not at all.
 
     Wide types first, then by name, so that every array is aligned and equal content gives equal
     bytes.
+    before: called when all is on the disk, before the file takes the place of the old one.
     """
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     header = {"__metadata__": metadata} if metadata else {}
@@ -102,6 +103,10 @@ def write_safetensors(path, arrays, metadata=None):
             array = to_host(arrays[name])
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             file.write(array.reshape(-1).view(np.uint8).data)
+        if before:
+            file.flush()
+            os.fsync(file.fileno())
+            before()
 
 
 def read_safetensors(path):

@@ -6,11 +6,11 @@ Each is made unless it is there already.
 from pathlib import Path
 
 from ..errors import UserError
+from ..files.taken import taken
 from ..text.tokenizer import AlbertTokenizer, has_tokenizer
-from ..training.checkpoints import check_writable
 from .corpus import as_list, check_sources, documents, source_bytes
 from .report import describe_corpus
-from .shards import Shards, check_target, fingerprint, prepare
+from .shards import COMPLETE, PARTIAL, Shards, check_target, fingerprint, prepare
 
 
 def train_tokenizer(
@@ -25,11 +25,11 @@ def train_tokenizer(
             f"{output_dir} holds a model, which needs the vocabulary that it has; choose another "
             f"folder"
         )
-    check_writable(output_dir)
     check_sources(sources, output_dir)
-    sentences = _sentences(sources, format, progress, say or (lambda text: None))
-    tokenizer = AlbertTokenizer.train(sentences, vocab_size, **preparation)
-    tokenizer.save_pretrained(output_dir)
+    with taken(output_dir):
+        sentences = _sentences(sources, format, progress, say or (lambda text: None))
+        tokenizer = AlbertTokenizer.train(sentences, vocab_size, **preparation)
+        tokenizer.save_pretrained(output_dir)
     return tokenizer
 
 
@@ -57,7 +57,7 @@ def _sentences(sources, format, progress, say):
 
 def is_prepared(source):
     """Whether `source` is a folder that `prepare` wrote."""
-    return (Path(source) / "meta.json").is_file()
+    return any((Path(source) / place / COMPLETE).is_file() for place in ("", PARTIAL))
 
 
 def prepared_folder(options, ranks, say, progress):

@@ -14,6 +14,7 @@ from ..backend import check_device
 from ..config import AlbertConfig
 from ..files.checkpoint import changed
 from ..files.safetensors_file import replacing
+from ..files.taken import taken
 from ..heads import AlbertForPreTraining
 from ..optim import OPTIMIZERS
 from ..options import make, resume, to_json
@@ -54,13 +55,14 @@ def pretrain(
         options = make(PretrainOptions, {**given, **rest})
     ranks = launched_ranks()
     check_precision(options.precision, check_device(options.device))
-    if options.resume:
-        options, data = resumed(options, say)
-    else:
-        check_output(options.output)
-        options = options.resolved()
-        data = prepared_folder(options, ranks, say, progress)
-    return _train(options, data, ranks, say if ranks.rank == 0 else _silent, progress)
+    with taken(options.output, writes=ranks.rank == 0):
+        if options.resume:
+            options, data = resumed(options, say)
+        else:
+            check_output(options.output)
+            options = options.resolved()
+            data = prepared_folder(options, ranks, say, progress)
+        return _train(options, data, ranks, say if ranks.rank == 0 else _silent, progress)
 
 
 def _train(options, data, ranks, say, progress):
@@ -102,10 +104,9 @@ def _train(options, data, ranks, say, progress):
         untrained=untrained,
         facts={"unigram_entropy": meta["unigram_entropy"]},
         watch=PlateauWatch(meta["unigram_entropy"], trainer.warmup_steps, options.steps),
+        finish=lambda metrics: ranks.rank == 0 and draw_run(options.output, say),
         progress=progress,
     )
-    if ranks.rank == 0:
-        draw_run(options.output, say)
     if metrics:
         say(describe_result(metrics, meta["unigram_entropy"]))
     return metrics

@@ -11,10 +11,9 @@
 
 Text streams through worker processes block by block (corpus.py) and comes back as arrays in its
 original order, so memory does not grow with the corpus and the files do not depend on the number of
-workers.  The folder is written under another name and renamed when it is complete.
+workers.  All is written into `.partial` in the folder and moved from there when it is complete.
 """
 
-import errno
 import functools
 import hashlib
 import json
@@ -29,12 +28,16 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files.safetensors_file import replacing
+from ..files.taken import FULL, LOCK, check_writable, taken
 from ..training.replicas import launched_ranks, physical_cores
 from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
 
 FORMAT = 1  # raised when a folder is laid out in another way
 META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}  # the least that reading needs
 FILES = ("tokens.bin", "sentences.bin", "documents.bin")
+COMPLETE = "meta.json"  # the last of the files to be written, and to be moved
+PARTIAL = ".partial"  # where a folder is written until it is complete
 TOKENS, SENTENCES, DOCUMENTS = range(3)  # places in FILES
 TASK_BYTES = 1 << 18  # small files travel to a worker together
 SMALL_CORPUS = 4 << 20  # below that, starting processes costs more than it earns
@@ -245,9 +248,11 @@ def prepare(
         _held_out_count(held_out, 1 << 62)  # refuse nonsense before the work
         check_target(out_dir, overwrite)
         check_sources(sources, out_dir)
-        with _renamed_when_complete(out_dir) as folder:
-            writer = _write(pool, workers, sources, tokenizer, folder, format, progress)
-            return _describe(writer, sources, tokenizer, folder, held_out, seed)
+        with taken(out_dir):
+            check_target(out_dir, overwrite)  # another process may have made it meanwhile
+            with _moved_when_complete(out_dir) as folder:
+                writer = _write(pool, workers, sources, tokenizer, folder, format, progress)
+                return _describe(writer, sources, tokenizer, folder, held_out, seed)
 
     if launched_ranks().size == 1:
         return with_workers(None, workers or physical_cores())
@@ -260,10 +265,19 @@ def prepare(
 
 
 def check_target(out_dir, overwrite):
-    """Refuse an existing folder, unless it is empty or a prepared corpus that may be replaced."""
-    if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
+    """Refuse an existing folder, unless it is empty or a prepared corpus that may be replaced.
+
+    What a process that died has left of a preparation counts as nothing.
+    """
+    if not out_dir.exists():
         return
-    if not all((out_dir / name).is_file() for name in ("meta.json", *FILES)):
+    if out_dir.is_dir():
+        check_writable(out_dir)
+        names = {path.name for path in out_dir.iterdir()} - {LOCK, PARTIAL}
+        complete = (out_dir / COMPLETE).exists()
+        if not names or (not complete and (out_dir / PARTIAL / COMPLETE).is_file()):
+            return
+    if not all((out_dir / name).is_file() for name in (COMPLETE, *FILES)):
         raise UserError(
             f"{out_dir} already exists and is no prepared corpus, so it is not replaced; name "
             "another folder"
@@ -275,18 +289,21 @@ def check_target(out_dir, overwrite):
 
 
 @contextmanager
-def _renamed_when_complete(out_dir):
-    """A folder under another name, which takes the place of out_dir once it is complete."""
-    partial = out_dir.with_name(out_dir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+def _moved_when_complete(out_dir):
+    """A folder in out_dir, whose files move to out_dir once it is complete."""
+    partial = out_dir / PARTIAL
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        if out_dir.is_dir():
-            shutil.rmtree(out_dir)
-        os.replace(partial, out_dir)
+        finish_moving(out_dir)
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that died
+        partial.mkdir()
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finish_moving(out_dir)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise UserError(
                 f"the disk of {out_dir} is full; make room there, or write to another disk"
             ) from None
@@ -296,8 +313,32 @@ def _renamed_when_complete(out_dir):
             f"a worker process died ({error}), perhaps for lack of memory; try fewer workers "
             "(--workers)"
         ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def finish_moving(folder):
+    """Move the files of a complete preparation to their place, if there are such.
+
+    Whoever is killed in between leaves the rest for the next one, whose move ends in the same
+    folder: the file that tells that it is complete moves last.
+    """
+    partial = Path(folder) / PARTIAL
+    if not (partial / COMPLETE).is_file():
+        return
+    names = sorted(path.name for path in partial.iterdir())
+    for name in sorted(names, key=COMPLETE.__eq__):
+        os.replace(partial / name, partial.parent / name)
+    partial.rmdir()
+    _sync(partial.parent)
+
+
+def _sync(folder):
+    """Make sure that the names in a folder are on the disk."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write(pool, workers, sources, tokenizer, folder, format, progress):
@@ -374,10 +415,8 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
     meta["held_out_tokens"] = int(held_counts.sum())
     meta["unigram_entropy"] = _cross_entropy(train_counts, train_counts)
     meta["held_out_unigram_loss"] = _cross_entropy(held_counts, train_counts + 1) if count else None
-    with open(folder / "meta.json", "w") as file:
-        json.dump(meta, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
+    with replacing(folder / COMPLETE) as file:
+        file.write(json.dumps(meta, indent=2).encode())
     return meta
 
 
@@ -399,6 +438,9 @@ class Shards:
 
     def __init__(self, folder, meta=None):
         self.folder = Path(folder)
+        if meta is None and (self.folder / PARTIAL / COMPLETE).is_file():
+            with taken(self.folder):
+                finish_moving(self.folder)
         self.meta = meta or self._read_meta()
         token_type = np.dtype(self.meta["dtype"]).newbyteorder("<")
         offset = np.dtype("<i8")
@@ -411,10 +453,12 @@ class Shards:
             self.word_start = np.load(self.folder / "word_start.npy")
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{self.folder} is damaged ({error}); prepare it again") from None
+        if meta is None and self._read_meta() != self.meta:
+            raise UserError(f"{self.folder} was prepared anew while it was read; start again")
 
     def _read_meta(self):
         """The contents of meta.json, checked."""
-        path = self.folder / "meta.json"
+        path = self.folder / COMPLETE
         if not path.exists():
             raise UserError(
                 f"{self.folder} is no prepared corpus: it has no meta.json"

@@ -14,6 +14,7 @@ from ..backend import check_device
 from ..errors import UserError
 from ..files.checkpoint import read_config
 from ..files.safetensors_file import replacing
+from ..files.taken import taken
 from ..optim import AdamW
 from ..options import make, to_json
 from ..options import resume as resume_options
@@ -59,7 +60,13 @@ def run(given, say=print, progress=True):
     given: {name: value} of FinetuneOptions and of the task's settings.  What is not given comes
     from the task's recipe, for a resumed run from its settings file.
     """
-    options = _settled(options_for(given), say)
+    options = options_for(given)
+    with taken(options.output, writes=launched_ranks().rank == 0):
+        return _run(_settled(options, say), say, progress)
+
+
+def _run(options, say, progress):
+    """A fine-tuning run in a folder that is taken."""
     check_precision(options.precision, check_device(options.device))
     if not (options.train and options.model):
         raise UserError("fine-tuning needs a table of labelled rows and a model folder (--model)")
@@ -104,6 +111,15 @@ def run(given, say=print, progress=True):
             raise UserError(f"--metric {best} is unknown; expected one of {', '.join(metrics)}")
         return metrics
 
+    result = {}
+
+    def finish(metrics):
+        predictions = held_out.predict(network, Threads(options.threads))
+        result.update(result_of(task, examples, held_out, predictions))
+        result["baselines"] |= control
+        if trainer.ranks.rank == 0:
+            _write(options, task, result, others, predictions, say)
+
     train(
         trainer,
         batch,
@@ -115,15 +131,9 @@ def run(given, say=print, progress=True):
         best=best,
         resume=options.resume,
         tokenizer=Vocabularies(tokenizer, task),
+        finish=finish,
         progress=progress,
     )
-
-    # what came out
-    predictions = held_out.predict(network, Threads(options.threads))
-    result = result_of(task, examples, held_out, predictions)
-    result["baselines"] |= control
-    if trainer.ranks.rank == 0:
-        _write(options, task, result, others, predictions, say)
     return result
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from ..backend import check_device
 from ..errors import UserError
 from ..files.checkpoint import read_config
+from ..files.taken import check_writable
 from ..options import make, over
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
-from ..training.checkpoints import check_writable
 from ..training.replicas import Threads
 from .batches import Features
 from .options import STANDARD_OUTPUT, TaskSettings, saved_settings

@@ -1,9 +1,7 @@
 """The output folder of a run: the kept model, and `last/`, from which it goes on bit for bit."""
 
 import contextlib
-import errno
 import json
-import os
 from pathlib import Path
 
 from ..errors import UserError
@@ -14,6 +12,7 @@ from ..files.checkpoint import (
     read_training_state,
     save_training_state,
 )
+from ..files.taken import FULL, check_writable, taken
 
 
 def check_output(folder):
@@ -30,18 +29,6 @@ def check_output(folder):
     if (Path(folder) / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another output folder")
     check_writable(folder)
-
-
-def check_writable(folder):
-    """Refuse a folder in which no file can be made; nothing is made yet."""
-    there = Path(folder).resolve()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        why = "not yours to write" if there.is_dir() else "a file"
-        raise UserError(
-            f"{folder} can't be written: {there} is {why}; choose another output folder"
-        )
 
 
 def read_settings(path, kind, names):
@@ -65,7 +52,7 @@ def explained_full_disk(folder, what, step):
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
         if (Path(folder) / "last" / STATE_FILE).exists():
             advice = "resume with --resume from the last checkpoint, which is whole"
@@ -91,14 +78,21 @@ class Checkpoints:
         self.tokenizer = tokenizer
         self.writes = self.folder is not None and trainer.ranks.rank == 0
 
+    def folder_taken(self):
+        """Context manager: while it lasts, no other process writes in the folder."""
+        if self.folder is None:
+            return contextlib.nullcontext()
+        return taken(self.folder, self.writes)
+
     def begin(self):
-        """Refuse to write over an old run; make the folder."""
+        """Refuse to write over an old run; begin with the tokenizer, so that it need not be
+        looked for again."""
         if self.folder:
             check_output(self.folder)
         self.trainer.ranks.barrier()
-        if self.writes:
-            with self._explained("the output folder"):
-                self.folder.mkdir(parents=True, exist_ok=True)
+        if self.writes and self.tokenizer is not None:
+            with self._explained("the tokenizer"):
+                self.tokenizer.save_pretrained(self.folder)
 
     def exist(self):
         """Whether there is a checkpoint to go on from."""

@@ -5,8 +5,11 @@ import math
 import time
 from pathlib import Path
 
+from ..files.safetensors_file import replacing
 from ..strict_json import loads
 from .checkpoints import explained_full_disk
+
+NAME = "log.jsonl"
 
 
 class Log:
@@ -14,8 +17,9 @@ class Log:
 
     def __init__(self, folder, writes=True):
         self.folder = folder
-        self.path = Path(folder) / "log.jsonl" if folder is not None and writes else None
+        self.path = Path(folder) / NAME if folder is not None and writes else None
         self.begun = time.perf_counter()
+        self.lines = 0  # that are in it
 
     def seconds(self):
         """Time since the run began, interruptions left out."""
@@ -27,19 +31,28 @@ class Log:
             with explained_full_disk(self.folder, "the log", 0):
                 self.path.write_text("")
 
-    def resume(self, step, seconds):
+    def resume(self, step, seconds, lines=None):
         """Go on after a checkpoint of `step`, made `seconds` after the run began.
 
         What was logged after the checkpoint is dropped, since it will be logged again.
+        lines: how many there were then, if that is known.
         """
         self.begun = time.perf_counter() - seconds
         if self.path is None:
             return
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
-        kept = [line for line in lines if _step(line) <= step]
+        kept = [line for line in self._read() if _step(line) <= step][:lines]
+        self.lines = len(kept)
         with explained_full_disk(self.folder, "the log", step):
-            self.path.with_suffix(".tmp").write_text("".join(kept))
-            self.path.with_suffix(".tmp").replace(self.path)
+            with replacing(self.path) as file:
+                file.write("".join(kept).encode())
+
+    def ended(self, step):
+        """Whether the log says that the run was complete after `step` steps."""
+        return any('"kind": "end"' in line and _step(line) == step for line in self._read())
+
+    def _read(self):
+        path = Path(self.folder) / NAME
+        return path.read_text().splitlines(keepends=True) if path.exists() else []
 
     def add(self, kind, step, **values):
         """One line, on disk when this returns."""
@@ -51,6 +64,7 @@ class Log:
             open(self.path, "a", encoding="utf-8") as file,
         ):
             file.write(json.dumps(line) + "\n")
+        self.lines += 1
 
 
 def _step(line):

@@ -30,6 +30,7 @@ def train(
     untrained=None,
     facts=None,
     watch=None,
+    finish=None,
     progress=True,
 ):
     """Train to step `steps`, or for about `minutes`; returns the last evaluation's metrics.
@@ -46,39 +47,61 @@ def train(
     untrained: what `evaluate` says of the model before training, if that is known already.
     facts: {name: value} for the first line of the log.
     watch: a Watch (run.py), which may comment on the metrics of a run.
+    finish: called with the last evaluation's metrics once the kept model is in memory, for what
+        is made of it; a run that dies before this is done does it again when it is resumed.
     """
     data = as_training_data(data)
     shown = progress and trainer.ranks.rank == 0
     checkpoints = Checkpoints(output_dir, trainer, tokenizer)
     log = Log(checkpoints.folder, checkpoints.writes)
-    state = new_state()
-    if resume:
-        settings, state = checkpoints.load()
-        steps = steps or settings["total_steps"]
-        refuse_complete(checkpoints, steps)
-        log.resume(trainer.steps_done, state["seconds"])
-        if shown:
-            say_differences(run_settings(trainer, steps), settings)
-    else:
-        checkpoints.begin()
-        log.begin()
-        if minutes and not steps:
-            if shown:
-                say("measuring how long a step takes, which fixes the number of steps")
-            fitted = steps_for_minutes(trainer, data, minutes, evaluate, eval_every)
-            steps, untrained = fitted.steps, fitted.untrained
-            state["eval_every"] = fitted.eval_every
-            if shown:
-                say(str(fitted))
-        elif untrained is None:
-            untrained = evaluated(trainer, evaluate)
-    steps = steps or trainer.total_steps
-    eval_every = eval_every or state.get("eval_every")
-    plan = plan_run(trainer, data, steps, eval_every, save_every, log_every)
-    if not resume:
-        log_start(log, trainer, plan, facts or {}, untrained)
+    with checkpoints.folder_taken():
+        if resume:
+            steps, state = resumed(trainer, checkpoints, log, steps, shown)
+        else:
+            checkpoints.begin()
+            log.begin()
+            state = new_state()
+            if minutes and not steps:
+                fitted = fitted_steps(trainer, data, minutes, evaluate, eval_every, shown)
+                steps, untrained = fitted.steps, fitted.untrained
+                state["eval_every"] = fitted.eval_every
+            elif untrained is None:
+                untrained = evaluated(trainer, evaluate)
+        steps = steps or trainer.total_steps
+        eval_every = eval_every or state["eval_every"]
+        plan = plan_run(trainer, data, steps, eval_every, save_every, log_every)
+        if not resume:
+            log_start(log, trainer, plan, facts or {}, untrained)
+        run = Run(trainer, plan, evaluate, checkpoints, log, best, state, watch, shown)
+        take_steps(run, data)
+        return run.finish(finish)
 
-    run = Run(trainer, plan, evaluate, checkpoints, log, best, state, watch, shown)
+
+def resumed(trainer, checkpoints, log, steps, shown):
+    """(steps, state) of the run in the output folder, whose last checkpoint is loaded."""
+    settings, saved = checkpoints.load()
+    state = {**new_state(), **saved}
+    steps = steps or settings["total_steps"]
+    refuse_complete(checkpoints, steps, log)
+    log.resume(trainer.steps_done, state["seconds"], state["log_lines"])
+    if shown:
+        say_differences(run_settings(trainer, steps), settings)
+    return steps, state
+
+
+def fitted_steps(trainer, data, minutes, evaluate, eval_every, shown):
+    """The FittedSteps of a run of some minutes, and what is said of them."""
+    if shown:
+        say("measuring how long a step takes, which fixes the number of steps")
+    fitted = steps_for_minutes(trainer, data, minutes, evaluate, eval_every)
+    if shown:
+        say(str(fitted))
+    return fitted
+
+
+def take_steps(run, data):
+    """All steps of a run that are left, with its evaluations and checkpoints."""
+    trainer, plan = run.trainer, run.plan
     batches = prefetched(data.batch, trainer.steps_done, plan.total_steps)
     with run.active(), contextlib.closing(batches), stop_signals() as received:
         if trainer.steps_done % plan.eval_every == 0:
@@ -93,12 +116,13 @@ def train(
             if plan.saves_at(done) or stop:
                 run.save()
             if stop:
-                raise Interrupted(how_to_go_on(checkpoints, done, plan.total_steps))
-    return run.finish()
+                raise Interrupted(how_to_go_on(run.checkpoints, done, plan.total_steps))
 
 
 def prefetched(draw, first, last):
     """draw(first), ..., draw(last - 1); the next is drawn in a thread while the last is in use."""
+    if first == last:
+        return
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as drawer:
         coming = drawer.submit(draw, first)
         for step in range(first, last):
@@ -121,10 +145,10 @@ def log_start(log, trainer, plan, facts, untrained):
         log.add("eval", trainer.steps_done, **untrained)
 
 
-def refuse_complete(checkpoints, steps):
-    """Refuse to resume a run that has no steps left."""
+def refuse_complete(checkpoints, steps, log):
+    """Refuse to resume a run that has no steps left, unless its end is still to be made."""
     done = checkpoints.trainer.steps_done
-    if done >= steps:
+    if done > steps or (done == steps and log.ended(done)):
         raise UserError(
             f"the run in {checkpoints.folder} is complete ({done} steps); ask for more steps, or "
             "start another run in another folder"

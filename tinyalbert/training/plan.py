@@ -42,7 +42,7 @@ class Plan:
 
 def plan_run(trainer, data, total_steps, eval_every=None, save_every=None, log_every=10):
     """The Plan of a run of so many steps; by default it is evaluated, and saved, ten times."""
-    if not total_steps or total_steps <= trainer.steps_done:
+    if not total_steps or total_steps < trainer.steps_done:
         raise UserError(
             f"{total_steps} steps to train, {trainer.steps_done} done; expected steps= above that, "
             "or minutes="

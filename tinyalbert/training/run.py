@@ -35,6 +35,8 @@ def new_state():
         "sums": {},  # of the metrics since the last line of the log
         "summed": 0,  # over so many steps
         "watch": {},  # what the watch remembers
+        "metrics": {},  # of the last evaluation
+        "log_lines": None,  # that the log had
     }
 
 
@@ -59,9 +61,13 @@ class Run:
             watch.state.update(self.state["watch"])
         self.shown = shown  # whether this process speaks
         self.progress = Progress(plan, trainer.steps_done, shown)
-        self.metrics = {}  # of the last evaluation
         self.unread = []  # (metrics, seconds) of the steps that are not in the sums yet
         self.clock = time.perf_counter()  # the end of the last step
+
+    @property
+    def metrics(self):
+        """Of the last evaluation."""
+        return self.state["metrics"]
 
     # --- every step -------------------------------------------------------------------------------
 
@@ -124,8 +130,10 @@ class Run:
         if self.evaluator is None or self.state["evaluated"] == step:
             return
         self.read()
+        if self.keeps_best and self.state["saved_step"] is None:
+            self.save()  # a model without a checkpoint could neither be resumed nor replaced
         begun = time.perf_counter()
-        self.metrics = evaluated(self.trainer, self.evaluator)
+        self.state["metrics"] = evaluated(self.trainer, self.evaluator)
         self.state["evaluated"] = step
         self.say(f"step {step}, held out: {in_words(self.metrics)}")
         self.clock += time.perf_counter() - begun  # left out of the log's tokens per second
@@ -152,17 +160,12 @@ class Run:
         return True
 
     def save(self):
-        """Write a checkpoint.
-
-        At the end of a run without a best model, the last one is written first: a complete last/
-        means that the model is there.
-        """
+        """Write a checkpoint."""
         step = self.trainer.steps_done
         if self.checkpoints.folder:
             self.read()
-        if not self.keeps_best and step == self.plan.total_steps:
-            self.checkpoints.save_model()
-        self.state.update(seconds=self.log.seconds(), saved_step=step)
+        lines = self.log.lines
+        self.state.update(seconds=self.log.seconds(), saved_step=step, log_lines=lines)
         if self.watch is not None:
             self.state["watch"] = dict(self.watch.state)
         self.checkpoints.save(run_settings(self.trainer, self.plan.total_steps), self.state)
@@ -191,14 +194,19 @@ class Run:
             self.progress.close()
             self.trainer.replicas.close()
 
-    def finish(self):
-        """Leave the kept model in memory, in evaluation mode.
+    def finish(self, make_use=None):
+        """Leave the kept model in memory and in its folder; returns the last evaluation's metrics.
 
-        Returns the last evaluation's metrics.
+        make_use: what is done with it before the run counts as complete, called with the metrics.
         """
         if self.keeps_best:
             self.checkpoints.load_model()
+        else:
+            self.checkpoints.save_model()
         self.trainer.model.eval()
+        if make_use:
+            make_use(self.metrics)
+        self.log.add("end", self.trainer.steps_done)
         return self.metrics
 
     def say(self, text):
