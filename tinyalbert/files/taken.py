@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import UserError
 
 LOCK = ".lock"
+PROCESS = ".lock.process"  # in its place on a disk without locks
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what `replacing` writes first
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -74,7 +75,8 @@ def _locked(folder):
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            lock = SoftFileLock(path, timeout=0)
+            path.unlink(missing_ok=True)
+            lock = SoftFileLock(folder / PROCESS, timeout=0)
             lock.acquire()
     except Timeout:
         raise UserError(

@@ -29,7 +29,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.safetensors_file import replacing
-from ..files.taken import FULL, LOCK, check_writable, taken
+from ..files.taken import FULL, LOCK, PROCESS, check_writable, taken
 from ..training.replicas import launched_ranks, physical_cores
 from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
 
@@ -273,7 +273,7 @@ def check_target(out_dir, overwrite):
         return
     if out_dir.is_dir():
         check_writable(out_dir)
-        names = {path.name for path in out_dir.iterdir()} - {LOCK, PARTIAL}
+        names = {path.name for path in out_dir.iterdir()} - {LOCK, PROCESS, PARTIAL}
         complete = (out_dir / COMPLETE).exists()
         if not names or (not complete and (out_dir / PARTIAL / COMPLETE).is_file()):
             return
