@@ -238,6 +238,9 @@ def test_who_stays_behind_a_baseline_is_told():
     assert "behind TF-IDF: accuracy 0.7000 against 0.7500" in behind_a_baseline(result)
     assert behind_a_baseline({**result, "metrics": {"accuracy": 0.75}}) is None
     assert behind_a_baseline({**result, "baselines": {}}) is None
+    errors = {"metric": "mse", "metrics": {"mse": 0.7}, "baselines": {"mean": 0.9, "ridge": 0.6}}
+    assert "behind ridge: mse 0.7000 against 0.6000" in behind_a_baseline(errors)
+    assert behind_a_baseline({**errors, "metrics": {"mse": 0.5}}) is None
 
 
 # ---- the commands

@@ -196,7 +196,10 @@ def test_each_group_has_its_accuracy(some, data):
     scores = MultipleChoice().score(examples, said)
     assert scores == (expected if right["middle"] and right["high"] else {"accuracy": np.mean(right[""])})
     table = MultipleChoice().confusion(examples, said).splitlines()
-    assert len(table) == 1 + len(scores) and table[1].split()[:3] == ["all", str(len(some)), f"{np.mean(right['']):.4f}"]
+    letters = {"ABCD"[answer.logits.argmax()] for answer in said}
+    alike = len(letters) == 1 and len({q.label for q in examples}) > 1
+    assert [f"every answer is '{letter}'" in table[-1] for letter in letters] == [alike] * len(letters)
+    assert len(table) == 1 + len(scores) + alike and table[1].split()[:3] == ["all", str(len(some)), f"{np.mean(right['']):.4f}"]
 
 
 @given(questions())
@@ -210,6 +213,18 @@ def test_the_sliding_window_is_a_loop(question):
         scores.append(max(round(sum(worth[j:j + size]), 9) for j in range(len(passage) - size + 1)))
     best = np.flatnonzero(np.isclose(scores, max(scores), atol=1e-8))
     assert BASELINES["sliding window"]([question])[0] == pytest.approx((question.label in best) / len(best))
+
+
+@given(st.lists(st.tuples(questions(), st.sampled_from(["middle", "high"])), min_size=2, max_size=6))
+def test_the_rules_are_scored_by_the_metric_that_is_asked_for(some):
+    examples = []
+    for question, question.group in some:
+        examples.append(question)
+    task = MultipleChoice()
+    said = [Scored(q.options, np.zeros(len(q.options))) for q in examples]
+    for task.metric in MultipleChoice().score(examples, said):
+        part = [q for q in examples if task.metric in ("accuracy", f"accuracy_{q.group}")]
+        assert task.baselines([], examples) == pytest.approx({name: rule(part).mean() for name, rule in BASELINES.items()})
 
 
 def test_rules_share_a_tie():

@@ -36,7 +36,7 @@ from tinyalbert.tasks.entities import (
     tags_of,
 )
 from tinyalbert.tasks.lookup import commonest_tags, known_entities
-from tinyalbert.tasks.ner import Ner, NerSettings
+from tinyalbert.tasks.ner import Ner, NerSettings, Tagged
 from tinyalbert.tasks.registry import task_name
 from tinyalbert.text.rows import RowEncoder
 
@@ -404,6 +404,13 @@ def test_entities_lost_to_cutting_are_missed_and_said(tokenizer):
     said.tags[1:] = ["O"] * 20
     assert task.score([sentence], [said])["recall"] == 0.5
     assert "1 entities have words that were cut off" in task.confusion([sentence], [said])
+
+
+def test_one_tag_for_every_word_is_said():
+    sentences = [Sentence(["a", "b"], tags=["B-X", "O"]), Sentence(["c"], tags=["O"])]
+    nothing, found = ([Tagged(each, [], [], None, tags, set()) for each, tags in zip(sentences, said)] for said in ([["O", "O"], ["O"]], [["B-X", "O"], ["O"]]))
+    assert "every predicted tag is 'O'" in tagger().confusion(sentences, nothing)
+    assert "every predicted tag" not in tagger().confusion(sentences, found)
 
 
 def test_types_that_training_had_not_are_missed_and_said(tokenizer):

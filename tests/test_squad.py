@@ -26,8 +26,8 @@ from tinyalbert.pretraining.preparation import train_tokenizer
 from tinyalbert.stories.tasks import story_dataset
 from tinyalbert.tasks.batches import Features
 from tinyalbert.tasks.finetune import options_for
-from tinyalbert.tasks.spans import Window, best_answers, max_context
-from tinyalbert.tasks.squad import Squad, Squad2
+from tinyalbert.tasks.spans import Answer, Window, best_answers, max_context
+from tinyalbert.tasks.squad import Reading, Squad, Squad2
 from tinyalbert.tasks.squad_files import Question
 from tinyalbert.tasks.squad_scores import exact, lexical_answer, normalized, scores
 from tinyalbert.text.encoding import Token
@@ -241,6 +241,23 @@ def test_counting_words_finds_an_answer():
     assert lexical_answer("?", "...") == ""
 
 
+def test_rules_are_scored_by_the_metric_that_is_asked_for():
+    asked = [Question("1", "Where did Tom find the kite?", CONTEXT, [("evening then", 0)], ""), Question("2", "?", "...", [], "")]
+    task, values = Squad2(), {}
+    for task.metric in ("f1", "exact", "HasAns_f1"):
+        values[task.metric] = task.baselines([], asked)
+    assert values["f1"] == {"shared words": pytest.approx(100 * (2 / 3 + 1) / 2), "no answer": 50}
+    assert values["exact"] == {"shared words": 50, "no answer": 50}
+    assert values["HasAns_f1"] == {"shared words": pytest.approx(200 / 3), "no answer": 0}
+
+
+def test_the_same_answer_to_every_question_is_said():
+    asked = [Question(str(i), "?", CONTEXT, answers, "") for i, answers in enumerate([[("kite", 26)], []])]
+    none, kite = (Reading(asked[0], [Answer(text, 26, 30, 0.0, 0.0)] * bool(text), 0.0, [], []) for text in ("", "kite"))
+    assert "every answer is ''" in Squad2().confusion(asked, [none, none])
+    assert Squad2().confusion(asked, [none, kite]) is None and Squad2().confusion(asked[:1], [none]) is None
+
+
 # ---- files and commands
 
 @pytest.mark.parametrize("record, words", [
@@ -291,7 +308,7 @@ def test_training_evaluation_prediction_and_pipeline(task, inside, world, monkey
     assert "some questions have no answer" in out and "baseline no answer" in out and "baseline shared words" in out
     metrics = json.loads((world / task / "eval_results.json").read_text())
     assert run(f"evaluate {task} dev.jsonl") == 0
-    printed = dict(line.split() for line in inside.readouterr().out.splitlines())
+    printed = dict(line.split() for line in inside.readouterr().out.split("\n\n")[0].splitlines())  # a remark may follow
     assert printed == {name: f"{value:.4f}" for name, value in metrics.items()} and "best_f1" in printed
     assert run(f"predict {task} dev.json.gz --output said.json") == 0
     names = ("predictions.json", "nbest_predictions.json", "null_odds.json")

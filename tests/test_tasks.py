@@ -357,7 +357,8 @@ def test_at_most_one_duration_is_given_and_it_beats_the_recipe(monkeypatch):
 
 def test_a_run_whose_metric_still_got_better_says_so():
     assert "0.600 to 0.800 in the last third" in still_rising([0.1, 0.5, 0.6, 0.8], "accuracy")
-    assert "0.700 to 0.500" in still_rising([0.9, 0.8, 0.7, 0.5], "qa_loss")
+    for metric in ("qa_loss", "mse"):
+        assert "0.700 to 0.500" in still_rising([0.9, 0.8, 0.7, 0.5], metric)
     for values in ([0.1, 0.8, 0.8, 0.7], [0.1, 0.5, 0.8, 0.801], [0.1, 0.9], [0.5, 0.5, 0.5, 0.5]):
         assert still_rising(values, "accuracy") is None
 

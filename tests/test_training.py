@@ -375,20 +375,21 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
     assert not isinstance(caught.value, Interrupted) and not (tmp_path / "last").exists()
 
 
-def test_the_best_model_is_kept(tmp_path):
-    scores, seen = iter([0.1, 0.5, 0.9, 0.7]), {}
+@pytest.mark.parametrize("metric, best", [("accuracy", 0.9), ("mse", 0.5), ("qa_loss", 0.5)])
+def test_the_best_model_is_kept(tmp_path, metric, best):
+    scores, seen = iter([1.0, 0.5, 0.9, 0.7] if best == 0.5 else [0.1, 0.5, 0.9, 0.7]), {}
     t = trainer(total_steps=None)
 
     def evaluate(model, replicas):
         score = next(scores)
         seen[score] = parameters(t)
-        return {"accuracy": score}
+        return {metric: score}
 
-    metrics = train_to(tmp_path, t, evaluate=evaluate, best="accuracy", eval_every=2)
-    assert metrics == {"accuracy": 0.7}
-    np.testing.assert_array_equal(parameters(t), seen[0.9])     # in memory, and in the folder
+    metrics = train_to(tmp_path, t, evaluate=evaluate, best=metric, eval_every=2)
+    assert metrics == {metric: 0.7}
+    np.testing.assert_array_equal(parameters(t), seen[best])     # in memory, and in the folder
     kept = AlbertForPreTraining.from_pretrained(tmp_path)
-    np.testing.assert_array_equal(np.concatenate([p.data.reshape(-1) for p in kept.parameters()]), seen[0.9])
+    np.testing.assert_array_equal(np.concatenate([p.data.reshape(-1) for p in kept.parameters()]), seen[best])
 
 
 def test_the_best_is_one_of_the_longest_sequences(tmp_path):

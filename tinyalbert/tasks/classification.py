@@ -13,7 +13,7 @@ from ..options import OneOf, option
 from .baselines import has_sklearn, said_by_logistic_regression
 from .metrics import bag_of_words_baseline, classification_metrics
 from .options import TableSettings, TaskSettings
-from .report import confusions, label_report, one_against_rest, some
+from .report import confusions, label_report, nothing_told_apart, one_against_rest, some
 from .tables import write_table
 from .text_files import ending
 from .texts import TextTask
@@ -219,11 +219,9 @@ class Classification(TextTask):
                 f"{unknown.sum():,} of {len(gold):,} rows have labels that the model was not "
                 f"trained on, and count as wrong: {some(names[len(self.labels) :], 5)}"
             )
-        if len(set(said.tolist())) == 1 and len(set(gold.tolist())) > 1:
-            yield (
-                f"every prediction is {names[said[0]]!r}: the model tells nothing apart; more or "
-                "longer training, another --lr, or --class-weights balanced may help"
-            )
+        alike = nothing_told_apart([names[i] for i in said], gold.tolist())
+        if alike:
+            yield f"{alike}, and so may --class-weights balanced"
 
 
 def softmax(logits):

@@ -15,6 +15,7 @@ from ..heads import AlbertForMultipleChoice
 from ..stories.tasks import story_rows
 from .choice_files import letter, of_record, parts_of, read_questions
 from .metrics import words
+from .report import nothing_told_apart
 from .tables import write_table
 from .task import Task
 from .text_files import ending
@@ -83,14 +84,12 @@ class MultipleChoice(Task):
 
     def score(self, examples, predictions):
         """The share of right answers: of all, and of each group apart, such as middle and high."""
-        right = _right(examples, predictions)
-        return {
-            f"accuracy_{group}" if group else "accuracy": float(right[places].mean())
-            for group, places in _groups(examples)
-        }
+        return _shares(examples, _right(examples, predictions))
 
     def baselines(self, train, held_out):
-        return {name: float(rule(held_out).mean()) for name, rule in BASELINES.items()}
+        return {
+            name: _shares(held_out, rule(held_out))[self.metric] for name, rule in BASELINES.items()
+        }
 
     def confusion(self, examples, predictions):
         """Accuracy beside the simple rules, for all questions and for each group."""
@@ -100,6 +99,9 @@ class MultipleChoice(Task):
         for group, places in _groups(examples):
             shares = "".join(f"{column[places].mean():16.4f}" for column in columns.values())
             lines.append(f"{group or 'all':8s}{len(places):8,d}{shares}")
+        said = [self.answer(prediction)["label"] for prediction in predictions]
+        alike = nothing_told_apart(said, [letter(example.label) for example in examples], "answer")
+        lines += [alike] if alike else []
         return "\n".join(lines)
 
     def write(self, path, examples, predictions):
@@ -156,6 +158,14 @@ def _softmax(logits):
 def _right(examples, predictions):
     """(N,): whether the best option is the right one."""
     return np.array([said.logits.argmax() == q.label for q, said in zip(examples, predictions)])
+
+
+def _shares(examples, right):
+    """{metric: share of right answers}, of all examples and of each group; right (N,)."""
+    return {
+        f"accuracy_{group}" if group else "accuracy": float(right[places].mean())
+        for group, places in _groups(examples)
+    }
 
 
 def _groups(examples):

@@ -5,6 +5,7 @@ The pieces of a word are read by the model, its first one is labelled (Devlin et
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from .entities import (
 )
 from .lookup import commonest_tags, known_entities
 from .options import TaskSettings, encoding_option
+from .report import nothing_told_apart
 from .task import Task
 from .texts import is_text
 
@@ -348,12 +350,15 @@ class Ner(Task):
 
     def confusion(self, examples, predictions):
         """For entities the scores of each type, for labels the commonest confusions."""
+        right = [example.tags for example in examples]
         said = [prediction.tags for prediction in predictions]
-        if not self.finds_entities:
-            return _confusions([example.tags for example in examples], said)
-        counts, every = self._counts(examples, said)
-        lines = [_table(counts, every), *self._notes(examples, predictions, counts)]
-        return "\n".join(lines)
+        alike = nothing_told_apart(list(chain(*said)), list(chain(*right)), "predicted tag")
+        if self.finds_entities:
+            counts, every = self._counts(examples, said)
+            lines = [_table(counts, every), *self._notes(examples, predictions, counts)]
+        else:
+            lines = [_confusions(right, said)]
+        return "\n".join(line for line in [*lines, alike] if line)
 
     def _notes(self, examples, predictions, counts):
         """What the table does not show: why some entities could not be found."""

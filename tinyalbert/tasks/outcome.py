@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..options import read_values
+from ..training.metrics import better_sign
 from ..training.replicas import Threads
 
 RESULTS = "eval_results.json"
@@ -59,7 +60,7 @@ def still_rising(values, metric):
 
     values: of all evaluations, in their order.
     """
-    sign = -1 if metric.endswith("loss") else 1
+    sign = better_sign(metric)
     last_third = values[-1 - len(values) // 3 :]
     rising = sign * values[-1] >= max(sign * value for value in values)
     gain = sign * (last_third[-1] - last_third[0])
@@ -71,21 +72,29 @@ def still_rising(values, metric):
     )
 
 
+def strongest_baseline(result):
+    """(name, value) of the best simple rule that a model could pass; (None, None) without any.
+
+    result: what `finetune` returns.
+    """
+    rules = {name: value for name, value in result["baselines"].items() if name not in CEILINGS}
+    sign = better_sign(result["metric"])
+    return max(rules.items(), key=lambda rule: sign * rule[1], default=(None, None))
+
+
 def behind_a_baseline(result):
     """A line about the strongest baseline, if the model stays behind it; else None.
 
     result: what `finetune` returns.
     """
     metric = result["metric"]
-    baselines = {name: value for name, value in result["baselines"].items() if name not in CEILINGS}
-    if not baselines:
-        return None
-    strongest = max(baselines, key=baselines.get)
+    strongest, value = strongest_baseline(result)
     reached = result["metrics"][metric]
-    if reached >= baselines[strongest]:
+    sign = better_sign(metric)
+    if strongest is None or sign * reached >= sign * value:
         return None
     return (
         f"the model stays behind {strongest}: {metric} {reached:.4f} against "
-        f"{baselines[strongest]:.4f}; a longer pretraining, more epochs or more rows may help, or "
+        f"{value:.4f}; a longer pretraining, more epochs or more rows may help, or "
         "the baseline is the better tool here"
     )

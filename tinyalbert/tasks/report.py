@@ -14,6 +14,19 @@ def some(names, shown=SHOWN):
     return ", ".join(map(str, names[:shown])) + more
 
 
+def nothing_told_apart(said, right, what="prediction"):
+    """A line about a model that says the same every time where not all is the same; else None.
+
+    said, right: what is predicted and what is right, lists.
+    """
+    if len(set(said)) != 1 or len(set(right)) < 2:
+        return None
+    return (
+        f"every {what} is {said[0]!r}: the model tells nothing apart; more or longer training, or "
+        "another --lr, may help"
+    )
+
+
 def label_report(table, names, whole=False):
     """Precision, recall and F1 of each label, and its number of rows.
 

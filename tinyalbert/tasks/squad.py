@@ -18,9 +18,10 @@ from ..options import COUNT, Number, option
 from ..text.rows import RowEncoder
 from .answer_heads import ConditionalHead, LinearHead
 from .options import TaskSettings
+from .report import nothing_told_apart
 from .spans import Window, best_answers, called_answers, tokens_of
 from .squad_files import Question, read_questions
-from .squad_scores import best_of, f1, lexical_answer, scores
+from .squad_scores import lexical_answer, scores
 from .task import Task
 
 NUMBER = Number(float, -1e9)
@@ -231,10 +232,18 @@ class Squad(Task):
         """Counting words, and never giving an answer."""
         answers = [[text for text, _ in example.answers] for example in held_out]
         said = [lexical_answer(example.question, example.context) for example in held_out]
-        values = {"shared words": [best_of(f1, *pair) for pair in zip(answers, said)]}
+        rules = {"shared words": said}
         if not all(answers):
-            values["no answer"] = [not right for right in answers]
-        return {name: 100.0 * float(np.mean(each)) for name, each in values.items()}
+            rules["no answer"] = [""] * len(held_out)
+        odds = [0.0] * len(held_out)
+        return {
+            name: scores(answers, each, odds, None)[self.metric] for name, each in rules.items()
+        }
+
+    def confusion(self, examples, predictions):
+        """A remark, if every question gets the same answer, or none."""
+        right = ["".join(text for text, _ in example.answers[:1]) for example in examples]
+        return nothing_told_apart([self.said(each) for each in predictions], right, "answer")
 
     def write(self, path, examples, predictions):
         """JSON in the format that SQuAD's scripts and leaderboards read, and two files beside it.

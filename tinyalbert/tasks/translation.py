@@ -17,6 +17,7 @@ from ..options import COUNT, LENGTH, SHARE, option
 from ..text.tokenizer import AlbertTokenizer
 from .metrics import words
 from .options import TaskSettings
+from .report import nothing_told_apart
 from .sentence_pairs import SentencePair, read_pairs
 from .task import Task
 
@@ -172,6 +173,8 @@ class Translation(Task):
         ]
         for i in range(0, len(examples), max(1, len(examples) // 3))[:3]:
             lines += ["", examples[i].source, f"  said   {predictions[i]}", f"  right  {right[i]}"]
+        alike = nothing_told_apart(predictions, right, "translation")
+        lines += ["", alike] if alike else []
         return "\n".join(lines)
 
     def write(self, path, examples, predictions):

@@ -41,8 +41,9 @@ def train(
         `eval_every` steps and at the end.
     output_dir: gets the model, log.jsonl, and last/, from which resume=True goes on.
     minutes: the first batches are timed, which fixes the number of steps once and for all.
-    best: the metric by which the kept model is chosen ("...loss": the lower the better), None for
-        the last model.  Only values with the same metric max_seq_length, if any, are compared.
+    best: the metric by which the kept model is chosen (of a loss or an error the lowest value),
+        None for the last model.  Only values with the same metric max_seq_length, if any, are
+        compared.
     tokenizer: saved with the model.
     untrained: what `evaluate` says of the model before training, if that is known already.
     facts: {name: value} for the first line of the log.

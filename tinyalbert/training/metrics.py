@@ -8,6 +8,8 @@ import numpy as np
 from ..backend import to_host, xp_of
 from ..errors import UserError
 
+LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "perplexity", "error")  # what such names end in
+
 
 class TrainingDiverged(UserError):
     """The loss or a gradient is not finite."""
@@ -121,6 +123,11 @@ class StepMetrics(Mapping):
                 f"expected finite numbers. {taken}. Try a lower learning rate, a longer warm-up or "
                 "a smaller clip"
             )
+
+
+def better_sign(metric):
+    """1 if a higher value of a metric is the better one, -1 if a lower one is."""
+    return -1 if metric.lower().endswith(LOWER_IS_BETTER) else 1
 
 
 def fetch(several):

@@ -9,7 +9,7 @@ import time
 from typing import Protocol
 
 from ..errors import UserError
-from .metrics import TrainingDiverged, fetch
+from .metrics import TrainingDiverged, better_sign, fetch
 from .plan import evaluated
 from .progress import Progress, in_words, say
 
@@ -153,7 +153,7 @@ class Run:
             )
         value, length = self.metrics[self.best], self.metrics.get("max_seq_length")
         before = self.state["best"] if length == self.state["length"] else None
-        sign = -1 if self.best.endswith("loss") else 1
+        sign = better_sign(self.best)
         if before is not None and sign * value <= sign * before:
             return False
         self.state.update(best=value, length=length)
