@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -286,6 +286,64 @@ def test_the_prefix_is_added_or_taken_off():
     report = load_into(back, bare.state_dict())
     np.testing.assert_array_equal(back.albert.pooler.weight.data, bare.pooler.weight.data)
     assert {name.partition(".")[0] for name in report.missing} == {"predictions", "sop_classifier"}
+
+
+@settings(max_examples=8)
+@given(seed=seeds, prefix=st.sampled_from(["module.", "_orig_mod.", "module._orig_mod.", "model.", "0.auto_model.", "albert.", "net.α."]),
+       bare=st.booleans(), kind=st.sampled_from(["safetensors", "shards"]))
+def test_the_prefix_of_any_wrapper_is_taken_off(tmp_path_factory, seed, prefix, bare, kind):
+    """Data parallel, compiled, Lightning, sentence-transformers, a class of one's own."""
+    folder, cls = tmp_path_factory.mktemp("wrapped"), AlbertModel if bare else AlbertForPreTraining
+    model = random_model(cls, seed)
+    model.save_pretrained(folder)
+    state = {f"{prefix}{name}": a for name, a in model.state_dict().items()}
+    names = list(state)
+    if kind == "shards":
+        (folder / "model.safetensors").unlink()
+        for i in range(2):
+            write_safetensors(folder / f"part-{i}.safetensors", {n: state[n] for n in names[i::2]})
+        index = {"weight_map": {n: f"part-{i % 2}.safetensors" for i, n in enumerate(names)}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    else:
+        write_safetensors(folder / "model.safetensors", state)
+    again = cls.from_pretrained(folder)
+    assert not again.restore_report.unexpected and not again.restore_report.missing
+    same_state(again.state_dict(), model.state_dict())
+    convert(folder, folder / "converted")
+    same_state(cls.from_pretrained(folder / "converted").state_dict(), model.state_dict())
+
+
+@pytest.mark.parametrize("others", [{"loss_scale": ()}, {"teacher.head.weight": (3, 8)}, {"crf.transitions": (4, 4), "step": ()}])
+def test_what_stands_beside_the_encoder_is_left_out_and_named(tmp_path, others):
+    random_model(AlbertModel).save_pretrained(tmp_path)
+    state = {**load_state(tmp_path), **{name: np.ones(shape, np.float32) for name, shape in others.items()}}
+    write_safetensors(tmp_path / "model.safetensors", state)
+    with pytest.warns(UserWarning, match=f"left out: {', '.join(others)}"):
+        AlbertModel.from_pretrained(tmp_path)
+    assert ", ".join(others) in str(convert(tmp_path, tmp_path / "out"))
+    assert set(load_state(tmp_path / "out")) == set(state) - set(others)
+
+
+@pytest.mark.parametrize("name", ["encoder.albert_layer_groups.0.albert_layers.0.attention.query.lora_A.weight",
+                                  "embeddings.entity_embeddings.weight", "albert.encoder.layer.0.norm.weight"])
+def test_what_stands_inside_the_encoder_is_refused(tmp_path, name):
+    """Adapters and further embeddings make another model."""
+    random_model(AlbertModel).save_pretrained(tmp_path)
+    write_safetensors(tmp_path / "model.safetensors", {**load_state(tmp_path), name: np.ones((2, 2), np.float32)})
+    for load in (AlbertModel.from_pretrained, lambda source: convert(source, source / "out")):
+        with pytest.raises(UserError, match=f"unexpected: {name.removeprefix('albert.')}"):
+            load(tmp_path)
+
+
+def test_two_names_for_one_array_and_buffers_are_compared():
+    source = random_model().state_dict()
+    twice = {**source, "pooler.bias": source["albert.pooler.bias"]}
+    assert not load_into(random_model(seed=1), twice).unexpected
+    with pytest.raises(UserError, match="pooler.bias and another name both mean albert.pooler.bias"):
+        load_into(random_model(seed=1), {**source, "pooler.bias": source["albert.pooler.bias"] + 1})
+    for name, values in (("position_ids", np.arange(8) + 2), ("token_type_ids", np.ones(8))):
+        with pytest.raises(UserError, match=f"unexpected: albert.embeddings.{name}"):
+            load_into(random_model(seed=1), {**source, f"albert.embeddings.{name}": values})
 
 
 def test_what_old_files_hold_besides():

@@ -63,6 +63,26 @@ def test_ids_without_a_piece_do_not_compete(folder):
     assert len(answers) == tokenizer.vocab_size and sum(a["score"] for a in answers) < 1e-3
 
 
+@pytest.mark.parametrize("rows", [1, 127])
+def test_a_padded_vocabulary_goes_through_every_command(folder, tmp_path, capsys, rows):
+    """The best id is one without a piece: nothing answers with it, and training goes on from the folder."""
+    tokenizer = AlbertTokenizer.from_pretrained(folder)
+    model = AlbertForPreTraining(config(tokenizer.vocab_size + rows), seed=0)
+    model.predictions.bias.data[-1] = 9.0
+    model.save_pretrained(tmp_path / "m", tokenizer)
+    (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "the old dog\tyes\na cat ran\tno\n" * 9)
+    model = str(tmp_path / "m")
+    for words in (["fill-mask", model, "the [MASK] dog"], ["score", model, "the old dog"], ["convert", model, "--output", f"{model}c"],
+                  ["info", model], ["finetune", str(tmp_path / "rows.tsv"), "--model", model, "--output", f"{model}f", "--steps", "1",
+                   "--max-length", "16"],
+                  ["predict", f"{model}f", str(tmp_path / "rows.tsv"), "--output", str(tmp_path / "p.tsv")],
+                  ["pretrain", "stories:40", "--init", model, "--steps", "1", "--output", f"{model}p"],
+                  ["pretrain", "--resume", "--steps", "2", "--output", f"{model}p"], ["fill-mask", f"{model}p", "the [MASK] dog"]):
+        assert main(words) == 0, words
+        assert "outside the vocabulary" not in capsys.readouterr().out
+    assert AlbertForPreTraining.from_pretrained(f"{model}p").config.vocab_size == tokenizer.vocab_size + rows
+
+
 def test_targets_that_are_no_pieces_are_said_and_none_is_refused(folder):
     fill = pipeline("fill-mask", folder)
     for targets, warned in [([], contextlib.nullcontext()), ("\u200b", pytest.warns(UserWarning, match="has no piece"))]:

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_every_layout_of_the_table(tmp_path_factory, seed, shards, per_block, re
     for name, a in arrays.items():
         assert found[name].dtype == a.dtype
         np.testing.assert_array_equal(found[name], a)
-    assert not read_tf(prefix, skip=re.compile("bert"))
+    assert list(read_tf(prefix, skip=lambda names: [n for n in names if "/1" in n])) == sorted(n for n in arrays if "/1" not in n)
 
 
 def test_bfloat16_becomes_float32(tmp_path):
@@ -244,12 +245,72 @@ def test_names(google, theirs):
 def test_only_kernels_are_transposed_and_the_optimisers_variables_stay_behind(tmp_path):
     arrays = {name: np.arange(6, dtype=np.float32).reshape(2, 3) for name in (
         "bert/pooler/dense/kernel", "bert/embeddings/word_embeddings", "output_weights", "other_logits/dense_0/kernel",
-        "bert/pooler/dense/kernel/adam_m", "bert/pooler/dense/kernel/adam_v", "global_step", "beta1_power",
-        "bert/pooler/dense/kernel/AdamWeightDecayOptimizer")}
+        *(f"bert/pooler/dense/kernel/{slot}" for slot in ("adam_m", "adam_v", "Adam_1", "Momentum", "LAMB/m",
+                                                          "AdamWeightDecayOptimizer", "ExponentialMovingAverage")))}
+    arrays["bert/pooler/dense/kernel/LAMB"] = arrays["output_weights"]                     # whose slot has a slot
+    arrays |= {name: np.zeros((), kind) for name, kind in (
+        ("global_step", np.int64), ("beta1_power", np.float32), ("current_loss_scale", np.float32), ("good_steps", np.int32),
+        ("save_counter", np.int64))}
     write_checkpoint(tmp_path / "m", arrays)
     shapes = {name: a.shape for name, a in load_tf(tmp_path / "m").items()}
     assert shapes == {"albert.pooler.weight": (3, 2), "albert.embeddings.word_embeddings.weight": (2, 3),
                       "classifier.weight": (2, 3), "other_logits/dense_0/kernel": (2, 3)}
+
+
+def keras_names(arrays, number):
+    """The layer norms as Keras names them; number: of the n-th norm of a scope, in order of making."""
+    def renamed(name):
+        name = re.sub(r"LayerNorm_1/", f"layer_normalization{number(1)}/", name)
+        return re.sub(r"LayerNorm/", f"layer_normalization{number(0)}/", name)
+    return {renamed(name): a for name, a in arrays.items()}
+
+
+@pytest.mark.parametrize("number", [("", "_1"), ("", "_2"), ("_1", "_2"), ("_9", "_10"), ("_99", "_100")])
+def test_layer_norms_under_keras_names(tmp_path, number):
+    """Attention's was made first, so its number is lower, whatever it is (and as text it may be higher)."""
+    arrays = {name: values(name) for name in SHAPES}
+    write_checkpoint(tmp_path / "a", arrays)
+    write_checkpoint(tmp_path / "b", keras_names(arrays, lambda n: number[n]))
+    plain, keras = load_tf(tmp_path / "a"), load_tf(tmp_path / "b")
+    assert set(plain) == set(keras) and all((plain[name] == keras[name]).all() for name in plain)
+
+
+def test_layer_norms_that_are_not_shared_are_refused(tmp_path):
+    """Keras makes a layer norm for each call, if the code doesn't keep it: such a model is none of ours."""
+    arrays = keras_names({name: values(name) for name in SHAPES}, lambda n: ("", "_1")[n])
+    layer = "bert/encoder/transformer/group_0/inner_group_0/layer_normalization"
+    arrays |= {f"{layer}_{n}/{kind}": arrays[f"{layer}/{kind}"] for n in (2, 3) for kind in ("gamma", "beta")}
+    write_checkpoint(tmp_path / "m", arrays)
+    (tmp_path / "albert_config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(UserError, match="missing: .*LayerNorm.*unexpected: .*layer_normalization"):
+        convert(tmp_path / "m", tmp_path / "out")
+
+
+@pytest.mark.parametrize("others", [
+    {"mrc/boundary/kernel": (8, 2), "mrc/boundary/bias": (2,)}, {"loss/output_weights": (2, 8)}, {"start_logits/dense/kernel": (8, 1)},
+    {"answer_class/dense_0/kernel": (16, 8), "end_logits/dense_0/kernel": (16, 8)}, {"cls/squad/output_weights": (2, 8)},
+    {"crf/transitions": (5, 5)}])
+def test_heads_of_any_name_are_left_out_or_kept_and_named(tmp_path, others):
+    """A checkpoint of any fine-tuning converts, whatever its head is called, and the folder can be used."""
+    arrays = {name: values(name) for name in SHAPES if name.startswith("bert/")}
+    arrays |= {name: np.ones(shape, np.float32) for name, shape in others.items()}
+    write_checkpoint(tmp_path / "model.ckpt", arrays)
+    (tmp_path / "albert_config.json").write_text(json.dumps(CONFIG))
+    report = convert(tmp_path / "model.ckpt", tmp_path / "out")
+    own = [hf_name(name) for name in others]
+    assert all(name in report.loaded or name in str(report) for name in own)
+    kept = load_state(tmp_path / "out")
+    assert [name for name in own if name not in kept] == [name for name in own if name in others]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        AlbertForPreTraining.from_pretrained(tmp_path / "out")           # as pretrain --init does
+
+
+def test_two_models_in_one_checkpoint_are_refused(tmp_path):
+    arrays = {name: values(name) for name in SHAPES}
+    write_checkpoint(tmp_path / "m", {**arrays, "module/bert/pooler/dense/bias": values("bert/pooler/dense/bias") + 1})
+    with pytest.raises(UserError, match="holds albert.pooler.bias twice"):
+        load_tf(tmp_path / "m")
 
 
 @pytest.mark.parametrize("E, H, added", [(4, 4, True), (4, 6, False)])

@@ -38,6 +38,7 @@ CHOICES = {
     "sentence_task": SENTENCE_TASKS,
     "problem_type": PROBLEMS,
 }
+MOST_PADDING = 128  # rows without a piece, by which a vocabulary is filled up to a round number
 # What a file has to say: weights of other sizes may have the same shapes.
 ESSENTIAL = (
     "vocab_size",
@@ -260,6 +261,10 @@ class AlbertConfig:
         if "id2label" in values:
             values.pop("num_labels", None)
         return values
+
+    def has_room_for(self, vocab_size):
+        """Whether a vocabulary of this size is the model's, which may be padded a little."""
+        return 0 <= self.vocab_size - vocab_size < MOST_PADDING
 
     @property
     def id2label(self):

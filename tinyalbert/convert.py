@@ -37,8 +37,9 @@ def convert(source, folder, config=None):
     """Write the weights of `source` as a model folder; returns the RestoreReport.
 
     source: see checkpoint.load_state.  config: an AlbertConfig or a file; by default the one beside
-    the weights.  All weights are kept, even those that the architecture named in config.json does
-    not use.  The tokenizer beside them comes along.
+    the weights.  The weights of all heads that are known here are kept, even those that the
+    architecture named in config.json does not use; what is left out, the report names.  The
+    tokenizer beside them comes along.
     """
     folder = Path(folder)
     state = load_state(source)
@@ -53,10 +54,11 @@ def convert(source, folder, config=None):
     own = {name: array.shape for name, array in model.state_dict().items()}
     found, report = match(own, state, tied=is_tied(config))
     report.refuse()
+    found = {name: array for name, array in found.items() if name not in report.unknown()}
 
     def the_rest():  # where the weights are, the rest is
-        _copy_tokenizer(weights_path(source).parent, folder)
         write_config(folder, config, architecture, next(iter(found.values())).dtype)
+        _copy_tokenizer(weights_path(source).parent, folder)
 
     with taken(folder):
         _refuse_model(folder)  # another process may have made it meanwhile

@@ -37,7 +37,14 @@ TASK_PARTS = re.compile(
     r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs|decoder"
     r"|start_logits|end_logits|answer_class)\."
 )
-LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")  # buffers of old files
+# The parts that make the encoder: what stands under these names and has no place in the model makes
+# another one.  Other names are heads, or what a training kept beside its weights.
+ENCODER = re.compile(r"^(albert|embeddings|encoder|pooler)\.")
+# The array by which a wrapper's prefix is found: every ALBERT has it under this name.
+POSITIONS = re.compile(r"^(.*?)(albert\.)?embeddings\.position_embeddings\.weight$")
+# Buffers of old files, and what each holds in every ALBERT of n positions.
+LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")
+LEGACY_VALUES = {"position_ids": np.arange, "token_type_ids": np.zeros}
 TIED = {  # second names of one array
     "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
     "predictions.decoder.bias": "predictions.bias",
@@ -57,9 +64,9 @@ def save_pretrained(model, folder, tokenizer=None):
     state = model.state_dict()
 
     def the_rest():
-        if tokenizer is not None:
-            tokenizer.save_pretrained(folder)
         write_config(folder, model.config, type(model).__name__, next(iter(state.values())).dtype)
+        if tokenizer is not None:  # it asks the config how long a text may be
+            tokenizer.save_pretrained(folder)
 
     write_safetensors(folder / "model.safetensors", state, {"format": "pt"}, the_rest)
 
@@ -111,7 +118,12 @@ def load_state(source):
     """
     path = weights_path(source)
     if path.name.endswith(".index.json"):
-        return _sharded(path)
+        return unwrapped(_sharded(path))
+    return unwrapped(_arrays(path))
+
+
+def _arrays(path):
+    """{name: array} of one file, in the file's own names."""
     if path.suffix == ".safetensors":
         state, metadata = read_safetensors(path)
         if metadata.get("format") == STATE_FORMAT:
@@ -120,6 +132,18 @@ def load_state(source):
     if path.suffix in (".bin", ".pt", ".pth"):
         return read_torch(path)
     return load_tf(path)
+
+
+def unwrapped(state):
+    """A state without the prefix under which a wrapper kept the model.
+
+    Such are `module.` (data parallel), `_orig_mod.` (compiled), `model.`, one in another, or the
+    attribute of a class of somebody's own.  If two models are in the state, it stays as it is.
+    """
+    found = [match for match in map(POSITIONS.match, state) if match]
+    prefix = found[0][1] if len(found) == 1 else ""
+    renamed = {name.removeprefix(prefix): array for name, array in state.items()}
+    return renamed if len(renamed) == len(state) else state
 
 
 def weights_path(source):
@@ -168,7 +192,7 @@ def _sharded(path):
             raise UserError(
                 f"{path} names a file in another folder, {name}; expected files beside it"
             )
-    return {key: array for name in names for key, array in load_state(path.with_name(name)).items()}
+    return {key: array for name in names for key, array in _arrays(path.with_name(name)).items()}
 
 
 # --- from a state to a model ----------------------------------------------------------------------
@@ -200,14 +224,19 @@ class RestoreReport:
                 parts.append(f"{text}: {', '.join(names)}")
         return "; ".join(parts)
 
+    def unknown(self):
+        """Names that were not expected and are no head's known here."""
+        return [name for name in self.unexpected if not TASK_PARTS.match(name)]
+
     def refuse(self, allow=()):
         """Raise a UserError unless the state fits the model.
 
-        What belongs to a task may differ, and so may what `allow` names.
+        What belongs to a task may be missing, what isn't the encoder's may be left over, and so may
+        what `allow` names.
         """
         reasons = {
             "missing": [n for n in self.missing if not TASK_PARTS.match(n)],
-            "unexpected": [n for n in self.unexpected if not TASK_PARTS.match(n)],
+            "unexpected": [n for n in self.unknown() if ENCODER.match(n)],
             "shapes": self.wrong_shape,
             "untied": [f"{n} holds other numbers than {TIED[n]}" for n in self.untied],
         }
@@ -225,7 +254,8 @@ class RestoreReport:
             raise UserError(
                 "the weights do not fit the model; "
                 + "; ".join(f"{kind}: {_few(names)}" for kind, names in refused.items())
-                + f". Check the config, or load what fits with allow={list(refused)}"
+                + ". Check the config; to load what fits, in Python: "
+                f"from_pretrained(FOLDER, allow={list(refused)})"
             )
 
 
@@ -248,8 +278,13 @@ def match(own, state, group0=False, tied=True):
     prefixed = any(name.startswith("albert.") for name in own)
     rename = _with_prefix if prefixed else lambda name: name.removeprefix("albert.")
     for name, array in state.items():
-        name = rename(name)
-        if LEGACY.search(name):
+        given, name = name, rename(name)
+        if name in found and not np.array_equal(found[name], array):
+            raise UserError(
+                f"{given} and another name both mean {name}, and hold other numbers; expected the "
+                "weights of one model"
+            )
+        if _is_legacy(name, array):
             report.ignored.append(name)
         else:
             found[name] = array
@@ -276,6 +311,12 @@ def match(own, state, group0=False, tied=True):
             report.loaded.append(name)
     report.unexpected = [name for name in found if name not in own]
     return {name: found[name] for name in report.loaded + report.unexpected}, report
+
+
+def _is_legacy(name, array):
+    """Whether it is one of the buffers of old files, with the values that they always have."""
+    buffer = LEGACY.search(name)
+    return buffer and np.array_equal(array.ravel(), LEGACY_VALUES[buffer[2]](array.size))
 
 
 def _with_prefix(name):
@@ -316,6 +357,12 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
         warnings.warn(
             f"{cls.__name__} from {source}: initialised anew, to be trained before use: "
             f"{', '.join(new)}",
+            stacklevel=3,
+        )
+    if model.restore_report.unknown():
+        warnings.warn(
+            f"{source} also holds what {cls.__name__} has no place for, and what was left out: "
+            f"{_few(model.restore_report.unknown())}",
             stacklevel=3,
         )
     if model.restore_report.stale:

@@ -33,10 +33,8 @@ DTYPES = {
     19: "<f2",
 }
 BFLOAT16 = 14
-STATE = re.compile(  # the optimiser's variables, not the model's
-    r"(^|/)(adam_[mv]|Adam(_\d)?|global_step|beta[12]_power|_CHECKPOINTABLE_OBJECT_GRAPH)$"
-    r"|AdamWeightDecayOptimizer"
-)
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # Keras' own table, no numbers
+KERAS_NORM = re.compile(r"^(.*/)layer_normalization(?:_(\d+))?(/(?:gamma|beta))$")
 
 # Google's names (modeling.py) -> transformers' names, rules applied one after the other
 RENAMED = [
@@ -71,13 +69,18 @@ RENAMED = [
 def load_tf(prefix):
     """{transformers' name: array} of a checkpoint of google-research/albert.
 
-    Kernels [in, out] become Linear weights [out, in].  The optimiser's variables are left out.  A
-    variable that has no counterpart keeps its own name, so that a restore report lists it.  Google
-    has no E->H projection when E = H, transformers always has one: then it is the identity.
+    Kernels [in, out] become Linear weights [out, in].  What belongs to the training is left out:
+    the optimiser's slots, and counters, which are single numbers.  A variable that has no
+    counterpart keeps its own name, so that a restore report lists it.  Google has no E->H
+    projection when E = H, transformers always has one: then it is the identity.
     """
     state = {}
-    for name, array in read_tf(prefix, skip=STATE).items():
-        renamed = hf_name(name)
+    arrays = {n: a for n, a in read_tf(prefix, skip=training_variables).items() if a.ndim}
+    googles = google_norms(arrays)
+    for name, array in arrays.items():
+        renamed = hf_name(googles.get(name, name))
+        if renamed in state:
+            raise UserError(f"{prefix} holds {renamed} twice, once as {name}; expected one model")
         state[renamed] = array.T if name.endswith("/kernel") and renamed != name else array
     projection = "albert.encoder.embedding_hidden_mapping_in."
     words = state.get("albert.embeddings.word_embeddings.weight")
@@ -89,6 +92,33 @@ def load_tf(prefix):
         state[f"{projection}weight"] = np.eye(hidden, dtype=words.dtype)
         state[f"{projection}bias"] = np.zeros(hidden, words.dtype)
     return state
+
+
+def training_variables(names):
+    """Those of the variables that an optimiser keeps: slots, under the name of what they are for.
+
+    bert/pooler/dense/kernel/adam_m is one, since there is bert/pooler/dense/kernel.
+    """
+    names = set(names)
+    return {name for name in names if name.rpartition("/")[0] in names or name == OBJECT_GRAPH}
+
+
+def google_norms(names):
+    """{name: Google's name} of layer norms that bear Keras' names, numbered in order of making.
+
+    A layer has two of them, attention's first; every other part has one.
+    """
+    numbers = {}  # of each scope, such as bert/embeddings/
+    found = [(name, match) for name in names if (match := KERAS_NORM.match(name))]
+    for _, match in found:
+        numbers.setdefault(match[1], set()).add(int(match[2] or 0))
+    renamed = {}
+    for name, match in found:
+        place = sorted(numbers[match[1]]).index(int(match[2] or 0))
+        expected = 2 if "/inner_group_" in match[1] else 1
+        if len(numbers[match[1]]) == expected:  # else another model
+            renamed[name] = f"{match[1]}{('LayerNorm', 'LayerNorm_1')[place]}{match[3]}"
+    return renamed
 
 
 def hf_name(name):
@@ -107,7 +137,10 @@ def hf_name(name):
 
 
 def read_tf(prefix, skip=None):
-    """{variable name: array} of a TensorFlow checkpoint, without names that match `skip`."""
+    """{variable name: array} of a TensorFlow checkpoint.
+
+    skip: a function of all names that returns those to leave out.
+    """
     prefix = str(prefix)
     arrays = {}
     try:
@@ -116,9 +149,10 @@ def read_tf(prefix, skip=None):
         if header.get(2, 0):
             raise ValueError("numbers in big-endian order")
         shards = header.get(1, 1)
+        left_out = skip(key.decode() for key in entries) if skip else ()
         for key, value in entries.items():
             name = key.decode()
-            if not (skip and skip.search(name)):
+            if name not in left_out:
                 arrays[name] = _variable(prefix, shards, message(value))
         return arrays
     except FileNotFoundError as error:

@@ -135,7 +135,9 @@ def write_settings(options, data):
 
 def build_model(options, vocab_size):
     """The model with random values, or with those of the folder in options.init."""
-    config = changed(AlbertConfig.from_dict(options.model_config), vocab_size=vocab_size)
+    config = AlbertConfig.from_dict(options.model_config)
+    if not (options.init and config.has_room_for(vocab_size)):
+        config = changed(config, vocab_size=vocab_size)
     if options.init and not options.resume:  # a resumed run brings its own values
         return AlbertForPreTraining.from_pretrained(options.init, config=config, seed=options.seed)
     return AlbertForPreTraining(config, seed=options.seed)

@@ -58,7 +58,7 @@ def check_fits(tokenizer, config, folder):
 
     The model's vocabulary may be padded a little.
     """
-    if not 0 <= config.vocab_size - tokenizer.vocab_size < 128:
+    if not config.has_room_for(tokenizer.vocab_size):
         raise UserError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, the model knows "
             f"{config.vocab_size}; expected the tokenizer that the model was trained with"
