@@ -294,6 +294,22 @@ def _texts(words):
             yield word
 
 
+def _explore(args):
+    from .explore.explorer import Explorer, folder_to_explore
+    from .explore.page import save
+    from .explore.server import serve
+
+    explorer = Explorer(folder_to_explore(args.model))
+    if args.save:
+        size = save(explorer, args.text or [], args.save)
+        print(f"{args.save}: {size / 1e6:.1f} MB, opens without a server or a network")
+        return
+    if args.text:
+        raise UserError("--text is for --save; without it, type the text on the page")
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(explorer, args.port, browser=not args.no_browser)
+
+
 def _info(args):
     from .info import describe
 
@@ -476,6 +492,31 @@ def _ask_arguments(parser, words):
     _device_options(parser)
 
 
+def _explore_arguments(parser, words):
+    parser.add_argument(
+        "model",
+        nargs="?",
+        help="pretrained or fine-tuned folder (default: the quickstart's model, quickstart/model)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8765,
+        help="of 127.0.0.1, where the page is; 0 takes any that is free (default: 8765)",
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the address and open no browser"
+    )
+    parser.add_argument(
+        "--save",
+        metavar="FILE.html",
+        help="write one file with the views of the given texts, which opens anywhere",
+    )
+    parser.add_argument(
+        "--text", nargs="+", help="texts for --save; a pair has a TAB between its texts"
+    )
+
+
 def _info_arguments(parser, words):
     parser.add_argument("model", help="a folder, a config.json, or a preset")
 
@@ -596,6 +637,15 @@ COMMANDS = {
         _score_arguments,
         "say how likely sentences are (pseudo-log-likelihood: every piece masked in turn)",
         ('tinyalbert score runs/stories "The dog was old." "The old was dog."',),
+    ),
+    "explore": Command(
+        _explore,
+        _explore_arguments,
+        "open a page that shows what a model sees: pieces, masks, attention, gradients",
+        (
+            "tinyalbert explore runs/stories",
+            "tinyalbert explore runs/stories --save page.html --text 'The [MASK] was old.'",
+        ),
     ),
     "info": Command(
         _info,

@@ -397,6 +397,17 @@ class AlbertTokenizer:
             spans.append((sources[first][0], sources[end - 1][1]))
         return spans
 
+    def segmentations(self, text, count):
+        """The best cuts of a text, [(pieces, score), ...], the best first.
+
+        A score is the sum of the pieces' log-probabilities (Kudo 2018, §3.1).
+        """
+        prepared = self.prepare(text)
+        return [
+            (cut, float(sum(self._sp.get_score(self._sp.piece_to_id(piece)) for piece in cut)))
+            for cut in self._sp.nbest_encode_as_pieces(prepared, count)
+        ]
+
     def encode_batch_ids(self, texts, special_tokens=True):
         """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].
 

@@ -1,0 +1,71 @@
+"""View 2: what the model puts at [MASK], and how the answer sharpens layer by layer.
+
+The head for masked words is applied to the states after each pass, not only after the last: the
+"logit lens" (nostalgebraist 2020).  In ALBERT every pass is the same layer.
+"""
+
+import numpy as np
+
+from .. import ops
+from ..errors import UserError
+from ..modes import no_grad
+
+MOST_MASKS = 8
+
+
+def view(explorer, reading, top_k=8):
+    """For each mask the best answers after each pass.
+
+    masks: [{"place", "written": the piece that is hidden or None, "layers": [[{"piece", "id",
+    "p"}, ...], ...] (L + 1 of them, the first before any pass), "answers": [{"piece", "id", "p":
+    after each pass}, ...] of the pieces that are best at the end, and of what is hidden}].
+    """
+    if not explorer.has_words:
+        raise UserError(
+            "this folder has no head for masked words: it was fine-tuned, or saved without; look "
+            "at a pretrained folder"
+        )
+    if not reading.masked:
+        return {"masks": [], "left_out": 0}
+    shown = list(reading.masked[:MOST_MASKS])
+    with no_grad():
+        states = explorer.model.albert(
+            **reading.inputs(), output_hidden_states=True
+        ).hidden_states  # L + 1 of (1, T, H)
+        scores = [explorer.model.word_scores(state[0][_rows(shown)]) for state in states]
+    between = np.array(shown) - shown[0]
+    probabilities = np.stack(
+        [ops.softmax.raw(score.numpy()[between])[0] for score in scores]
+    )  # (L + 1, masks, V)
+    return {
+        "masks": [
+            _mask(explorer, reading, place, probabilities[:, n], top_k)
+            for n, place in enumerate(shown)
+        ],
+        "left_out": len(reading.masked) - len(shown),
+    }
+
+
+def _rows(places):
+    """From the first to the last of the places: a slice, which a Tensor takes."""
+    return slice(places[0], places[-1] + 1)
+
+
+def _mask(explorer, reading, place, probabilities, top_k):
+    """One mask; probabilities (L + 1, V)."""
+    written = int(reading.written[place])
+    hidden = written != explorer.tokenizer.mask_token_id
+    best = [np.argsort(-p, kind="stable")[:top_k].tolist() for p in probabilities]
+    followed = [*best[-1], *([written] if hidden and written not in best[-1] else [])]
+    return {
+        "place": place,
+        "written": explorer.piece(written) if hidden else None,
+        "layers": [
+            [{"piece": explorer.piece(i), "id": i, "p": float(p[i])} for i in ids]
+            for ids, p in zip(best, probabilities)
+        ],
+        "answers": [
+            {"piece": explorer.piece(i), "id": i, "p": probabilities[:, i].astype(float).tolist()}
+            for i in followed
+        ],
+    }
