@@ -4,7 +4,7 @@
 python3 scripts/test.py           the whole suite on NumPy, every lesson with its solutions (minutes)
 python3 scripts/test.py --all     also every lesson untouched and with wrong answers, the suite on the fake
                                   device, the real CuPy on the CPU, the deep profile of the gradient
-                                  checks
+                                  checks, the explorer page in a real browser
 python3 scripts/test.py --parity  comparisons with PyTorch, transformers and TensorFlow (installs them: large)
 python3 scripts/test.py tests/test_ops.py -k gelu      one file or one test, as pytest takes them
 """
@@ -36,6 +36,7 @@ NOT_ON_A_DEVICE = [
         "notebooks",
     )
 ]
+BROWSER = "tests/test_explore_browser.py"
 # What computes with ops.  Left out besides: what reads and writes files, and test_training, since
 # test_devices trains on the device itself and this would take four minutes more.
 ON_CUPY = [
@@ -73,7 +74,8 @@ def main():
         "--parity", action="store_true", help="compare with PyTorch, transformers and TensorFlow"
     )
     options, rest = parser.parse_known_args()
-    environment.enter(["test", "parity"] if options.parity else ["test"])
+    more = (["parity"] if options.parity else []) + (["browser"] if options.all else [])
+    environment.enter(["test", *more])
 
     root = environment.ROOT
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # test workers run side by side
@@ -120,7 +122,7 @@ def main():
         run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
         run("format", "ruff", "format", "--check", "--quiet", "tinyalbert", "scripts")
         once = [] if options.all else ["-k", "not test_untouched and not test_typical_mistakes"]
-        run("tests", *pytest, "tests", *once, HYPOTHESIS_PROFILE="ci")
+        run("tests", *pytest, "tests", f"--ignore={BROWSER}", *once, HYPOTHESIS_PROFILE="ci")
     if options.all:
         run(
             "gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep"
@@ -130,6 +132,7 @@ def main():
             *pytest,
             "tests",
             *NOT_ON_A_DEVICE,
+            f"--ignore={BROWSER}",
             "--backend",
             "fakecupy",
             HYPOTHESIS_PROFILE="ci",
@@ -153,6 +156,14 @@ def main():
                 "install g++)"
             )
             stages.append(("the real CuPy on the CPU", 1 if "CI" in os.environ else None, 0))
+        if shutil.which("chromium") and shutil.which("chromedriver"):
+            run("the explorer in a browser", "pytest", BROWSER)
+        else:
+            print(
+                "\n=== the explorer in a browser: it needs Chromium and its driver (Debian, Ubuntu: "
+                "apt install chromium chromium-driver)"
+            )
+            stages.append(("the explorer in a browser", 1 if "CI" in os.environ else None, 0))
     print()
     for name, code, seconds in stages:
         print(

@@ -83,6 +83,8 @@ def test_the_examples_in_the_help_work_as_typed(name, lines, inside, world, tmp_
         for line in lines:
             if "--resume" in line:               # more steps than the run before had
                 line += " --steps 12"
+            if name == "explore":                # which serves until it is ended
+                patch.setattr("tinyalbert.explore.server.serve", lambda explorer, *_, **__: explorer.read("The dog."))
             assert run(small(line)) == 0, (line, inside.readouterr())
 
 
@@ -304,7 +306,8 @@ def number_options():
 def test_every_number_is_checked_before_anything_happens(name, option, bad, capsys):
     needed = {"pretrain": "stories --output x", "finetune": "t.tsv --output x", "evaluate": "m t.tsv",
               "predict": "m t.tsv --output x", "embed": "m t.tsv --output x", "search": "m t what", "tokenizer": "stories --output x",
-              "fill-mask": "m [MASK]", "score": "m text", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d"}[name]
+              "fill-mask": "m [MASK]", "score": "m text", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d",
+              "explore": "m"}[name]
     with pytest.raises(SystemExit) as stopped:
         main([name, *needed.split(), f"{option}={bad}"])
     assert stopped.value.code == 2

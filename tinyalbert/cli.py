@@ -20,6 +20,7 @@ from . import __version__
 from .errors import UserError
 from .options import (
     COUNT,
+    WHOLE,
     add_arguments,
     flag_of,
     from_arguments,
@@ -49,6 +50,7 @@ To understand it, start with the lessons (lessons/README.md has the map):
   the whole        00 to 14, then 20 21 22
 
 To train one:      tinyalbert pretrain stories --preset tiny --minutes 2 --output runs/stories
+To look inside it: tinyalbert explore runs/stories
 To look around:    tinyalbert info base_v2        tinyalbert doctor
 All commands:      tinyalbert --help
 """
@@ -500,7 +502,7 @@ def _explore_arguments(parser, words):
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=WHOLE,
         default=8765,
         help="of 127.0.0.1, where the page is; 0 takes any that is free (default: 8765)",
     )

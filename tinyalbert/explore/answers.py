@@ -47,9 +47,8 @@ def _labels(pipeline, text, pair):
     """The scores of all labels, the best first; a number for regression."""
     given = {"text": text, "text_pair": pair} if pair and pair.strip() else text
     answer = pipeline(given, top_k=None)
-    found = answer[0] if answer and isinstance(answer[0], list) else answer
     return {
-        "labels": found,
+        "labels": answer[0] if isinstance(answer[0], list) else answer,
         "number": pipeline.task.labels is None,
         "exclusive": pipeline.model.config.problem_type != "multi_label_classification",
     }
@@ -104,7 +103,7 @@ def _choice(pipeline, text, pair):
     question, *options = [line.strip() for line in pair.splitlines() if line.strip()]
     if len(options) < 2:
         raise UserError("the second field has fewer than two options; write one a line")
-    answer = pipeline({"context": text, "question": question, "choices": options})
+    answer = _only(pipeline({"context": text, "question": question, "choices": options}))
     return {
         "question": question,
         "labels": [
@@ -117,15 +116,18 @@ def _choice(pipeline, text, pair):
 
 def _summary(pipeline, text, pair):
     """The sentences that make the summary, with their places in the text."""
-    answer = pipeline(text)
-    answer = answer[0] if isinstance(answer, list) else answer
+    answer = _only(pipeline(text))
     return {"text": text, "summary": answer["summary_text"], "sentences": answer["sentences"]}
 
 
 def _translation(pipeline, text, pair):
-    answer = pipeline(text)
-    answer = answer[0] if isinstance(answer, list) else answer
+    answer = _only(pipeline(text))
     return {"translation": answer["translation_text"]}
+
+
+def _only(answer):
+    """The one answer of a call with one text, which some tasks give in a list."""
+    return answer[0] if isinstance(answer, list) else answer
 
 
 def _plain(value):

@@ -8,9 +8,9 @@ from ..config import AlbertConfig
 from ..errors import UserError
 from ..heads import AlbertForPreTraining
 from ..modes import no_grad
+from ..options import make
 from ..pretraining.mimetic import imitate_trained_attention
 from ..pretraining.options import PretrainOptions
-from ..options import make
 from ..training.checkpoints import read_settings
 
 MOST = 4_000_000  # bytes of maps in one answer
@@ -74,9 +74,9 @@ def first_values(explorer):
             f"{explorer.folder} has no pretrain.json, so how it began isn't known; expected the "
             "output of `tinyalbert pretrain`"
         )
-    settings = read_settings(
-        explorer.folder / "pretrain.json", "pretraining", ("data", "options")
-    )["options"]
+    settings = read_settings(explorer.folder / "pretrain.json", "pretraining", ("data", "options"))[
+        "options"
+    ]
     options = make(PretrainOptions, settings)
     if options.init:
         return AlbertForPreTraining.from_pretrained(options.init)

@@ -11,8 +11,10 @@ import numpy as np
 from ..errors import UserError
 from ..files.checkpoint import read_config
 from ..heads import AlbertForPreTraining
+from ..modes import no_grad
 from ..pipelines import pipeline
 from ..tasks.inference import check_fits, task_of
+from ..tasks.registry import ARCHITECTURES
 from ..text.tokenizer import AlbertTokenizer
 from ..text.vocabulary import SPECIAL
 
@@ -94,10 +96,10 @@ class Explorer:
 
     def _is_finetuned(self):
         extra = read_config(self.folder).extra
-        heads = [name for name in self.model.restore_report.unexpected if "embeddings" not in name]
-        pretrained = {"AlbertForPreTraining", "AlbertForMaskedLM", "AlbertModel"}
         made = set(extra.get("architectures") or ())
-        return bool(heads) and ("finetuning_task" in extra or not made & pretrained)
+        if made & {"AlbertForPreTraining", "AlbertForMaskedLM"}:
+            return False
+        return "finetuning_task" in extra or bool(made & ARCHITECTURES.keys())
 
     def refresh(self):
         """Read the folder again if its weights were written since; says whether it did."""
@@ -115,6 +117,19 @@ class Explorer:
             for name in names
             if (self.folder / name).exists()
         ]
+
+    def states(self, reading):
+        """The states of a reading before the first pass and after each: (L + 1, T, H).
+
+        Those of the last reading are kept, since several views ask for them.
+        """
+        asked = (reading.ids.tobytes(), reading.types.tobytes())
+        if self.kept.get("read") != asked:
+            with no_grad():
+                out = self.model.albert(**reading.inputs(), output_hidden_states=True)
+            self.kept["states"] = np.stack([state.numpy()[0] for state in out.hidden_states])
+            self.kept["read"] = asked
+        return self.kept["states"]
 
     @property
     def longest(self):

@@ -16,8 +16,8 @@ def view(explorer, reading, place=None, answer=None):
 
     place: of a mask; the first by default.  answer: the id of a piece; the likeliest by default.
 
-    pieces: [{"piece", "value", "size"}, ...]: the gradient of log P by the piece's word vector times
-    that vector, so by how much, to first order, log P rises with it; and the gradient's length.
+    pieces: [{"piece", "value", "size"}, ...]: the gradient of log P by the piece's word vector
+    times that vector, so how much log P rises with it, to first order; and the gradient's length.
     passes: the length of the gradient that each pass gives to the layer's parameters; shared: that
     of their sum, which is what training uses.
     """
@@ -41,9 +41,7 @@ def view(explorer, reading, place=None, answer=None):
         raise UserError(f"answer is {answer!r}; expected the id of a piece below {log_p.shape[1]}")
     value = log_p[0, answer]
     gradients = backward(value)
-    of_passes = [
-        [gradients.get(p) for _, p in layer.named_parameters()] for layer in layers
-    ]
+    of_passes = [[gradients.get(p) for _, p in layer.named_parameters()] for layer in layers]
     of_passes = [flat(part, layer) for part, layer in zip(of_passes, layers)]
     return {
         "place": place,

@@ -11,14 +11,14 @@ POINTS = 500  # of a curve
 def view(explorer, reading=None):
     """The curves of log.jsonl.
 
-    train: [[step, loss], ...] of masked words (of a fine-tuned folder: the loss), thinned to POINTS;
-    eval: {metric: [[step, value], ...]}.  levels: {what it means: loss} of guessing.  total_steps,
-    seconds: how far the run was to go, and how long it has taken.
+    train: [[step, loss], ...] of masked words (of a fine-tuned folder: the loss), thinned to
+    POINTS.  eval: {metric: [[step, value], ...]}.  levels: {what it means: loss} of guessing.
+    total_steps, seconds: how far the run was to go, and how long it has taken.
     """
     if not (explorer.folder / "log.jsonl").is_file():
         raise UserError(
-            f"{explorer.folder} has no log.jsonl, so its run can't be shown; expected the output of "
-            "`tinyalbert pretrain` or `tinyalbert finetune`"
+            f"{explorer.folder} has no log.jsonl, so its run can't be shown; expected the output "
+            "of `tinyalbert pretrain` or `tinyalbert finetune`"
         )
     lines = read_log(explorer.folder)
     start = (lines["start"] or [{}])[0]

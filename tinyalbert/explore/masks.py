@@ -9,6 +9,7 @@ import numpy as np
 from .. import ops
 from ..errors import UserError
 from ..modes import no_grad
+from ..tensor import Tensor
 
 MOST_MASKS = 8
 
@@ -28,15 +29,10 @@ def view(explorer, reading, top_k=8):
     if not reading.masked:
         return {"masks": [], "left_out": 0}
     shown = list(reading.masked[:MOST_MASKS])
+    states = explorer.states(reading)[:, shown]  # (L + 1, masks, H)
     with no_grad():
-        states = explorer.model.albert(
-            **reading.inputs(), output_hidden_states=True
-        ).hidden_states  # L + 1 of (1, T, H)
-        scores = [explorer.model.word_scores(state[0][_rows(shown)]) for state in states]
-    between = np.array(shown) - shown[0]
-    probabilities = np.stack(
-        [ops.softmax.raw(score.numpy()[between])[0] for score in scores]
-    )  # (L + 1, masks, V)
+        scores = explorer.model.word_scores(Tensor(states)).numpy()
+    probabilities = ops.softmax.raw(scores)[0]  # (L + 1, masks, V)
     return {
         "masks": [
             _mask(explorer, reading, place, probabilities[:, n], top_k)
@@ -44,11 +40,6 @@ def view(explorer, reading, top_k=8):
         ],
         "left_out": len(reading.masked) - len(shown),
     }
-
-
-def _rows(places):
-    """From the first to the last of the places: a slice, which a Tensor takes."""
-    return slice(places[0], places[-1] + 1)
 
 
 def _mask(explorer, reading, place, probabilities, top_k):

@@ -16,7 +16,7 @@ def view(explorer, reading, text="", pair=None):
     tokenizer = explorer.tokenizer
     tokens = []
     words = []
-    for i, (id_, written) in enumerate(zip(reading.ids.tolist(), reading.written.tolist())):
+    for i, written in enumerate(reading.written.tolist()):
         piece = explorer.piece(written)
         special = piece in SPECIAL
         if special:
@@ -38,7 +38,8 @@ def view(explorer, reading, text="", pair=None):
     return {
         "tokens": tokens,
         "words": [
-            _ways(tokenizer, word) if word and n < MOST_WORDS else [] for n, word in enumerate(words)
+            _ways(tokenizer, word) if word and n < MOST_WORDS else []
+            for n, word in enumerate(words)
         ],
         "steps": _steps(tokenizer, text),
         "cut": reading.cut,
@@ -49,9 +50,7 @@ def view(explorer, reading, text="", pair=None):
 def _ways(tokenizer, pieces):
     """The best cuts of the word that these pieces are."""
     word = "".join(pieces).removeprefix(SPACE)
-    return [
-        {"pieces": cut, "score": score} for cut, score in tokenizer.segmentations(word, WAYS)
-    ]
+    return [{"pieces": cut, "score": score} for cut, score in tokenizer.segmentations(word, WAYS)]
 
 
 def _steps(tokenizer, text):

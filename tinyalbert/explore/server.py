@@ -82,7 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, view):
         size = self.headers.get("Content-Length", "")
         if not size.isdigit() or int(size) > LONGEST_QUESTION:
-            self._refuse(413, f"a question of {size or 'unknown'} bytes; at most {LONGEST_QUESTION}")
+            self._refuse(
+                413, f"a question of {size or 'unknown'} bytes; at most {LONGEST_QUESTION}"
+            )
             return
         try:
             question = json.loads(self.rfile.read(int(size)))

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from ..modes import no_grad
-
 
 def view(explorer, reading):
     """Distance and angle between input and output of each pass (Lan et al. 2020, figure 1).
@@ -12,11 +10,7 @@ def view(explorer, reading):
     that the ledger of parameters is made of, with which the page begins.
     """
     config = explorer.model.config
-    with no_grad():
-        states = explorer.model.albert(
-            **reading.inputs(), output_hidden_states=True
-        ).hidden_states
-    states = np.stack([state.numpy()[0] for state in states]).astype(np.float64)  # (L + 1, T, H)
+    states = explorer.states(reading).astype(np.float64)  # (L + 1, T, H)
     return {
         "passes": [
             {"distance": distance(before, after), "angle": angle(before, after)}

@@ -5,7 +5,6 @@ import base64
 import numpy as np
 
 from ..errors import UserError
-from ..modes import no_grad
 from ..text.vocabulary import SPACE, SPECIAL
 
 NEIGHBOURS = 12
@@ -18,11 +17,7 @@ def view(explorer, reading, search=None):
     found: {"piece", "id", "at", "neighbours": [{"piece", "id", "cosine"}, ...]} of `search`.
     states: {"tokens", "passes": (L + 1, T, 2)}, on the plane of all passes together.
     """
-    with no_grad():
-        states = explorer.model.albert(
-            **reading.inputs(), output_hidden_states=True
-        ).hidden_states
-    states = np.stack([state.numpy()[0] for state in states])  # (L + 1, T, H)
+    states = explorer.states(reading)  # (L + 1, T, H)
     middle, directions, _ = plane(states.reshape(-1, states.shape[-1]))
     return {
         "found": neighbours(explorer, search) if search else None,
@@ -72,7 +67,11 @@ def plane(vectors):
         axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
     signs = np.sign(axes[abs(axes).argmax(axis=0), [0, 1]])  # the same plane on every machine
     total = (sizes**2).sum()
-    return centre, axes * np.where(signs == 0, 1, signs), float((sizes[:2] ** 2).sum() / (total or 1))
+    return (
+        centre,
+        axes * np.where(signs == 0, 1, signs),
+        float((sizes[:2] ** 2).sum() / (total or 1)),
+    )
 
 
 def neighbours(explorer, search):

@@ -136,6 +136,7 @@ async function show(name) {
 async function refresh() {
   const number = ++latest;
   const stale = () => number !== latest;
+  at("view").setAttribute("aria-busy", "true");
   await drawStrip(stale);
   if (stale()) return;
   const view = VIEWS[state.view];
@@ -148,15 +149,19 @@ async function refresh() {
   }
   if (stale()) return;
   at("view").replaceChildren(box);
+  at("view").removeAttribute("aria-busy");
   view.drawn?.(box); // what needs its place on the page first, such as a canvas
 }
 
 async function drawStrip(stale) {
+  const { text } = state;
   let answer;
   try {
     answer = await ask("pieces", question());
   } catch {
-    if (!stale()) at("strip").replaceChildren(); // the view says what is wrong
+    if (stale()) return;
+    at("strip").replaceChildren(); // the view says what is wrong
+    at("strip").dataset.text = text;
     state.tokens = [];
     return;
   }
@@ -180,6 +185,7 @@ async function drawStrip(stale) {
     ),
   );
   at("strip").replaceChildren(...buttons);
+  at("strip").dataset.text = text; // whose pieces these are
   if (answer.cut) {
     at("strip").append(element("span", { class: "hint" }, `… the model reads ${answer.longest} pieces; the rest is left out`));
   }
