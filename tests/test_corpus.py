@@ -125,7 +125,7 @@ def test_built_in_corpora():
     ("a.txt", b"", "a.txt is empty"),
     ("a.txt", b"fine.\n" * 60000 + "caf\xe9\n".encode("latin-1"), "a.txt, line 60001: not UTF-8 text (byte 0xe9)"),
     ("a.txt", b"fine.\n\0\1binary", "a.txt, line 2: not UTF-8"),
-    ("a.txt", "word".encode("utf-16"), "UTF-16"),
+    ("a.txt", "a word\n".encode("utf-16-le"), "line 1: not UTF-8 text (byte 0x00); it looks like UTF-16LE"),
     ("a.txt.gz", gzip.compress(b"fine. " * 9999)[:-9], "can't be decompressed"),
     ("a.txt.gz", b"not gzip at all", "can't be decompressed"),
     ("a.jsonl", b'{"text": "a"}\n{"text"\n', "a.jsonl, line 2: not JSON"),

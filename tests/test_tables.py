@@ -228,7 +228,7 @@ def test_real_sets_need_no_flag(data_dir, name, count, labels):
     ("t.json", '{"train": [{"text": "a"}], "test": [{"text": "b"}]}', ["2 lists of records, in train, test", "jq .NAME"]),
     ("t", "__label__a fine\nno label here\n", ["line 2", "__label__"]),
     ("t.tsv", "text\tlabel\ttext\na\tb\tc\n", ["line 1", "stands twice"]),
-    ("t.csv", b"text,label\n" + "да нет,1\n".encode("cp1251") * 9, ["line 2", "not UTF-8 (byte 0xe4)", "--encoding"]),
+    ("t.csv", b"text,label\n" + "да нет,1\n".encode("cp1251") * 9, ["line 2", "not UTF-8 text (byte 0xe4)", "'да нет,1' in CP1251", "--encoding"]),
     ("t.csv", "text,label\ncafé,1\n".encode() + b"caf\xe9,1\n", ["line 3", "not UTF-8"]),
     ("t.csv", "text,label\nfine,1\n".encode("utf-16-le"), ["--encoding utf-16-le"]),
     ("t.xlsx", b"PK\x03\x04 and more", ["spreadsheet", "CSV"]),

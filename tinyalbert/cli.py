@@ -85,18 +85,23 @@ def _precision_option(parser):
 
 
 def _tokenizer(args):
+    from .pretraining.corpus import Account
     from .pretraining.preparation import train_tokenizer
 
+    account = Account()
     options = from_arguments(TokenizerOptions, args)
     tokenizer = train_tokenizer(
         options.corpus,
         options.vocab_size,
         options.output,
         options.format,
+        account=account,
         keep_accents=options.keep_accents,
         do_lower_case=not options.cased,
     )
     text = "The old dog wasn't sleeping, it was waiting."
+    if account.describe():
+        print(account.describe())
     print(f"{tokenizer.vocab_size} pieces in {options.output}/spiece.model")
     print(f"{text!r} is {' '.join(tokenizer.tokenize(text))}")
 

@@ -8,19 +8,24 @@ of each file or named by the caller:
   wikitext  WikiText: a paragraph a line, ` = Title = ` begins a document
   jsonl     one JSON object a line, a document in its "text": prose, or a list of sentences
 
-Each may be compressed with gzip.  Reading comes in two halves, so that `prepare` can do the second
-in many processes: `read_blocks` cuts the raw bytes, `parse` turns a block into documents.
+Files may be compressed, and end their lines in any way (plain_text.py).  Reading comes in two
+halves, so that `prepare` can do the second in many processes: `read_blocks` cuts the text into
+blocks, `parse` turns a block into documents.
 """
 
-import codecs
-import gzip
+import contextlib
+import json
 import re
-import zlib
-from dataclasses import dataclass
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
-from ..strict_json import JSONDecodeError, loads
+from ..strict_json import JSONDecodeError, decode_at, loads
+from ..text.folders import BadFiles, Found, describe_left_out, files_of
+from ..text.foreign import in_place
+from ..text.plain_text import UNPACKING, TextReader, unpacked
 from ..text.sentences import split_sentences
 
 FORMATS = ("lines", "prose", "wikitext", "jsonl")
@@ -29,11 +34,19 @@ BUILT_IN = {"stories": (20_000, 400), "python": (100_000, 100_000)}
 BLOCK_BYTES = 1 << 18  # about what one task of `prepare` gets to parse
 SAMPLE_BYTES = 1 << 15  # what tells a file's format
 LINE_BYTES = 1 << 26  # a JSON line longer than this counts as a mistake
+CHECKED_BYTES = 1 << 30  # after a bad file, so much of the others is looked at for more
+LOOKED_AT = 1 << 24  # of a JSON file, to tell what makes lines of it
 DOCUMENT_SENTENCES = 2000  # a longer document is split, so memory stays bounded
+NAMED = 4  # so many files are listed one by one
 
 _TITLE = re.compile(r"\s*= [^=].* =\s*")
-_BLANK_LINES = re.compile(rb"\n[ \t\r]*\n\s*(?=\S)")
+_BLANK_LINES = re.compile(rb"\n[ \t]*+\n\s*+")
 _SENTENCE_END = re.compile(rb"[.!?][\"')\]]*+\s++(?=\S)")
+_LINE = re.compile(r"\S[^\n]*")  # one that is not blank, from its first letter
+
+
+class BadFile(UserError):
+    """A complaint about one file, which may not be the only bad one."""
 
 
 @dataclass(frozen=True)
@@ -53,32 +66,59 @@ class Block:
     documents: int = 0
 
 
+@dataclass
+class Account:
+    """What was read of the sources of a corpus."""
+
+    formats: dict = field(default_factory=dict)  # {path: format}
+    left_out: list = field(default_factory=list)  # [(why, path), ...]
+    documents: int | None = None
+
+    def describe(self):
+        """In words: the files, what they were taken for, what was left out; "" of built-in text."""
+        parts = []
+        if len(self.formats) > NAMED:
+            counts = Counter(self.formats.values()).most_common()
+            kinds = ", ".join(f"{count:,} as {format}" for format, count in counts)
+            parts.append(f"read {len(self.formats):,} files: {kinds}")
+        elif self.formats:
+            kinds = ", ".join(f"{path} as {format}" for path, format in self.formats.items())
+            parts.append(f"read {kinds}")
+        if self.documents is not None:
+            parts.append(f"{self.documents:,} documents")
+        if self.left_out:
+            parts.append(describe_left_out(self.left_out))
+        return "; ".join(parts)
+
+
 # --- which files ----------------------------------------------------------------------------------
 
 
 def find_files(source):
     """The files of a path: itself, or all below a folder, sorted by name, without hidden ones."""
+    return found_at(source).files
+
+
+def found_at(source):
+    """The Found of a path: the files to be read, and what is left out."""
     path = Path(source)
     if path.is_dir():
-        files = sorted(
-            p
-            for p in path.rglob("*")
-            if p.is_file() and not any(part.startswith(".") for part in p.relative_to(path).parts)
-        )
-        if not files:
-            raise UserError(f"the folder {path} holds no files; expected text, .jsonl or .gz files")
-        return files
+        found = files_of(path)
+        if not found.files:
+            left_out = describe_left_out(found.left_out)
+            raise UserError(
+                f"the folder {path} holds no files; expected text, .jsonl or compressed text"
+                + (f" ({left_out})" if left_out else "")
+            )
+        return found
     if not path.exists():
         raise UserError(
             f"there is no file or folder {path}; expected text, or a built-in corpus: "
             f"{', '.join(BUILT_IN)} (with a number of documents: stories:5000)"
         )
-    return [path]
-
-
-def _open(path):
-    """The bytes of a file, decompressed if its name ends in .gz."""
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else open(path, "rb")
+    if not path.is_file():
+        raise UserError(f"{path} is no file that can be read twice; write the text to a file first")
+    return Found([path])
 
 
 def detect_format(path, sample):
@@ -113,9 +153,8 @@ def _cut(text, format):
         if at := text.rfind(b"\n") + 1:
             # in WikiText the document goes on, unless the next block begins with a title
             return at, format == "wikitext"
-    else:
-        if blanks := list(_BLANK_LINES.finditer(text)):
-            return blanks[-1].end(), format == "prose" and blanks[-1][0].count(b"\n") < 3
+    elif cut := _cut_at_blank_lines(text, format):
+        return cut
     if format == "jsonl" or len(text) < 2 * BLOCK_BYTES:
         return None
     if format == "lines":
@@ -130,16 +169,30 @@ def _cut(text, format):
     return at, True
 
 
-def _file_blocks(path, handle, format):
-    """Blocks of one open file."""
-    text = handle.read(BLOCK_BYTES)
-    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(
-            f"{path} is UTF-16; expected UTF-8: convert it first (iconv -f UTF-16 -t UTF-8)"
-        )
-    text = text.removeprefix(codecs.BOM_UTF8)
-    format = format or detect_format(path, text)
+def _cut_at_blank_lines(text, format):
+    """The last cut between documents or paragraphs, or None."""
+    ends_document = 2 if format == "lines" else 3  # so many line ends
+    cut = None
+    for blank in _BLANK_LINES.finditer(text):
+        goes_on = blank[0].count(b"\n") < ends_document
+        # of those at the end of the text more may follow
+        if blank.end() < len(text) or (not goes_on and cut is None):
+            cut = blank.end(), goes_on
+    return cut
+
+
+def _file_blocks(path, reader, format, account):
+    """Blocks of one file, which a TextReader gives."""
     line = 1
+    text = reader.read(BLOCK_BYTES)
+    while text.isspace():
+        line += text.count(b"\n")
+        text = reader.read(BLOCK_BYTES)
+    format = format or detect_format(path, text)
+    if text:
+        account.formats[str(path)] = format
+    else:
+        account.left_out.append(("without text", path))
     continues = False
     more = True
     while more or text:
@@ -156,7 +209,7 @@ def _file_blocks(path, handle, format):
                 "object a line"
             )
         if more:
-            more = handle.read(BLOCK_BYTES)
+            more = reader.read(max(BLOCK_BYTES, len(text)))  # so that long lines take linear time
             text += more
 
 
@@ -212,52 +265,76 @@ def source_bytes(sources):
     return sum(path.stat().st_size for source in sources for path in find_files(source))
 
 
-def read_blocks(sources, format=None, progress=lambda read: None):
+def read_blocks(sources, format=None, progress=lambda read: None, account=None):
     """Blocks of all sources in order.
 
-    progress is called with the number of bytes read from disk since the last call.
+    progress is called with the number of bytes read from disk since the last call.  account: an
+    Account to be filled.
     """
     if format is not None and format not in FORMATS:
         raise UserError(f"format {format!r} is unknown; expected one of {', '.join(FORMATS)}")
+    account = Account() if account is None else account
     for source in as_list(sources):
         if built_in := _built_in(source):
             yield from _built_in_blocks(*built_in)
             continue
-        for path in find_files(source):
-            try:
-                if path.stat().st_size == 0 and path == Path(source):
-                    raise UserError(f"{path} is empty; expected text")
-                with _open(path) as handle:
-                    raw = getattr(handle, "fileobj", None) or handle  # below the decompression
-                    done = 0
-                    for block in _file_blocks(path, handle, format):
-                        yield block
-                        at = raw.tell()
-                        progress(at - done)
-                        done = at
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise UserError(
-                    f"{path} can't be decompressed ({error}); is it a whole .gz file?"
-                ) from None
-            except OSError as error:
-                raise UserError(f"{path} can't be read: {error.strerror or error}") from None
+        found = found_at(source)
+        account.left_out += found.left_out
+        for path in found.files:
+            if path == Path(source) and path.stat().st_size == 0:
+                raise UserError(f"{path} is empty; expected text")
+            yield from _blocks_of(path, format, progress, account)
+
+
+def _blocks_of(path, format, progress, account):
+    """Blocks of a file; whatever is wrong with it is a BadFile."""
+    try:
+        with open(path, "rb") as raw:
+            done = 0
+            reader = TextReader(unpacked(raw, path), path)
+            for block in _file_blocks(path, reader, format, account):
+                yield block
+                at = raw.tell()
+                progress(at - done)
+                done = at
+    except UNPACKING as error:
+        raise BadFile(
+            f"{path} can't be decompressed ({error}); is it whole? Copy or download it again, or "
+            "leave it out"
+        ) from None
+    except OSError as error:
+        raise BadFile(f"{path} can't be read: {error.strerror or error}") from None
+    except UserError as error:
+        raise BadFile(str(error)) from None
+
+
+@contextlib.contextmanager
+def all_bad_files(sources, format=None):
+    """Around the work on sources: where one file is bad, all that are bad are named together."""
+    try:
+        yield
+    except BadFile as first:
+        sources = [source for source in as_list(sources) if not _built_in(source)]
+        files = [path for source in sources for path in find_files(source)]
+        if len(files) == 1:
+            raise UserError(str(first)) from None
+        problems = BadFiles()
+        left = CHECKED_BYTES
+        for path in files:
+            with problems.noting():
+                for block in _blocks_of(path, format, lambda read: None, Account()):
+                    left -= len(block.text)
+                    if block.format == "jsonl":
+                        for _ in _json_records(block):
+                            pass
+            if left < 0:
+                problems.problems.append(f"(after {path} no more was looked at)")
+                break
+        problems.raise_any(", ".join(map(str, sources)))
+        raise UserError(str(first)) from None
 
 
 # --- second half: documents -----------------------------------------------------------------------
-
-
-def _decode(block):
-    """The text of a Block; a UserError with file and line if it is not UTF-8."""
-    if (at := block.text.find(b"\0")) < 0:
-        try:
-            return block.text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            at = error.start
-    line = block.line + block.text.count(b"\n", 0, at)
-    raise UserError(
-        f"{block.path}, line {line}: not UTF-8 text (byte 0x{block.text[at]:02x}); convert the "
-        "file first (iconv -f LATIN1 -t UTF-8), or leave it out"
-    )
 
 
 def _paragraph_sentences(text):
@@ -273,20 +350,14 @@ def _prose_documents(text):
 
 def _lines_documents(text):
     """Documents of one sentence a line."""
-    document = []
-    for line in text.removesuffix("\n").split("\n"):
-        if sentence := line.strip():
-            document.append(sentence)
-        else:
-            yield document
-            document = []
-    yield document
+    for part in re.split(r"(?:^|\n)[^\S\n]*\n\s*", text):  # one or more blank lines
+        yield [sentence for line in part.split("\n") if (sentence := line.strip())]
 
 
 def _wikitext_documents(text):
     """Documents of WikiText; a title is a document's first sentence."""
     document = []
-    for line in text.split("\n"):
+    for line in _LINE.findall(text):
         if _TITLE.fullmatch(line):
             yield document
             document = []
@@ -301,33 +372,83 @@ PARSERS = {
 }
 
 
-def _json_documents(block, text):
+def _json_documents(block):
     """Documents of JSON lines."""
-    for number, line in enumerate(text.split("\n"), block.line):
-        if not line.strip():
-            continue
-        where = f"{block.path}, line {number}"
-        try:
-            record = loads(line)
-        except JSONDecodeError as error:
-            if line.lstrip().startswith("["):
-                raise UserError(_array_advice(where)) from None
-            raise UserError(
-                f'{where}: not JSON ({error.msg}); expected one object a line with a "text"'
-            ) from None
-        value = record.get("text") if isinstance(record, dict) else None
-        if isinstance(value, str):
-            yield _paragraph_sentences(value)
-        elif isinstance(value, list) and all(isinstance(s, str) for s in value):
-            yield [clean for s in value if (clean := " ".join(s.split()))]
-        elif isinstance(record, list):
-            raise UserError(_array_advice(where))
+    for text in _json_records(block):
+        if isinstance(text, str):
+            yield _paragraph_sentences(text)
         else:
-            raise UserError(f'{where}: no "text" that is a string or a list of strings')
+            yield [clean for sentence in text if (clean := " ".join(sentence.split()))]
 
 
-def _array_advice(where):
-    return f"{where}: a JSON array; expected one object a line (jq -c '.[]' makes such lines of it)"
+def _json_records(block):
+    """The "text" of each JSON line, a string or a list of strings."""
+    number, counted = block.line, 0
+    text = block.text.decode()
+    for line in _LINE.finditer(text):
+        number += text.count("\n", counted, line.start())
+        counted = line.start()
+        where = f"{block.path}, line {number}"
+        what = "a JSON array" if line[0][0] == "[" else None
+        try:
+            record = loads(line[0])
+        except JSONDecodeError as error:
+            what = what or f"not JSON ({error.msg})"
+            whole = number == 1 or line[0][0] == "["
+            raise BadFile(_not_json_lines(where, what, block.path, None if whole else "")) from None
+        value = record.get("text") if isinstance(record, dict) else None
+        is_list = isinstance(value, list) and all(isinstance(s, str) for s in value)
+        if not (isinstance(value, str) or is_list):
+            what = what or 'no "text" that is a string or a list of strings'
+            raise BadFile(_not_json_lines(where, what, block.path, line[0]))
+        yield value
+
+
+def _not_json_lines(where, what, path, text):
+    """The complaint about a file that should hold JSON lines.
+
+    text: of a line, which tells the command that makes such lines of it; None: of the whole file.
+    """
+    if text is None:
+        with open(path, "rb") as raw:
+            text = TextReader(unpacked(raw, path), path).read(LOOKED_AT).decode()
+    program = _jq_program(text)
+    if program is None:
+        leave_out = "jq -cR 'fromjson? | objects | select(.text)'"
+        advice = f"; such lines alone are kept by {in_place(path, leave_out)}"
+    else:
+        advice = f"; such lines are made by {in_place(path, f'jq -c {shlex.quote(program)}')}"
+    return f'{where}: {what}; expected one object a line with a "text"{advice}'
+
+
+def _jq_program(text):
+    """What jq has to do with a file that begins like this, so that each line is an object with a
+    text; None if it is not told.
+    """
+    start = re.match(r"\s*(\[\s*)?", text)
+    each = ".[]" if start[1] else ""
+    try:
+        value, _ = decode_at(text, start.end())
+    except JSONDecodeError:
+        return each or None
+    if isinstance(value, dict) and not each:  # perhaps an object with a list of records
+        lists = [name for name, many in value.items() if isinstance(many, list) and many]
+        if len(lists) == 1 and lists != ["text"]:
+            each, value = f".[{json.dumps(lists[0])}][]", value[lists[0]][0]
+    if isinstance(value, str):
+        made = "{text: .}"
+    elif isinstance(value, dict) and isinstance(value.get("text"), (str, list)):
+        made = ""
+    else:  # the longest of its texts
+        texts = [(len(text), name) for name, text in _items(value) if isinstance(text, str)]
+        if not texts:
+            return None
+        made = f"{{text: .[{json.dumps(max(texts)[1])}]}}"
+    return " | ".join(part for part in (each, made) if part) or "."
+
+
+def _items(value):
+    return value.items() if isinstance(value, dict) else ()
 
 
 def _built_in_documents(block):
@@ -348,19 +469,28 @@ def parse(block):
     """
     if block.format == "built-in":
         return _built_in_documents(block)
-    text = _decode(block)
     if block.format == "jsonl":
-        return list(_json_documents(block, text))
-    return list(PARSERS[block.format](text))
+        return list(_json_documents(block))
+    return list(PARSERS[block.format](block.text.decode()))
 
 
-def documents(sources, format=None, progress=lambda read: None):
+def documents(sources, format=None, progress=lambda read: None, account=None):
     """All documents of the sources in order, each a list of 1 to 2,000 sentences.
 
-    progress: see read_blocks.
+    progress, account: see read_blocks.
     """
+    account = Account() if account is None else account
+    account.documents = 0
+    with all_bad_files(sources, format):
+        for document in _whole_documents(read_blocks(sources, format, progress, account)):
+            account.documents += 1
+            yield document
+
+
+def _whole_documents(blocks):
+    """The documents of blocks, those put together that go on from one to the next."""
     current = []
-    for block in read_blocks(sources, format, progress):
+    for block in blocks:
         for index, document in enumerate(parse(block)):
             if index or not block.continues:
                 if current:

@@ -14,11 +14,19 @@ from .shards import COMPLETE, PARTIAL, Shards, check_target, fingerprint, prepar
 
 
 def train_tokenizer(
-    sources, vocab_size, output_dir, format=None, *, progress=True, say=None, **preparation
+    sources,
+    vocab_size,
+    output_dir,
+    format=None,
+    *,
+    progress=True,
+    say=None,
+    account=None,
+    **preparation,
 ):
     """Learn a SentencePiece vocabulary from corpora and save it; returns the AlbertTokenizer.
 
-    preparation: keep_accents, do_lower_case.
+    account: an Account to be filled with what was read.  preparation: keep_accents, do_lower_case.
     """
     if (Path(output_dir) / "model.safetensors").exists():
         raise UserError(
@@ -27,13 +35,13 @@ def train_tokenizer(
         )
     check_sources(sources, output_dir)
     with taken(output_dir):
-        sentences = _sentences(sources, format, progress, say or (lambda text: None))
+        sentences = _sentences(sources, format, progress, say or (lambda text: None), account)
         tokenizer = AlbertTokenizer.train(sentences, vocab_size, **preparation)
         tokenizer.save_pretrained(output_dir)
     return tokenizer
 
 
-def _sentences(sources, format, progress, say):
+def _sentences(sources, format, progress, say, account):
     """All sentences of the sources, with a progress bar.
 
     Says when they are read, since SentencePiece is silent while it chooses the pieces.
@@ -49,7 +57,8 @@ def _sentences(sources, format, progress, say):
         disable=None if progress else True,
     )
     with bar:
-        for document in documents(sources, format, bar.update if size else lambda read: None):
+        advance = bar.update if size else lambda read: None
+        for document in documents(sources, format, advance, account):
             bar.update(0 if size else len(document))
             yield from document
     say("  the text is read; SentencePiece chooses the pieces, silently")

@@ -11,8 +11,10 @@ from ..training.replicas import Threads
 def describe_corpus(meta):
     """A prepared corpus in words."""
     alone = meta["one_sentence_documents"]
+    read = meta.get("read")  # nothing of built-in text
     entropy = meta["unigram_entropy"]
     lines = [
+        *([read] if read else []),
         f"{meta['documents']:,} documents ({meta['held_out_documents']:,} held out), "
         f"{meta['sentences']:,} sentences, {meta['tokens']:,} pieces",
         f"guessing from word frequencies alone would score a loss of {entropy:.2f} "

@@ -31,7 +31,16 @@ from ..errors import UserError
 from ..files.safetensors_file import replacing
 from ..files.taken import FULL, LOCK, PROCESS, check_writable, taken
 from ..training.replicas import launched_ranks, physical_cores
-from .corpus import DOCUMENT_SENTENCES, as_list, check_sources, parse, read_blocks, source_bytes
+from .corpus import (
+    DOCUMENT_SENTENCES,
+    Account,
+    all_bad_files,
+    as_list,
+    check_sources,
+    parse,
+    read_blocks,
+    source_bytes,
+)
 
 FORMAT = 1  # raised when a folder is laid out in another way
 META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}  # the least that reading needs
@@ -248,11 +257,14 @@ def prepare(
         _held_out_count(held_out, 1 << 62)  # refuse nonsense before the work
         check_target(out_dir, overwrite)
         check_sources(sources, out_dir)
+        account = Account()
         with taken(out_dir):
             check_target(out_dir, overwrite)  # another process may have made it meanwhile
-            with _moved_when_complete(out_dir) as folder:
-                writer = _write(pool, workers, sources, tokenizer, folder, format, progress)
-                return _describe(writer, sources, tokenizer, folder, held_out, seed)
+            with _moved_when_complete(out_dir) as folder, all_bad_files(sources, format):
+                writer = _write(
+                    pool, workers, sources, tokenizer, folder, format, progress, account
+                )
+                return _describe(writer, sources, account, tokenizer, folder, held_out, seed)
 
     if launched_ranks().size == 1:
         return with_workers(None, workers or physical_cores())
@@ -341,7 +353,7 @@ def _sync(folder):
             os.close(descriptor)
 
 
-def _write(pool, workers, sources, tokenizer, folder, format, progress):
+def _write(pool, workers, sources, tokenizer, folder, format, progress, account):
     """Stream the text through the workers into the three large files."""
     tokenizer.save_pretrained(folder)  # the workers read it from there
     size = source_bytes(sources)
@@ -350,7 +362,8 @@ def _write(pool, workers, sources, tokenizer, folder, format, progress):
             pool = stack.enter_context(_started_pool(workers))
         bar = stack.enter_context(_bar(size, progress))
         writer = _Writer(folder, tokenizer.vocab_size, stack)
-        tasks = _tasks(read_blocks(sources, format, bar.update if size else lambda _: None))
+        advance = bar.update if size else lambda _: None
+        tasks = _tasks(read_blocks(sources, format, advance, account))
         encode = functools.partial(encode_blocks, str(folder), fingerprint(tokenizer))
         for arrays in _in_order(pool, workers, encode, tasks):
             writer.add(*arrays)
@@ -387,7 +400,7 @@ def _bar(size, progress):
     )
 
 
-def _describe(writer, sources, tokenizer, folder, held_out, seed):
+def _describe(writer, sources, account, tokenizer, folder, held_out, seed):
     """Draw the held-out documents and write the small files; returns what meta.json holds."""
     count = _held_out_count(held_out, writer.documents)
     held = np.sort(np.random.default_rng(seed).choice(writer.documents, count, replace=False))
@@ -397,6 +410,7 @@ def _describe(writer, sources, tokenizer, folder, held_out, seed):
     meta = {
         "format": FORMAT,
         "sources": [str(s) for s in sources],
+        "read": account.describe(),
         "vocab_size": tokenizer.vocab_size,
         "dtype": writer.dtype.name,
         "tokenizer_sha256": fingerprint(tokenizer),

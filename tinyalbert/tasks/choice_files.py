@@ -96,7 +96,7 @@ def _records(path):
     A record is a line of JSON, still as text, or what stands for one: an element of an array, a row
     of a table.
     """
-    text, name = read_text(path), name_of(path)
+    text, name = read_text(path, unix=True), name_of(path)
     first = text.lstrip()[:1]
     if first == "[":
         records = _json(text, name)

@@ -66,7 +66,7 @@ def read_sentences(
     labelled: False if the tags may be missing.  say: told what was found.
     """
     # not splitlines, which also cuts at characters that may stand in a word
-    text = io.StringIO(read_text(source, encoding, say), newline=None)
+    text = io.StringIO(read_text(source, encoding, say, option=True, unix=True))
     lines = [(number, line.rstrip("\n")) for number, line in enumerate(text, 1)]
     source = name_of(source)
     content = [line for _, line in lines if line.strip(" \t")]

@@ -140,7 +140,7 @@ class Embedding(Task):
 
     def _lines(self, source):
         """Every line of a file, or of the standard input, as a text."""
-        text, name = read_text(source, self.settings.encoding), name_of(source)
+        text, name = read_text(source, self.settings.encoding, unix=True), name_of(source)
         examples = []
         for number, line in enumerate(io.StringIO(text, newline=None), 1):
             with self.bad_rows.skipping():

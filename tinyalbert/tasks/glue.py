@@ -71,7 +71,7 @@ def _paths(source, split):
 
 def _read(published, path, split, bad_rows, say):
     """The Examples of one file."""
-    lines = read_text(path, say=say).split("\n")
+    lines = read_text(path, say=say, unix=True).split("\n")
     columns, first = _columns(published, lines[0].rstrip("\r").split("\t"))
     needed = [published.text, *([published.pair] if published.pair else [])]
     labelled = split != "predict"

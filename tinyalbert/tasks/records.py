@@ -8,7 +8,6 @@ stands in the file; its ending decides only where that leaves a choice.
 
 import csv
 import io
-import itertools
 import re
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class Records:
     def __iter__(self):
         if str(self.source) != STANDARD_INPUT and Path(self.source).is_dir():
             return self._label_folders()
-        text = read_text(self.source, self.settings.encoding, self.say)
+        text = read_text(self.source, self.settings.encoding, self.say, option=True, unix=True)
         start = text.lstrip()
         kind = ending(self.source)
         if start.startswith("[") and (kind == ".json" or _is_json(start)):
@@ -114,7 +113,7 @@ class Records:
             texts += [(path, each.name) for path in files]
         for path, label in texts:
             with self.bad_rows.skipping():
-                text = read_text(path, self.settings.encoding).strip()
+                text = read_text(path, self.settings.encoding, option=True).strip()
                 if not text:
                     raise UserError(f"{path} is empty; expected a text")
                 yield str(path), {"text": text, **({} if label is None else {"label": label})}
@@ -323,7 +322,8 @@ class Records:
         lines = list(io.StringIO(text, newline=""))
         begin = 0
         while begin < len(lines):
-            reader = _reader(itertools.islice(lines, begin, None), delimiter, quoted, strict=True)
+            rest = map(lines.__getitem__, range(begin, len(lines)))
+            reader = _reader(rest, delimiter, quoted, strict=True)
             done = 0  # lines of the rows that were read
             try:
                 for cells in reader:

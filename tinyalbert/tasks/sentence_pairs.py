@@ -89,7 +89,7 @@ def _parallel(source):
 
 def _lines(path):
     """(line, where it stands) of a text file or of the standard input."""
-    lines = read_text(path).split("\n")
+    lines = read_text(path, unix=True).split("\n")
     if not lines[-1]:
         lines.pop()  # what stands behind the last line's end
     for number, line in enumerate(lines, 1):

@@ -63,7 +63,7 @@ def _records(source, seed, split):
             f"{source}: expected a .json file in SQuAD's format, a .jsonl file with context, "
             "question and answers in each line, or stories:qa"
         )
-    name, text = name_of(source), read_text(source)
+    name, text = name_of(source), read_text(source, unix=True)
     lines = [(f"{name}, line {i}", line) for i, line in enumerate(text.split("\n"), 1)]
     lines = [(where, line) for where, line in lines if line.strip()]
     if kind == ".jsonl" or (kind != ".json" and lines and _is_record(lines[0][1])):

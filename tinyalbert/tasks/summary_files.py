@@ -143,7 +143,7 @@ def _partner(source, articles, file):
 
 def _json_documents(source, need_summary):
     """What makes each document of a file with a JSON object a line."""
-    for number, line in enumerate(read_text(source).split("\n"), 1):
+    for number, line in enumerate(read_text(source, unix=True).split("\n"), 1):
         if line.strip():
             where = f"{source}, line {number}"
             yield lambda line=line, where=where: _of_record(line, where, need_summary)

@@ -32,7 +32,7 @@ OPENERS = frozenset(
 )
 
 _STOP = re.compile(
-    r"(?P<stop>[.!?…]++)[\"'”’»)\]]*+\s++(?=(?P<next>\S{1,40}))|(?P<wide>[。！？]+[」』”’）]*)\s*"
+    r"(?<![.!?…])(?P<stop>[.!?…]++)[\"'”’»)\]]*+\s++(?=(?P<next>\S{1,40}))|(?P<wide>[。！？]+[」』”’）]*)\s*"
 )
 _INITIALISM = re.compile(r"(\w\.)+\w")
 _OPENING = "\"'“‘«([-–—"

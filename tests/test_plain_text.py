@@ -1,0 +1,214 @@
+"""Other people's files: whatever they are written with, their text is read, or they are refused with the line and a
+command; every command that is printed is run here, and the file is read after it.
+"""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyalbert.errors import UserError
+from tinyalbert.pretraining import corpus
+from tinyalbert.tasks.options import TableSettings
+from tinyalbert.tasks.tables import read_table
+from tinyalbert.tasks.text_files import read_text
+from tinyalbert.text.plain_text import TextReader
+
+LETTERS = st.text(st.sampled_from("abc Äßé€漢😀.,\t"), max_size=12)
+LINES = st.lists(LETTERS, min_size=1, max_size=12)
+ENDS = st.sampled_from(["\n", "\r\n", "\r", "\r\r\n"])
+ENCODINGS = {"utf-8": b"", "utf-8-sig": b"", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-32-le": b"\xff\xfe\0\0",
+             "utf-32-be": b"\0\0\xfe\xff"}
+PACKERS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+def written(lines, ends, encoding):
+    return ENCODINGS[encoding] + "".join(line + end for line, end in zip(lines, ends)).encode(encoding)
+
+
+@given(lines=LINES, data=st.data(), encoding=st.sampled_from([*ENCODINGS]), size=st.integers(1, 20))
+def test_a_text_is_the_same_in_pieces_and_as_a_whole(tmp_path_factory, lines, data, encoding, size):
+    """With line ends of all kinds in one file; a reader that stops anywhere loses nothing."""
+    kinds = data.draw(st.sampled_from([["\n", "\r\n"], ["\r"], ["\r\r\n"], ["\n", "\r\n", "\r\r\n"]]))
+    ends = [data.draw(st.sampled_from(kinds)) for _ in lines]
+    path = tmp_path_factory.mktemp("t") / "t"
+    path.write_bytes(written(lines, ends, encoding))
+    text = "".join(f"{line}\n" for line in lines)
+    reader = TextReader(open(path, "rb"), path)
+    assert b"".join(iter(lambda: reader.read(size), b"")).decode() == text
+    assert reader.line == 1 + len(lines)
+    assert read_text(path, unix=True) == text
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le"])
+def test_documents_and_rows_are_those_of_the_plain_file(tmp_path, packer, end, encoding):
+    """Whether or not the name of a compressed file says so."""
+    documents = [["The café is open.", "It rained."], ["Nobody came.", "She left."]]
+    text = end.join(["The café is open.", "It rained.", "", "Nobody came.", "She left.", ""])
+    table = end.join(["text\tlabel", *(f"{s}\t{i}" for i, d in enumerate(documents) for s in d), ""])
+    for name in (f"a.txt{packer}", "a.txt"):
+        path = tmp_path / name
+        path.write_bytes(PACKERS[packer](ENCODINGS[encoding] + text.encode(encoding)))
+        assert list(corpus.documents(path)) == documents
+        path.write_bytes(PACKERS[packer](ENCODINGS[encoding] + table.encode(encoding)))
+        assert [(row.text, row.label) for row in read_table(path)] == [
+            (sentence, str(i)) for i, d in enumerate(documents) for sentence in d]
+
+
+# ---- commands
+
+PROSE = "The café was shut in the winter of that year. It was “late” when we went home.\nNobody came.\n\nThe dog ran. We ate.\n"
+RUSSIAN = "Кошка сидела на ковре. Было поздно.\nНикто не пришёл.\n" * 3
+CHINESE = "今天天气很好。我们去公园。\n" * 30
+JAPANESE = "今日は天気がいいです。公園に行きます。\n"
+
+
+def zipped():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("inside.txt", PROSE)
+    return file.getvalue()
+
+
+BAD = {
+    "western.txt": (PROSE.encode("cp1252"), "line 1: not UTF-8 text (byte 0xe9); it looks like Windows-1252", None),
+    "latin one.txt": (("Fine.\n" * 40 + "Schöne Grüße.\n").encode("latin-1"), "line 41", None),
+    "late.txt": (b"Fine.\n" * 60_000 + "Señor.\n".encode("latin-1"), "line 60001", None),
+    "little.txt": (PROSE.encode("utf-16-le"), "UTF-16LE without a mark", None),
+    "big.txt": (PROSE.encode("utf-16-be"), "UTF-16BE without a mark", None),
+    "chinese16.txt": (CHINESE.encode("utf-16-le"), "UTF-16LE without a mark", None),
+    "russian.txt": (RUSSIAN.encode("cp1251"), "'Кошка сидела на ' in CP1251", "CP1251"),
+    "koi.txt": (RUSSIAN.encode("koi8-r"), "'Кошка сидела на ' in KOI8-R", "KOI8-R"),
+    "chinese.txt": (CHINESE.encode("gb18030"), "今天天气很好", "GB18030"),
+    "japanese.txt": (JAPANESE.encode("shift_jis"), "今日は天気", "SHIFT_JIS"),
+    "dos.txt": ("Der Bär lief über die Straße. Er fraß.\n".encode("cp850"), "'Der Bär lief übe' in CP850", "CP850"),
+    "mac.txt": ("Où est le café fermé ? Là-bas.\n".encode("mac_roman"), "in MACINTOSH", "MACINTOSH"),
+    "packed.txt.gz": (gzip.compress(PROSE.encode("cp1252")), "gzip -dc", None),
+    "packed": (bz2.compress(PROSE.encode("cp1252")), "bzip2 -dc", None),
+    "damaged.txt": (PROSE.encode() * 3 + b"caf\xe9\n", "line 13: not UTF-8 text (byte 0xe9), though others are", None),
+    "cut16.txt": (PROSE.encode("utf-16")[:-1], "line 4: damaged UTF-16", None),
+    "zero.txt": (b"Fine.\nNot\0 so fine.\n", "line 2: not UTF-8 text (byte 0x00)", None),
+    "no.txt.gz": (PROSE.encode(), "it is not compressed", None),
+    "array.json": (json.dumps([{"text": PROSE}] * 2).encode(), "line 1: a JSON array", None),
+    "indented.json": (json.dumps([{"text": PROSE}], indent=1).encode(), "line 1: a JSON array", None),
+    "texts.json": (json.dumps([PROSE, PROSE]).encode(), "{text: .}", None),
+    "body.jsonl": ((json.dumps({"id": "7", "my body": PROSE}) + "\n").encode(), 'line 1: no "text"', None),
+    "inner.json": (json.dumps({"version": 2, "data": [{"title": "A", "body": PROSE}]}, indent=2).encode(), "data", None),
+    "one.json": (json.dumps({"text": PROSE}, indent=2).encode(), "line 1: not JSON", None),
+    "packed.json.gz": (gzip.compress(json.dumps([{"content": PROSE}]).encode()), "gzip -dc", None),
+    "line.jsonl": (b'{"text": "a b."}\n{"text": \n', "line 2: not JSON", None),
+    "number.jsonl": (b'{"text": "a b."}\n7\n', 'line 2: no "text"', None),
+    "nothing.jsonl": (b'{"text": "a b."}\n{"id": 7}\n', 'line 2: no "text"', None),
+    "a.zip": (zipped(), "no text but a zip archive", None),
+}
+PROGRAMS = [program for program in ("iconv", "jq", "unzip", "gzip", "bzip2") if shutil.which(program) is None]
+
+
+def command_of(message, encoding):
+    """The shell commands of a message, one after the other."""
+    command = re.search(r"(?<!\w)((?:iconv|jq|gzip|bzip2|tr|unzip|mv) .*?)(?: \(of a folder|$)", message)[1]
+    aside = re.search(r"left out: (mv .*)\)$", message)
+    return f"{command} && {aside[1]}".replace("ENCODING", str(encoding)) if aside else command.replace("ENCODING", str(encoding))
+
+
+@pytest.mark.skipif(PROGRAMS != [], reason=f"without {', '.join(PROGRAMS)}")
+def test_all_bad_files_of_a_folder_are_named_and_each_command_mends_its_file(tmp_path):
+    folder = tmp_path / "the texts"
+    folder.mkdir()
+    (folder / "fine.txt").write_text(PROSE)
+    for name, (data, _, _) in BAD.items():
+        (folder / name).write_bytes(data)
+    with pytest.raises(UserError) as refusal:
+        list(corpus.documents(folder))
+    first, *lines = str(refusal.value).split("\n  ")
+    assert first == f"{len(BAD)} files of {folder} can't be read:"
+    for line, (name, (_, words, encoding)) in zip(lines, sorted(BAD.items()), strict=True):
+        assert str(folder / name) in line and words in line, (line, words)
+        subprocess.run(command_of(line, encoding), shell=True, check=True, stderr=subprocess.DEVNULL)
+    sentences = [sentence for document in corpus.documents(folder) for sentence in document]
+    counts = {"The café was shut in the winter of that year.": 21, "Кошка сидела на ковре.": 6, "今天天气很好。": 60,
+              "今日は天気がいいです。": 1, "Der Bär lief über die Straße.": 1, "Où est le café fermé ?": 1, "Not so fine.": 1,
+              "Schöne Grüße.": 1, "Señor.": 1, "a b.": 3}
+    assert {sentence: sentences.count(sentence) for sentence in counts} == counts
+
+
+def test_a_single_bad_file_is_named_alone_and_at_most_a_hundred(tmp_path):
+    for i in range(120):
+        (tmp_path / f"{i}.txt").write_bytes(b"caf\xe9 again and again. And again.\n" if i % 60 == 7 or i > 60 else b"Fine.\n")
+    with pytest.raises(UserError, match="60 files of"):
+        list(corpus.documents(tmp_path))
+    with pytest.raises(UserError, match=r"^\S*7.txt, line 1: not UTF-8"):
+        list(corpus.documents(tmp_path / "7.txt"))
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    for name in ("a.txt", ".DS_Store", "sub/b.txt", ".git/config", "sub/.c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("The dog ran. It was late.\n")
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "blank.txt").write_text("\n \n")
+    os.symlink("nowhere", tmp_path / "link")
+    os.symlink("..", tmp_path / "sub" / "up")           # in a circle
+    os.symlink(tmp_path / "sub" / "b.txt", tmp_path / "other.txt")
+    account = corpus.Account()
+    documents = list(corpus.documents(tmp_path, account=account))
+    assert len(documents) == account.documents == 3
+    said = account.describe().replace(f"{tmp_path}/", "")
+    assert said == ("read a.txt as prose, other.txt as prose, sub/b.txt as prose; 3 documents; left out: 1 broken link (link), "
+                    "1 empty (empty.txt), 3 hidden (.DS_Store, .git, sub/.c), 1 without text (blank.txt)")
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    """As another user's is; the tests may be run by one who reads all."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t.txt").write_text("The dog ran.\n")
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith(("a", "c")):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError) as refusal:
+        list(corpus.documents(tmp_path))
+    assert "2 files" in str(refusal.value) and "a can't be read (Permission denied)" in str(refusal.value)
+    assert f"chmod -R u+rX {tmp_path}/c" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name, data, words", [
+    ("t.csv", "text,label\ncafé,1\n".encode("utf-16")[:-1], "line 2: damaged UTF-16"),
+    ("t.csv", ("text,label\n" + "да нет,1\n" * 9).encode("koi8-r"), "'да нет,1' in KOI8-R"),
+    ("t.csv", "text,label\nfine,1\n".encode("utf-16-be"), "--encoding utf-16-be"),
+    ("t.csv", b"text,label\nfi\0ne,1\n", "line 2: not UTF-8 text (byte 0x00)"),
+    ("t.tsv", b"%PDF-1.7", "a PDF document; make text of it: pdftotext"),
+    ("t.csv", b"\x28\xb5\x2f\xfd...", "compressed with zstd"),
+    ("t.parquet", b"PAR1....", "a Parquet file"),
+])
+def test_tables_are_told_as_texts_are(tmp_path, name, data, words):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError) as refusal:
+        read_table(tmp_path / name)
+    assert words in str(refusal.value), refusal.value
+
+
+def test_a_western_table_is_read_and_said(tmp_path):
+    (tmp_path / "t.csv").write_bytes("text,label\r\nfine,0\r\ncafé,1\r\n".encode("latin-1"))
+    said = []
+    assert [row.text for row in read_table(tmp_path / "t.csv", say=said.append)] == ["fine", "café"]
+    assert "line 3: not UTF-8 (byte 0xe9); taken for Windows-1252 (--encoding names another)" in said[0]
+    other = TableSettings(encoding="cp850")
+    assert [row.text for row in read_table(tmp_path / "t.csv", other)] == ["fine", "cafÚ"]
