@@ -34,6 +34,7 @@ from kept_runs import finished
 
 from tinyalbert.errors import UserError
 from tinyalbert.options import read_values
+from tinyalbert.tasks.outcome import strongest_baseline
 
 CONTROLS = {"pretrained": False, "random values": True}
 HEADER = "| set | metric | pretrained | random values | strongest baseline | gain |"
@@ -119,9 +120,8 @@ def line_of(name, results):
         start: [one["metrics"][one["metric"]] for one in runs] for start, runs in results.items()
     }
     first = results["pretrained"][0]
-    baselines = first["baselines"]
-    strongest = max(baselines, key=baselines.get) if baselines else None
-    told = f"{strongest} {baselines[strongest]:.3f}" if strongest else ""
+    strongest, value = strongest_baseline(first)
+    told = f"{strongest} {value:.3f}" if strongest else ""
     means = {start: float(np.mean(each)) for start, each in values.items()}
     gain = means["pretrained"] - means["random values"]
     cells = [name, first["metric"], *(_spread(each) for each in values.values()), told]

@@ -32,7 +32,7 @@ from tinyalbert.tasks.options import (
     options_of,
     saved_settings,
 )
-from tinyalbert.tasks.outcome import still_rising
+from tinyalbert.tasks.outcome import past_its_best, still_rising
 from tinyalbert.tasks.registry import TASKS, find_task
 from tinyalbert.tasks.task import Task
 from tinyalbert.training.trainer import Trainer
@@ -361,6 +361,16 @@ def test_a_run_whose_metric_still_got_better_says_so():
         assert "0.700 to 0.500" in still_rising([0.9, 0.8, 0.7, 0.5], metric)
     for values in ([0.1, 0.8, 0.8, 0.7], [0.1, 0.5, 0.8, 0.801], [0.1, 0.9], [0.5, 0.5, 0.5, 0.5]):
         assert still_rising(values, "accuracy") is None
+
+
+def test_a_run_that_went_on_after_its_best_says_so():
+    values = [0.33, 0.52, 0.56, 0.563, 0.55, 0.549, 0.53, 0.527]
+    remark = past_its_best(values, "accuracy", dropout=0.0)
+    assert "best at evaluation 3 of 7, 0.563" in remark and "--dropout 0.1 or a shorter run" in remark
+    assert "--dropout" not in past_its_best(values, "accuracy", dropout=0.1)
+    assert past_its_best([-value for value in values], "mse", 0.1) and not past_its_best(values[2:], "mse", 0.1)
+    for other in (values[:4], values[:6], values[:1], [0.9, 0.6, 0.6], [0.5] * 9):
+        assert past_its_best(other, "accuracy", 0.0) is None
 
 
 def test_a_run_of_minutes_fixes_its_steps_and_goes_on(inside, world):

@@ -29,7 +29,14 @@ from .examples import HeldOut, encoded, spread, training_and_held_out
 from .inference import check_fits
 from .network import task_network
 from .options import FinetuneOptions, options_of
-from .outcome import RESULTS, control_score, result_of, still_rising, untrained_scores
+from .outcome import (
+    RESULTS,
+    control_score,
+    past_its_best,
+    result_of,
+    still_rising,
+    untrained_scores,
+)
 from .registry import find_task, is_task
 
 SETTINGS = "finetune.json"
@@ -155,7 +162,8 @@ def _write(options, task, result, held_out, predictions, say):
     task.write(output / task.predictions, held_out, predictions)
     draw_run(output, say)
     values = [line[task.metric] for line in read_log(output)["eval"]]
-    remark = still_rising(values, task.metric)
+    dropout = read_config(output).hidden_dropout_prob
+    remark = still_rising(values, task.metric) or past_its_best(values, task.metric, dropout)
     if remark:
         say(remark)
 

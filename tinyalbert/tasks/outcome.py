@@ -72,6 +72,25 @@ def still_rising(values, metric):
     )
 
 
+def past_its_best(values, metric, dropout):
+    """A remark if the metric was best long before the end and fell since; None if it did not.
+
+    values: of all evaluations, in their order, the first before the training.  dropout: the
+    encoder's.
+    """
+    sign = better_sign(metric)
+    best = max(range(1, len(values)), key=lambda i: sign * values[i], default=0)
+    fall = sign * (values[best] - values[-1])
+    if not 0 < best < len(values) * 2 // 3 or fall < 0.02 * max(1, abs(values[best])):
+        return None
+    more = "" if dropout else "--dropout 0.1 or "
+    return (
+        f"{metric} was best at evaluation {best} of {len(values) - 1}, {values[best]:.3f} (the "
+        f"model that is kept), and ends at {values[-1]:.3f}: the training rows are learned by "
+        f"heart; {more}a shorter run may help"
+    )
+
+
 def strongest_baseline(result):
     """(name, value) of the best simple rule that a model could pass; (None, None) without any.
 
