@@ -155,7 +155,7 @@ def test_the_command(inside, monkeypatch):
     assert main(shlex.split(command)) == 0
     lines = inside.readouterr().out.splitlines()
     assert lines[0] == QUESTION and len(lines) == 3 and all(".txt:" in line for line in lines[1:])
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{QUESTION}\n\nXylophones?\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((f"{QUESTION}\n\nXylophones?\n").encode())))
     assert main(shlex.split("ask squad --documents texts --top-k 2 --json")) == 0
     one, two = map(json.loads, inside.readouterr().out.splitlines())
     assert one == {"question": QUESTION, "answers": Documents("squad", "texts")(QUESTION, 2)}

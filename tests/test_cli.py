@@ -306,7 +306,8 @@ def number_options():
 def test_every_number_is_checked_before_anything_happens(name, option, bad, capsys):
     needed = {"pretrain": "stories --output x", "finetune": "t.tsv --output x", "evaluate": "m t.tsv",
               "predict": "m t.tsv --output x", "embed": "m t.tsv --output x", "search": "m t what", "tokenizer": "stories --output x",
-              "fill-mask": "m [MASK]", "score": "m text", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d",
+              "fill-mask": "m [MASK]", "score": "m text", "sentence-order": "m text",
+              "zero-shot": "m text --labels x", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d",
               "explore": "m"}[name]
     with pytest.raises(SystemExit) as stopped:
         main([name, *needed.split(), f"{option}={bad}"])

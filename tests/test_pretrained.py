@@ -123,7 +123,7 @@ def test_of_minimal_pairs_a_tie_counts_one_half(pairs):
 
 def test_the_command_scores_texts_files_and_standard_input(folder, tmp_path, capsys, monkeypatch):
     (tmp_path / "pairs.txt").write_text("dog the old\nthe old dog\na cat\na cat\n", encoding="utf-8")
-    monkeypatch.setattr("sys.stdin", io.StringIO("it ran\n\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"it ran\n\n")))
     assert main(["score", str(folder), "the dog", str(tmp_path / "pairs.txt"), "-"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1] for line in lines[1:]] == ["the dog", "dog the old", "the old dog", "a cat", "a cat", "it ran"]

@@ -129,7 +129,7 @@ def test_many_pairs_are_announced(classify):
 def test_the_command(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "lines.txt").write_text("the old dog\na key\n")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("nobody knew\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"nobody knew\n")))
     command = "zero-shot three 'a dog' lines.txt - --labels 'key, garden' --template 'They found {}.'"
     assert main(shlex.split(command)) == 0
     lines = capsys.readouterr().out.splitlines()

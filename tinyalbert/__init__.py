@@ -43,6 +43,7 @@ READING_ORDER = {
     "convert": "released weights become a folder",
     "pipelines": "from text to answers in one call",
     "ask": "questions over a folder of texts",
+    "answers": "texts in, a table or JSON lines out, for models that need no fine-tuning",
     "explore": "a page in the browser that looks into a model; skip it at first",
     "info": "where a model's parameters are",
     "doctor": "what this machine has",

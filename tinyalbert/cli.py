@@ -6,7 +6,6 @@ Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctr
 import argparse
 import contextlib
 import errno
-import json
 import os
 import shlex
 import sys
@@ -19,7 +18,6 @@ from pathlib import Path
 from . import __version__
 from .errors import UserError
 from .options import (
-    COUNT,
     WHOLE,
     add_arguments,
     flag_of,
@@ -32,11 +30,16 @@ from .options import (
 from .pretraining.options import PrepareOptions, PretrainOptions, TokenizerOptions
 from .tasks.options import (
     STANDARD_OUTPUT,
+    AskOptions,
     EmbedOptions,
     EvaluateOptions,
+    FillMaskOptions,
     FinetuneOptions,
     PredictOptions,
+    ScoreOptions,
     SearchOptions,
+    SentenceOrderOptions,
+    ZeroShotOptions,
     options_of,
 )
 from .training.replicas import Single, launched_ranks
@@ -58,27 +61,6 @@ All commands:      tinyalbert --help
 
 def _epilog(*lines):
     return "example:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def _device_options(parser, threads=True):
-    parser.add_argument(
-        "--device", choices=("cpu", "gpu"), default="cpu", help="where to compute (default: cpu)"
-    )
-    if threads:
-        parser.add_argument(
-            "--threads",
-            type=COUNT,
-            help="replicas of the model (default: one for each physical core)",
-        )
-
-
-def _precision_option(parser):
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "tf32", "fp16", "bf16"),
-        default="fp32",
-        help="what a GPU computes in while training; the weights stay float32 (default: fp32)",
-    )
 
 
 # --- one function for each command ----------------------------------------------------------------
@@ -210,95 +192,15 @@ def _search(args):
         print(f"{found['score']:.3f}  {found['file']}, line {found['line']}\n       {shown}")
 
 
-def _fill_mask(args):
-    from .pipelines import pipeline
+def _texts_command(name, Class):
+    """(what runs a command of answers.py, its arguments); name: of the function there."""
 
-    fill = pipeline("fill-mask", args.model, device=args.device)
-    targets = args.targets
-    if targets:  # a word that stands alone is a piece with the space before it
-        has_piece = fill.tokenizer.has_piece
-        targets = [f"▁{word}" if has_piece(f"▁{word}") else word for word in targets]
-    for text in args.text:
-        answers = fill(text, top_k=args.top_k, targets=targets)
-        print(text)
-        for mask in answers if answers and isinstance(answers[0], list) else [answers]:
-            print(
-                "\n".join(f"  {a['score']:7.2%}  {a['token_str']:16s}{a['sequence']}" for a in mask)
-            )
+    def run(args):
+        from . import answers
 
+        answers.run(getattr(answers, name), from_arguments(Class, args), _note)
 
-def _zero_shot(args):
-    from .pipelines import pipeline
-
-    classify = pipeline("zero-shot-classification", args.model, device=args.device)
-    texts = list(_texts(args.text))
-    for answer in classify(texts, args.labels, args.template, args.multi_label):
-        if args.json:
-            print(json.dumps(answer, ensure_ascii=False))
-            continue
-        print(answer["sequence"])
-        for label, score in zip(answer["labels"], answer["scores"]):
-            print(f"  {score:7.2%}  {label}")
-
-
-def _ask(args):
-    from .ask import Documents
-
-    documents = Documents(args.model, args.documents, args.paragraphs, args.device, args.threads)
-    for question in _texts([args.question]):
-        if not question.strip():
-            continue
-        answers = documents(question, args.top_k)
-        if args.json:
-            line = {"question": question, "answers": answers}
-            print(json.dumps(line, ensure_ascii=False), flush=True)
-            continue
-        print(question)
-        for each in answers:
-            score = "        " if each["score"] is None else f"{each['score']:8.2f}"
-            text = " ".join(each["answer"].split()) or "(no answer in these texts)"
-            place = f"{each['file']}:{each['start']}" if each["file"] else ""
-            more = f" and {len(each['also'])} more" if each["also"] else ""
-            print(f"{score}  {text:40s}  {place}{more}".rstrip(), flush=True)
-
-
-def _score(args):
-    """Print how likely texts are, or of minimal pairs how often the good one is likelier."""
-    from .pipelines import pipeline
-    from .tasks.likelihood import better_of_pairs
-
-    likelihood = pipeline("pseudo-likelihood", args.model, device=args.device)
-
-    def scored(texts):
-        return likelihood(texts, whole_words=args.whole_words, batch_size=args.batch_size)
-
-    if not args.pairs:
-        texts = [text for text in _texts(args.text) if text.strip()]
-        print(f"{'score':>9s}{'perplexity':>12s}  text")
-        for text, answer in zip(texts, scored(texts)):
-            print(f"{answer['score']:9.2f}{answer['perplexity']:12.1f}  {text}")
-        return
-    shares = []
-    for source in args.text:
-        lines = [line for line in _texts([source]) if line.strip()]
-        shares.append(better_of_pairs([answer["score"] for answer in scored(lines[: args.first])]))
-        print(f"{shares[-1]:7.2%}  {source}")
-    print(f"{sum(shares) / len(shares):7.2%}  mean of {len(shares)}")
-
-
-def _texts(words):
-    """Texts of a command line: a word itself, the lines of the file that it names, or those of
-    standard input for "-".
-    """
-    from .tasks.text_files import STANDARD_INPUT, is_file, read_text
-
-    for word in words:
-        if word == STANDARD_INPUT:
-            yield from (line.rstrip("\n") for line in sys.stdin)
-        elif is_file(word):
-            yield from read_text(word, say=_note).splitlines()
-        else:
-            yield word
+    return run, _options(Class)
 
 
 def _explore(args):
@@ -437,68 +339,6 @@ def _finetuned_arguments(Class, task=None):
     return arguments
 
 
-def _fill_mask_arguments(parser, words):
-    parser.add_argument("model", help="pretrained folder")
-    parser.add_argument("text", nargs="+", help="text with one or more [MASK]")
-    parser.add_argument("--top-k", type=COUNT, default=5, help="answers for each mask (default: 5)")
-    parser.add_argument("--targets", nargs="+", help="only these words")
-    _device_options(parser, threads=False)
-
-
-def _score_arguments(parser, words):
-    parser.add_argument("model", help="pretrained folder")
-    parser.add_argument("text", nargs="+", help="a text, a file of lines, or - for standard input")
-    parser.add_argument(
-        "--whole-words",
-        action="store_true",
-        help="mask the rest of a word with each of its pieces, so that long words score fairly",
-    )
-    parser.add_argument(
-        "--pairs",
-        action="store_true",
-        help="files of minimal pairs, odd lines bad and even lines good (Zorro): print how often "
-        "the good one scores higher",
-    )
-    parser.add_argument("--first", type=COUNT, help="lines of each file of pairs (default: all)")
-    parser.add_argument("--batch-size", type=COUNT, default=64, help="rows at once (default: 64)")
-    _device_options(parser, threads=False)
-
-
-def _zero_shot_arguments(parser, words):
-    parser.add_argument("model", help="folder of a model with a label named entailment")
-    parser.add_argument("text", nargs="+", help="a text, a file of lines, or - for standard input")
-    parser.add_argument("--labels", required=True, help="with commas between")
-    parser.add_argument(
-        "--template",
-        default="This example is {}.",
-        help="the hypothesis, with {} for the label (default: This example is {}.)",
-    )
-    parser.add_argument(
-        "--multi-label", action="store_true", help="several labels may be true: ask each by itself"
-    )
-    parser.add_argument("--json", action="store_true", help="print a JSON object for each text")
-    _device_options(parser, threads=False)
-
-
-def _ask_arguments(parser, words):
-    parser.add_argument("model", help="folder fine-tuned for squad or squad2")
-    parser.add_argument(
-        "question",
-        nargs="?",
-        default="-",
-        help="a question, or a file with one a line (default: - for standard input)",
-    )
-    parser.add_argument(
-        "--documents", required=True, metavar="FOLDER", help="the texts: .txt files, or one file"
-    )
-    parser.add_argument("--top-k", type=COUNT, default=3, help="answers to print (default: 3)")
-    parser.add_argument(
-        "--paragraphs", type=COUNT, default=20, help="to be read for a question (default: 20)"
-    )
-    parser.add_argument("--json", action="store_true", help="print a JSON object for each question")
-    _device_options(parser)
-
-
 def _explore_arguments(parser, words):
     parser.add_argument(
         "model",
@@ -614,14 +454,23 @@ COMMANDS = {
         ),
     ),
     "fill-mask": Command(
-        _fill_mask,
-        _fill_mask_arguments,
+        *_texts_command("fill_masks", FillMaskOptions),
         "say which words fit at [MASK]",
-        ('tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."',),
+        (
+            'tinyalbert fill-mask runs/stories "She looked for the [MASK] everywhere."',
+            "cat lines.txt | tinyalbert fill-mask runs/stories - --output words.jsonl",
+        ),
+    ),
+    "sentence-order": Command(
+        *_texts_command("sentence_order", SentenceOrderOptions),
+        "say how likely neighbouring sentences stand in the order in which they were written",
+        (
+            'tinyalbert sentence-order runs/stories "She lost the key. She looked for it."',
+            "tinyalbert sentence-order runs/stories stories:order:20 --output runs/order.tsv",
+        ),
     ),
     "zero-shot": Command(
-        _zero_shot,
-        _zero_shot_arguments,
+        *_texts_command("zero_shot", ZeroShotOptions),
         "say which of some labels fits a text, by a model of premises and hypotheses",
         (
             "tinyalbert finetune mnli stories:nli --epochs 1 --model runs/stories --output "
@@ -631,8 +480,7 @@ COMMANDS = {
         ),
     ),
     "ask": Command(
-        _ask,
-        _ask_arguments,
+        *_texts_command("ask", AskOptions),
         "answer questions from a folder of texts: which words of which file",
         (
             "tinyalbert finetune squad stories:qa:3000 --model runs/stories --output runs/answers",
@@ -640,8 +488,7 @@ COMMANDS = {
         ),
     ),
     "score": Command(
-        _score,
-        _score_arguments,
+        *_texts_command("score", ScoreOptions),
         "say how likely sentences are (pseudo-log-likelihood: every piece masked in turn)",
         ('tinyalbert score runs/stories "The dog was old." "The old was dog."',),
     ),

@@ -1,5 +1,6 @@
 """Predictions of a fine-tuned model, for every task: in memory, and from a folder and a file."""
 
+import shutil
 import sys
 import tempfile
 import warnings
@@ -157,33 +158,50 @@ def predict_file(options, say=print):
 
     options: PredictOptions.  say: told what was too long.
     """
-    output = Path(options.output)
-    printed = options.output == STANDARD_OUTPUT
-    if not printed:
-        same = is_file(options.table) and output.resolve() == Path(options.table).resolve()
-        if output.is_dir() or same:
-            what = "a folder" if output.is_dir() else "the table itself"
-            raise UserError(f"{output} is {what}; expected another file for the predictions")
-        check_writable(output.parent)
+    check_output_file(options.output, options.table)
     task, model, tokenizer = loaded(options, say)
     examples = read_examples(task, options.table, "predict", say)
     predictions = predicted(task, model, tokenizer, examples, options, say)
-    if printed:
-        _print_predictions(task, examples, predictions)
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        task.write(output, examples, predictions)
+
+    def write(path):
+        task.write(path, examples, predictions)
+
+    write_to(options, task.predictions, write)
     return len(examples)
 
 
-def _print_predictions(task, examples, predictions):
-    """What the task writes to its file, on the standard output."""
+def check_output_file(output, *sources):
+    """Refuse a file that can't be written, or is one of the sources, before the work begins."""
+    if output in (None, STANDARD_OUTPUT):
+        return
+    path = Path(output)
+    same = any(is_file(each) and path.resolve() == Path(each).resolve() for each in sources)
+    if path.is_dir() or same:
+        what = "a folder" if path.is_dir() else "the table itself"
+        raise UserError(f"{path} is {what}; expected another file for the predictions")
+    check_writable(path.parent)
+
+
+def write_to(options, name, write):
+    """Call write(path) for the file of --output; the ending of a path tells what is written there.
+
+    options: with `output` and `json`.  name: what would be written where --output names no file.
+    """
+    printed = options.output in (None, STANDARD_OUTPUT)
+    if not printed:
+        Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+    if not (printed or options.json):
+        write(Path(options.output))
+        return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / task.predictions
-        task.write(path, examples, predictions)
+        path = Path(folder) / ("lines.jsonl" if options.json else name)
+        write(path)
         # some tasks write several: what goes beside the predictions is left out
         for written in [path] if path.exists() else sorted(Path(folder).iterdir()):
-            sys.stdout.write(written.read_text(encoding="utf-8"))
+            if printed:
+                sys.stdout.write(written.read_text(encoding="utf-8"))
+            else:
+                shutil.copyfile(written, options.output)
 
 
 def read_examples(task, source, split, say):

@@ -9,8 +9,10 @@ from ..options import (
     COUNT,
     LENGTH,
     SHARE,
+    TEXT,
     WHOLE,
     Check,
+    Many,
     OneOf,
     Options,
     device_option,
@@ -212,6 +214,14 @@ class EvaluateOptions(Options):
     threads: int = threads_option()
 
 
+def _written_to(default, help):
+    return option(default, help, metavar="FILE")
+
+
+def _json_lines():
+    return option(False, "JSON lines, whatever the ending of --output")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(EvaluateOptions):
     """What predicting with a fine-tuned folder may be told."""
@@ -222,10 +232,12 @@ class PredictOptions(EvaluateOptions):
         positional=True,
         required=True,
     )
-    output: str = output_option(
-        "file to write: .tsv, .csv or .jsonl for most tasks; - is the standard output",
-        metavar="FILE",
+    output: str = _written_to(
+        "-",
+        "file to write: .tsv, .csv, .jsonl, or what the task has besides (default: - for the "
+        "standard output)",
     )
+    json: bool = _json_lines()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,8 +251,10 @@ class EmbedOptions(PredictOptions):
         positional=True,
         required=True,
     )
-    output: str = output_option(
-        "file to write: .npy for an array (N, H), else a TSV", metavar="FILE"
+    output: str = _written_to(
+        "-",
+        "file to write: .npy for an array (N, H), .tsv, .csv or .jsonl (default: - for the "
+        "standard output)",
     )
 
 
@@ -256,3 +270,91 @@ class SearchOptions(EvaluateOptions):
     query: str = option(None, "what to look for", positional=True, required=True)
     top_k: int = option(5, "paragraphs to show", check=COUNT)
     long: str = option("windows", "what becomes of longer paragraphs", check=OneOf(*LONG))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsOptions(TableSettings):
+    """What a command that asks a pretrained model about texts may be told."""
+
+    model: str = option(None, "pretrained folder", positional=True, required=True)
+    text: tuple = option(
+        None,
+        "texts; files with one a line; tables or JSON with a column of them; - for the standard "
+        "input",
+        check=Many(TEXT),
+        positional=True,
+        required=True,
+    )
+    pair_column: str = option("none", flag="")
+    label_column: str = option(None, flag="")
+    output: str = _written_to(
+        None, "table to write: .tsv, .csv or .jsonl; - is the standard output (default: to be read)"
+    )
+    json: bool = option(False, "JSON lines, whatever the ending of --output")
+    device: str = device_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillMaskOptions(TextsOptions):
+    """What filling masks may be told."""
+
+    top_k: int = option(5, "answers for each mask", check=COUNT)
+    targets: tuple = option(None, "only these words", check=Many(TEXT))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(TextsOptions):
+    """What scoring sentences may be told."""
+
+    whole_words: bool = option(
+        False,
+        "mask the rest of a word with each of its pieces, so that long words score fairly",
+    )
+    pairs: bool = option(
+        False,
+        "files of minimal pairs, odd lines bad and even lines good (Zorro): print how often the "
+        "good one scores higher",
+    )
+    first: int = option(None, "lines of each file of pairs (default: all)", check=COUNT)
+    batch_size: int = option(64, "rows at once", check=COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceOrderOptions(TextsOptions):
+    """What reading the order of sentences may be told."""
+
+    pair_column: str = _column("the sentence behind the text ('none': there is none)", "pair")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotOptions(TextsOptions):
+    """What zero-shot classification may be told."""
+
+    model: str = option(
+        None, "folder of a model with a label named entailment", positional=True, required=True
+    )
+    labels: str = option(None, "with commas between", required=True)
+    template: str = option("This example is {}.", "the hypothesis, with {} for the label")
+    multi_label: bool = option(False, "several labels may be true: ask each by itself")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskOptions(TextsOptions):
+    """What asking a folder of texts may be told."""
+
+    model: str = option(
+        None, "folder fine-tuned for squad or squad2", positional=True, required=True
+    )
+    text: tuple = option(
+        ("-",),
+        "questions; files or tables of them (default: - for the standard input)",
+        check=Many(TEXT),
+        positional=True,
+        metavar="QUESTION",
+    )
+    documents: str = option(
+        None, "the texts: .txt files, or one file", required=True, metavar="FOLDER"
+    )
+    top_k: int = option(3, "answers to print", check=COUNT)
+    paragraphs: int = option(20, "to be read for a question", check=COUNT)
+    threads: int = threads_option()

@@ -29,10 +29,15 @@ def story_texts(source, seed=0, split="train"):
 
 def is_text(source):
     """Whether a word of the command line is itself the text to be predicted, not a file's name."""
+    return len(str(source).split()) > 1 and may_be_text(source)
+
+
+def may_be_text(source):
+    """Whether a word of the command line names no file; a text of one word may still be a typo."""
     source = str(source)
     if source == STANDARD_INPUT or source.startswith("stories:") or is_file(source):
         return False
-    return len(source.split()) > 1 and ending(source.split()[-1]) not in TABLES
+    return not source.strip() or ending(source.split()[-1]) not in TABLES
 
 
 class TextTask(Task):
