@@ -113,3 +113,7 @@ def test_every_comparison_with_others_belongs_to_the_parity_job(path):
         calls = {ast.unparse(n) for n in ast.walk(node) if isinstance(n, ast.Call)}
         if calls & {f"pytest.importorskip('{name}')" for name in ("torch", "transformers", "tensorflow")}:
             assert whole_file or "pytest.mark.parity" in map(ast.unparse, getattr(node, "decorator_list", [])), node.lineno
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(tinyalbert, name).__name__.endswith(name) for name in tinyalbert.__all__)

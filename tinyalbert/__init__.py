@@ -56,8 +56,6 @@ _PUBLIC = {
     "modes": ["no_grad", "use_kernels"],
     "tensor": ["Tensor", "backward"],
     "errors": ["UserError"],
-    "checks": "what a value from outside may be",
-    "strict_json": "JSON with limits",
     "nn": ["DropoutRng", "Parameter", "Module"],
     "albert": ["AlbertModel"],
     "heads": [
