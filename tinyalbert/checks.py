@@ -47,17 +47,20 @@ class Check:
 
 
 class Number(Check):
-    """A finite number of at least `least`, or above it, and of at most `most`."""
+    """A finite number of at least `least`, or above it, and of at most `most`, or below it."""
 
-    def __init__(self, kind, least, above=False, most=math.inf):
+    def __init__(self, kind, least, above=False, most=math.inf, below=math.inf):
         self.kind = kind
         self.least = least
         self.above = above
         self.most = most
+        self.below = below
         name = "a whole number" if kind is int else "a number"
         self.expected = f"{name} {'above' if above else 'of at least'} {least}"
         if most < math.inf:
-            self.expected += f" and at most {most}"
+            self.expected += f" and at most {most:,}"
+        if below < math.inf:
+            self.expected = f"{name} from {least} to below {below}"
 
     def accept(self, value):
         family = numbers.Integral if self.kind is int else numbers.Real
@@ -65,11 +68,8 @@ class Number(Check):
             raise ValueError(value)
         if not self.least <= value <= self.most or (self.above and value == self.least):
             raise ValueError(value)  # NaN too
-        if value in (math.inf, -math.inf):
+        if not value < self.below or value == -math.inf:
             raise ValueError(value)
-        return self._kept(value)
-
-    def _kept(self, value):
         try:
             return self.kind(value)
         except OverflowError:  # a whole number beyond all floats
@@ -134,6 +134,19 @@ class Many(Check):
         return self.each(text)  # argparse calls it for each word
 
 
+class ListOf(Check):
+    """A list whose values are all of one kind."""
+
+    def __init__(self, each):
+        self.each = each
+        self.expected = f"a list, each {each.expected}"
+
+    def accept(self, values):
+        if not isinstance(values, list):
+            raise ValueError(values)
+        return [self.each.accept(value) for value in values]
+
+
 class Maybe(Check):
     """A value of another kind, or null; in a JSON file its name may be missing as well."""
 
@@ -168,7 +181,7 @@ SWITCH = Switch()
 ANYTHING = Anything()
 
 
-def checked(values, schema, where, advice=""):
+def checked(values, schema, where="", advice=""):
     """The values of a JSON object, if each is what `schema` says.
 
     schema: {name: Check, or the schema of an object in its place}; only a Maybe may be missing.
@@ -178,7 +191,7 @@ def checked(values, schema, where, advice=""):
     if not isinstance(values, dict):
         raise UserError(f"{where} is {shown(values)}; expected a JSON object{advice}")
     for name, check in schema.items():
-        place = f"{where}, {name}"
+        place = f"{where}, {name}" if where else name
         nested = isinstance(check, dict)
         expected = "a JSON object" if nested else check.expected
         if name not in values:

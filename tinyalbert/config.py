@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 
+from .checks import SWITCH, Maybe, Number, OneOf, checked, shown
 from .errors import UserError
 from .strict_json import read_json
 
@@ -9,34 +10,44 @@ ACTIVATIONS = ("gelu_new", "gelu", "relu", "tanh", "linear")
 SHARING = ("all", "attention", "ffn", "none")
 SENTENCE_TASKS = ("sop", "nsp", "none")
 
-SIZES = (  # fields that are whole numbers of at least 1
-    "vocab_size",
-    "embedding_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_hidden_groups",
-    "inner_group_num",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "num_labels",
-)
-TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
-FRACTIONS = (  # fields that are numbers from 0 to below 1
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "classifier_dropout_prob",
-    "layer_norm_eps",
-    "initializer_range",
-)
-SWITCHES = ("embedding_projection", "ffn_dropout", "sop_dropout")
-PROBLEMS = ("regression", "single_label_classification", "multi_label_classification", None)
-CHOICES = {
-    "hidden_act": ACTIVATIONS,
-    "shared_parameters": SHARING,
-    "sentence_task": SENTENCE_TASKS,
-    "problem_type": PROBLEMS,
+PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+TOKEN_ID = Number(int, 0, most=1 << 24)
+FRACTION = Number(float, 0, below=1)
+
+
+def _size(most):
+    return Number(int, 1, most=most)
+
+
+# What each field may be; the largest sizes are some times those of any model, so that a wrong file
+# is refused and does not fill the memory.
+CHECKS = {
+    "vocab_size": _size(1 << 24),
+    "embedding_size": _size(1 << 15),
+    "hidden_size": _size(1 << 15),
+    "num_hidden_layers": _size(512),
+    "num_hidden_groups": _size(512),
+    "inner_group_num": _size(64),
+    "num_attention_heads": _size(1 << 12),
+    "intermediate_size": _size(1 << 17),
+    "hidden_act": OneOf(*ACTIVATIONS),
+    "hidden_dropout_prob": FRACTION,
+    "attention_probs_dropout_prob": FRACTION,
+    "max_position_embeddings": _size(1 << 20),
+    "type_vocab_size": _size(1 << 10),
+    "initializer_range": FRACTION,
+    "layer_norm_eps": FRACTION,
+    "classifier_dropout_prob": FRACTION,
+    "pad_token_id": TOKEN_ID,
+    "bos_token_id": TOKEN_ID,
+    "eos_token_id": TOKEN_ID,
+    "num_labels": _size(1 << 20),
+    "problem_type": Maybe(OneOf(*PROBLEMS)),
+    "shared_parameters": OneOf(*SHARING),
+    "sentence_task": OneOf(*SENTENCE_TASKS),
+    "embedding_projection": SWITCH,
+    "ffn_dropout": SWITCH,
+    "sop_dropout": SWITCH,
 }
 MOST_PADDING = 128  # rows without a piece, by which a vocabulary is filled up to a round number
 # What a file has to say: weights of other sizes may have the same shapes.
@@ -49,7 +60,14 @@ ESSENTIAL = (
     "intermediate_size",
 )
 # null means "not given" for these alone, as transformers writes it.
-MAY_BE_NULL = ("classifier_dropout_prob", "problem_type", "num_labels", *TOKEN_IDS)
+MAY_BE_NULL = (
+    "classifier_dropout_prob",
+    "problem_type",
+    "num_labels",
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+)
 # Keys of transformers that make another model, and the value that makes this one.
 NEEDED = {"position_embedding_type": "absolute", "quantization_config": None}
 OWN_FIELDS = {  # unknown to other libraries, or written only if they differ from the default
@@ -134,7 +152,7 @@ class AlbertConfig:
     extra: dict = field(default_factory=dict)  # unknown keys of a config.json, kept as they were
 
     def __post_init__(self):
-        self._check_values()
+        checked(vars(self), CHECKS)
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} "
@@ -146,30 +164,6 @@ class AlbertConfig:
                 "embedding_projection=False needs embedding_size == hidden_size, got "
                 f"{self.embedding_size} and {self.hidden_size}"
             )
-
-    def _check_values(self):
-        """Refuse values that are wrong on their own, whatever the others are."""
-        for name in SIZES:
-            value = getattr(self, name)
-            if not _is_number(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}; expected a whole number of at least 1")
-        for name in TOKEN_IDS:
-            value = getattr(self, name)
-            if not _is_number(value, int) or value < 0:
-                raise UserError(f"{name} is {value!r}; expected a whole number of at least 0")
-        for name in FRACTIONS:
-            value = getattr(self, name)
-            if not _is_number(value, (int, float)) or not 0 <= value < 1:
-                raise UserError(f"{name} is {value!r}; expected a number from 0 to below 1")
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                names = ", ".join(str(each) for each in allowed)
-                raise UserError(f"{name} is {value!r}; expected one of {names}")
-        for name in SWITCHES:
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise UserError(f"{name} is {value!r}; expected true or false")
 
     def _settle_groups(self):
         """Set num_hidden_groups where shared_parameters decides it, and check it."""
@@ -229,21 +223,20 @@ class AlbertConfig:
         values = dict(values)
         kind = values.pop("model_type", None)
         if kind not in (None, "albert"):
-            raise UserError(f"the model is of type {kind!r} (model_type); expected 'albert'")
+            raise UserError(f"the model is of type {shown(kind)} (model_type); expected 'albert'")
         if kind is None and values.get("hidden_act") == "gelu":
             values["hidden_act"] = "gelu_new"
         for name, needed in NEEDED.items():
             if values.get(name) not in (None, needed):
-                raise UserError(f"{name} is {values[name]!r}; expected {needed!r} or none")
+                raise UserError(f"{name} is {shown(values[name])}; expected {needed!r} or none")
         own = {f.name for f in fields(cls)} - {"extra"}
         for name in own - {*MAY_BE_NULL}:
             if values.get(name, "") is None:
                 raise UserError(f"{name} is null; expected a value, or leave it out")
         if labels := values.get("id2label"):
-            numbers = {str(i) for i in range(len(labels))}
-            if not isinstance(labels, dict) or {str(i) for i in labels} != numbers:
+            if not _are_labels(labels):
                 raise UserError(
-                    f'id2label is {labels!r}; expected names such as {{"0": "no", "1": "yes"}}'
+                    f'id2label is {shown(labels)}; expected names such as {{"0": "no", "1": "yes"}}'
                 )
             values["num_labels"] = len(labels)
         known = {k: v for k, v in values.items() if k in own and v is not None}
@@ -299,5 +292,8 @@ class AlbertConfig:
         return config
 
 
-def _is_number(value, kinds):
-    return isinstance(value, kinds) and not isinstance(value, bool)
+def _are_labels(labels):
+    """Whether these are {number: name} with all numbers from 0 on, which may be written as text."""
+    if not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
+        return False
+    return {str(i) for i in labels} == {str(i) for i in range(len(labels))}

@@ -112,8 +112,8 @@ class Module:
     def load_state_dict(self, state, strict=True):
         """Copy arrays into the parameters; returns (missing names, unexpected names).
 
-        strict: refuse, before anything is changed, if there are any.  Wrong shapes are always
-        refused.
+        strict: refuse, before anything is changed, if there are any.  Wrong shapes and
+        whole numbers are always refused.
         """
         own = dict(self._paths())
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
@@ -123,7 +123,8 @@ class Module:
             for n, a in arrays.items()
             if a.shape != own[n].shape
         ]
-        if wrong or (strict and (missing or unexpected)):
+        whole = [f"{n}: {a.dtype}" for n, a in arrays.items() if a.dtype.kind != "f"]
+        if wrong or whole or (strict and (missing or unexpected)):
             raise UserError(
                 "this state does not fit the model; "
                 + "; ".join(
@@ -132,6 +133,7 @@ class Module:
                         ("missing", missing),
                         ("unexpected", unexpected),
                         ("wrong shape", wrong),
+                        ("no floating-point numbers", whole),
                     )
                     if names
                 )

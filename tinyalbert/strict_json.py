@@ -108,8 +108,16 @@ def read_json(path, expected="a JSON object"):
 
 def parse_object(data, where, expected="a JSON object"):
     """{name: value} of the bytes of one JSON object; where: the file they are from."""
+    value = parse(data, where, expected)
+    if not isinstance(value, dict):
+        raise UserError(f"{where} holds {type(value).__name__}; expected {expected}")
+    return value
+
+
+def parse(data, where, expected):
+    """The value of the bytes of a JSON text."""
     try:
-        value = loads(data.decode("utf-8-sig"))
+        return loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{where} is not JSON: no UTF-8 at byte {error.start}; expected {expected}"
@@ -119,6 +127,3 @@ def parse_object(data, where, expected="a JSON object"):
             f"{where} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}); "
             f"expected {expected}"
         ) from None
-    if not isinstance(value, dict):
-        raise UserError(f"{where} holds {type(value).__name__}; expected {expected}")
-    return value

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import to_host
+from ..checks import TEXT, Named, checked, shown
 from ..config import AlbertConfig
 from ..errors import UserError
+from ..strict_json import parse, read_json
 from .safetensors_file import read_safetensors, replacing, write_safetensors
 from .tf_checkpoint import load_tf
 from .torch_checkpoint import read_torch
@@ -45,6 +47,7 @@ POSITIONS = re.compile(r"^(.*?)(albert\.)?embeddings\.position_embeddings\.weigh
 # Buffers of old files, and what each holds in every ALBERT of n positions.
 LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")
 LEGACY_VALUES = {"position_ids": np.arange, "token_type_ids": np.zeros}
+SHARD = re.compile(r"\w[\w .\-]*\.(safetensors|bin)")
 TIED = {  # second names of one array
     "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
     "predictions.decoder.bias": "predictions.bias",
@@ -117,9 +120,29 @@ def load_state(source):
     prefix of a TensorFlow checkpoint (folder/model.ckpt-best).
     """
     path = weights_path(source)
-    if path.name.endswith(".index.json"):
-        return unwrapped(_sharded(path))
-    return unwrapped(_arrays(path))
+    state = unwrapped(_sharded(path) if path.name.endswith(".index.json") else _arrays(path))
+    check_finite(state, path)
+    return state
+
+
+def check_finite(state, path):
+    """Refuse arrays with NaN or infinite numbers, which would give answers without meaning."""
+    for name, array in state.items():
+        if array.dtype.kind == "f" and not _is_finite(array):
+            raise UserError(
+                f"{path}, {shown(name)}: some of its numbers are infinite or no numbers (NaN); "
+                "expected finite weights: the training that wrote them had diverged, or the file "
+                "is damaged"
+            )
+
+
+def _is_finite(array):
+    """Whether all numbers are finite; one product is several times as fast as looking at each."""
+    if array.dtype == np.float32 and array.flags.c_contiguous:
+        with np.errstate(all="ignore"):
+            if np.isfinite(np.vdot(array, array)):
+                return True
+    return bool(np.isfinite(array).all())
 
 
 def _arrays(path):
@@ -180,19 +203,27 @@ def _tf_prefix(path):
 
 
 def _sharded(path):
-    """The arrays of all files that a sharded model's index names."""
-    try:
-        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{path} is no index of a sharded model ({type(error).__name__}: {error})"
-        ) from None
-    for name in names:
-        if name != Path(name).name:
+    """The arrays that a sharded model's index names, each from its file.
+
+    The files lie beside the index; what else they hold is not read.
+    """
+    index = read_json(path, "the index of a sharded model")
+    places = checked(index, {"weight_map": Named(TEXT)}, path)["weight_map"]
+    if not places:
+        raise UserError(f"{path}: its weight_map is empty; expected {{name: file}}")
+    for file in sorted(set(places.values())):
+        if not SHARD.fullmatch(file):
             raise UserError(
-                f"{path} names a file in another folder, {name}; expected files beside it"
+                f"{path} names the file {shown(file)}; expected a .safetensors or .bin beside it"
             )
-    return {key: array for name in names for key, array in _arrays(path.with_name(name)).items()}
+    shards = {file: _arrays(path.with_name(file)) for file in sorted(set(places.values()))}
+    for name, file in places.items():
+        if name not in shards[file]:
+            raise UserError(
+                f"{path}: {shown(name)} is not in {file}, as it says; expected an index and files "
+                "of one model"
+            )
+    return {name: shards[file][name] for name, file in places.items()}
 
 
 # --- from a state to a model ----------------------------------------------------------------------
@@ -323,6 +354,11 @@ def _with_prefix(name):
     return f"albert.{name}" if name.startswith(("embeddings.", "encoder.", "pooler.")) else name
 
 
+def shapes(model):
+    """{name: shape} of a model's arrays."""
+    return {name: array.shape for name, array in model.state_dict().items()}
+
+
 def is_tied(config):
     """Whether the decoder is the word embeddings, by transformers' word for it."""
     return config.extra.get("tie_word_embeddings", True) is not False
@@ -335,8 +371,7 @@ def load_into(model, state, allow=(), group0=False):
     does not fit is refused before anything is changed, unless `allow` has "missing", "unexpected",
     "shapes" or "untied".
     """
-    own = {name: array.shape for name, array in model.state_dict().items()}
-    found, report = match(own, state, group0, is_tied(model.config))
+    found, report = match(shapes(model), state, group0, is_tied(model.config))
     report.refuse(allow)
     model.load_state_dict(found, strict=False)
     return report
@@ -350,6 +385,9 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
     """
     state = load_state(source)
     config = changed(given_config(config, source), **changes)
+    sketch = cls(config, seed=None)  # shapes alone: what doesn't fit takes no memory
+    _, report = match(shapes(sketch), state, group0, is_tied(config))
+    report.refuse(allow)
     model = cls(config, seed=seed)
     model.restore_report = load_into(model, state, allow, group0)
     new = model.restore_report.missing + model.restore_report.wrong_shape
@@ -423,7 +461,8 @@ def read_training_state(folder):
         raise UserError(
             f"{path} holds no training run to resume; expected the file that a training run wrote"
         )
-    return arrays, json.loads(metadata["extra"])
+    check_finite(arrays, path)
+    return arrays, parse(metadata["extra"].encode(), f"{path}, extra", "the state of a run")
 
 
 def _part(arrays, prefix):

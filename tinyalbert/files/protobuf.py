@@ -8,7 +8,10 @@ import struct
 
 
 def fields(data):
-    """(field number, value) pairs of a protocol buffer: int or bytes."""
+    """(field number, value) pairs of a protocol buffer: int or bytes.
+
+    ValueError if the bytes are none.
+    """
     at = 0
     while at < len(data):
         tag, at = varint(data, at)
@@ -25,31 +28,44 @@ def fields(data):
         else:
             raise ValueError(f"wire type {tag & 7}")
         if at > len(data):
-            raise ValueError("a field beyond the end")
+            raise ValueError("a field ends beyond the end of the message")
         yield tag >> 3, value
 
 
-def message(data):
-    """{field number: value}, the last one where a field is repeated."""
-    return dict(fields(data))
+def message(data, kinds):
+    """{field number: value} of the fields in `kinds`, the last one where a field is repeated.
+
+    kinds: {field number: int or bytes}; ValueError if a field is of the other kind.
+    """
+    values = {}
+    for number, value in fields(data):
+        if number in kinds:
+            if not isinstance(value, kinds[number]):
+                raise ValueError(f"field {number} is no {kinds[number].__name__}")
+            values[number] = value
+    return values
 
 
 def repeated(data, number):
-    return [value for n, value in fields(data) if n == number]
+    """The values of one field, all of them messages or texts."""
+    values = [value for n, value in fields(data) if n == number]
+    if not all(isinstance(value, bytes) for value in values):
+        raise ValueError(f"field {number} is no bytes")
+    return values
 
 
 def varint(data, at):
     """A number in groups of seven bits, the lowest first, and where the next thing begins."""
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ValueError("a number ends beyond the end of the message")
         byte = data[at]
         value |= (byte & 127) << shift
-        shift += 7
         at += 1
-        if byte < 128:
+        if byte < 128 and value < 1 << 64:
             return value, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
+    raise ValueError("a number of more than 64 bits")
 
 
 def write(*fields):

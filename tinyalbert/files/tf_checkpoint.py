@@ -9,8 +9,9 @@ and each is checked.
 """
 
 import math
+import os
 import re
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +34,11 @@ DTYPES = {
     19: "<f2",
 }
 BFLOAT16 = 14
+# What is believed of an index; ALBERT's have 3 KiB with names of 100 letters.
+LARGEST_INDEX = 1 << 26  # bytes
+MOST_VARIABLES = 100_000
+LONGEST_NAME = 1000
+MOST_AXES = 16
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # Keras' own table, no numbers
 KERAS_NORM = re.compile(r"^(.*/)layer_normalization(?:_(\d+))?(/(?:gamma|beta))$")
 
@@ -142,68 +148,110 @@ def read_tf(prefix, skip=None):
     skip: a function of all names that returns those to leave out.
     """
     prefix = str(prefix)
-    arrays = {}
     try:
         entries = dict(read_table(f"{prefix}.index"))
-        header = message(entries.pop(b""))
+        header = message(entries.pop(b""), {1: int, 2: int})
         if header.get(2, 0):
             raise ValueError("numbers in big-endian order")
-        shards = header.get(1, 1)
-        left_out = skip(key.decode() for key in entries) if skip else ()
-        for key, value in entries.items():
-            name = key.decode()
-            if name not in left_out:
-                arrays[name] = _variable(prefix, shards, message(value))
-        return arrays
+        names = {key.decode(): value for key, value in entries.items()}
+        left_out = skip(names) if skip else ()
+        variables = {
+            name: _variable(value, header.get(1, 1))
+            for name, value in names.items()
+            if name not in left_out
+        }
+        _check_sizes(prefix, variables)
+        return {name: _array(prefix, variable) for name, variable in variables.items()}
     except FileNotFoundError as error:
         raise UserError(
             f"there is no {error.filename}; a checkpoint is named by what its files have in "
             "common, like folder/model.ckpt-best, and needs .index and .data- files"
         ) from None
-    except UserError:
-        raise
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
+    except UserError as error:
+        raise UserError(f"{prefix}: {error}") from None
+    except (LookupError, OSError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{prefix} is truncated or is not a TensorFlow checkpoint ({type(error).__name__}: "
             f"{error}); fetch it again"
         ) from None
 
 
-def _variable(prefix, shards, entry):
-    """The array of one BundleEntryProto.
+@dataclass(frozen=True)
+class Variable:
+    """Where an array is, of how many bytes, and what they mean."""
+
+    kind: int  # in DTYPES
+    shape: list
+    file: str  # what its name adds to the prefix
+    offset: int
+    size: int
+    crc: int
+
+
+def _variable(value, shards):
+    """The Variable of one BundleEntryProto.
 
     Its fields: dtype 1, shape 2, shard 3, offset 4, size 5, crc32c 6, slices 7.
     """
+    entry = message(value, {1: int, 2: bytes, 3: int, 4: int, 5: int, 6: int, 7: bytes})
     if 7 in entry or entry.get(1) not in DTYPES:
         raise UserError(
-            f"{prefix} holds a variable in slices or of type number {entry.get(1)}; only whole "
-            "variables of numbers are read"
+            f"a variable is in slices or of type number {entry.get(1)}; only whole variables of "
+            "numbers are read"
         )
-    dtype = np.dtype(DTYPES[entry[1]])
-    shape = [message(dim).get(1, 0) for dim in repeated(entry.get(2, b""), 2)]
+    shape = [message(dim, {1: int}).get(1, 0) for dim in repeated(entry.get(2, b""), 2)]
     size = entry.get(5, 0)
-    if size != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{size} bytes for shape {shape}")
-    path = Path(f"{prefix}.data-{entry.get(3, 0):05d}-of-{shards:05d}")
-    with open(path, "rb") as file:
-        file.seek(entry.get(4, 0))
-        data = np.fromfile(file, np.uint8, size)
-    if data.size != size or masked_crc32c(data) != entry.get(6, 0):
-        raise ValueError(f"wrong checksum in {path.name}")
-    array = data.view(dtype).reshape(shape)
-    return bfloat16_to_float32(array) if entry[1] == BFLOAT16 else array
+    if len(shape) > MOST_AXES or size != math.prod(shape) * np.dtype(DTYPES[entry[1]]).itemsize:
+        raise ValueError(f"{size} bytes for shape {shape[:MOST_AXES]}")
+    file = f".data-{entry.get(3, 0):05d}-of-{shards:05d}"
+    return Variable(entry[1], shape, file, entry.get(4, 0), size, entry.get(6, 0))
+
+
+def _check_sizes(prefix, variables):
+    """Refuse variables that reach beyond their files or together are more than these hold."""
+    sizes = {v.file: os.stat(prefix + v.file).st_size for v in variables.values()}
+    for name, variable in variables.items():
+        if variable.offset + variable.size > sizes[variable.file]:
+            raise ValueError(f"{name} ends beyond the end of {variable.file}")
+    if sum(variable.size for variable in variables.values()) > sum(sizes.values()):
+        raise ValueError("the variables are more than the files hold")
+
+
+def _array(prefix, variable):
+    """The numbers of a Variable."""
+    with open(prefix + variable.file, "rb") as file:
+        file.seek(variable.offset)
+        data = np.fromfile(file, np.uint8, variable.size)
+    if data.size != variable.size or masked_crc32c(data) != variable.crc:
+        raise ValueError(f"wrong checksum in {variable.file}")
+    array = data.view(DTYPES[variable.kind]).reshape(variable.shape)
+    return bfloat16_to_float32(array) if variable.kind == BFLOAT16 else array
 
 
 def read_table(path):
-    """(key, value) pairs of a LevelDB table file, in order."""
-    data = Path(path).read_bytes()
+    """(key, value) pairs of a LevelDB table file, in order, which is that of the keys."""
+    with open(path, "rb") as file:
+        data = file.read(LARGEST_INDEX + 1)
     footer = data[-FOOTER:]
+    if len(data) > LARGEST_INDEX:
+        raise ValueError(f"an index of more than {LARGEST_INDEX >> 20} MiB")
     if len(footer) < FOOTER or int.from_bytes(footer[-8:], "little") != TABLE_MAGIC:
         raise ValueError("the index has no footer")
     _, at = _handle(footer, 0)  # the meta index block, always empty
     index, _ = _handle(footer, at)
+    end = count = 0
+    last = None
     for _, value in _block(data, *index):
-        yield from _block(data, *_handle(value, 0)[0])
+        offset, size = _handle(value, 0)[0]
+        if offset < end:  # read once each, so that a small file can't mean endless work
+            raise ValueError("blocks of the index overlap")
+        end = offset + size
+        for key, content in _block(data, offset, size):
+            count += 1
+            if count > MOST_VARIABLES or (last is not None and key <= last):
+                raise ValueError("names out of order, or too many of them")
+            last = key
+            yield key, content
 
 
 def _handle(data, at):
@@ -216,6 +264,8 @@ def _handle(data, at):
 def _block(data, offset, size):
     """(key, value) pairs of one block.  A key is stored as what differs from the key before it."""
     stop = offset + size
+    if stop + 5 > len(data) or size < 4:
+        raise ValueError(f"a block of {size} bytes at {offset} of {len(data)}")
     block = data[offset:stop]
     kind = data[stop]
     crc = int.from_bytes(data[stop + 1 : stop + 5], "little")
@@ -233,6 +283,8 @@ def _block(data, offset, size):
         shared, at = varint(block, at)
         fresh, at = varint(block, at)
         length, at = varint(block, at)
+        if shared > len(key) or at + fresh + length > end or shared + fresh > LONGEST_NAME:
+            raise ValueError("a name or value beyond the end of its block")
         key = key[:shared] + block[at : at + fresh]
         at += fresh
         yield key, block[at : at + length]

@@ -10,12 +10,15 @@ first released ALBERT files use.
 
 import io
 import math
+import os
 import pickletools
+import struct
 import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import WHOLE, Number, shown
 from ..errors import UserError
 from .safetensors_file import bfloat16_to_float32
 
@@ -32,6 +35,12 @@ STORAGES = {
     "torch.ByteStorage": "u1",
     "torch.BoolStorage": "?",
 }
+# What is believed of a file; a model has some dozens of tensors with some dozens of opcodes each.
+MOST_OPCODES = 200_000
+LONGEST_ARGUMENT = 100_000  # bytes of a string or number in the pickle
+MOST_SHARING = 4  # how often a number may be in some tensor, for tied weights
+MOST_AXES = 16
+LENGTH = Number(int, 0, most=1 << 48)  # of an axis, a stride, an offset
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 LITERALS = {
     "BININT",
@@ -83,14 +92,15 @@ def read_torch(path):
                 isinstance(t, Strided) for t in state.values()
             ):
                 raise UserError(
-                    f"{path} holds something other than a state dict of tensors; write it with "
+                    "this is something other than a state dict of tensors; write it with "
                     "torch.save(model.state_dict(), path)"
                 )
-            return {str(name): _array(tensor, numbers) for name, tensor in state.items()}
+            _check_sizes(state, numbers)
+            return {name: _array(tensor, numbers) for name, tensor in state.items()}
     except FileNotFoundError:
         raise UserError(f"there is no {path}") from None
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (
         OSError,
         AttributeError,
@@ -102,11 +112,11 @@ def read_torch(path):
         zipfile.BadZipFile,
         NotImplementedError,
         RuntimeError,
-        MemoryError,
+        struct.error,
     ) as error:
         raise UserError(
             f"{path} is truncated or was not written by torch.save; expected a state dict "
-            f"({type(error).__name__}: {error})"
+            f"({type(error).__name__}: {str(error)[:200]})"
         ) from None
 
 
@@ -117,8 +127,12 @@ def _read_zip(file):
     """
     archive = zipfile.ZipFile(file)
     entries = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+    if len(entries) < len(archive.infolist()):
+        raise ValueError("a name stands twice in the archive")
     if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
         raise ValueError("a compressed archive")
+    if sum(info.file_size for info in entries.values()) > os.fstat(file.fileno()).st_size:
+        raise ValueError("the files in the archive are larger than the archive")
     if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
         raise ValueError("numbers in big-endian order")
     state = unpickle(io.BytesIO(archive.read(entries["data.pkl"])))
@@ -141,8 +155,13 @@ def _read_stream(file):
     storages = _storages(state)
     numbers = {}
     for key in keys:
+        if not isinstance(key, str):
+            raise ValueError("a storage without a name")
         size = int.from_bytes(file.read(8), "little")
-        numbers[key] = file.read(size * np.dtype(STORAGES[storages[key].kind]).itemsize)
+        size *= np.dtype(STORAGES[storages[key].kind]).itemsize
+        if size > os.fstat(file.fileno()).st_size - file.tell():
+            raise ValueError(f"storage {key} ends beyond the end of the file")
+        numbers[key] = file.read(size)
     return state, numbers
 
 
@@ -152,23 +171,28 @@ def _storages(state):
     return {t.storage.key: t.storage for t in tensors if isinstance(t, Strided)}
 
 
+def _check_sizes(state, numbers):
+    """Refuse tensors that reach beyond their storages, or together are far more than these hold."""
+    total = 0
+    for name, tensor in state.items():
+        storage = tensor.storage
+        held = len(numbers[storage.key]) // np.dtype(STORAGES[storage.kind]).itemsize
+        size = math.prod(tensor.shape)
+        last = tensor.offset + sum((n - 1) * by for n, by in zip(tensor.shape, tensor.strides))
+        if held != storage.size or (size and (size > held or last >= held)):
+            raise ValueError(f"{name} is larger than its storage")
+        total += size
+    if total > MOST_SHARING * sum(len(data) for data in numbers.values()):
+        raise ValueError("the tensors are many times larger than what is stored")
+
+
 def _array(tensor, numbers):
     """The array of a Strided, a window on its storage's bytes that can't reach beyond them."""
     storage = tensor.storage
     dtype = np.dtype(STORAGES[storage.kind])
     data = np.frombuffer(numbers[storage.key], dtype)
-    last = tensor.offset + sum(
-        (n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True)
-    )
-    size = math.prod(tensor.shape)
-    if (
-        data.size != storage.size
-        or min(tensor.offset, *tensor.shape, *tensor.strides, 0) < 0
-        or (size and (size > data.size or last >= data.size))
-    ):
-        raise ValueError("a tensor larger than its storage")
     array = np.lib.stride_tricks.as_strided(
-        data[tensor.offset :] if size else data,
+        data[tensor.offset :] if math.prod(tensor.shape) else data,
         tensor.shape,
         [stride * dtype.itemsize for stride in tensor.strides],
     )
@@ -178,11 +202,29 @@ def _array(tensor, numbers):
 def unpickle(file):
     """Read one pickle that holds tensors and plain values, up to its end; refuse every other."""
     machine = _Machine()
-    for opcode, argument, _ in pickletools.genops(file):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(_Limited(file))):
         if opcode.name == "STOP":
             return machine.stack.pop()
+        if count > MOST_OPCODES:
+            raise ValueError(f"a pickle of more than {MOST_OPCODES:,} steps")
         machine.step(opcode.name, argument)
     raise EOFError("the pickle has no end")
+
+
+class _Limited:
+    """A file as pickletools reads it: what has a length is not longer than LONGEST_ARGUMENT."""
+
+    def __init__(self, file):
+        self.file = file
+        self.tell = file.tell
+
+    def read(self, n):
+        if n > LONGEST_ARGUMENT:
+            raise ValueError(f"a value of {n} bytes in the pickle")
+        return self.file.read(n)
+
+    def readline(self):
+        return self.file.readline(LONGEST_ARGUMENT)
 
 
 class _Machine:
@@ -243,17 +285,18 @@ class _Machine:
                 self.stack[-n:] = [tuple(self.stack[-n:])]
             case "APPEND":
                 item = self.stack.pop()
-                self.stack[-1].append(item)
+                self._top(list).append(item)
             case "APPENDS":
                 items = self._since_mark()
-                self.stack[-1].extend(items)
+                self._top(list).extend(items)
             case "SETITEM":
                 value = self.stack.pop()
                 key = self.stack.pop()
-                self.stack[-1][key] = value
+                self._top(dict)[_text(key)] = value
             case "SETITEMS":
                 items = self._since_mark()
-                self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+                keys = map(_text, items[::2])
+                self._top(dict).update(zip(keys, items[1::2], strict=True))
             case _:
                 return False
         return True
@@ -263,8 +306,8 @@ class _Machine:
         stack = self.stack
         match name:
             case "STACK_GLOBAL":
-                attribute = stack.pop()
-                module = stack.pop()
+                attribute = _text(stack.pop())
+                module = _text(stack.pop())
                 stack.append(Name(f"{module}.{attribute}"))
             case "BINPERSID":
                 stack.append(_storage(*stack.pop()))
@@ -284,28 +327,55 @@ class _Machine:
         self.stack = self.outer.pop()
         return items
 
+    def _top(self, kind):
+        """The value on top, which has to be a list or a dict."""
+        if not isinstance(self.stack[-1], kind):
+            raise ValueError(f"a {kind.__name__} is filled that is none")
+        return self.stack[-1]
+
+
+def _text(value):
+    """A value that has to be a string.
+
+    Every key is one: hashing tuples in one another could take for ever.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"a {type(value).__name__} in place of a name")
+    return value
+
 
 def _storage(tag, kind, key, location, size, view=None):
     """What stands for a storage in the pickle."""
-    if tag != "storage" or kind not in STORAGES or view is not None:
+    if tag != "storage" or not isinstance(kind, Name) or kind not in STORAGES or view is not None:
         raise UserError(
-            f"this file holds numbers of kind {kind}; expected one of {', '.join(STORAGES)}"
+            f"this file holds numbers of kind {shown(kind)}; expected one of {', '.join(STORAGES)}"
         )
-    return Storage(str(kind), key, size)
+    return Storage(str(kind), _text(key), WHOLE.accept(size))
 
 
 def _construct(function, arguments):
     """What one of the three constructors that a state dict's pickle may name would return."""
-    if isinstance(function, Name):
+    if isinstance(function, Name) and isinstance(arguments, tuple):
         if function == "collections.OrderedDict" and not arguments:
             return {}
         if function == "torch._utils._rebuild_tensor_v2":
             storage, offset, shape, strides, *_ = arguments
             if isinstance(storage, Storage):
-                return Strided(storage, offset, shape, strides)
+                return _strided(storage, offset, shape, strides)
         if function == "torch._utils._rebuild_parameter" and isinstance(arguments[0], Strided):
             return arguments[0]
     raise UserError(
-        f"this file is more than a state dict: it would call {function}. Only plain weights "
+        f"this file is more than a state dict: it would call {shown(function)}. Only plain weights "
         "are read, since loading anything else could run code"
     )
+
+
+def _strided(storage, offset, shape, strides):
+    """The Strided of a tensor's description, if that is one."""
+    if not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise ValueError("a tensor without a shape")
+    if len(shape) != len(strides) or len(shape) > MOST_AXES:
+        raise ValueError(f"a tensor of {len(shape)} axes with {len(strides)} strides")
+    for number in (offset, *shape, *strides):
+        LENGTH.accept(number)
+    return Strided(storage, offset, shape, strides)

@@ -15,8 +15,10 @@ one, in numbers such as 1,234.
 """
 
 import base64
+import contextlib
 import functools
 import json
+import math
 import struct
 import unicodedata
 
@@ -45,7 +47,7 @@ def tokenizer_json(model, prepare):
     """
     pieces = read_pieces(model)
     ids = {piece: i for i, (piece, _, _) in enumerate(pieces)}
-    rules = message(message(model).get(3, b""))
+    rules = _rules(model)
     metaspace = {
         "type": "Metaspace",
         "replacement": SPACE,
@@ -76,14 +78,34 @@ def ends_in_digit_comma(piece):
     return piece[-1:] == "," and piece[-2:-1].isdigit()
 
 
+def _rules(model):
+    """The fields of a SentencePiece model's NormalizerSpec."""
+    with _explained():
+        return message(message(model, {3: bytes}).get(3, b""), {2: bytes, 3: int, 4: int})
+
+
 def read_pieces(model):
     """[(piece, score, kind), ...] of a SentencePiece model."""
-    pieces = []
-    for each in repeated(model, 1):
-        values = message(each)
-        (score,) = struct.unpack("<f", values.get(2, 0).to_bytes(4, "little"))
-        pieces.append((values[1].decode(), score, values.get(3, NORMAL)))
-    return pieces
+    with _explained():
+        return [_piece(message(each, {1: bytes, 2: int, 3: int})) for each in repeated(model, 1)]
+
+
+def _piece(values):
+    (score,) = struct.unpack("<f", values.get(2, 0).to_bytes(4, "little"))
+    if not math.isfinite(score):
+        raise ValueError(f"a score of {score}")
+    return values[1].decode(), score, values.get(3, NORMAL)
+
+
+@contextlib.contextmanager
+def _explained():
+    try:
+        yield
+    except (ValueError, LookupError, OverflowError) as error:
+        raise UserError(
+            f"the vocabulary is no whole SentencePiece model ({type(error).__name__}: {error}); "
+            "fetch its spiece.model again"
+        ) from None
 
 
 def _scores(pieces):
