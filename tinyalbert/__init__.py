@@ -44,6 +44,7 @@ READING_ORDER = {
     "pipelines": "from text to answers in one call",
     "ask": "questions over a folder of texts",
     "answers": "texts in, a table or JSON lines out, for models that need no fine-tuning",
+    "export": "ONNX files and 8-bit weights; skip it at first",
     "explore": "a page in the browser that looks into a model; skip it at first",
     "info": "where a model's parameters are",
     "doctor": "what this machine has",

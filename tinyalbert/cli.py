@@ -238,6 +238,12 @@ def _convert(args):
         )
 
 
+def _export(args):
+    from .export.command import export
+
+    export(args.model, args.output, onnx=args.onnx, int8=args.int8, table=args.table)
+
+
 def _doctor(args):
     from .doctor import report
 
@@ -372,6 +378,26 @@ def _convert_arguments(parser, words):
     parser.add_argument("source", help="folder, file, or the prefix of a TensorFlow checkpoint")
     parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--config", help="config.json, if it does not lie beside the weights")
+
+
+def _export_arguments(parser, words):
+    parser.add_argument("model", help="pretrained or fine-tuned folder")
+    parser.add_argument(
+        "--output", required=True, help="file to write (with --onnx), else the folder"
+    )
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="an ONNX file, with the shared layer's weights once (extra: onnx)",
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="matrices in 8 bits, a scale for each row: a quarter of the size; sums stay float32",
+    )
+    parser.add_argument(
+        "--table", help="labelled rows on which the folder with 8-bit weights is scored as well"
+    )
 
 
 def _doctor_arguments(parser, words):
@@ -512,6 +538,15 @@ COMMANDS = {
         _convert_arguments,
         "turn released weights (TensorFlow checkpoint, PyTorch .bin, safetensors) into a folder",
         ("tinyalbert convert albert_base/model.ckpt-best --output runs/albert_base",),
+    ),
+    "export": Command(
+        _export,
+        _export_arguments,
+        "write a model for small machines: an ONNX file, or 8-bit weights",
+        (
+            "tinyalbert export runs/topic --onnx --output runs/topic.onnx",
+            "tinyalbert export runs/topic --int8 --output runs/topic-8 --table stories:topic:200",
+        ),
     ),
     "doctor": Command(
         _doctor,

@@ -21,6 +21,7 @@ from ..checks import TEXT, Named, checked, shown
 from ..config import AlbertConfig
 from ..errors import UserError
 from ..strict_json import parse, read_json
+from .int8 import dequantized
 from .safetensors_file import read_safetensors, replacing, write_safetensors
 from .tf_checkpoint import load_tf
 from .torch_checkpoint import read_torch
@@ -151,7 +152,7 @@ def _arrays(path):
         state, metadata = read_safetensors(path)
         if metadata.get("format") == STATE_FORMAT:
             return _part(state, "model/")
-        return state
+        return dequantized(state)
     if path.suffix in (".bin", ".pt", ".pth"):
         return read_torch(path)
     return load_tf(path)
