@@ -102,6 +102,12 @@ def test_a_number_is_wrong_by_half_a_scale_at_most(rows, columns, seed, size):
     assert (abs(back["w"] - matrix) <= 0.5001 * state["w" + SCALE][:, None]).all() and (back["w"][:1] == 0).all()
 
 
+@pytest.mark.parametrize("scales", [np.ones(3, np.float32), np.ones((2, 1), np.float32), np.ones(2)])
+def test_scales_that_do_not_fit_are_refused(scales):
+    with pytest.raises(UserError, match="float32 for each of its rows"):
+        dequantized({"w": np.ones((2, 4), np.int8), "w.scale": scales})
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")

@@ -8,6 +8,8 @@ any machine (Jacob et al. 2018, §2.1, symmetric).
 
 import numpy as np
 
+from ..errors import UserError
+
 SCALE = ".scale"
 MOST = 127
 
@@ -33,6 +35,13 @@ def rows_in_int8(matrix):
 def dequantized(state):
     """{name: array}, in which int8 matrices that have scales are float32 again."""
     scaled = {name for name, a in state.items() if a.dtype == np.int8 and name + SCALE in state}
+    for name in scaled:
+        shape, scales = state[name].shape, state[name + SCALE]
+        if len(shape) != 2 or scales.shape != shape[:1] or scales.dtype != np.float32:
+            raise UserError(
+                f"{name} has 8-bit numbers of shape {shape} and scales of shape {scales.shape}; "
+                "expected a matrix and a float32 for each of its rows"
+            )
     scales = {name + SCALE for name in scaled}
     return {
         name: array.astype(np.float32) * state[name + SCALE][:, None] if name in scaled else array
