@@ -20,7 +20,8 @@ from tinyalbert.cli import main
 from tinyalbert.errors import UserError
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.glue import FILES, Mnli
-from tinyalbert.tasks.inference import _print_predictions
+from tinyalbert.tasks.inference import write_to
+from tinyalbert.tasks.options import PredictOptions
 from tinyalbert.tasks.registry import TASKS, find_task
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
@@ -161,7 +162,7 @@ def test_the_parts_of_mnli_are_told_apart(tmp_path, capsys):
     assert (tmp_path / "MNLI-m.tsv").read_text() == "index\tprediction\n0\tneutral\n1\tneutral\n2\tcontradiction\n"
     assert (tmp_path / "MNLI-mm.tsv").read_text() == "index\tprediction\n0\tentailment\n1\tcontradiction\n"
     assert not (tmp_path / "MNLI.tsv").exists()
-    _print_predictions(mnli, mnli.read(tmp_path, "predict"), said)
+    write_to(PredictOptions(model="m", table="t"), "MNLI.tsv", lambda path: mnli.write(path, mnli.read(tmp_path, "predict"), said))
     assert capsys.readouterr().out == "".join((tmp_path / f"MNLI-{part}.tsv").read_text() for part in ("m", "mm"))
     assert mnli.score(mnli.read(tmp_path / "dev_matched.tsv", "test"), said[:3]) == {"accuracy": pytest.approx(2 / 3)}
 
