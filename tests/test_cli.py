@@ -340,21 +340,28 @@ def test_a_resumed_fine_tuning_says_what_counts_and_takes_more_steps(inside, wor
     options = f"--model runs/stories --output {tmp_path / 'm'} --steps 4"
     assert main(f"finetune rows.tsv --lr 0.01 {options}".split()) == 0
     inside.readouterr()
-    assert main(f"finetune rows.tsv --resume --lr 0.02 {options}".split()) == 2         # it is complete
+    assert main(f"finetune rows.tsv --resume --warmup 0.2 --lr 0.02 {options}".split()) == 2         # it is complete
     out, err = inside.readouterr()
-    assert out.startswith("resumed with lr 0.01, as the run began, not 0.02\n") and out.count("resumed with") == 1
+    assert out.startswith("resumed with warmup 0.1, as the run began, not 0.2\n") and out.count("resumed with") == 1
     assert "complete (4 steps); ask for more steps" in err
     monkeypatch.chdir(tmp_path)                                            # the table and model are found from anywhere
     assert main(["finetune", "--resume", "--steps", "6", "--output", "m"]) == 0
-    assert json.loads((tmp_path / "m" / "log.jsonl").read_text().splitlines()[-1])["step"] == 6
+    assert json.loads((tmp_path / "m" / "finetune.json").read_text())["lr"] == 0.01         # nothing came of the refused one
+    inside.readouterr()
+    assert main(["finetune", "--resume", "--steps", "7", "--lr", "0.02", "--output", "m"]) == 0
+    assert "resumed with lr 0.02; the run had 0.01\n" in inside.readouterr().err            # it is followed, and kept
+    assert json.loads((tmp_path / "m" / "finetune.json").read_text())["lr"] == 0.02
+    assert json.loads((tmp_path / "m" / "log.jsonl").read_text().splitlines()[-1])["step"] == 7
 
 
 def test_a_resumed_pretraining_says_what_counts_and_may_have_moved(inside, tmp_path):
     assert main(f"pretrain book.txt --preset tiny --steps 4 --lr 0.01 --output {tmp_path / 'a'}".split()) == 0
     shutil.move(tmp_path / "a", tmp_path / "b")
     inside.readouterr()
-    assert main(f"pretrain book.txt --resume --lr 0.02 --steps 6 --output {tmp_path / 'b'}".split()) == 0
-    assert inside.readouterr().out.startswith("resumed with lr 0.01, as the run began, not 0.02\n")
+    assert main(f"pretrain book.txt --resume --lr 0.02 --warmup 9 --steps 6 --output {tmp_path / 'b'}".split()) == 0
+    out, err = inside.readouterr()
+    assert out.startswith("resumed with warmup ") and ", as the run began, not 9\n" in out
+    assert "resumed with lr 0.02; the run had 0.01\n" in err
 
 
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])

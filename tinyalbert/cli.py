@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from . import __version__
@@ -115,9 +115,10 @@ def _pretrain(args):
     from .pretraining.report import what_next
 
     options = from_arguments(PretrainOptions, args)
+    given = given_by(PretrainOptions, args)
     if not (options.steps or options.minutes or options.resume):
-        options = replace(options, minutes=10.0)
-    pretrain(options)
+        given["minutes"] = 10.0
+    pretrain(**given)
     print(what_next(options.output))
 
 

@@ -295,21 +295,31 @@ def _plain(value):
     return value
 
 
-def resume(options, saved, say=print):
+def resume(options, saved, say=print, given=None):
     """The options of a run that goes on: what it was begun with, apart from its free options.
 
-    options: what was given beside --resume.  saved: `to_json` of the run's own, read back.  Says
-    which of the given values are not followed.
+    options: what was given beside --resume.  saved: `to_json` of the run's own, read back.  given:
+    the names of the options that were given (by default: those that differ from their defaults).  A
+    free option counts if it is given; where another is given, says that it is not followed.
     """
+    if given is None:
+        given = {
+            each.name
+            for each in fields(options)
+            if _plain(getattr(options, each.name)) not in (None, _plain(each.default))
+        }
+    free = {each.name for each in fields(options) if _about(each).free}
+    changed = {name: getattr(options, name) for name in free & set(given)}
+    saved = over(type(options), saved, changed)
     kept = {}
     for each in fields(options):
-        about = _about(each)
-        if about.free or each.name not in saved:
+        name = each.name
+        if name not in saved or name in changed:
             continue
-        kept[each.name] = saved[each.name]
-        asked = _plain(getattr(options, each.name))
-        if asked not in (None, _plain(each.default), saved[each.name]):
-            say(f"resumed with {each.name} {saved[each.name]}, as the run began, not {asked}")
+        kept[name] = saved[name]
+        asked = _plain(getattr(options, name))
+        if name in given and asked not in (None, saved[name]):
+            say(f"resumed with {name} {saved[name]}, as the run began, not {asked}")
     return replace(options, **kept)
 
 

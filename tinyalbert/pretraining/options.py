@@ -199,7 +199,7 @@ class PretrainOptions(Options):
 
     # optimiser
     optimizer: str | None = of_recipe("the preset's unless given", OneOf(*OPTIMIZERS))
-    lr: float | None = of_recipe("peak learning rate", AMOUNT)
+    lr: float | None = of_recipe("peak learning rate", AMOUNT, free=True)
     warmup: int | None = of_recipe("steps until the peak, at most a tenth of the run", WHOLE)
     decay: float | None = of_recipe("power of the learning rate's decay", AMOUNT, flag="")
     betas: tuple | None = of_recipe("of the optimiser", Many(SHARE), flag="")

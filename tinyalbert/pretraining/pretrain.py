@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..backend import check_device
 from ..config import AlbertConfig
+from ..errors import UserError
 from ..files.checkpoint import changed
 from ..files.safetensors_file import replacing
 from ..files.taken import taken
@@ -21,7 +22,7 @@ from ..options import make, resume, to_json
 from ..plots import draw_run
 from ..precision import check_precision
 from ..text.tokenizer import AlbertTokenizer
-from ..training.checkpoints import check_output, read_settings, saved_total_steps
+from ..training.checkpoints import check_output, moved, read_settings, saved_total_steps
 from ..training.loop import train
 from ..training.plan import steps_for_minutes
 from ..training.replicas import launched_ranks
@@ -32,6 +33,7 @@ from .plan import PretrainingPlan
 from .plateau import PlateauWatch
 from .preparation import is_prepared, prepared_folder, train_tokenizer
 from .report import describe_corpus, describe_result, describe_run
+from .shards import Shards
 from .staged import HeldOut, PlannedBatches, StageBatches
 
 __all__ = ["describe_corpus", "pretrain", "train_tokenizer"]
@@ -49,15 +51,16 @@ def pretrain(
     lr=1e-3).
     """
     if isinstance(sources, PretrainOptions):
-        options = sources
+        options, given = sources, None
     else:
-        given = {"sources": sources, "output": output, "model_config": config}
-        options = make(PretrainOptions, {**given, **rest})
+        values = {"sources": sources, "output": output, "model_config": config, **rest}
+        options = make(PretrainOptions, values)
+        given = {name for name, value in values.items() if value is not None}
     ranks = launched_ranks()
     check_precision(options.precision, check_device(options.device))
     with taken(options.output, writes=ranks.rank == 0):
         if options.resume:
-            options, data = resumed(options, say)
+            options, data = resumed(options, given, say)
         else:
             check_output(options.output)
             options = options.resolved()
@@ -88,8 +91,10 @@ def _train(options, data, ranks, say, progress):
     def evaluate(model, replicas):
         return held_out.evaluate(model, replicas, plan.longest(trainer.steps_done))
 
-    if not options.resume and ranks.rank == 0:
-        write_settings(options, data)
+    def begin():
+        if ranks.rank == 0:
+            write_settings(options, data, stages.full.shards.fingerprint())
+
     metrics = train(
         trainer,
         PlannedBatches(stages, plan),
@@ -104,6 +109,7 @@ def _train(options, data, ranks, say, progress):
         untrained=untrained,
         facts={"unigram_entropy": meta["unigram_entropy"]},
         watch=PlateauWatch(meta["unigram_entropy"], trainer.warmup_steps, options.steps),
+        begin=begin,
         finish=lambda metrics: ranks.rank == 0 and draw_run(options.output, say),
         progress=progress,
     )
@@ -116,19 +122,54 @@ def _silent(text):
     """What the processes other than the first say."""
 
 
-def resumed(options, say):
-    """(options, prepared folder) of the run in options.output; both are the run's own."""
+def resumed(options, given, say):
+    """(options, prepared folder) of the run in options.output; both are the run's own.
+
+    given: the names of the options that were given, or None if that is not known.
+    """
     output = Path(options.output)
     settings = read_settings(output / SETTINGS, "pretraining", ("data", "options"))
-    data = settings["data"]
-    if is_prepared(output / "data") and not is_prepared(data):  # the folder was moved
-        data = str(output / "data")
-    return resume(options, settings["options"], say), data
+    data = _data_of(settings, options)
+    if options.minutes:
+        say("a resumed run has the number of steps that it began with; for more: --steps")
+        options = replace(options, minutes=None)
+    return resume(options, settings["options"], say, given), data
 
 
-def write_settings(options, data):
+def _data_of(settings, options):
+    """The prepared folder of a run: where it was, or where it was moved with the run's folder.
+
+    A prepared folder that is named beside --resume stands for one that is gone.  What tells that it
+    is the one is what it holds.
+    """
+    output = Path(options.output).resolve()
+    data = Path(settings["data"])
+    found = [data, moved(data, settings.get("folder"), output), output / "data"]
+    found += [Path(source) for source in options.sources or ()]
+    found = [folder for folder in found if is_prepared(folder)]
+    if not found:
+        raise UserError(
+            f"the text of the run in {output}, prepared in {data}, is gone; name the prepared "
+            f"folder: tinyalbert pretrain FOLDER --resume --output {options.output}"
+        )
+    meant = settings.get("fingerprint")
+    for folder in found:
+        if meant in (None, Shards(folder).fingerprint()):
+            return str(folder)
+    raise UserError(
+        f"{found[0]} does not hold the text that the run in {output} began with; put that back "
+        "(prepared in the same way it is the same), or start another run in another folder"
+    )
+
+
+def write_settings(options, data, fingerprint):
     """What a resumed run needs: pretrain.json."""
-    settings = {"data": str(data), "options": to_json(options)}
+    settings = {
+        "data": str(data),
+        "folder": str(Path(options.output).resolve()),
+        "fingerprint": fingerprint,
+        "options": to_json(options),
+    }
     with replacing(Path(options.output) / SETTINGS) as file:
         file.write((json.dumps(settings, indent=2) + "\n").encode())
 

@@ -160,6 +160,7 @@ class _Writer:
     def __init__(self, folder, vocab_size, stack):
         self.dtype = token_dtype(vocab_size)
         self.files = [stack.enter_context(open(folder / name, "wb")) for name in FILES]
+        self.digests = [hashlib.sha256() for _ in FILES]
         self.counts = np.zeros(vocab_size, np.int64)
         self.tokens = self.sentences = self.documents = 0
         self.single = 0  # documents of one sentence
@@ -169,11 +170,15 @@ class _Writer:
 
     def _put(self, file, offsets):
         """Append int64 offsets to a file."""
-        self.files[file].write(np.asarray(offsets, "<i8").tobytes())
+        self._append(file, np.asarray(offsets, "<i8").tobytes())
+
+    def _append(self, file, data):
+        self.files[file].write(data)
+        self.digests[file].update(data)
 
     def add(self, tokens, lengths, per_document, goes_on):
         """Append what encode_blocks returned for the next blocks."""
-        self.files[TOKENS].write(tokens.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._append(TOKENS, tokens.astype(self.dtype.newbyteorder("<"), copy=False).tobytes())
         self._put(SENTENCES, self.tokens + np.cumsum(lengths))
         self.counts += np.bincount(tokens, minlength=len(self.counts))
         self.tokens += len(tokens)
@@ -414,6 +419,7 @@ def _describe(writer, sources, account, tokenizer, folder, held_out, seed):
         "vocab_size": tokenizer.vocab_size,
         "dtype": writer.dtype.name,
         "tokenizer_sha256": fingerprint(tokenizer),
+        "sha256": hashlib.sha256(b"".join(each.digest() for each in writer.digests)).hexdigest(),
         "tokens": writer.tokens,
         "sentences": writer.sentences,
         "documents": writer.documents,
@@ -492,6 +498,16 @@ class Shards:
                 "it again"
             )
         return meta
+
+    def fingerprint(self):
+        """sha256 of the ids, of where texts begin and of what is held out.
+
+        Of a folder that an earlier version made, of how often each piece occurs.
+        """
+        contents = self.meta.get("sha256") or hashlib.sha256(self.counts.tobytes()).hexdigest()
+        held_out = hashlib.sha256(self.held_out.astype("<i8").tobytes()).hexdigest()
+        about = f"{contents} {self.meta['tokenizer_sha256']} {held_out}"
+        return hashlib.sha256(about.encode()).hexdigest()
 
     def _map(self, name, dtype, size):
         """One of the large files as an array that reads from the disk when it is used."""

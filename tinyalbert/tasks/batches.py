@@ -1,5 +1,6 @@
 """Encoded examples, and the batches that are drawn from them: the same for every task."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -30,6 +31,16 @@ class Features:
 
     def __len__(self):
         return len(self.rows)
+
+    def fingerprint(self):
+        """[how many examples, sha256 of what a model sees of their rows]."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            for name in sorted(row.keys() - {"about"}):
+                value = np.asarray(row[name])
+                digest.update(f"{name} {value.dtype} {value.shape}".encode())
+                digest.update(value.tobytes())
+        return [len(self.examples), digest.hexdigest()]
 
     def take(self, indices):
         """The batch of these rows: fields of tokens (B, T), one value a row (B,)."""

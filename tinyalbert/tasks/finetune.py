@@ -20,8 +20,8 @@ from ..options import make, to_json
 from ..options import resume as resume_options
 from ..plots import draw_run, read_log
 from ..precision import check_precision
-from ..text.tokenizer import AlbertTokenizer
-from ..training.checkpoints import check_output, read_settings
+from ..text.tokenizer import AlbertTokenizer, has_tokenizer
+from ..training.checkpoints import check_output, check_resumable, moved, read_settings
 from ..training.loop import train
 from ..training.replicas import Threads, launched_ranks, own_part
 from ..training.trainer import Trainer
@@ -68,46 +68,62 @@ def run(given, say=print, progress=True):
     from the task's recipe, for a resumed run from its settings file.
     """
     options = options_for(given)
+    names = {name for name, value in given.items() if value is not None}
     with taken(options.output, writes=launched_ranks().rank == 0):
-        return _run(_settled(options, say), say, progress)
+        saved = _read_settings(options.output) if options.resume else {}
+        return _run(_settled(options, names, saved, say), saved, say, progress)
 
 
-def _run(options, say, progress):
-    """A fine-tuning run in a folder that is taken."""
+def _run(options, saved, say, progress):
+    """A fine-tuning run in a folder that is taken.
+
+    saved: the settings file of a run that goes on.
+    """
     check_precision(options.precision, check_device(options.device))
     if not (options.train and options.model):
         raise UserError("fine-tuning needs a table of labelled rows and a model folder (--model)")
-    if not options.resume:
+    if options.resume:
+        check_resumable(options.output)
+    else:
         check_output(options.output)
 
     # the task, its examples and its model
-    tokenizer = _tokenizer(options)
+    start = _start_folder(options)
+    tokenizer = _tokenizer(start, options)
     Class = find_task(options.task)
     task = Class(_settings(Class, options), options.seed, say)
-    control = {}
-    if options.control:
+    control = saved.get("control_scores", {})
+    if options.control and not control:
         control = control_score(options, _read_settings(options.control), task)
     if options.keep_head:
-        task.load(options.model)
+        task.load(start)
     examples, others = training_and_held_out(task, options, say)
     task.fit(examples)
     say(f"{len(examples):,} rows to train on, {len(others):,} held out; {task.describe()}")
-    network = task_network(task, options, say).to(options.device)
+    network = task_network(task, replace(options, model=str(_weights(start, options))), say).to(
+        options.device
+    )
 
     # their rows, and how long to train on them
     features = encoded(task, examples, tokenizer, options, "training", say)
     held_out = HeldOut(task, others, encoded(task, others, tokenizer, options, "held-out", say))
     judged = _judged(held_out, tokenizer, options, say)
     options = _resolved(options, features, task, network.config)
+    rows = {"train": features.fingerprint(), "dev": held_out.rows.fingerprint()}
+    rows["labels"] = task.labels
+    _refuse_other_rows(rows, saved.get("rows"), options)
 
     # the run
     best = task.metric = options.metric or task.metric
     trainer = _trainer(network, options)
-    if trainer.ranks.rank == 0 and not options.resume:
-        Path(options.output).mkdir(parents=True, exist_ok=True)
-        _write_json(Path(options.output) / SETTINGS, to_json(options))
-    if not task.new_head:
+    if not task.new_head and not options.resume:
         control = {**untrained_scores(task, options, network, held_out), **control}
+
+    def begin():
+        if trainer.ranks.rank == 0:
+            about = {"folder": str(Path(options.output).resolve()), "rows": rows}
+            values = {**to_json(options), **about, "control_scores": control}
+            _write_json(Path(options.output) / SETTINGS, values)
 
     def batch(step):
         return own_part(features.batch(step, options.batch_size, options.seed), trainer.ranks)
@@ -138,6 +154,7 @@ def _run(options, say, progress):
         best=best,
         resume=options.resume,
         tokenizer=Vocabularies(tokenizer, task),
+        begin=begin,
         finish=finish,
         progress=progress,
     )
@@ -214,12 +231,47 @@ def _settings(Class, options):
     return Class.Settings(**{name: getattr(options, name) for name in names})
 
 
-def _tokenizer(options):
-    """The pretrained folder's tokenizer; whoever uses the model cuts texts in the same place."""
-    tokenizer = AlbertTokenizer.from_pretrained(options.model)
-    check_fits(tokenizer, read_config(options.model), options.model)
+def _start_folder(options):
+    """The folder with the tokenizer and the model: of a run that goes on, its own.
+
+    Its last/ has the config and the weights; so the pretrained folder may be gone.
+    """
+    if options.resume and has_tokenizer(options.output):
+        return options.output
+    return options.model
+
+
+def _tokenizer(folder, options):
+    """The folder's tokenizer; whoever uses the model cuts texts in the same place."""
+    tokenizer = AlbertTokenizer.from_pretrained(folder)
+    check_fits(tokenizer, read_config(_weights(folder, options)), folder)
     tokenizer.model_max_length = options.max_length
     return tokenizer
+
+
+def _weights(folder, options):
+    """Where the weights and their config are."""
+    return Path(folder) / "last" if folder == options.output else folder
+
+
+def _refuse_other_rows(rows, saved, options):
+    """Refuse to go on with other rows or labels than a run began with.
+
+    rows, saved: {"train", "dev": [how many, sha256], "labels"}; saved None where it is not known.
+    """
+    if saved is None or saved == rows:
+        return
+
+    def told(which):
+        labels = which["labels"]
+        named = f" and the labels {', '.join(labels)}" if labels else ""
+        return f"{which['train'][0]:,} to train on, {which['dev'][0]:,} held out{named}"
+
+    raise UserError(
+        f"{options.train}: these are not the rows that the run in {options.output} began with: "
+        f"{told(rows)}; it had {told(saved)}, by what they hold. Put those back, or start another "
+        "run in another folder"
+    )
 
 
 def _resolved(options, features, task, config):
@@ -262,8 +314,11 @@ def _trainer(network, options):
     )
 
 
-def _settled(options, say):
-    """Options whose paths mean the same from any folder; those of the run that is resumed."""
+def _settled(options, given, saved, say):
+    """Options whose paths mean the same from any folder; those of the run that is resumed.
+
+    given: the names of the options that were given.  saved: the run's settings file, or {}.
+    """
     options = _named(options)
     options = replace(
         options,
@@ -273,11 +328,38 @@ def _settled(options, say):
     )
     if not options.resume:
         return options
-    saved = _read_settings(options.output)
+    for name in ("train", "dev", "model"):  # what is read is compared by what it holds
+        saved = {**saved, name: getattr(options, name) or _moved(saved[name], saved, options)}
+    gone = [part for part in _parts(saved["train"]) if Path(part).is_absolute()]
+    gone = [part for part in gone if not Path(part).exists()]
+    if gone:
+        raise UserError(
+            f"the rows of this run were in {gone[0]}, which is gone; say where they are: "
+            f"tinyalbert finetune ROWS --resume --output {options.output}"
+        )
     if options.steps:  # replaces what the run was begun with
         saved = {**saved, "epochs": None, "minutes": None}
-    options = _named(resume_options(options, saved, say))
-    return replace(options, steps=options.steps or saved["steps"])
+    return _named(resume_options(options, saved, say, given - {"regression"}))
+
+
+def _moved(source, saved, options):
+    """A source of a run whose folder, with what stood around it, may have been moved."""
+    was = saved.get("folder")
+    if not (source and was) or Path(source).exists():
+        return source
+    parts = _parts(source)
+    for i, part in enumerate(parts):
+        there = moved(part, was, Path(options.output).resolve())
+        if Path(part).is_absolute() and not Path(part).exists() and there.exists():
+            parts[i] = str(there)
+    return ",".join(parts)
+
+
+def _parts(source):
+    """The paths of a source, of which some have several, with commas between."""
+    if source is None or Path(source).exists():
+        return [source] if source else []
+    return source.split(",")
 
 
 def _named(options):
@@ -300,7 +382,7 @@ def _absolute(source):
     """
     if source is None:
         return None
-    parts = [source] if Path(source).exists() else source.split(",")
+    parts = _parts(source)
     return ",".join(str(Path(part).resolve()) if Path(part).exists() else part for part in parts)
 
 

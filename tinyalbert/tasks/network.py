@@ -46,7 +46,7 @@ def task_network(task, options, say):
         )
     network = task.model_class(config, seed=options.seed)
     task.start_head(network)
-    if options.random_init:
+    if options.random_init or options.resume:  # a run that goes on brings its own weights
         return network
     state = load_state(options.model)
     if options.keep_head:

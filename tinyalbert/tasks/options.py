@@ -168,7 +168,9 @@ class FinetuneOptions(Options):
     metric: str = option(
         None, "of those that evaluation prints: its best value picks the kept model", metavar="NAME"
     )
-    lr: float = option(None, "peak learning rate (default: by the encoder's width)", check=AMOUNT)
+    lr: float = option(
+        None, "peak learning rate (default: by the encoder's width)", check=AMOUNT, free=True
+    )
     warmup: float = option(0.1, "steps, or a share below 1", check=SHARE)
     max_length: int = option(128, "tokens a row", check=LENGTH)
     long: str = option(

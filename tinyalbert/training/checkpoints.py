@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
+from ..backend import xp_of
 from ..errors import UserError
 from ..files.checkpoint import (
     STATE_FILE,
@@ -13,6 +15,7 @@ from ..files.checkpoint import (
     save_training_state,
 )
 from ..files.taken import FULL, check_writable, taken
+from .metrics import TrainingDiverged
 
 
 def check_output(folder):
@@ -44,6 +47,22 @@ def read_settings(path, kind, names):
     except (ValueError, AttributeError):
         pass
     raise UserError(f"{path} is damaged; start the run anew in another folder")
+
+
+def check_resumable(folder):
+    """Refuse to go on with a run that has no checkpoint."""
+    if folder is None or not (Path(folder) / "last" / STATE_FILE).exists():
+        raise UserError(
+            f"there is no training run to resume in {folder}; start it without --resume"
+        )
+
+
+def moved(path, was, now):
+    """Where `path` is after the folder `was`, with what stood around it, became `now`.
+
+    was: None if it is not known; then the path itself.
+    """
+    return (Path(now) / os.path.relpath(path, was)).resolve() if was else Path(path)
 
 
 @contextlib.contextmanager
@@ -100,6 +119,7 @@ class Checkpoints:
 
     def save_model(self):
         """Write the model (and tokenizer) in the Hugging Face layout."""
+        self._check_finite(self.trainer.model.state_dict())
         if self.writes:
             with self._explained("the model"):
                 self.trainer.model.save_pretrained(self.folder, tokenizer=self.tokenizer)
@@ -112,6 +132,7 @@ class Checkpoints:
     def save(self, settings, state):
         """Write last/: parameters, moments of the optimiser, step, settings and the run's state."""
         trainer = self.trainer
+        self._check_finite({**trainer.model.state_dict(), **trainer.optimizer.state_dict()})
         if self.writes:
             progress = {
                 "steps_done": trainer.steps_done,
@@ -123,12 +144,18 @@ class Checkpoints:
                 save_training_state(self.last, trainer.model, trainer.optimizer, progress)
         trainer.ranks.barrier()
 
+    def _check_finite(self, arrays):
+        """Refuse to write what is not a number over what is."""
+        for name, array in arrays.items() if self.folder else ():
+            if not xp_of(array).isfinite(array).all():
+                raise TrainingDiverged(
+                    f"after step {self.trainer.steps_done} {name} is not finite any more, at "
+                    f"learning rate {self.trainer.lr:.3g}. It was not saved"
+                )
+
     def load(self):
         """Set the trainer back to the state in last/; returns (settings, state) as saved."""
-        if not self.exist():
-            raise UserError(
-                f"there is no training run to resume in {self.folder}; start it without --resume"
-            )
+        check_resumable(self.folder)
         trainer = self.trainer
         progress = load_training_state(self.last, trainer.model, trainer.optimizer)
         trainer.steps_done = progress["steps_done"]
@@ -141,10 +168,6 @@ class Checkpoints:
 
 def saved_total_steps(folder):
     """How many steps the run in `folder` was planned to have, from its last/."""
-    last = Path(folder) / "last"
-    if not (last / STATE_FILE).exists():
-        raise UserError(
-            f"there is no training run to resume in {folder}; start it without --resume"
-        )
-    _, progress = read_training_state(last)
+    check_resumable(folder)
+    _, progress = read_training_state(Path(folder) / "last")
     return progress["settings"]["total_steps"]

@@ -7,7 +7,7 @@ from ..errors import UserError
 from .checkpoints import Checkpoints
 from .data import as_training_data
 from .log import Log
-from .plan import evaluated, plan_run, steps_for_minutes
+from .plan import evaluated, hardly_moves, plan_run, steps_for_minutes
 from .progress import say
 from .run import Run, new_state, run_settings
 from .stopping import Interrupted, any_process, stop_signals
@@ -30,6 +30,7 @@ def train(
     untrained=None,
     facts=None,
     watch=None,
+    begin=None,
     finish=None,
     progress=True,
 ):
@@ -48,6 +49,7 @@ def train(
     untrained: what `evaluate` says of the model before training, if that is known already.
     facts: {name: value} for the first line of the log.
     watch: a Watch (run.py), which may comment on the metrics of a run.
+    begin: called once it is sure that the run starts, or goes on: for its settings file.
     finish: called with the last evaluation's metrics once the kept model is in memory, for what
         is made of it; a run that dies before this is done does it again when it is resumed.
     """
@@ -60,6 +62,9 @@ def train(
             steps, state = resumed(trainer, checkpoints, log, steps, shown)
         else:
             checkpoints.begin()
+        if begin:
+            begin()
+        if not resume:
             log.begin()
             state = new_state()
             if minutes and not steps:
@@ -74,6 +79,8 @@ def train(
         if not resume:
             log_start(log, trainer, plan, facts or {}, untrained)
         run = Run(trainer, plan, evaluate, checkpoints, log, best, state, watch, shown)
+        if hardly_moves(trainer, plan):
+            run.say(hardly_moves(trainer, plan))
         take_steps(run, data)
         return run.finish(finish)
 
@@ -115,7 +122,7 @@ def take_steps(run, data):
             if plan.evaluates_at(done) and not stop:
                 run.evaluate()
             if plan.saves_at(done) or stop:
-                run.save()
+                run.save(last_chance=stop or done == plan.total_steps)
             if stop:
                 raise Interrupted(how_to_go_on(run.checkpoints, done, plan.total_steps))
 

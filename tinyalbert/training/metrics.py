@@ -12,7 +12,7 @@ LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "perplexity", "error")  # what 
 
 
 class TrainingDiverged(UserError):
-    """The loss or a gradient is not finite."""
+    """The loss, a gradient or a weight is not finite, or the loss has exploded."""
 
 
 class StepMetrics(Mapping):
@@ -120,8 +120,7 @@ class StepMetrics(Mapping):
             taken = "The step was not taken" if self.guarded else "The parameters are lost"
             raise TrainingDiverged(
                 f"step {self.step} gave {' and '.join(bad)} at learning rate {self.lr:.3g}; "
-                f"expected finite numbers. {taken}. Try a lower learning rate, a longer warm-up or "
-                "a smaller clip"
+                f"expected finite numbers. {taken}"
             )
 
 

@@ -1,5 +1,6 @@
 """What a run will do at which step, fixed before its first one."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ TIMED_BATCHES = 21  # at most, of each kind
 MEASURING_SHARE = 0.03  # of the time that there is, at most, after four batches of each kind
 UPDATE_COST = 1.03  # forward and backward are timed; the optimiser's update takes about 3 % more
 DEFAULT_EVALUATIONS = 10  # of a run whose interval is not given
+IDLE_SHARE = 1e-3  # of the weights' size: a run that moves them less has no effect
+LARGE = 10.0  # no model's weights are of this size
 EVALUATING_SHARE = 0.5  # of a run of some minutes goes into evaluations, at most
 
 
@@ -55,6 +58,31 @@ def plan_run(trainer, data, total_steps, eval_every=None, save_every=None, log_e
         eval_every=eval_every,
         save_every=save_every or eval_every,
         log_every=log_every,
+    )
+
+
+def hardly_moves(trainer, plan):
+    """A remark if all steps that are left can't change the weights to speak of; else None.
+
+    A step of Adam moves a weight by about the learning rate at most.
+    """
+    left = range(trainer.steps_done, plan.total_steps)
+    looked_at = left[:: max(1, len(left) // 1000)]
+    if not looked_at:
+        return None
+    mean_rate = sum(map(plan.lr, looked_at)) / len(looked_at)
+    if mean_rate * len(left) > IDLE_SHARE * LARGE:
+        return None  # without a look at the weights, which may be on a GPU
+    arrays = [parameter.data for parameter in trainer.model.parameters()]
+    squares = sum(float((array.astype("float32") ** 2).sum()) for array in arrays)
+    size = math.sqrt(squares / sum(array.size for array in arrays))
+    share = mean_rate * len(left) / size if size else 1.0
+    if share > IDLE_SHARE:
+        return None
+    return (
+        f"the learning rate, {trainer.lr:.3g} at its peak, is so low that {len(left):,} steps can "
+        f"move the weights by {share:.1g} of their size at most: the model will hardly change; "
+        "usual are 1e-5 to 1e-3 (--lr)"
     )
 
 

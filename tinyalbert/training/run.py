@@ -5,6 +5,7 @@ whole state of the training (checkpoints.py).
 """
 
 import contextlib
+import math
 import time
 from typing import Protocol
 
@@ -12,6 +13,10 @@ from ..errors import UserError
 from .metrics import TrainingDiverged, better_sign, fetch
 from .plan import evaluated
 from .progress import Progress, in_words, say
+
+EXPLODED = 10  # times the first loss, or 1: no model that learns comes near it
+PATIENCE = 5  # steps in a row
+USUAL_LR = 1e-3  # at most
 
 
 class Watch(Protocol):
@@ -37,6 +42,8 @@ def new_state():
         "watch": {},  # what the watch remembers
         "metrics": {},  # of the last evaluation
         "log_lines": None,  # that the log had
+        "first_loss": None,
+        "exploded": 0,  # steps in a row whose loss is far above the first
     }
 
 
@@ -61,6 +68,7 @@ class Run:
             watch.state.update(self.state["watch"])
         self.shown = shown  # whether this process speaks
         self.progress = Progress(plan, trainer.steps_done, shown)
+        self.sound = False  # whether a step since the checkpoint had a loss as it should be
         self.unread = []  # (metrics, seconds) of the steps that are not in the sums yet
         self.clock = time.perf_counter()  # the end of the last step
 
@@ -117,10 +125,29 @@ class Run:
         sums = self.state["sums"]
         for metrics, elapsed in self.unread:
             metrics.check_finite()
+            self.check_exploded(metrics)
             for name, value in {**metrics, "elapsed": elapsed}.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.state["summed"] += 1
         self.unread = []
+
+    def check_exploded(self, metrics):
+        """Refuse to go on if the loss has been far above the first one for some steps."""
+        if self.state["first_loss"] is None:
+            self.state["first_loss"] = metrics.loss
+        first = self.state["first_loss"]
+        if metrics.loss <= EXPLODED * max(first, 1.0):
+            self.state["exploded"] = 0
+            self.sound = True
+            return
+        self.state["exploded"] += 1
+        at_end = metrics.step == self.plan.total_steps
+        patience = min(PATIENCE, self.plan.total_steps - 1) if at_end else PATIENCE
+        if self.state["exploded"] >= patience:
+            raise TrainingDiverged(
+                f"step {metrics.step} gave a loss of {metrics.loss:.4g} at learning rate "
+                f"{self.trainer.lr:.3g}, the first step {first:.4g}; expected it to fall"
+            )
 
     # --- evaluation and checkpoints ---------------------------------------------------------------
 
@@ -154,21 +181,29 @@ class Run:
         value, length = self.metrics[self.best], self.metrics.get("max_seq_length")
         before = self.state["best"] if length == self.state["length"] else None
         sign = better_sign(self.best)
+        if math.isnan(value):
+            return before is None  # no number at all is only better than nothing
         if before is not None and sign * value <= sign * before:
             return False
         self.state.update(best=value, length=length)
         return True
 
-    def save(self):
-        """Write a checkpoint."""
+    def save(self, last_chance=False):
+        """Write a checkpoint.
+
+        last_chance: the process ends with it.
+        """
         step = self.trainer.steps_done
         if self.checkpoints.folder:
             self.read()
+        if self.state["exploded"] and self.state["saved_step"] and not last_chance:
+            return  # the checkpoint before is a better one
         lines = self.log.lines
         self.state.update(seconds=self.log.seconds(), saved_step=step, log_lines=lines)
         if self.watch is not None:
             self.state["watch"] = dict(self.watch.state)
         self.checkpoints.save(run_settings(self.trainer, self.plan.total_steps), self.state)
+        self.sound = False
         self.clock = time.perf_counter()
 
     # --- around it --------------------------------------------------------------------------------
@@ -183,16 +218,31 @@ class Run:
         try:
             yield
         except TrainingDiverged as error:
-            advice = "There was no checkpoint yet: start again"
-            if self.checkpoints.exist():
-                advice = (
-                    f"The last good checkpoint, of step {self.state['saved_step']}, is in "
-                    f"{self.checkpoints.last}: --resume goes on from there"
-                )
-            raise TrainingDiverged(f"{error}. {advice}") from None
+            raise TrainingDiverged(f"{error}. {self.after_divergence()}") from None
         finally:
             self.progress.close()
             self.trainer.replicas.close()
+
+    def after_divergence(self):
+        """What to do about a run that diverged, so that it does not do the same again."""
+        lower = f"a lower learning rate (--lr {min(self.trainer.lr / 10, USUAL_LR):.1g})"
+        if self.trainer.steps_done == 0:
+            return (
+                "No step was taken yet, so the learning rate is not to blame: look at the weights "
+                "that it starts from and at the dropout"
+            )
+        saved = self.state["saved_step"]
+        if saved is None or not self.checkpoints.exist():
+            return f"There was no checkpoint yet: start again with {lower}"
+        if not self.sound:
+            return (
+                f"The last checkpoint, of step {saved}, may be no better, since no step after it "
+                f"went well: start anew in another folder with {lower}"
+            )
+        return (
+            f"The last good checkpoint, of step {saved}, is in {self.checkpoints.last}: --resume "
+            f"goes on from there, with {lower}"
+        )
 
     def finish(self, make_use=None):
         """Leave the kept model in memory and in its folder; returns the last evaluation's metrics.
