@@ -138,16 +138,69 @@ def test_a_cut_batch_has_the_loss_of_the_whole(kind, seed):
     assert loss == pytest.approx(model(**b).loss.item(), rel=1e-11)
 
 
+# What may be wrong with an argument: (what is done to it, arguments for which that is no mistake).
+MISTAKES = {
+    "floats": (lambda a: a + 0.5, {"attention_mask", "regression labels", "multi_label labels", "weights", "scores", "is_impossible",
+                                   "p_mask"}),
+    "booleans": (lambda a: a > 0, {"attention_mask", "multi_label labels", "is_impossible", "p_mask"}),
+    "texts": (lambda a: a.astype(str), set()),
+    "nothing": (lambda a: np.where(a == a.flat[0], None, a).tolist(), set()),
+    "ragged": (lambda a: [*a[:-1].tolist(), a[-1].tolist()[:-1]] if a.ndim > 1 else [*a.tolist(), [1]], set()),
+    "too large": (lambda a: a + 10**6, {"start_positions", "end_positions", "embedding labels", "regression labels", "weights", "scores"}),
+    "too small": (lambda a: np.where(a == -100, a, a - 10**3), {"start_positions", "end_positions", "embedding labels",
+                                                                "regression labels", "scores"}),
+    "too few": (lambda a: a[:-1], {"input_ids"}),                                   # then it is the others that are too many
+    "too many": (lambda a: np.concatenate([a, a]), {"input_ids"}),
+    "another axis": (lambda a: np.stack([a, a], -1), set()),
+    "infinite": (lambda a: np.full(a.shape, np.inf), set()),
+}
+
+
+@ALL
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_an_argument_of_a_wrong_kind_is_named(kind, mistake):
+    """Not in NumPy's words, and never taken for something else."""
+    model, b = make(kind, 3)
+    change, no_mistake = MISTAKES[mistake]
+    short = {"AlbertForSentenceEmbedding": "embedding"}.get(kind, kind)
+    for name in b:
+        if {name, f"{short} {name}"} & no_mistake:
+            continue
+        with pytest.raises(UserError, match=rf"^(got )?{name}\b") as caught:
+            model(**{**b, name: change(np.asarray(b[name]))})
+        assert "expected" in str(caught.value) and "inhomogeneous" not in str(caught.value)
+
+
+@ALL
+def test_lists_in_place_of_arrays_are_the_same(kind):
+    model, b = make(kind, 4)
+    lists = {name: a.tolist() for name, a in b.items()}
+    assert model(**lists).loss.item() == model(**b).loss.item()
+    assert model.loss_counts(**lists) == model.loss_counts(**b)
+    narrow = {name: a.astype(np.int16) if a.dtype.kind == "i" else a for name, a in b.items()}
+    assert model(**narrow).loss.item() == model(**b).loss.item()
+
+
+def test_nothing_to_read_is_said():
+    for model in (heads.AlbertForMaskedLM(tiny()), heads.AlbertForSequenceClassification(tiny()), heads.AlbertForMultipleChoice(tiny()),
+                  heads.AlbertForSentenceEmbedding(tiny())):
+        for ids in (None, [], [[1.5]], 7, "a text", [[2, 3], [4]]):
+            with pytest.raises(UserError, match="input_ids"):
+                model(input_ids=ids)
+
+
 def test_every_number_is_a_target():
     """-100 means "no target" among ids alone: as a number to be predicted, or in its batch, it counts in every part."""
-    for kind, width in (("regression", 1), ("multi_label", 3)):
-        model, b = make(kind, 1)
-        b["labels"] = np.full((4, width), -100.0)
-        assert model.loss_counts(**b) == {"classification": 4 * width}
-        b["labels"][1:] = 1.0
-        half, rest = ({k: v[rows] for k, v in b.items()} for rows in (slice(0, 2), slice(2, 4)))
-        assert (model(**half).loss.item() + model(**rest).loss.item()) / 2 == pytest.approx(model(**b).loss.item())
-        assert model.loss_counts(**half) == model.loss_counts(**rest)
+    model, b = make("regression", 1)
+    b["labels"] = np.full((4, 1), -100.0)
+    assert model.loss_counts(**b) == {"classification": 4}
+    b["labels"][1:] = 1.0
+    half, rest = ({k: v[rows] for k, v in b.items()} for rows in (slice(0, 2), slice(2, 4)))
+    assert (model(**half).loss.item() + model(**rest).loss.item()) / 2 == pytest.approx(model(**b).loss.item())
+    assert model.loss_counts(**half) == model.loss_counts(**rest)
+    model, b = make("multi_label", 1)
+    with pytest.raises(UserError, match="labels from -100.0 to .*; expected 0 to 1"):
+        model(**{**b, "labels": np.full((4, 3), -100.0)})
     model, b = make("AlbertForPreTraining", 1)
     b["sentence_order_label"] = np.array([0, -100, 1, -100])                   # among ids it is none, of any term
     assert model.loss_counts(**b)["sop"] == 2
@@ -220,8 +273,8 @@ def test_only_the_read_tokens_are_computed_and_with_dropout_all():
 
 
 @pytest.mark.parametrize("batch, words", [
-    ({"attention_mask": np.ones((2, 3), int)}, "expected (sequences, tokens)"),
-    ({"token_type_ids": np.zeros((1, 4), int)}, "expected (sequences, tokens)"),
+    ({"attention_mask": np.ones((2, 3), int)}, "attention_mask of shape (2, 3); expected (2, 4)"),
+    ({"token_type_ids": np.zeros((1, 4), int)}, "token_type_ids of shape (1, 4); expected (2, 4)"),
     ({"input_ids": [2, 5, 3]}, "expected (sequences, tokens)"), ({"input_ids": 2}, "expected (sequences, tokens)"),
     ({"labels": np.array([1])}, "labels of shape (1,); expected (2,)"),
     ({"labels": np.array([1, 0, 1])}, "labels of shape (3,); expected (2,)"),

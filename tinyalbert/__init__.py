@@ -24,6 +24,7 @@ READING_ORDER = {
     "gradcheck": "how to know that a gradient is right",
     "nn": "parameters, modules, linear map, layer norm, dropout",
     "config": "sizes, presets, ablations",
+    "arguments": "ids and labels as callers give them",
     "attention": "multi-head self-attention",
     "files": "models on disk: our folders, TensorFlow's and PyTorch's files; skip it at first",
     "albert": "the encoder: embeddings, the shared layers, the pooler",

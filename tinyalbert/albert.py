@@ -10,8 +10,9 @@ has the other.  Attribute names are the released checkpoints' names.  Taught in 
 import numpy as np
 
 from . import ops
+from .arguments import as_inputs, batch_shape, check_range
 from .attention import AlbertAttention, padding_bias
-from .backend import device_of, xp_of
+from .backend import device_of
 from .config import AlbertConfig
 from .errors import UserError
 from .nn import Dropout, Embedding, LayerNorm, Linear, Module
@@ -172,18 +173,6 @@ class AlbertEncoder(Module):
         return states, attentions
 
 
-def check_ids(name, ids, size):
-    """Refuse ids outside a table of `size` rows.
-
-    Only ids that are still on the host are checked, where looking at them is free.
-    """
-    if xp_of(ids) is np and ids.size and not (0 <= ids.min() and ids.max() < size):
-        raise UserError(
-            f"{name} from {ids.min()} to {ids.max()}; expected 0 to {size - 1}: "
-            "was the text encoded with this model's own tokenizer?"
-        )
-
-
 class PreTrainedModel(Module):
     """What every model has: a config, and loading from and saving to Hugging Face folders."""
 
@@ -213,21 +202,15 @@ class PreTrainedModel(Module):
 
         To a GPU all of them go as one copy.
         """
-        arrays = [
-            a if a is None or hasattr(a, "dtype") else np.asarray(a)
-            for a in (input_ids, attention_mask, token_type_ids, *more)
-        ]
-        if input_ids is not None:
-            shapes = [a.shape for a in arrays[:3] if a is not None]
-            if arrays[0].ndim != 2 or len({*shapes}) > 1:
-                raise UserError(
-                    f"input_ids, mask and types of shape {shapes}; expected (sequences, tokens) "
-                    f"for each"
-                )
-            check_ids("input_ids", arrays[0], self.config.vocab_size)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", arrays[2], self.config.type_vocab_size)
-        return to_device_together(arrays, self.device())
+        ids, mask, types = as_inputs(input_ids, attention_mask, token_type_ids)
+        if ids is not None:
+            own = ": was the text encoded with this model's own tokenizer?"
+            check_range("input_ids", ids, 0, self.config.vocab_size - 1, own)
+        if mask is not None:
+            check_range("attention_mask", mask, 0, 1)
+        if types is not None:
+            check_range("token_type_ids", types, 0, self.config.type_vocab_size - 1)
+        return to_device_together([ids, mask, types, *more], self.device())
 
 
 class AlbertModel(PreTrainedModel):
@@ -263,6 +246,7 @@ class AlbertModel(PreTrainedModel):
         training mode with dropout.
         """
         inputs = self.checked(input_ids, attention_mask, token_type_ids)
+        batch_shape(inputs[0], inputs_embeds)
         return self.encode(*inputs, inputs_embeds, output_hidden_states, output_attentions, rng)
 
     def encode(

@@ -21,7 +21,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from . import ops
-from .albert import ACTIVATIONS, ModelOutput, check_ids
+from .albert import ACTIVATIONS, ModelOutput
+from .arguments import WHOLE, as_array, as_inputs, batch_shape, check_range, check_shape
 from .attention import padding_bias
 from .backend import DEFAULT_DTYPE, to_device, to_host, xp_of
 from .errors import UserError
@@ -271,12 +272,14 @@ class AlbertForTranslation(HeadModel):
         """
         if labels is None and decoder_input_ids is None:
             raise UserError("got no labels and no decoder_input_ids; to translate: model.write()")
-        if decoder_input_ids is not None:
-            check_ids("decoder_input_ids", decoder_input_ids, self.decoder_config.vocab_size)
-        else:
-            labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+        inputs = as_inputs(input_ids, attention_mask, token_type_ids)
+        rows = batch_shape(inputs[0])[0]
+        labels = self._pieces("labels", labels, rows, but=IGNORE)
+        if decoder_input_ids is None:
             decoder_input_ids = shifted(labels, self.decoder_config.begin_token_id)
-        inputs = (input_ids, attention_mask, token_type_ids)
+        else:
+            decoder_input_ids = self._pieces("decoder_input_ids", decoder_input_ids, rows)
+            check_shape("labels", labels, decoder_input_ids.shape)
         *inputs, written, labels = self.prepared(inputs, {"labels": labels}, decoder_input_ids)
         states, padding = self.read(*inputs, rng)
         hidden, _ = self.decoder(written, self.decoder.look(states), padding, rng=rng)
@@ -303,10 +306,14 @@ class AlbertForTranslation(HeadModel):
             loss=total(losses), losses=losses, logits=logits, encoder_last_hidden_state=states
         )
 
-    def check_labels(self, labels=None):
-        if labels is not None:
-            ids = np.asarray(to_host(labels))
-            check_ids("labels", ids[ids != IGNORE], self.decoder_config.vocab_size)
+    def _pieces(self, name, value, rows, but=None):
+        """Ids of the targets' pieces, and `but`, as an array (rows, M); None stays None."""
+        ids = as_array(name, value, WHOLE, "rows of whole numbers, ids of pieces")
+        if ids is not None:
+            if ids.ndim != 2 or len(ids) != rows:
+                raise UserError(f"{name} of shape {ids.shape}; expected ({rows}, pieces)")
+            check_range(name, ids, 0, self.decoder_config.vocab_size - 1, but=but)
+        return ids
 
     def loss_counts(self, labels=None, **_):
         """{"translation": pieces that are predicted}."""

@@ -13,7 +13,17 @@ import functools
 import numpy as np
 
 from . import ops
-from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel, check_ids
+from .albert import ACTIVATIONS, AlbertModel, ModelOutput, PreTrainedModel
+from .arguments import (
+    FLAGS,
+    WHOLE,
+    as_array,
+    as_class_ids,
+    as_inputs,
+    as_numbers,
+    batch_shape,
+    check_shape,
+)
 from .backend import DEFAULT_DTYPE, to_host, xp_of
 from .config import AlbertConfig
 from .errors import UserError
@@ -26,12 +36,6 @@ from .readout import run_at_first_token, run_at_targets
 def _count(name, labels):
     """{name: labels that count}, {} without labels."""
     return {} if labels is None else {name: int((to_host(labels) != IGNORE).sum())}
-
-
-def _check_class_ids(labels, classes):
-    """Refuse labels, as the caller gave them, outside 0 ... classes - 1."""
-    labels = np.asarray(to_host(labels))
-    check_ids("labels", labels[labels != IGNORE], classes)
 
 
 def total(losses):
@@ -101,6 +105,8 @@ class HeadModel(PreTrainedModel):
         inputs: ids, mask and types; labels: {name: array or None}; both as the caller gave them.
         options are those of the encoder.
         """
+        inputs = as_inputs(*inputs)
+        labels = self.as_labels(batch_shape(inputs[0], options.get("inputs_embeds")), **labels)
         run = self.fast_run if self.fast_run and mode.readout else self.plain_run
         return run(inputs, labels, rng, options, **head_options)
 
@@ -111,14 +117,17 @@ class HeadModel(PreTrainedModel):
         return self.head(out, rng, **labels, **head_options)
 
     def prepared(self, inputs, labels, *more):
-        """(*inputs, *more, labels), checked and on the model's device."""
+        """(*inputs, *more, labels), inputs checked, all on the model's device."""
         arrays = self.checked(*inputs, *more, *labels.values())
-        self.check_labels(**labels)
         first = len(arrays) - len(labels)
         return (*arrays[:first], dict(zip(labels, arrays[first:])))
 
-    def check_labels(self, **labels):
-        """Refuse labels, as the caller gave them, that don't fit the model."""
+    def as_labels(self, shape, **labels):
+        """Labels, as the caller gave them, as arrays; refuses what doesn't fit the model.
+
+        shape: (B, T) of the ids.  Those of a model that does nothing here are arrays already.
+        """
+        return labels
 
 
 class _WordModel(HeadModel):
@@ -131,9 +140,8 @@ class _WordModel(HeadModel):
         """(..., H) -> (..., V)."""
         return self.predictions(hidden, self.albert.embeddings.word_embeddings.weight)
 
-    def check_labels(self, labels=None, **_):
-        if labels is not None:
-            _check_class_ids(labels, self.config.vocab_size)
+    def as_labels(self, shape, labels=None):
+        return {"labels": as_class_ids("labels", labels, shape, self.config.vocab_size)}
 
 
 class AlbertForPreTraining(_WordModel):
@@ -165,6 +173,10 @@ class AlbertForPreTraining(_WordModel):
         order = sentence_order_label if self.config.sentence_task != "none" else None
         inputs = (input_ids, attention_mask, token_type_ids)
         return self.run(inputs, {"labels": labels, "order": order}, rng, options)
+
+    def as_labels(self, shape, labels=None, order=None):
+        order = as_class_ids("sentence_order_label", order, shape[:1], 2)
+        return {**super().as_labels(shape, labels), "order": order}
 
     def head(self, out, rng, labels=None, order=None):
         """Hidden states (B, T, H), pooled vectors (B, H) -> scores and the sum of both losses."""
@@ -244,10 +256,6 @@ class _ClassifierModel(HeadModel):
             rng, config.hidden_size, self.outputs or config.num_labels, config.initializer_range
         )
 
-    def check_labels(self, labels=None):
-        if labels is not None and self.loss_function() is ops.cross_entropy:
-            _check_class_ids(labels, self.config.num_labels)
-
     def loss_function(self):
         """Of logits and labels; cross-entropy if the labels are ids."""
         return ops.cross_entropy
@@ -262,9 +270,7 @@ class _ClassifierModel(HeadModel):
             loss_function = self.loss_function()
             dtype = self.classifier.weight.dtype
             if loss_function is not ops.cross_entropy:
-                labels = labels.reshape(logits.shape).astype(dtype)
-            elif labels.size != logits.size // logits.shape[-1]:
-                raise UserError(f"labels of shape {labels.shape}; expected {logits.shape[:-1]}")
+                labels = labels.astype(dtype)
             if weights is not None:
                 losses["classification"] = _weighted(logits, labels, weights.astype(dtype))
             else:
@@ -324,14 +330,19 @@ class AlbertForSequenceClassification(_ClassifierModel):
         inputs = (input_ids, attention_mask, token_type_ids)
         return self.run(inputs, {"labels": labels, "weights": weights}, rng, options)
 
-    def check_labels(self, labels=None, weights=None):
-        super().check_labels(labels)
-        if weights is None:
-            return
-        if labels is None or self.loss_function() is not ops.cross_entropy:
+    def as_labels(self, shape, labels=None, weights=None):
+        rows = shape[:1]
+        loss_function = self.loss_function()
+        classes = self.config.num_labels
+        if weights is not None and (labels is None or loss_function is not ops.cross_entropy):
             raise UserError("weights of rows come beside label ids; got them without")
-        if np.shape(weights) != np.shape(labels):
-            raise UserError(f"weights of shape {np.shape(weights)}; expected {np.shape(labels)}")
+        if loss_function is ops.cross_entropy:
+            labels = as_class_ids("labels", labels, rows, classes)
+        elif loss_function is ops.bce_with_logits:
+            labels = as_numbers("labels", labels, (*rows, classes), 0, 1, FLAGS)
+        else:
+            labels = as_numbers("labels", labels, (*rows, classes))
+        return {"labels": labels, "weights": as_numbers("weights", weights, rows, 0, np.inf)}
 
     def head(self, out, rng, labels=None, weights=None):
         """Pooled vectors (B, H) to logits (B, C) for C labels, and loss."""
@@ -375,6 +386,9 @@ class AlbertForTokenClassification(_ClassifierModel):
         inputs = (input_ids, attention_mask, token_type_ids)
         return self.run(inputs, {"labels": labels}, rng, options)
 
+    def as_labels(self, shape, labels=None):
+        return {"labels": as_class_ids("labels", labels, shape, self.config.num_labels)}
+
     def head(self, out, rng, labels=None):
         """Hidden states (B, T, H) to logits (B, T, num_labels) and loss."""
         logits = self.classifier(self.dropout(out.last_hidden_state, rng))
@@ -391,20 +405,15 @@ class AlbertForMultipleChoice(_ClassifierModel):
         self, input_ids, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options
     ):
         """input_ids (B, C, T), labels (B,) in 0..C-1.  Returns loss and logits (B, C)."""
-        B, C, T = np.shape(input_ids)
+        axes = ("examples", "choices", "tokens")
+        inputs = as_inputs(input_ids, attention_mask, token_type_ids, axes)
+        B, C, T = batch_shape(inputs[0], axes=3)
         if rng is not None:  # an example is C rows of the flattened batch
             rng = copy.copy(rng)
             rng.first_row *= C
-        inputs = [
-            a if a is None else (a if hasattr(a, "dtype") else np.asarray(a)).reshape(B * C, T)
-            for a in (input_ids, attention_mask, token_type_ids)
-        ]  # (B * C, T) each
-        if labels is not None:
-            _check_class_ids(labels, C)
-        return self.run(inputs, {"labels": labels}, rng, options, choices=C)
-
-    def check_labels(self, labels=None):
-        """They are numbers of choices: `forward`, which counts these, has checked them."""
+        inputs = [a if a is None else a.reshape(B * C, T) for a in inputs]
+        labels = {"labels": as_class_ids("labels", labels, (B,), C)}
+        return self.run(inputs, labels, rng, options, choices=C)
 
     def head(self, out, rng, labels=None, choices=1):
         """Pooled vectors (B * C, H) to logits (B, C) and loss."""
@@ -412,12 +421,18 @@ class AlbertForMultipleChoice(_ClassifierModel):
         return self.answer(out, scores.reshape(-1, choices), labels)
 
 
-def inside(positions, input_ids):
-    """Positions on the host, -100 where they lie outside the window's tokens."""
+def as_places(name, value, shape):
+    """Places of tokens as an array (B,); shape: (B, T) of the ids."""
+    places = as_array(name, value, WHOLE, "whole numbers, places of tokens")
+    check_shape(name, places, shape[:1])
+    return places
+
+
+def inside(positions, T):
+    """Positions on the host, -100 where they lie outside a window's T tokens."""
     if positions is None:
         return None
-    positions = np.asarray(to_host(positions))
-    T = np.shape(input_ids)[1]
+    positions = to_host(positions)
     return np.where((positions >= 0) & (positions < T), positions, IGNORE)
 
 
@@ -444,11 +459,14 @@ class AlbertForQuestionAnswering(HeadModel):
         Returns loss (the mean of both cross-entropies), start_logits and end_logits (B, T).
         """
         inputs = (input_ids, attention_mask, token_type_ids)
-        labels = {
-            "start": inside(start_positions, input_ids),
-            "end": inside(end_positions, input_ids),
-        }
+        labels = {"start": start_positions, "end": end_positions}
         return self.run(inputs, labels, rng, options)
+
+    def as_labels(self, shape, start=None, end=None):
+        return {
+            "start": inside(as_places("start_positions", start, shape), shape[1]),
+            "end": inside(as_places("end_positions", end, shape), shape[1]),
+        }
 
     def head(self, out, rng, start=None, end=None):
         """Hidden states (B, T, H) to scores of every token as start and as end, and loss."""
@@ -471,7 +489,8 @@ class AlbertForQuestionAnswering(HeadModel):
         """{"start": ..., "end": ...}: positions that lie inside the window."""
         if start_positions is None or end_positions is None:
             return {}
-        start, end = (inside(p, input_ids) for p in (start_positions, end_positions))
+        T = np.shape(input_ids)[1]
+        start, end = (inside(p, T) for p in (start_positions, end_positions))
         return {**_count("start", start), **_count("end", end)}
 
 
@@ -517,16 +536,19 @@ class AlbertForSentenceEmbedding(HeadModel):
         scores (B, G): the ranking loss.  Pairs with higher scores should be closer than the others
         of their group; nan marks a place without a pair.
         """
-        *shape, T = np.shape(input_ids)
+        training = labels is not None or scores is not None
+        axes = ("batch", "groups", "2", "tokens") if training else None
+        inputs = as_inputs(input_ids, attention_mask, token_type_ids, axes)
+        *shape, T = batch_shape(inputs[0], axes=None)
         rows = int(np.prod(shape))
         if rng is not None:  # a row of the batch is several of the flattened one
             rng = copy.copy(rng)
             rng.first_row *= rows // shape[0]
-        inputs = [
-            a if a is None else (a if hasattr(a, "dtype") else np.asarray(a)).reshape(rows, T)
-            for a in (input_ids, attention_mask, token_type_ids)
-        ]  # (R, T) each
-        labels = {"labels": labels, "scores": scores, "mask": inputs[1]}
+        inputs = [a if a is None else a.reshape(rows, T) for a in inputs]
+        texts = as_array("labels", labels, WHOLE, "whole numbers, equal for equal texts")
+        check_shape("labels", texts, tuple(shape))
+        scores = as_numbers("scores", scores, tuple(shape[:2]), gaps=True)
+        labels = {"labels": texts, "scores": scores, "mask": inputs[1]}
         return self.run(inputs, labels, rng, options, shape=shape)
 
     def head(self, out, rng, labels=None, scores=None, mask=None, shape=()):
@@ -610,7 +632,7 @@ class AlbertForSentenceEmbedding(HeadModel):
 
     def loss_counts(self, labels=None, scores=None, **_):
         """{"contrastive": pairs, "ranking": groups}."""
-        counts = {} if labels is None else _count("contrastive", labels[:, :, 1])
+        counts = {} if labels is None else _count("contrastive", to_host(labels)[:, :, 1])
         if scores is not None:
             counts["ranking"] = len(scores)
         return counts

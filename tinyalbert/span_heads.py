@@ -9,8 +9,9 @@ import numpy as np
 
 from . import ops
 from .albert import ModelOutput
+from .arguments import FLAGS, as_numbers
 from .backend import to_host, xp_of
-from .heads import BLOCKED, IGNORE, HeadModel, inside, total
+from .heads import BLOCKED, IGNORE, HeadModel, as_places, inside, total
 from .nn import Dropout, LayerNorm, Linear, Module, Parameter, truncated_normal
 from .readout import gather_rows
 
@@ -109,12 +110,20 @@ class AlbertForConditionalQuestionAnswering(HeadModel):
         """
         inputs = (input_ids, attention_mask, token_type_ids)
         labels = {
-            "start": inside(start_positions, input_ids),
-            "end": inside(end_positions, input_ids),
+            "start": start_positions,
+            "end": end_positions,
             "impossible": is_impossible,
             "blocked": p_mask,
         }
         return self.run(inputs, labels, rng, options)
+
+    def as_labels(self, shape, start=None, end=None, impossible=None, blocked=None):
+        return {
+            "start": inside(as_places("start_positions", start, shape), shape[1]),
+            "end": inside(as_places("end_positions", end, shape), shape[1]),
+            "impossible": as_numbers("is_impossible", impossible, shape[:1], 0, 1, FLAGS),
+            "blocked": as_numbers("p_mask", blocked, shape, 0, 1, FLAGS),
+        }
 
     def head(self, out, rng, start=None, end=None, impossible=None, blocked=None):
         """Hidden states (B, T, H) to logits, as `forward` has them, and loss."""
@@ -155,8 +164,9 @@ class AlbertForConditionalQuestionAnswering(HeadModel):
         """{"start", "end": positions inside the window, "impossible": windows}."""
         counts = {}
         if start_positions is not None and end_positions is not None:
+            T = np.shape(input_ids)[1]
             for name, places in (("start", start_positions), ("end", end_positions)):
-                counts[name] = int((inside(places, input_ids) != IGNORE).sum())
+                counts[name] = int((inside(places, T) != IGNORE).sum())
         if is_impossible is not None:
             counts["impossible"] = np.size(to_host(is_impossible))
         return counts
