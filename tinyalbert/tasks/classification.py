@@ -63,6 +63,17 @@ class Classification(TextTask):
 
     # --- labels -----------------------------------------------------------------------------------
 
+    def label(self, row):
+        return self.spelling(super().label(row))
+
+    def spelling(self, label):
+        """A label as the model has it, if that has it in another spelling, such as 1.0 for 1."""
+        own = {spelled(name): name for name in self.labels or ()}
+        return own.get(spelled(label), spelled(label)) if label else label
+
+    def kinds(self, example):
+        return (example.label,)
+
     def fit(self, examples):
         self.labels = label_names(examples, self.say)
         counts = Counter(row.label for row in examples)
@@ -232,6 +243,13 @@ def softmax(logits):
 def sigmoid(logits):
     """1 / (1 + exp(-x)), elementwise, on the host."""
     return ops.sigmoid.raw(logits)[0]
+
+
+def spelled(label):
+    """One spelling of what spreadsheets and programs write in several: 1 and 1.0, true and True."""
+    if re.fullmatch(r"-?[0-9]+\.0+", label):
+        return label.partition(".")[0]
+    return label.lower() if label.lower() in ("true", "false") else label
 
 
 def label_names(rows, say=lambda line: None):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from ..errors import UserError
 from ..files.safetensors_file import replacing
 from ..strict_json import JSONDecodeError, loads
+from ..text.plain_text import writable
 from .text_files import ending, name_of, read_text
 
 TOKENS = ("tokens", "words")
@@ -357,22 +358,26 @@ def from_text(text, path, number):
 def write_columns(path, sentences, predicted):
     """Word, tag as given if there is one, predicted tag: what conlleval reads.
 
-    The columns are separated by a space, or by tabs if a word has a space (conlleval -d '\\t').
+    The columns are separated by a space, or by tabs if a word or a tag has a space (conlleval -d
+    '\\t').
     """
-    spaced = any(" " in word for sentence in sentences for word in sentence.words)
+    tables = []
+    for sentence, tags in zip(sentences, predicted):
+        columns = [sentence.words, tags]
+        if sentence.given is not None:
+            columns.insert(1, sentence.given)
+        tables.append([[_cell(each) for each in row] for row in zip(*columns)])
+    spaced = any(" " in cell for rows in tables for row in rows for cell in row)
     separator = "\t" if spaced else " "
     with replacing(path) as file:
-        for sentence, tags in zip(sentences, predicted):
-            columns = [[_cell(word) for word in sentence.words], tags]
-            if sentence.given is not None:
-                columns.insert(1, sentence.given)
-            rows = [separator.join(row) + "\n" for row in zip(*columns)]
-            file.write("".join([*rows, "\n"]).encode(errors="replace"))
+        for rows in tables:
+            lines = [separator.join(row) + "\n" for row in rows]
+            file.write("".join([*lines, "\n"]).encode())
 
 
 def _cell(word):
-    """A word as a column can hold it."""
-    return re.sub(r"[\t\r\n]+", " ", word).strip(" ") or "_"
+    """A word, or a tag, as a column can hold it."""
+    return re.sub(r"[\t\r\n]+", " ", writable(word)).strip(" ") or "_"
 
 
 def write_json_lines(path, sentences, predicted, found):

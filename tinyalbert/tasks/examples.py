@@ -1,11 +1,14 @@
 """Training and held-out examples, and their rows."""
 
+from collections import Counter
+
 import numpy as np
 
 from ..errors import UserError
 from ..text.rows import RowEncoder
 from .batches import Features
 from .inference import predict, read_examples
+from .report import some
 
 
 class HeldOut:
@@ -37,6 +40,7 @@ def training_and_held_out(task, options, say):
             "(--dev)"
         )
     held_out = _held_out(task, examples, options)
+    _say_alone(task, examples, say)
     kept = [example for i, example in enumerate(examples) if i not in held_out]
     return kept, [examples[i] for i in sorted(held_out)]
 
@@ -53,11 +57,28 @@ def _held_out(task, examples, options):
             "held-out file (--dev)"
         )
     groups = list(groups.values())
+    kinds = [
+        Counter(kind for i in group for kind in set(task.kinds(examples[i]))) for group in groups
+    ]
+    left = sum(kinds, Counter())  # in how many training examples each kind is
     held_out = set()
-    for number in np.random.default_rng(options.seed).permutation(len(groups)):
+    order = np.random.default_rng(options.seed).permutation(len(groups)).tolist()
+    for number in order:
+        if any(left[kind] == count for kind, count in kinds[number].items()):
+            continue  # training would not see it
+        left -= kinds[number]
         held_out.update(groups[number])
         if len(held_out) >= max(1, len(examples) // 10):
-            return held_out
+            break
+    return held_out or set(groups[order[0]])
+
+
+def _say_alone(task, examples, say):
+    """Say which labels one example alone has, so that nothing can tell whether they are learned."""
+    counts = Counter(kind for example in examples for kind in set(task.kinds(example)))
+    alone = sorted(kind for kind, count in counts.items() if count == 1)
+    if alone:
+        say(f"labels of one row each, which is trained on and not held out: {some(alone)}")
 
 
 def spread(examples, count):

@@ -3,6 +3,7 @@
 The labels of a row stand in one cell, in a JSON list, or as several `__label__` of fastText.
 """
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.checkpoint import changed
 from ..options import TEXT, Number, option
+from ..strict_json import JSONDecodeError, loads
 from .baselines import has_sklearn, said_by_logistic_regression
 from .classification import Classification, LabelSettings, sigmoid
 from .metrics import decisions_table, multi_label_metrics
@@ -45,8 +47,12 @@ class MultiLabel(Classification):
         """The labels of a Row, a tuple without repetition; there may be none."""
         labels = row.label or ""
         if not isinstance(labels, tuple):
-            labels = labels.split(self.settings.label_separator)
-        return tuple(dict.fromkeys(label.strip() for label in labels if label.strip()))
+            labels = _listed(labels) or labels.split(self.settings.label_separator)
+        labels = (self.spelling(label.strip()) for label in labels if label.strip())
+        return tuple(dict.fromkeys(labels))
+
+    def kinds(self, example):
+        return example.label
 
     def fit(self, examples):
         self.labels = sorted({label for row in examples for label in row.label})
@@ -101,7 +107,10 @@ class MultiLabel(Classification):
 
     def _joined(self, names):
         """Labels as a list in JSON lines, elsewhere in one cell."""
-        return list(names) if self.lists else self.settings.label_separator.join(names)
+        separator = self.settings.label_separator
+        if not self.lists and any(separator in name for name in names):
+            return json.dumps(list(names), ensure_ascii=False)
+        return list(names) if self.lists else separator.join(names)
 
     def _fits(self, logits):
         """Which labels are predicted, of logits (..., L)."""
@@ -161,3 +170,12 @@ class MultiLabel(Classification):
 def _widened(said, labels):
     """(N, L) with columns of 0 for labels that are never said."""
     return np.pad(np.asarray(said, bool), ((0, 0), (0, labels - said.shape[1])))
+
+
+def _listed(cell):
+    """The labels of a cell that is a JSON list of texts; None of another."""
+    try:
+        names = loads(cell) if cell.startswith("[") else None
+    except JSONDecodeError:
+        return None
+    return names if isinstance(names, list) and all(isinstance(n, str) for n in names) else None

@@ -193,6 +193,9 @@ class Ner(Task):
 
     # --- what is learned
 
+    def kinds(self, example):
+        return example.tags
+
     def fit(self, examples):
         used = {tag for example in examples for tag in example.tags}
         if not self.finds_entities:

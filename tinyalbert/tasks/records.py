@@ -9,6 +9,7 @@ stands in the file; its ending decides only where that leaves a choice.
 import csv
 import io
 import re
+import shlex
 from pathlib import Path
 
 from ..errors import UserError
@@ -162,6 +163,10 @@ class Records:
                 f"{self.name}, line {error.lineno}: not JSON ({error.msg}); expected one object a "
                 "line, or one array of objects"
             ) from None
+        if _is_split(whole):  # as pandas writes it with orient="split"
+            whole = {name: list(each) for name, each in zip(whole["columns"], zip(*whole["data"]))}
+        elif _is_indexed(whole):  # and with orient="index"
+            whole = {"data": list(whole.values())}
         values = [
             list(each.values()) if isinstance(each, dict) else each for each in whole.values()
         ]
@@ -182,8 +187,8 @@ class Records:
                 yield f"{self.name}, entry {number}", dict(zip(whole, row))
         else:
             raise UserError(
-                f"{self.name} is one JSON object with {', '.join(list(whole)[:10])}; expected an "
-                "array of objects, or one object a line (jq -c '.[]' makes such lines)"
+                f"{self.name} is one JSON object with {', '.join(list(whole)[:10]) or 'nothing'}; "
+                "expected an array of objects, or one object a line (jq -c '.[]' makes such lines)"
             )
 
     # --- tables -----------------------------------------------------------------------------------
@@ -205,7 +210,7 @@ class Records:
         what = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(delimiter, delimiter)
         for line, cells in rows:
             where = f"{self.name}, line {line}"
-            if not any(cell.strip() for cell in cells):
+            if not any(cell.strip() for cell in cells) or _is_rule(cells, delimiter):
                 continue
             with self.bad_rows.skipping():
                 while len(cells) > len(header) and not cells[-1].strip():
@@ -278,12 +283,19 @@ class Records:
                 "others: --columns)"
             )
             return delimiter, names
-        example = names or ["label", "text", *[UNUSED] * (width - 2)]
+        first = f"the first line is {', '.join(repr(cell[:30]) for cell in rows[0][:8])}"
+        if len(rows[0]) < 2:
+            raise UserError(
+                f"{self.name}: no column has a name that a text usually has, and none of "
+                f"{', '.join(DELIMITERS)} separates columns; {first}. Expected a text and a label "
+                "in each row; name what separates them (--delimiter), or put a tab there (after "
+                f"the first word: sed 's/ /\\t/' {shlex.quote(self.name)} > labelled.tsv)"
+            )
+        example = names or _by_length([row for row in rows if len(row) == len(rows[0])])
         raise UserError(
-            f"{self.name}: no column has a name that a text usually has; the first line is "
-            f"{', '.join(repr(cell[:30]) for cell in rows[0][:8])}. Name the columns with "
-            "--text-column and --label-column or, if the file has no header, all of them in their "
-            f"order: --columns {','.join(example)} ({UNUSED}: not read)"
+            f"{self.name}: no column has a name that a text usually has; {first}. Name the columns "
+            "with --text-column and --label-column or, if the file has no header, all of them in "
+            f"their order: --columns {','.join(example)} ({UNUSED}: not read)"
         )
 
     def _named(self, names, delimiter, width, kind):
@@ -294,6 +306,7 @@ class Records:
         delimiter = delimiter or "\t"
         if self.need_labels:
             self.layout = {"columns": ",".join(names), "delimiter": delimiter}
+            self.say(f"{self.name}: the first line is the first row, since --columns names columns")
             return delimiter, names
         unlabelled = [name for name in names if name != (self.settings.label_column or "label")]
         doubtful = delimiter == "," and kind != ".csv"
@@ -306,9 +319,12 @@ class Records:
     def _is_header(self, rows):
         """Whether the first of some rows names columns.
 
-        A number, and a usual name, is a name only if it does not come again below, as labels do.
+        A number, and an only usual name, is a name only if it does not come again below, as labels
+        do.
         """
         asked = self._asked()
+        if rows and len({cell.casefold() for cell in rows[0] if is_usual(cell)}) > 1:
+            return True
         for i, cell in enumerate(rows[0] if rows else []):
             again = any(row[i : i + 1] == [cell] for row in rows[1:])
             if cell in asked and not (cell.isdecimal() and again):
@@ -361,6 +377,20 @@ def _reader(lines, delimiter, quoted, strict=False):
     )
 
 
+def _by_length(rows):
+    """Names for columns, for want of better: the longest is the text, the shortest the label."""
+    lengths = [sum(map(len, column)) for column in zip(*rows)]
+    names = [UNUSED] * len(lengths)
+    names[lengths.index(min(lengths))] = "label"
+    names[lengths.index(max(lengths))] = "text"
+    return names
+
+
+def _is_rule(cells, delimiter):
+    """Whether a row is the line below a header of Markdown."""
+    return delimiter == "|" and all(re.fullmatch(r" *:?-+:? *|", cell) for cell in cells)
+
+
 def _sample(text, delimiter, quoted):
     """Lists of cells of the first rows, blank ones left out, at most up to a quote gone wrong."""
     start = text[: 200 * SAMPLE]
@@ -383,6 +413,25 @@ def _usual_width(rows):
     widths = [len(row) for row in rows]
     usual = max(widths, key=widths.count, default=0)
     return usual if widths.count(usual) >= 0.8 * len(widths) else 0
+
+
+def _is_split(whole):
+    """Whether a JSON object has the names of columns and rows of as many cells."""
+    names, rows = whole.get("columns"), whole.get("data")
+    return (
+        isinstance(names, list)
+        and isinstance(rows, list)
+        and all(isinstance(name, str) for name in names)
+        and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+    )
+
+
+def _is_indexed(whole):
+    """Whether a JSON object has a record under each of its names, which are numbers."""
+    return bool(whole) and all(
+        name.isdecimal() and isinstance(each, dict) and any(map(is_usual, each))
+        for name, each in whole.items()
+    )
 
 
 def _is_quoted(text):
@@ -423,6 +472,10 @@ def _is_json(text):
 
 def _object(record, where):
     """A record of a JSON file; refuses what is no object."""
+    if isinstance(record, list):
+        raise UserError(
+            f"{where}: a list; expected a JSON object (of lists, jq -r '.[] | @tsv' makes a table)"
+        )
     if not isinstance(record, dict):
         raise UserError(f"{where}: {type(record).__name__}; expected a JSON object")
     return record

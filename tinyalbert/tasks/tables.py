@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 from ..errors import UserError
+from ..text.plain_text import unix_ends, writable
 from .columns import LABELS, choose_columns
 from .options import TableSettings
 from .records import Records
@@ -91,10 +92,10 @@ def _text(record, column, where):
 
 
 def _label(value, column, where):
-    """A label as it is written, a tuple of several."""
+    """A label as it is written, but for the white space in it; a tuple of several."""
     if isinstance(value, list):
-        return tuple(_written(each, column, where) for each in value)
-    return None if value is None else _written(value, column, where)
+        return tuple(_label(each, column, where) for each in value)
+    return None if value is None else " ".join(_written(value, column, where).split())
 
 
 def _written(value, column, where):
@@ -103,25 +104,31 @@ def _written(value, column, where):
         return str(value).lower()
     if not isinstance(value, (str, int, float)):
         raise UserError(f"{where}: {value!r} under {column!r}; expected a text or a number")
-    return str(value).strip()
+    return writable(str(value)).strip()
 
 
 def write_table(path, records):
     """Write records, {column: value}, as the ending says: .csv, .jsonl, or else tabs.
 
-    Between tabs each stretch of white space in a text is one space; values that are lists or dicts
-    are written as such in .jsonl alone, and have to be texts elsewhere.
+    Between tabs each stretch of white space in a text is one space, and where a cell begins with a
+    quote all are quoted; values that are lists or dicts are written as such in .jsonl alone, and
+    have to be texts elsewhere.  What is written is read back by open_table.
     """
     kind = ending(path)
     with open(path, "w", encoding="utf-8", newline="") as file:
         if kind == ".jsonl":
             for record in records:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.write(writable(json.dumps(record, ensure_ascii=False)) + "\n")
             return
         names = list(records[0]) if records else []
         rows = [names, *([record[name] for name in names] for record in records)]
+        cells = [[unix_ends(writable(str(cell))) for cell in row] for row in rows]
         if kind == ".csv":
-            csv.writer(file, lineterminator="\n").writerows(rows)
+            csv.writer(file, lineterminator="\n").writerows(cells)
             return
-        for row in rows:
-            file.write("\t".join(" ".join(str(cell).split()) for cell in row) + "\n")
+        cells = [[" ".join(cell.split()) for cell in row] for row in cells]
+        if any(cell.startswith('"') for row in cells for cell in row):
+            quoted = csv.writer(file, csv.excel_tab, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            quoted.writerows(cells)
+            return
+        file.writelines("\t".join(row) + "\n" for row in cells)

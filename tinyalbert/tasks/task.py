@@ -6,6 +6,7 @@ line, the pipeline.  In the order in which they are called:
 
     read        a source             -> examples
     group       an example           -> what it shares with those that are held out with it
+    kinds       an example           -> its labels, each of which some training example must have
     fit         training examples    -> what the task learns from them, such as its labels
     configure   a model's config     -> the config of this task's model, with what was fitted
     start_head  a new model, before it is trained
@@ -87,6 +88,12 @@ class Task:
 
         None: with none.
         """
+
+    def kinds(self, example):
+        """What an example shows of which training must see at least one, such as its label: of
+        what one example alone shows, none is held out.
+        """
+        return ()
 
     def fit(self, examples):
         """Learn from the training examples what encoding needs, such as the names of the labels."""

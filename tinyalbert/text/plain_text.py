@@ -67,6 +67,19 @@ def unix_ends(text):
     return text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def writable(text):
+    """A text that can be written to a file and read from it.
+
+    Halves of surrogate pairs, as names of files and JSON have them, become U+FFFD; NUL is left out.
+    """
+    text = text.replace("\0", "")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class TextReader:
     """The text of a file, piece by piece, as UTF-8 with line feeds.
 
