@@ -120,7 +120,10 @@ def make_inputs(folder):
     for task, (columns, labels) in TABLES.items():
         texts = len(columns.split()) - 1
         rows = [
-            [*(f"The {'good' if i % 2 else 'bad'} dog {i + k}" for k in range(texts)), labels[i % 2]]
+            [
+                *(f"The {'good' if i % 2 else 'bad'} dog {i + k}" for k in range(texts)),
+                labels[i % 2],
+            ]
             for i in range(24)
         ]
         table = [columns.split(), *rows]

@@ -1,14 +1,16 @@
 """The `tinyalbert` command: it parses, calls the library, prints.
 
-Exit codes: 0, 2 for a mistake that a sentence on stderr explains, 130 after Ctrl-C.
+Exit codes: 0, 2 for a mistake that a sentence on stderr explains; 130 after Ctrl-C, 143 after
+SIGTERM, 129 after SIGHUP, which all save a training before it ends.
 """
 
 import argparse
 import contextlib
-import errno
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from . import __version__
-from .errors import UserError
+from .errors import UserError, advice_for
 from .options import (
     WHOLE,
     add_arguments,
@@ -609,12 +611,18 @@ def main(argv=None):
     Of several processes, the first one prints for all.
     """
     _prepare_streams()
+    with contextlib.redirect_stderr(Outlasting(sys.stderr)):
+        return _main(argv)
+
+
+def _main(argv):
     ranks = Single()
     try:
         words = sys.argv[1:] if argv is None else list(argv)
         args = build_parser(words).parse_args(words)
+        _allow_open_files()
         ranks = launched_ranks()
-        with contextlib.redirect_stdout(None if ranks.rank else sys.stdout):
+        with _ended_by_signals(), _outlasting(sys.stdout, args, ranks) as stdout:
             warnings.showwarning = lambda message, *_: (
                 ranks.rank or print(f"note: {message}", file=sys.stderr)
             )
@@ -623,15 +631,14 @@ def main(argv=None):
                 if hasattr(args, "run")
                 else print(WELCOME.format(version=__version__))
             )
-        sys.stdout.flush()
+            _flush(stdout)
         return code or 0
     except KeyboardInterrupt as error:  # all processes stop at the same step
         if ranks.rank == 0:
             print(f"\ntinyalbert: {str(error) or 'stopped'}", file=sys.stderr)
-        return 130
+        return 128 + getattr(error, "signal", signal.SIGINT)
     except BrokenPipeError:  # `tinyalbert info base_v2 | head`; 141 is what a shell makes of it
-        for stream in (sys.stdout, sys.stderr):  # or Python complains when it flushes them
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _to_nowhere(sys.stdout)
         return 141
     except Exception as error:
         message = _explained(error)
@@ -656,14 +663,136 @@ def _prepare_streams():
             stream.reconfigure(errors="backslashreplace")
 
 
+class Outlasting:
+    """A stream that goes on, to nowhere, when writing fails: its reader has gone, its disk is full.
+
+    failure: the OSError by which it was lost, or None.
+    """
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.failure = None
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        self._attempt(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self):
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, act):
+        if self.failure is not None:
+            return
+        try:
+            act()
+        except (OSError, ValueError) as error:  # ValueError: closed
+            self.failure = error
+            _to_nowhere(self.stream)
+
+
+def _to_nowhere(stream):
+    """Lead a stream to the null device, or Python complains when it flushes it at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _outlasting(stdout, args, ranks):
+    """stdout for a command: nowhere on all processes but the first; where a model is trained, it
+    may be lost on the way, since the model is what counts.
+    """
+    if ranks.rank:
+        stdout = open(os.devnull, "w", encoding="utf-8")
+    elif getattr(args, "run", None) in (_pretrain, _finetune):
+        stdout = Outlasting(stdout)
+    with contextlib.redirect_stdout(stdout):
+        yield stdout
+    if getattr(stdout, "failure", None):
+        print(f"note: standard output could not be written ({stdout.failure})", file=sys.stderr)
+
+
+def _flush(stdout):
+    """Print what is left to print, or refuse; that the reader has gone is dealt with elsewhere."""
+    try:
+        stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _to_nowhere(stdout)
+        raise UserError(
+            f"standard output could not be written: {error.strerror}; check where it leads"
+        ) from None
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to end; `signal` is its number."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.signal = number
+
+
+@contextlib.contextmanager
+def _ended_by_signals():
+    """SIGTERM and SIGHUP end a command as Ctrl-C does; the next one ends it at once.
+
+    A signal that is ignored, as SIGHUP is by nohup, stays so.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+    def stop(number, frame):
+        for each in heard:
+            signal.signal(each, stop_at_once)
+        raise Stopped(number)
+
+    def stop_at_once(number, frame):
+        with contextlib.suppress(OSError):
+            os.write(2, b"\ntinyalbert: stopped at once\n")
+        os._exit(128 + number)
+
+    # only the main thread may set handlers
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [each for each in signals if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+MANY_FILES = 1024  # more than a command ever has open at once
+
+
+def _allow_open_files():
+    """Ask for as many open files as there may be, where this shell allows fewer than usual."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _explained(error):
     """The sentence for a mistake that the user can mend; None for any other."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; make room and run the command again (--resume if it was training)"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; check the path and its rights"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{advice_for(error)}"
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}); lower --batch-size, --max-length or --preset"
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return "no more threads can be started; lower --threads, or raise the limit (ulimit -u)"
     return None

@@ -1,61 +1,81 @@
-"""Switches of each thread: whether ops record, which fast versions run, in what precision.
+"""Switches of each thread and task: whether ops record, which fast versions run, in what precision.
 
-Replicas run forward and backward passes side by side, so each thread has switches of its own.  They
-are set for the length of a `with` block; `snapshot` and `adopt` carry them into a worker thread.
+Replicas run forward and backward passes side by side, so each thread has switches of its own, and
+each task of asyncio, of which many take turns in one thread.  They are set for the length of a
+`with` block; `snapshot` and `adopt` carry them into a worker thread.
 """
 
 import contextlib
-import threading
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 
 
-class Mode(threading.local):
-    """The switches; each thread reads and writes its own."""
+@dataclass(frozen=True)
+class Switches:
+    """The values of all switches."""
 
-    recording = True  # ops keep what the backward pass needs
-    kernels = True  # the fused versions of kernels/ run in place of the plain ops
-    readout = True  # head models compute only what their loss reads (readout.py)
-    precision = None  # the precision.Precision of the step, if it is not float32
+    recording: bool = True  # ops keep what the backward pass needs
+    kernels: bool = True  # the fused versions of kernels/ run in place of the plain ops
+    readout: bool = True  # head models compute only what their loss reads (readout.py)
+    precision: object = None  # the precision.Precision of the step, if it is not float32
+    step: object = None  # the nn.Turns of the model that this is a step of training of
+
+
+_switches = ContextVar("switches", default=Switches())
+
+
+class Mode:
+    """The switches of the thread or task that reads them."""
+
+    recording = property(lambda self: _switches.get().recording)
+    kernels = property(lambda self: _switches.get().kernels)
+    readout = property(lambda self: _switches.get().readout)
+    precision = property(lambda self: _switches.get().precision)
+    step = property(lambda self: _switches.get().step)
 
     def snapshot(self):
-        """The switches of this thread: {name: value}."""
-        return {
-            name: getattr(self, name) for name in ("recording", "kernels", "readout", "precision")
-        }
+        """The Switches of this thread or task."""
+        return _switches.get()
 
     def adopt(self, switches):
-        """Set the switches of this thread to a snapshot of another's."""
-        for name, value in switches.items():
-            setattr(self, name, value)
+        """Set the switches of this thread or task to a snapshot of another's."""
+        _switches.set(switches)
 
 
 mode = Mode()
 
 
 @contextlib.contextmanager
-def _switched(name, value):
-    before = getattr(mode, name)
-    setattr(mode, name, value)
+def _switched(**changes):
+    now = _switches.get()
+    before = {name: getattr(now, name) for name in changes}
+    _switches.set(replace(now, **changes))
     try:
         yield
     finally:
-        setattr(mode, name, before)
+        _switches.set(replace(_switches.get(), **before))
 
 
 def no_grad():
     """Context in which ops record nothing: evaluation and prediction need no backward pass."""
-    return _switched("recording", False)
+    return _switched(recording=False)
 
 
 def use_kernels(on):
     """Context in which the fused kernels run (True) or only the plain ops (False)."""
-    return _switched("kernels", on)
+    return _switched(kernels=on)
 
 
 def use_readout(on):
     """Context in which head models compute what their loss reads (True) or all tokens (False)."""
-    return _switched("readout", on)
+    return _switched(readout=on)
 
 
 def use_precision(precision):
     """Context in which every op runs through `precision.run`; None is plain float32."""
-    return _switched("precision", precision)
+    return _switched(precision=precision)
+
+
+def use_step(turns):
+    """Context of a step of training; turns: the nn.Turns of its model."""
+    return _switched(step=turns)

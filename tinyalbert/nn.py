@@ -5,11 +5,14 @@ checkpoints, so `state_dict()` needs no rename table.  Linear weights are [out, 
 in evaluation mode; `model.train()` turns dropout on.  Taught in lessons 06, 07 and 09.
 """
 
+import contextlib
+
 import numpy as np
 
 from . import ops
 from .backend import DEFAULT_DTYPE, device_of, to_device, to_host
 from .errors import UserError
+from .modes import mode, use_step
 from .tensor import Tensor
 
 
@@ -54,13 +57,66 @@ class DropoutRng:
         return (self._base + self._calls * 0x85EBCA6B) & 0xFFFFFFFF
 
 
+_ALONE = contextlib.nullcontext()
+
+
+class Turns:
+    """Tells a thread that reads a model when another thread changes it by a step of training.
+
+    What was computed then is of no use, since some parameters were old and others new.
+    """
+
+    def __init__(self):
+        self.number = 0  # odd while a step is being taken
+
+    def __deepcopy__(self, memo):
+        """Nobody trains a copy yet."""
+
+    @contextlib.contextmanager
+    def changing(self):
+        """Context of a step; threads with its switches may read as they please."""
+        if self.number % 2:
+            raise UserError(
+                "another thread is taking a step of training of this model; wait for it"
+            )
+        self.number += 1
+        try:
+            with use_step(self):
+                yield
+        finally:
+            self.number += 1
+
+    @contextlib.contextmanager
+    def reading(self):
+        """Context in which a thread reads; it is refused if a step is taken meanwhile."""
+        if mode.step is self:
+            yield
+            return
+        before = self.number
+        try:
+            if before % 2 == 0:
+                yield
+        finally:
+            if before % 2 or before != self.number:
+                raise UserError(
+                    "this model took a step of training in another thread while it was read here; "
+                    "read it between two steps (as evaluate= does), or a saved folder of it"
+                )
+
+
 class Module:
     """A tree of Parameters, named by the attributes that hold them, in order of assignment."""
 
     training = False
+    turns = None  # the Turns of a model that a Trainer trains
 
     def __call__(self, *args, **kwargs):
-        return self.forward(*args, **kwargs)
+        with self.reading():
+            return self.forward(*args, **kwargs)
+
+    def reading(self):
+        """Context for who reads the parameters, while another thread may train the model."""
+        return _ALONE if self.turns is None else self.turns.reading()
 
     def _children(self):
         """(name, Parameter or Module) of this node; the members of a list are named 0, 1, ..."""
@@ -212,7 +268,8 @@ class Dropout(Module):
 
     def key(self, rng):
         """Static arguments of this call's mask, or None when nothing is dropped."""
-        if not (self.training and self.p):
+        # in a step it is on, even if another thread has called model.eval() meanwhile
+        if not (self.p and (self.training or mode.step)):
             return None
         if rng is None:
             raise UserError(

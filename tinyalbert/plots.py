@@ -6,12 +6,14 @@ same bytes.
 """
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 
 from .backend import to_host
 from .errors import UserError
+from .files.writing import replacing
 from .strict_json import loads
 
 MIDDLE, LIGHT = "0.45", "0.7"
@@ -19,6 +21,8 @@ MIDDLE, LIGHT = "0.45", "0.7"
 
 def _figure(width, height, **options):
     """A matplotlib Figure without pyplot: no window, no global state."""
+    # a notebook names its own way to show pictures here, for all that it starts
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -27,18 +31,18 @@ def _figure(width, height, **options):
             f"pictures need matplotlib, which can't be imported ({error}); "
             "pip install 'tinyalbert[lessons]', or go on without pictures"
         ) from None
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
     figure = Figure(figsize=(width, height), layout="constrained", **options)
     FigureCanvasAgg(figure)
     return figure
 
 
 def _save(figure, path):
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(
-        path, dpi=120, format="png", metadata={"Software": None}
-    )  # no version: same bytes
-    return path
+    with replacing(path) as file:  # no version: same bytes
+        figure.savefig(file, dpi=120, format="png", metadata={"Software": None})
+    return Path(path)
 
 
 def read_log(path):
@@ -71,11 +75,17 @@ def _series(lines, name, x="step"):
 
 
 def draw_run(folder, say=print):
-    """loss.png beside the log of a run, if matplotlib is there; says where, or why not."""
+    """loss.png beside the log of a run; says where, or why not.
+
+    A run is fine without a picture, whatever goes wrong with it.
+    """
     try:
-        say(f"curves in {plot_run(Path(folder) / 'log.jsonl')}")
-    except UserError as problem:  # no matplotlib: the run is fine without a picture
-        say(f"no picture: {problem}")
+        said = f"curves in {plot_run(Path(folder) / 'log.jsonl')}"
+    except UserError as problem:
+        said = f"no picture: {problem}"
+    except Exception as problem:  # of matplotlib, its fonts, settings and cache
+        said = f"no picture: matplotlib failed with {type(problem).__name__}: {problem}"
+    say(said)
 
 
 def plot_run(log, path=None):

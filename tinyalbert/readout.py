@@ -90,7 +90,12 @@ def may_skip_tokens(model, output_hidden_states=False, output_attentions=False, 
     """Whether the last layer may leave out tokens: nothing is shown and no dropout is drawn."""
     config = model.config
     dropout = config.hidden_dropout_prob or config.attention_probs_dropout_prob
-    return not (output_hidden_states or output_attentions or more or (model.training and dropout))
+    return not (
+        output_hidden_states
+        or output_attentions
+        or more
+        or ((model.training or mode.step) and dropout)
+    )
 
 
 def layer_at(layer, asking, hidden, bias):

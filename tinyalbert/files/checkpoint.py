@@ -22,9 +22,10 @@ from ..config import AlbertConfig
 from ..errors import UserError
 from ..strict_json import parse, read_json
 from .int8 import dequantized
-from .safetensors_file import read_safetensors, replacing, write_safetensors
+from .safetensors_file import read_safetensors, write_safetensors
 from .tf_checkpoint import load_tf
 from .torch_checkpoint import read_torch
+from .writing import replacing
 
 STATE_FORMAT = "tinyalbert training state"
 STATE_FILE = "training_state.safetensors"
@@ -72,7 +73,8 @@ def save_pretrained(model, folder, tokenizer=None):
         if tokenizer is not None:  # it asks the config how long a text may be
             tokenizer.save_pretrained(folder)
 
-    write_safetensors(folder / "model.safetensors", state, {"format": "pt"}, the_rest)
+    with model.reading():
+        write_safetensors(folder / "model.safetensors", state, {"format": "pt"}, the_rest)
 
 
 def write_config(folder, config, architecture, dtype="float32"):

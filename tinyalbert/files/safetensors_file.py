@@ -1,16 +1,13 @@
-"""Files on disk: the safetensors format, and writing that never leaves half a file behind.
+"""The safetensors format.
 
 safetensors (github.com/huggingface/safetensors) is eight bytes with the length of a JSON header,
 the header {name: {dtype, shape, data_offsets}}, and the arrays one after the other: simple enough
 to read and write here, bfloat16 included, which NumPy does not know.
 """
 
-import contextlib
-import errno
 import json
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +15,7 @@ from ..backend import to_host
 from ..checks import TEXT, WHOLE, ListOf, Named, OneOf, checked, shown
 from ..errors import UserError
 from ..strict_json import parse_object
+from .writing import replacing
 
 DTYPES = {
     "F64": np.float64,
@@ -39,47 +37,6 @@ ENTRY = {"dtype": OneOf(*DTYPES), "shape": ListOf(WHOLE), "data_offsets": ListOf
 LONGEST_HEADER = 100_000_000  # the format's own limit
 MOST_AXES = 16
 MOST_NUMBERS = 1 << 48  # of one array
-
-
-class CannotWrite(UserError, OSError):
-    """A file could not be written; what was there before is untouched."""
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """A binary file that takes the place of `path` once it is complete and on the disk.
-
-    Whatever happens before (full disk, Ctrl-C, power cut), `path` keeps its old content.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if os.name == "posix":  # the new name has to reach the disk as well
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "free some space on that disk, or choose another folder"
-        else:
-            advice = "choose a folder you can write to"
-        refusal = CannotWrite(
-            f"{path} could not be written ({error.strerror or error}); {advice}; what was there "
-            "before is untouched"
-        )
-        refusal.errno = error.errno
-        raise refusal from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_safetensors(path, arrays, metadata=None, before=None):

@@ -14,8 +14,8 @@ from ..backend import check_device
 from ..config import AlbertConfig
 from ..errors import UserError
 from ..files.checkpoint import changed
-from ..files.safetensors_file import replacing
 from ..files.taken import taken
+from ..files.writing import replacing
 from ..heads import AlbertForPreTraining
 from ..optim import OPTIMIZERS
 from ..options import make, resume, to_json

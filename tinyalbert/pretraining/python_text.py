@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 from ..errors import UserError
+from ..files.writing import replacing
 from ..text.sentences import split_sentences
 
 # Folders that are not the library itself: its tests, installed packages, generated tables.
@@ -58,7 +59,7 @@ def documents(n=None, seed=0, split="train"):
 
 def write_corpus(path, n=None, seed=0, split="train"):
     """Write the documents to a file: one sentence a line, a blank line between documents."""
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
+    with replacing(path, text=True) as file:
         for sentences in documents(n, seed, split):
             file.write("\n".join(sentences) + "\n\n")
 

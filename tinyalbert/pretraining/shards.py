@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
@@ -27,8 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from ..files.safetensors_file import replacing
+from ..errors import LACKS, UserError, advice_for
 from ..files.taken import FULL, LOCK, PROCESS, check_writable, taken
 from ..training.replicas import launched_ranks, physical_cores
 from .corpus import (
@@ -53,6 +53,17 @@ SMALL_CORPUS = 4 << 20  # below that, starting processes costs more than it earn
 
 
 # --- in a worker ----------------------------------------------------------------------------------
+
+
+def _end_with_parent():
+    """Let this worker end as soon as the process that started it has ended, however that was."""
+    from multiprocessing import connection, parent_process
+
+    def wait():
+        connection.wait([parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @functools.lru_cache(maxsize=1)
@@ -324,7 +335,7 @@ def _moved_when_complete(out_dir):
             raise UserError(
                 f"the disk of {out_dir} is full; make room there, or write to another disk"
             ) from None
-        raise UserError(f"{out_dir} can't be written: {error}") from None
+        raise UserError(f"{out_dir} can't be written: {advice_for(error)}") from None
     except BrokenExecutor as error:
         raise UserError(
             f"a worker process died ({error}), perhaps for lack of memory; try fewer workers "
@@ -345,17 +356,7 @@ def finish_moving(folder):
     for name in sorted(names, key=COMPLETE.__eq__):
         os.replace(partial / name, partial.parent / name)
     partial.rmdir()
-    _sync(partial.parent)
-
-
-def _sync(folder):
-    """Make sure that the names in a folder are on the disk."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_folder(partial.parent)
 
 
 def _write(pool, workers, sources, tokenizer, folder, format, progress, account):
@@ -385,7 +386,9 @@ def _started_pool(workers):
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+    )
     with _ctrl_c_blocked():
         for _ in range(workers):  # each starts one
             pool.submit(int)
@@ -472,6 +475,8 @@ class Shards:
             self.counts = np.load(self.folder / "counts.npy")
             self.word_start = np.load(self.folder / "word_start.npy")
         except (OSError, ValueError, EOFError) as error:
+            if getattr(error, "errno", None) in LACKS:
+                raise
             raise UserError(f"{self.folder} is damaged ({error}); prepare it again") from None
         if meta is None and self._read_meta() != self.meta:
             raise UserError(f"{self.folder} was prepared anew while it was read; start again")

@@ -6,9 +6,8 @@ Labelled rows for every task come from the same world: tasks.py.  The test split
 telling that the train split never uses.
 """
 
-from pathlib import Path
-
 from ..errors import UserError
+from ..files.writing import replacing
 from .world import make_story
 
 
@@ -17,7 +16,9 @@ def generate(n, seed=0, split="train", start=0):
     if split not in ("train", "test"):
         raise UserError(f'split {split!r} is unknown; expected "train" or "test"')
     if n < 0 or start < 0 or seed < 0:
-        raise UserError(f"got n={n}, start={start}, seed={seed}; expected numbers that are not negative")
+        raise UserError(
+            f"got n={n}, start={start}, seed={seed}; expected numbers that are not negative"
+        )
     for index in range(start, start + n):
         yield make_story(index, seed, split)
 
@@ -30,6 +31,6 @@ def documents(n, seed=0, split="train"):
 
 def write_corpus(path, n, seed=0, split="train"):
     """Write n stories as pretraining reads them: one sentence a line, a blank line between documents."""
-    with open(Path(path), "w", encoding="utf-8", newline="\n") as file:
+    with replacing(path, text=True) as file:
         for sentences in documents(n, seed, split):
             file.write("\n".join(sentences) + "\n\n")

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ..errors import UserError
-from ..files.safetensors_file import replacing
+from ..files.writing import replacing
 from ..strict_json import JSONDecodeError, loads
 from ..text.plain_text import writable
 from .text_files import ending, name_of, read_text

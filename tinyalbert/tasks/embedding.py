@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files.writing import replacing
 from ..heads import IGNORE, AlbertForSentenceEmbedding
 from ..modes import no_grad
 from ..options import AMOUNT, Number, OneOf, option
@@ -226,9 +227,10 @@ class Embedding(Task):
         """
         vectors = np.stack(predictions)
         if Path(path).suffix == ".npy":
-            np.save(path, vectors[:, 0] if vectors.shape[1] == 1 else vectors)
+            with replacing(path) as file:
+                np.save(file, vectors[:, 0] if vectors.shape[1] == 1 else vectors)
             return
-        with open(path, "w", encoding="utf-8", newline="") as file:
+        with replacing(path, text=True) as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             pairs = vectors.shape[1] == 2
             names = ["cosine"] if pairs else [f"v{i}" for i in range(vectors.shape[2])]

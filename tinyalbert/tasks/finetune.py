@@ -6,6 +6,7 @@ output/eval_results.json, predictions.tsv      of that model on the held-out exa
 output/last/       the state of the training, for resume=True
 """
 
+import contextlib
 import json
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,8 +14,8 @@ from pathlib import Path
 from ..backend import check_device
 from ..errors import UserError
 from ..files.checkpoint import read_config
-from ..files.safetensors_file import replacing
 from ..files.taken import taken
+from ..files.writing import replacing
 from ..optim import AdamW
 from ..options import make, to_json
 from ..options import resume as resume_options
@@ -178,9 +179,14 @@ def _write(options, task, result, held_out, predictions, say):
     _write_json(output / RESULTS, result["metrics"])
     task.write(output / task.predictions, held_out, predictions)
     draw_run(output, say)
-    values = [line[task.metric] for line in read_log(output)["eval"]]
-    dropout = read_config(output).hidden_dropout_prob
-    remark = still_rising(values, task.metric) or past_its_best(values, task.metric, dropout)
+    with contextlib.suppress(UserError):  # a log that could not be written
+        values = [line[task.metric] for line in read_log(output)["eval"]]
+        say_how_it_went(values, task.metric, read_config(output).hidden_dropout_prob, say)
+
+
+def say_how_it_went(values, metric, dropout, say):
+    """Say what the evaluations of a run, in their order, tell about it."""
+    remark = values and (still_rising(values, metric) or past_its_best(values, metric, dropout))
     if remark:
         say(remark)
 

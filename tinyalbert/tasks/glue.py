@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files.writing import replacing
 from .classification import Classification
 from .regression import Regression, number
 from .tables import Row
@@ -182,9 +183,7 @@ class Glue:
         parts = list(dict.fromkeys(getattr(example, "part", "") for example in examples))
         for part in parts:
             suffix = f"-{PARTS.get(part, part)}" if len(parts) > 1 else ""
-            with open(
-                path.with_stem(path.stem + suffix), "w", encoding="utf-8", newline=""
-            ) as file:
+            with replacing(path.with_stem(path.stem + suffix), text=True) as file:
                 writer = csv.writer(file, delimiter="\t", lineterminator="\n")
                 writer.writerow(["index", "prediction"])
                 for i, (example, said) in enumerate(zip(examples, predictions)):

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import ops
 from ..errors import UserError
+from ..files.writing import replacing
 from ..heads import IGNORE
 from ..options import COUNT, Number, option
 from ..text.rows import RowEncoder
@@ -382,4 +383,5 @@ def _paired(question, context):
 
 
 def _write_json(path, values):
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(path, text=True) as file:
+        file.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")

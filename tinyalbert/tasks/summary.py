@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import ops
 from ..errors import UserError
+from ..files.writing import replacing
 from ..heads import IGNORE, AlbertForTokenClassification
 from ..options import AMOUNT, COUNT, WHOLE, option
 from .metrics import words
@@ -197,7 +198,7 @@ class Summarization(Task):
 
     def write(self, path, examples, predictions):
         """JSON lines: where the document stands, its summary, and the places of its sentences."""
-        with open(path, "w", encoding="utf-8") as file:
+        with replacing(path, text=True) as file:
             for example, prediction in zip(examples, predictions):
                 record = {"document": example.where, **self.answer(prediction)}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")

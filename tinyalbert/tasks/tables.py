@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 from ..errors import UserError
+from ..files.writing import replacing
 from ..text.plain_text import unix_ends, writable
 from .columns import LABELS, choose_columns
 from .options import TableSettings
@@ -115,7 +116,7 @@ def write_table(path, records):
     have to be texts elsewhere.  What is written is read back by open_table.
     """
     kind = ending(path)
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with replacing(path, text=True) as file:
         if kind == ".jsonl":
             for record in records:
                 file.write(writable(json.dumps(record, ensure_ascii=False)) + "\n")

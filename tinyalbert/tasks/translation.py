@@ -12,6 +12,7 @@ import numpy as np
 
 from ..decoder import AlbertForTranslation, DecoderConfig
 from ..errors import UserError
+from ..files.writing import replacing
 from ..generation import beam_search, greedy_search
 from ..options import COUNT, LENGTH, SHARE, option
 from ..text.tokenizer import AlbertTokenizer
@@ -179,7 +180,8 @@ class Translation(Task):
 
     def write(self, path, examples, predictions):
         """One translation a line."""
-        Path(path).write_text("".join(f"{text}\n" for text in predictions), encoding="utf-8")
+        with replacing(path, text=True) as file:
+            file.write("".join(f"{text}\n" for text in predictions))
 
     def example(self, given):
         return SentencePair(given, None, "")

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files.safetensors_file import replacing
+from ..files.writing import replacing
 from .encoding import encode
 from .tokenizer_config import check_added, fitting, read_settings
 from .tokenizer_json import ends_in_digit_comma, from_tokenizer_json, tokenizer_json

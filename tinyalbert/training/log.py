@@ -1,13 +1,19 @@
-"""log.jsonl: one JSON object a line, for each logged step, evaluation and note of a run."""
+"""log.jsonl: one JSON object a line, for each logged step, evaluation and note of a run.
+
+A log that can't be written is told once and stops no training; its lines wait in memory, and each
+new one tries again.
+"""
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
-from ..files.safetensors_file import replacing
+from ..errors import advice_for
+from ..files.writing import replacing
 from ..strict_json import loads
-from .checkpoints import explained_full_disk
+from .progress import say
 
 NAME = "log.jsonl"
 
@@ -20,6 +26,8 @@ class Log:
         self.path = Path(folder) / NAME if folder is not None and writes else None
         self.begun = time.perf_counter()
         self.lines = 0  # that are in it
+        self.waiting = []  # lines that could not be written yet
+        self.told = False  # whether it was said that there are some
 
     def seconds(self):
         """Time since the run began, interruptions left out."""
@@ -28,8 +36,7 @@ class Log:
     def begin(self):
         """An empty log."""
         if self.path:
-            with explained_full_disk(self.folder, "the log", 0):
-                self.path.write_text("")
+            self._try(self._rewrite, "")
 
     def resume(self, step, seconds, lines=None):
         """Go on after a checkpoint of `step`, made `seconds` after the run began.
@@ -40,11 +47,13 @@ class Log:
         self.begun = time.perf_counter() - seconds
         if self.path is None:
             return
-        kept = [line for line in self._read() if _step(line) <= step][:lines]
+        try:
+            kept = [line for line in self._read() if _step(line) <= step][:lines]
+        except OSError as error:
+            self._tell(error)
+            return
         self.lines = len(kept)
-        with explained_full_disk(self.folder, "the log", step):
-            with replacing(self.path) as file:
-                file.write("".join(kept).encode())
+        self._try(self._rewrite, "".join(kept))
 
     def ended(self, step):
         """Whether the log says that the run was complete after `step` steps."""
@@ -52,19 +61,49 @@ class Log:
 
     def _read(self):
         path = Path(self.folder) / NAME
-        return path.read_text().splitlines(keepends=True) if path.exists() else []
+        if not path.exists():
+            return []
+        return path.read_text("utf-8", "replace").splitlines(keepends=True)
 
     def add(self, kind, step, **values):
         """One line, on disk when this returns."""
         if self.path is None:
             return
         line = {"kind": kind, "step": step, "seconds": round(self.seconds(), 2), **values}
-        with (
-            explained_full_disk(self.folder, "the log", step),
-            open(self.path, "a", encoding="utf-8") as file,
-        ):
-            file.write(json.dumps(line) + "\n")
+        self.waiting.append(json.dumps(line) + "\n")
+        if self._try(self._append, "".join(self.waiting)):
+            self.waiting = []
         self.lines += 1
+
+    def _rewrite(self, text):
+        with replacing(self.path, text=True) as file:
+            file.write(text)
+
+    def _append(self, text):
+        """Add whole lines, or nothing."""
+        with open(self.path, "ab", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            data = text.encode()
+            try:
+                while data:  # a disk that fills takes a part at first
+                    data = data[file.write(data) :]
+            except OSError:
+                file.truncate(before)
+                raise
+
+    def _try(self, write, text):
+        """Whether write(text) went well; the first time that it does not is told."""
+        try:
+            write(text)
+            return True
+        except OSError as error:
+            self._tell(error)
+            return False
+
+    def _tell(self, error):
+        if not self.told:
+            say(f"{self.path} fails: {advice_for(error)}. The training goes on")
+        self.told = True
 
 
 def _step(line):

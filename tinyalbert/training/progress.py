@@ -1,5 +1,6 @@
 """The progress bar of a run, and the lines above it, on stderr."""
 
+import contextlib
 import sys
 import time
 
@@ -9,6 +10,7 @@ LOSS_NAMES = {"mlm": "masked words", "sop": "sentence order"}  # what a person c
 class Progress:
     """A progress bar that counts tokens where the batches differ in size, otherwise steps.
 
+    Where nobody can read it any more, as on a terminal that was closed, there is no bar.
     plan: the run's Plan.  shown: False on all processes but the first.
     """
 
@@ -21,14 +23,16 @@ class Progress:
         self.of_what = "" if self.whole == plan.total_steps else " of the tokens"
         self.begun = time.perf_counter()
         self.words = ""  # how the last steps went
-        self.bar = tqdm(
-            desc=self._where(done, self.first),
-            total=self.whole,
-            initial=self.first,
-            bar_format="{desc} |{bar}| {elapsed}{postfix}",
-            disable=not shown,
-            mininterval=0.5 if sys.stderr.isatty() else 60,
-        )
+        self.bar = tqdm(disable=True)
+        with _unread():
+            self.bar = tqdm(
+                desc=self._where(done, self.first),
+                total=self.whole,
+                initial=self.first,
+                bar_format="{desc} |{bar}| {elapsed}{postfix}",
+                disable=not shown,
+                mininterval=0.5 if sys.stderr.isatty() else 60,
+            )
 
     def advance(self, done):
         """Move to the step that is done."""
@@ -37,7 +41,8 @@ class Progress:
         tokens = self.plan.tokens(done)
         self.bar.set_description_str(self._where(done, tokens), refresh=False)
         self.bar.set_postfix_str(self._left(tokens) + self.words, refresh=False)
-        self.bar.update(tokens - self.bar.n)
+        with _unread():
+            self.bar.update(tokens - self.bar.n)
 
     def tell(self, losses, tokens_per_second):
         """How the last steps went.  losses: {term: mean}, of which the first is shown."""
@@ -47,7 +52,8 @@ class Progress:
 
     def close(self):
         """Leave the bar as it is on the screen."""
-        self.bar.close()
+        with _unread():
+            self.bar.close()
 
     def _where(self, done, tokens):
         """How much is done, in words that agree with the bar."""
@@ -83,7 +89,13 @@ def in_words(metrics):
 
 
 def say(text):
-    """Print a line above the progress bar, if there is one."""
+    """Print a line above the progress bar, if there is one and somebody can read it."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    with _unread():
+        tqdm.write(text, file=sys.stderr)
+
+
+def _unread():
+    """Context in which it is no error that what is shown goes nowhere: full, closed, hung up."""
+    return contextlib.suppress(OSError, ValueError, AttributeError)

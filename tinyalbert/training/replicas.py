@@ -12,6 +12,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,6 +66,41 @@ def _blas():
     return ThreadpoolController()
 
 
+class _SingleThreadedBlas:
+    """Context in which a BLAS call takes one thread, for all threads of this process.
+
+    Runs may overlap: the first to begin sets it, the last to end sets it back.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.runs = 0
+        self.limit = None
+
+    def __enter__(self):
+        with self.lock:
+            if self.runs == 0:
+                self.limit = _blas().limit(limits=1, user_api="blas")
+            self.runs += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.runs -= 1
+            if self.runs == 0:
+                self.limit.restore_original_limits()
+
+    def forked(self):
+        """In a forked process, which has none of the runs of its parent."""
+        if self.runs:
+            self.limit.restore_original_limits()
+        self.__init__()
+
+
+_single_threaded_blas = _SingleThreadedBlas()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_single_threaded_blas.forked)
+
+
 def split(batch, n, first_row=0):
     """Cut a dict of arrays along its rows into at most n parts: [(part, first row), ...]."""
     rows = batch_size(batch)
@@ -115,20 +151,23 @@ class Threads:
         if self.n < 1:
             raise UserError(f"{n} threads; expected 1 or more, or None for one on each core")
         self._pool = None
+        self._process = os.getpid()  # in which the pool was made
 
     def run(self, fn, parts):
         """[fn(part) for part in parts], side by side, in order; the first error is raised here."""
         parts = list(parts)
-        with _blas().limit(limits=1, user_api="blas"):
+        with _single_threaded_blas:
             if self.n == 1 or len(parts) < 2:
                 return [fn(part) for part in parts]
+            if self._process != os.getpid():  # forked: the pool's threads stayed in the parent
+                self._pool, self._process = None, os.getpid()
             self._pool = self._pool or ThreadPoolExecutor(self.n, thread_name_prefix="replica")
             task = functools.partial(_with_switches, mode.snapshot(), fn)
             return list(self._pool.map(task, parts))
 
     def close(self):
         """Let the threads go; a later run starts new ones."""
-        if self._pool:
+        if self._pool and self._process == os.getpid():
             self._pool.shutdown()
         self._pool = None
 

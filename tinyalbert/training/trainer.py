@@ -17,7 +17,7 @@ import numpy as np
 from .. import ops
 from ..backend import xp_of
 from ..errors import UserError
-from ..nn import DropoutRng
+from ..nn import DropoutRng, Turns
 from ..optim import (
     OPTIMIZERS,
     clip_by_global_norm,
@@ -82,6 +82,7 @@ class Trainer:
             check_precision(precision, model.device()), model.named_parameters()
         )
         self.model = model
+        self.model.turns = getattr(model, "turns", None) or Turns()
         self.lr = lr
         self.total_steps = total_steps
         self.warmup = warmup
@@ -106,6 +107,10 @@ class Trainer:
         on the CPU; looking at a GPU would mean waiting.
         """
         lr = self.lr_at(self.steps_done) if lr is None else lr
+        with self.model.turns.changing():
+            return self._step(batch, lr)
+
+    def _step(self, batch, lr):
         scale = self.precision.loss_scale
         totals = batch_totals(self.model, batch, self.ranks)
 
