@@ -45,6 +45,7 @@ from .tasks.options import (
     options_of,
 )
 from .training.replicas import Single, launched_ranks
+from .training.stopping import signals
 
 WELCOME = """tinyalbert {version}: ALBERT, whole, in NumPy.
 
@@ -611,7 +612,7 @@ def main(argv=None):
     Of several processes, the first one prints for all.
     """
     _prepare_streams()
-    with contextlib.redirect_stderr(Outlasting(sys.stderr)):
+    with contextlib.redirect_stderr(Output(sys.stderr, lasts=True)):
         return _main(argv)
 
 
@@ -622,7 +623,7 @@ def _main(argv):
         args = build_parser(words).parse_args(words)
         _allow_open_files()
         ranks = launched_ranks()
-        with _ended_by_signals(), _outlasting(sys.stdout, args, ranks) as stdout:
+        with _ended_by_signals(), _output(sys.stdout, args, ranks) as stdout:
             warnings.showwarning = lambda message, *_: (
                 ranks.rank or print(f"note: {message}", file=sys.stderr)
             )
@@ -631,14 +632,13 @@ def _main(argv):
                 if hasattr(args, "run")
                 else print(WELCOME.format(version=__version__))
             )
-            _flush(stdout)
+            stdout.flush()
         return code or 0
     except KeyboardInterrupt as error:  # all processes stop at the same step
         if ranks.rank == 0:
             print(f"\ntinyalbert: {str(error) or 'stopped'}", file=sys.stderr)
         return 128 + getattr(error, "signal", signal.SIGINT)
     except BrokenPipeError:  # `tinyalbert info base_v2 | head`; 141 is what a shell makes of it
-        _to_nowhere(sys.stdout)
         return 141
     except Exception as error:
         message = _explained(error)
@@ -663,14 +663,16 @@ def _prepare_streams():
             stream.reconfigure(errors="backslashreplace")
 
 
-class Outlasting:
-    """A stream that goes on, to nowhere, when writing fails: its reader has gone, its disk is full.
+class Output:
+    """stdout or stderr, where writing fails when the reader has gone or the disk is full.
 
-    failure: the OSError by which it was lost, or None.
+    lasts: whether the command goes on then, and what it prints goes nowhere; else it is refused.
+    failure: the error by which the stream was lost, or None.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream, lasts):
         self.stream = stream
+        self.lasts = lasts
         self.failure = None
 
     def __getattr__(self, name):
@@ -691,6 +693,10 @@ class Outlasting:
         except (OSError, ValueError) as error:  # ValueError: closed
             self.failure = error
             _to_nowhere(self.stream)
+            if isinstance(error, BrokenPipeError) and not self.lasts:
+                raise
+            if not self.lasts:
+                raise UserError(f"standard output could not be written ({error})") from None
 
 
 def _to_nowhere(stream):
@@ -702,31 +708,19 @@ def _to_nowhere(stream):
 
 
 @contextlib.contextmanager
-def _outlasting(stdout, args, ranks):
-    """stdout for a command: nowhere on all processes but the first; where a model is trained, it
-    may be lost on the way, since the model is what counts.
+def _output(stdout, args, ranks):
+    """stdout for a command: nowhere on all processes but the first.
+
+    Where a model is trained it may be lost on the way, since the model is what counts.
     """
     if ranks.rank:
         stdout = open(os.devnull, "w", encoding="utf-8")
-    elif getattr(args, "run", None) in (_pretrain, _finetune):
-        stdout = Outlasting(stdout)
+    trains = getattr(args, "run", None) in (_pretrain, _finetune)
+    stdout = Output(stdout, lasts=trains)
     with contextlib.redirect_stdout(stdout):
         yield stdout
-    if getattr(stdout, "failure", None):
+    if stdout.failure:
         print(f"note: standard output could not be written ({stdout.failure})", file=sys.stderr)
-
-
-def _flush(stdout):
-    """Print what is left to print, or refuse; that the reader has gone is dealt with elsewhere."""
-    try:
-        stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _to_nowhere(stdout)
-        raise UserError(
-            f"standard output could not be written: {error.strerror}; check where it leads"
-        ) from None
 
 
 class Stopped(KeyboardInterrupt):
@@ -743,8 +737,6 @@ def _ended_by_signals():
 
     A signal that is ignored, as SIGHUP is by nohup, stays so.
     """
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
 
     def stop(number, frame):
         for each in heard:
@@ -760,8 +752,10 @@ def _ended_by_signals():
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [each for each in signals if signal.getsignal(each) != signal.SIG_IGN]
-    before = {each: signal.signal(each, stop) for each in heard}
+    heard = signals()
+    before = {each: signal.getsignal(each) for each in heard}
+    for each in heard:
+        signal.signal(each, stop)
     try:
         yield
     finally:

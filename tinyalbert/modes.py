@@ -21,7 +21,8 @@ class Switches:
     step: object = None  # the nn.Turns of the model that this is a step of training of
 
 
-_switches = ContextVar("switches", default=Switches())
+_usual = Switches()
+_switches = ContextVar("switches", default=_usual)
 
 
 class Mode:

@@ -30,6 +30,7 @@ import numpy as np
 
 from ..errors import LACKS, UserError, advice_for
 from ..files.taken import FULL, LOCK, PROCESS, check_writable, taken
+from ..files.writing import replacing, sync_folder
 from ..training.replicas import launched_ranks, physical_cores
 from .corpus import (
     DOCUMENT_SENTENCES,

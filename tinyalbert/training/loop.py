@@ -124,7 +124,7 @@ def take_steps(run, data):
             if plan.saves_at(done) or stop:
                 run.save(last_chance=stop or done == plan.total_steps)
             if stop:
-                raise Interrupted(how_to_go_on(run.checkpoints, done, plan.total_steps))
+                raise Interrupted(how_to_go_on(run.checkpoints, done, plan.total_steps), received)
 
 
 def prefetched(draw, first, last):

@@ -75,25 +75,43 @@ class _SingleThreadedBlas:
     def __init__(self):
         self.lock = threading.Lock()
         self.runs = 0
-        self.limit = None
+        self.before = []  # (BLAS library, its threads)
 
     def __enter__(self):
         with self.lock:
             if self.runs == 0:
-                self.limit = _blas().limit(limits=1, user_api="blas")
+                libraries = _blas().lib_controllers
+                self.before = [
+                    (each, each.get_num_threads()) for each in libraries if each.user_api == "blas"
+                ]
+                for library, _ in self.before:
+                    _set_threads(library, 1)
             self.runs += 1
 
     def __exit__(self, *error):
         with self.lock:
             self.runs -= 1
             if self.runs == 0:
-                self.limit.restore_original_limits()
+                self.restore()
+
+    def restore(self):
+        """Give each library the threads that it had."""
+        for library, threads in self.before:
+            _set_threads(library, threads)
 
     def forked(self):
         """In a forked process, which has none of the runs of its parent."""
         if self.runs:
-            self.limit.restore_original_limits()
+            self.restore()
         self.__init__()
+
+
+def _set_threads(library, threads):
+    """Set the threads of a BLAS library of threadpoolctl, from whatever thread this is.
+
+    Since 3.8 it lets only the thread that was first do so, and ignores the others.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(threads)
 
 
 _single_threaded_blas = _SingleThreadedBlas()
