@@ -114,6 +114,40 @@ def test_the_workers_of_a_preparation_end_with_it(number, tmp_path):
         assert not (tmp_path / "data").exists()
 
 
+def alive(number):
+    """Whether a process runs; one that has ended and waits to be asked for its code does not."""
+    state = subprocess.run(["ps", "-p", str(number), "-o", "stat="], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=deep),
+                                    pytest.param(signal.SIGKILL, marks=deep)])
+def test_sentencepiece_ends_with_the_command_that_started_it(number, tmp_path):
+    process = start(["tokenizer", "stories:200000", "--vocab-size", "500", "--output", "words"], tmp_path)
+
+    def learner():
+        listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True).stdout
+        rows = [line.split(None, 2) for line in listed.splitlines()]
+        return [int(pid) for pid, ppid, args in rows if ppid == str(process.pid) and "learner.py" in args]
+    until(learner)
+    time.sleep(0.3)
+    (child,) = learner()
+    process.send_signal(number)
+    said = process.communicate(timeout=20)[1]
+    until(lambda: not alive(child), seconds=10)
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number and said.count("tinyalbert: ") == 1 and "Traceback" not in said
+
+
+@posix
+@deep
+def test_too_little_memory_for_sentencepiece_is_named(tmp_path):
+    words = f"{sys.executable} -m tinyalbert tokenizer stories:3000 --vocab-size 2000 --output words"
+    done = subprocess.run(["bash", "-c", f"ulimit -v 450000; {words}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "too little memory" in done.stderr.splitlines()[-1], done.stderr
+
+
 @posix
 @pytest.mark.parametrize("pause", [0, pytest.param(0.02, marks=deep)])
 def test_ctrl_c_pressed_four_times_is_one_line(pause, tmp_path):
@@ -124,7 +158,7 @@ def test_ctrl_c_pressed_four_times_is_one_line(pause, tmp_path):
         process.send_signal(signal.SIGINT)
         time.sleep(pause)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in said and said.count("tinyalbert: ") == 1
+    assert process.returncode == 130 and "Traceback" not in said and said.count("tinyalbert: ") == 1, said
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------

@@ -623,7 +623,7 @@ def _main(argv):
         args = build_parser(words).parse_args(words)
         _allow_open_files()
         ranks = launched_ranks()
-        with _ended_by_signals(), _output(sys.stdout, args, ranks) as stdout:
+        with _ended_by_signals(for_good=argv is None), _output(sys.stdout, args, ranks) as stdout:
             warnings.showwarning = lambda message, *_: (
                 ranks.rank or print(f"note: {message}", file=sys.stderr)
             )
@@ -635,9 +635,16 @@ def _main(argv):
             stdout.flush()
         return code or 0
     except KeyboardInterrupt as error:  # all processes stop at the same step
+        if argv is None:  # this process ends now
+            _end_silently_from_now()
         if ranks.rank == 0:
             print(f"\ntinyalbert: {str(error) or 'stopped'}", file=sys.stderr)
-        return 128 + getattr(error, "signal", signal.SIGINT)
+        code = 128 + getattr(error, "signal", signal.SIGINT)
+        if argv is None and ranks.size == 1:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(code)  # on its way out Python would wait for threads, and die of a Ctrl-C
+        return code
     except BrokenPipeError:  # `tinyalbert info base_v2 | head`; 141 is what a shell makes of it
         return 141
     except Exception as error:
@@ -732,13 +739,16 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def _ended_by_signals():
+def _ended_by_signals(for_good):
     """SIGTERM and SIGHUP end a command as Ctrl-C does; the next one ends it at once.
 
     A signal that is ignored, as SIGHUP is by nohup, stays so.
+    for_good: whether the process ends with the command, so that a third signal is heeded as well.
     """
+    stopped = []
 
     def stop(number, frame):
+        stopped.append(number)
         for each in heard:
             signal.signal(each, stop_at_once)
         raise Stopped(number)
@@ -759,8 +769,15 @@ def _ended_by_signals():
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        if not (for_good and stopped):
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _end_silently_from_now():
+    """The next signal ends the process where it is: all that there is to say has been said."""
+    for each in signals():
+        signal.signal(each, lambda number, frame: os._exit(128 + number))
 
 
 MANY_FILES = 1024  # more than a command ever has open at once

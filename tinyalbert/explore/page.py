@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ..errors import UserError
-from ..files.safetensors_file import replacing
+from ..files.writing import replacing
 from . import attention
 from .views import NO_READING, VIEWS, answer
 

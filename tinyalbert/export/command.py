@@ -13,7 +13,8 @@ from ..decoder import AlbertForTranslation
 from ..errors import UserError
 from ..files.checkpoint import WEIGHT_FILES, read_config, weights_path
 from ..files.int8 import quantized
-from ..files.safetensors_file import replacing, write_safetensors
+from ..files.safetensors_file import write_safetensors
+from ..files.writing import replacing
 from ..heads import AlbertForSentenceEmbedding
 from ..modes import no_grad
 from ..options import make, over

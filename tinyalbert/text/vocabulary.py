@@ -6,11 +6,12 @@ does.
 """
 
 import gzip
-import io
 import re
+from itertools import chain
 from pathlib import Path
 
 from ..errors import UserError
+from .learner import learned
 
 SPECIAL = PAD, UNK, CLS, SEP, MASK = "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"  # ids 0 to 4
 USER_DEFINED = "(", ")", '"', "-", ".", "–", "£", "€"  # ids 5 to 12: always pieces of their own
@@ -40,46 +41,37 @@ def train_vocabulary(
 
     See AlbertTokenizer.train.
     """
-    from sentencepiece import SentencePieceTrainer
-
     lines = (line for text in _texts(texts_or_files) for line in _short_lines(prepare(text)))
     first = next(lines, None)
     if first is None:
         raise UserError(
             "the corpus has no text; expected at least some sentences to learn a vocabulary from"
         )
-    model = io.BytesIO()
-    trouble = []
-
-    def stream():
-        try:
-            yield first
-            yield from lines
-        except BaseException as error:  # SentencePiece would report an "internal error" instead
-            trouble.append(error)
-            raise
-
+    options = {
+        "model_type": "unigram",
+        "vocab_size": vocab_size,
+        "pad_id": 0,
+        "unk_id": 1,
+        "bos_id": -1,
+        "eos_id": -1,
+        "control_symbols": [CLS, SEP, MASK],
+        "user_defined_symbols": list(USER_DEFINED),
+        "character_coverage": character_coverage,
+        "input_sentence_size": sample_size,
+        "shuffle_input_sentence": True,
+        "num_threads": num_threads,
+        "minloglevel": 0 if verbose else 2,
+    }
     try:
-        SentencePieceTrainer.train(
-            sentence_iterator=stream(),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=vocab_size,
-            pad_id=0,
-            unk_id=1,
-            bos_id=-1,
-            eos_id=-1,
-            control_symbols=[CLS, SEP, MASK],
-            user_defined_symbols=list(USER_DEFINED),
-            character_coverage=character_coverage,
-            input_sentence_size=sample_size,
-            shuffle_input_sentence=True,
-            num_threads=num_threads,
-            minloglevel=0 if verbose else 2,
-        )
-    except (RuntimeError, SystemError) as error:  # sentencepiece 0.2.0 fails with a SystemError
-        raise trouble[0] if trouble else _refusal(str(error), vocab_size) from None
-    return model.getvalue()
+        fine, answer = learned(chain([first], lines), options)
+    except MemoryError as error:
+        raise UserError(
+            f"{error}, as it does where there is too little memory; end other programs, or learn "
+            "the vocabulary from a part of the text"
+        ) from None
+    if not fine:
+        raise _refusal(answer.decode(), vocab_size)
+    return answer
 
 
 def _texts(source):
