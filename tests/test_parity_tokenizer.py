@@ -247,6 +247,19 @@ def test_parity_of_folders_in_googles_style(folder, tmp_path):
     assert AlbertTokenizer.from_pretrained(tmp_path).prepare.style == "google"
 
 
+def test_parity_of_habits(folder, ours, slow):
+    """The calls that transformers' users write, with their own results."""
+    texts, pairs = ["Bo (kade), 9,000.", "lé", ""], ["[MASK] na", "bo", "so"]
+    for call in (dict(text=texts, text_pair=pairs), dict(text=texts[0], text_pair=pairs[0]), dict(text=texts, padding=True),
+                 dict(text=texts[0], return_token_type_ids=False), dict(text=texts[0], return_attention_mask=False)):
+        assert dict(ours(**call)) == dict(slow(**call))
+    ids = slow(texts)["input_ids"]
+    for skip in (True, False):
+        assert ours.batch_decode(ids, skip_special_tokens=skip) == slow.batch_decode(ids, skip_special_tokens=skip)
+    assert ours.get_vocab() == slow.get_vocab()
+    assert (ours.bos_token, ours.eos_token, ours.all_special_tokens) == (slow.bos_token, slow.eos_token, sorted(slow.all_special_tokens, key=slow.get_vocab().get))
+
+
 SETTINGS = {  # of tokenizer_config.json: values that somebody may have written there
     "padding_side": ["left", "right"], "truncation_side": ["left", "right"], "split_special_tokens": [True, False],
     "mask_token": ["[MASK]", "<mask>"], "pad_token": ["<pad>", "[PAD]"], "cls_token": ["[CLS]", "<s>"], "eos_token": ["[SEP]", "</s>"],

@@ -83,6 +83,17 @@ def test_a_padded_vocabulary_goes_through_every_command(folder, tmp_path, capsys
     assert AlbertForPreTraining.from_pretrained(f"{model}p").config.vocab_size == tokenizer.vocab_size + rows
 
 
+@pytest.mark.parametrize("top_k", [0, -1, 1.0, True, "3", [2]])
+def test_a_number_of_answers_that_is_none_is_refused(folder, top_k):
+    with pytest.raises(UserError, match="top_k is .*expected a whole number of at least 1"):
+        pipeline("fill-mask", folder)("the [MASK]", top_k=top_k)
+
+
+def test_answers_without_a_number_and_a_tokenizer_by_its_folder(folder):
+    fill = pipeline("fill-mask", AlbertForMaskedLM.from_pretrained(folder), tokenizer=str(folder))
+    assert fill("the [MASK]", top_k=None) == fill("the [MASK]") == fill("the [MASK]", top_k=np.int64(5))
+
+
 def test_targets_that_are_no_pieces_are_said_and_none_is_refused(folder):
     fill = pipeline("fill-mask", folder)
     for targets, warned in [([], contextlib.nullcontext()), ("\u200b", pytest.warns(UserWarning, match="has no piece"))]:

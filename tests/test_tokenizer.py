@@ -439,19 +439,68 @@ def test_padding(tokenizer, batch, padding, multiple):
 
 @pytest.mark.parametrize("call, what", [
     (dict(text=None), "expected a string"), (dict(text=["a", 3]), "expected a string"), (dict(text=b"a"), "expected a string"),
-    (dict(text=["a", "b"], pair=["c"]), "got 2 texts and 1"), (dict(text="a b", is_split_into_words=True), "expected a list of words"), (dict(text=["a"], pair="c"), "got 1 texts and one"),
+    (dict(text=["a", "b"], text_pair=["c"]), "got 2 texts and 1"), (dict(text="a b", is_split_into_words=True), "expected a list of words"), (dict(text=["a"], text_pair="c"), "got 1 texts and one"),
     (dict(text="a b c", truncation="middle"), "truncation='middle'"), (dict(text="a", padding="left"), "padding='left'"),
     (dict(text="a", return_tensors="pt"), "'pt'"), (dict(text="a", max_length=5), "does nothing"),
     (dict(text="a", max_length=1, truncation=True), "raise max_length"),
-    (dict(text="a b c d", pair="e", max_length=2, truncation=True), "raise max_length"),
-    (dict(text="a", pair="b " * 9, max_length=6, truncation="only_first"), "raise max_length"),
+    (dict(text="a b c d", text_pair="e", max_length=2, truncation=True), "raise max_length"),
+    (dict(text="a", text_pair="b " * 9, max_length=6, truncation="only_first"), "raise max_length"),
     (dict(text="a b c d e f g", max_length=5, truncation=True, stride=3, return_overflowing_tokens=True), "lower stride"),
-    (dict(text="a", pair="b", truncation=True, return_overflowing_tokens=True), "'only_second'"),
+    (dict(text="a", text_pair="b", truncation=True, return_overflowing_tokens=True), "'only_second'"),
     (dict(text=["a", "a b"], return_tensors="np"), "padding=True"),
+    (dict(text="a", max_length=True, truncation=True), "max_length is True"), (dict(text="a", max_length=2.5, truncation=True), "max_length is 2.5"),
+    (dict(text="a", max_length="9", truncation=True), "max_length is '9'"), (dict(text="a", stride=-1), "stride is -1"),
+    (dict(text="a", stride=0.5), "stride is 0.5"), (dict(text="a", pad_to_multiple_of=0), "pad_to_multiple_of is 0"),
+    (dict(text="a", padding=["longest"]), "padding="), (dict(text="a", truncation=3), "truncation=3"), (dict(text=np.array(["a"])), "expected a string"),
 ])
 def test_mistakes_are_explained(tokenizer, call, what):
     with pytest.raises(UserError, match=what):
         tokenizer(**call)
+
+
+@given(first=texts, second=texts)
+def test_calls_as_transformers_users_write_them(tokenizer, first, second):
+    plain = tokenizer(first, second)
+    assert tokenizer(first, text_pair=second) == tokenizer(text=first, text_pair=second) == plain
+    assert tokenizer(first, second, padding="do_not_pad", truncation="do_not_truncate", pad_to_multiple_of=None) == plain
+    short = tokenizer(first, second, return_token_type_ids=False, return_attention_mask=False)
+    assert short == {"input_ids": plain["input_ids"]}
+    ids = [plain["input_ids"], tokenizer(second)["input_ids"]]
+    for rows in (ids, tuple(ids), [np.array(row) for row in ids], [np.array(row, np.int16) for row in ids]):
+        assert tokenizer.batch_decode(rows, skip_special_tokens=True) == [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+    assert tokenizer.convert_ids_to_tokens(np.array(ids[0])) == tokenizer.convert_ids_to_tokens(ids[0])
+
+
+def test_the_vocabulary_as_a_dict(tokenizer):
+    vocabulary = tokenizer.get_vocab()
+    assert len(vocabulary) == len(tokenizer) and vocabulary["[MASK]"] == tokenizer.mask_token_id
+    assert all(tokenizer.convert_ids_to_tokens(i) == piece for piece, i in vocabulary.items())
+
+
+@pytest.mark.parametrize("ids", [[1.0], 1.5, [True], True, ["1"], "12", [None], None, [-1], [10**6], 10**30, [[2, 3]], [[2], [3, 4]],
+                                 np.zeros((1, 2), int), np.array([1.0]), np.array([True]), {"input_ids": [2]}])
+def test_ids_that_are_none_are_refused_in_words(tokenizer, ids):
+    for read in (tokenizer.decode, tokenizer.convert_ids_to_tokens):
+        with pytest.raises(UserError, match="expected"):
+            read(ids)
+    with pytest.raises(UserError, match="expected"):
+        tokenizer.batch_decode([ids])
+
+
+@pytest.mark.parametrize("tokens", [3, None, [1, 2], [["a"]], ["a", None]])
+def test_tokens_that_are_none_are_refused_in_words(tokenizer, tokens):
+    with pytest.raises(UserError, match="tokens is"):
+        tokenizer.convert_tokens_to_ids(tokens)
+
+
+def test_settings_of_the_object_that_are_not_done_are_refused(tokenizer):
+    for name in ("padding_side", "truncation_side"):
+        setattr(tokenizer, name, "right")
+        with pytest.raises(UserError, match=f"{name} is 'left'"):
+            setattr(tokenizer, name, "left")
+    for longest in (0, -1, 1e30, "512", True, None):
+        with pytest.raises(UserError, match="model_max_length is"):
+            AlbertTokenizer(tokenizer.model_bytes, model_max_length=longest)
 
 
 def test_an_encoding_reads_like_a_dict_and_like_an_object(tokenizer):

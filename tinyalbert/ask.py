@@ -13,6 +13,7 @@ import warnings
 
 import numpy as np
 
+from .checks import as_count
 from .errors import UserError
 from .tasks.batches import Features
 from .tasks.documents import read_paragraphs
@@ -53,6 +54,7 @@ class Documents:
         else the same answer was found, as [file, start].  If the model holds that no paragraph has
         an answer, the first one is empty, its file None, its score that of [CLS].
         """
+        as_count("top_k", top_k)
         if not question.strip():
             raise UserError("the question is empty")
         found = [self.paragraphs[i] for i in self.finder(question, self.count)]

@@ -23,6 +23,18 @@ def shown(value):
         return "a number of thousands of digits"
 
 
+def is_whole(value):
+    """Whether it is a whole number, Python's or NumPy's, and no boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def as_count(name, value, least=1):
+    """`value`, which the caller gave as `name`, if it is a whole number of at least `least`."""
+    if not is_whole(value) or value < least:
+        raise UserError(f"{name} is {shown(value)}; expected a whole number of at least {least}")
+    return value
+
+
 class Check:
     """What an option accepts: `accept(value)` returns the value to keep or raises ValueError."""
 

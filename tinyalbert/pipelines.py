@@ -1,6 +1,7 @@
 """`pipeline("fill-mask", folder)`: from text to answers in one call, in transformers' forms."""
 
 import warnings
+from pathlib import Path
 
 from .albert import AlbertModel
 from .backend import check_device
@@ -54,10 +55,13 @@ def pipeline(task, model, tokenizer=None, device="cpu", **settings):
     """A callable for "fill-mask", "text-classification" or another task.
 
     task: a name of PRETRAINED, a task's name, transformers' name for its pipeline, or
-    FILE.py:CLASS.  model: a folder, or a model with its tokenizer.  settings: those of the task, in
+    FILE.py:CLASS.  model: a folder, or a model with its tokenizer (or the folder
+    of that).  settings: those of the task, in
     place of the ones that the folder was fine-tuned with.
     """
     check_device(device)
+    if isinstance(tokenizer, (str, Path)):
+        tokenizer = AlbertTokenizer.from_pretrained(tokenizer)
     loaded = hasattr(model, "state_dict")
     if loaded and tokenizer is None:
         raise UserError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
+from ..checks import as_count
 from ..errors import UserError
 from ..ops import IGNORE
 from ..options import OneOf, option
@@ -153,7 +154,9 @@ class Classification(TextTask):
             {"label": self.labels[i], "score": float(scores[i])}
             for i in np.argsort(-scores, kind="stable")
         ]
-        return best[0] if top_k == "" else best[:top_k]
+        if top_k == "":  # transformers' word for "not given"
+            return best[0]
+        return best if top_k is None else best[: as_count("top_k", top_k)]
 
     def scores(self, prediction, function_to_apply):
         """(L,) of logits (L,), through a function by its name."""

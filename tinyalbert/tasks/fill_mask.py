@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from .. import ops
+from ..checks import as_count
 from ..errors import UserError
 from ..modes import no_grad
 from ..text.vocabulary import SPACE, SPECIAL
@@ -19,8 +20,7 @@ def fill_mask(model, tokenizer, text, top_k=5, targets=None, tokenizer_kwargs=No
     word of its own begins with "▁"; what is no piece stands for its first one, with a warning.
     tokenizer_kwargs: options of the tokenizer, such as truncation=True.
     """
-    if top_k < 1:
-        raise UserError(f"top_k is {top_k}; expected at least 1")
+    top_k = as_count("top_k", 5 if top_k is None else top_k)  # None: as in transformers
     encoded = tokenizer(text, **(tokenizer_kwargs or {}))
     ids = np.asarray(encoded["input_ids"], dtype=np.int32)  # (T,)
     masks = np.flatnonzero(ids == tokenizer.mask_token_id)

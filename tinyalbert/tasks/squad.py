@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import ops
+from ..checks import as_count
 from ..errors import UserError
 from ..files.writing import replacing
 from ..heads import IGNORE
@@ -326,8 +327,7 @@ class Squad(Task):
         answer may be among them.  align_to_words: answers are widened to whole words.
         """
         for name, value in (("top_k", top_k), ("max_answer_len", max_answer_len)):
-            if value < 1:
-                raise UserError(f"{name} is {value}; expected at least 1")
+            as_count(name, value)
         count = 2 * top_k + 10 if align_to_words else top_k  # widened, some are the same
         spans = [
             self.reader.probable(output, window, count, max_answer_len)

@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..checks import as_count
 from ..errors import UserError
+
+# What a caller may write, in transformers' words, for one of the ways.
+TRUNCATION = {True: "longest_first", "do_not_truncate": False, None: False}
+PADDING = {True: "longest", "do_not_pad": False, None: False}
 
 
 class Token(NamedTuple):
@@ -52,26 +57,35 @@ class Encoding(dict):
 def encode(
     tokenizer,
     text,
-    pair=None,
+    text_pair=None,
     *,
     padding=False,
     truncation=False,
     max_length=None,
     stride=0,
-    pad_to_multiple_of=1,
+    pad_to_multiple_of=None,
     add_special_tokens=True,
     is_split_into_words=False,
     return_tensors=None,
+    return_token_type_ids=True,
+    return_attention_mask=True,
     return_offsets_mapping=False,
     return_special_tokens_mask=False,
     return_overflowing_tokens=False,
 ):
     """What AlbertTokenizer.__call__ does, and says."""
-    truncation = "longest_first" if truncation is True else truncation
-    padding = "longest" if padding is True else padding
+    truncation = _way(truncation, TRUNCATION)
+    padding = _way(padding, PADDING)
     _one_of("truncation", truncation, (False, "longest_first", "only_first", "only_second"))
     _one_of("padding", padding, (False, "longest", "max_length"))
     _one_of("return_tensors", return_tensors, (None, "np"))
+    for name, value, least in (
+        ("max_length", max_length, 0),
+        ("stride", stride, 0),
+        ("pad_to_multiple_of", pad_to_multiple_of, 1),
+    ):
+        if value is not None:
+            as_count(name, value, least)
     if max_length is not None and not truncation and padding != "max_length":
         raise UserError(
             f"max_length={max_length} does nothing without truncation=True or padding='max_length'"
@@ -80,20 +94,24 @@ def encode(
         max_length = tokenizer.model_max_length
 
     many = _is_batch(text, is_split_into_words)
-    texts = _paired(text, pair) if many else [(text, pair)]
+    texts = _paired(text, text_pair) if many else [(text, text_pair)]
     segments = _segmented(tokenizer, texts, is_split_into_words, return_offsets_mapping)
     fitted = _fitted(
         segments, truncation, max_length, stride, add_special_tokens, return_overflowing_tokens
     )
     rows = _rows(tokenizer, [part for _, part in fitted], add_special_tokens)
     lengths = [len(row) for row in rows]
-    rows = _padded(rows, padding, max_length, pad_to_multiple_of, tokenizer.pad_token_id)
+    rows = _padded(rows, padding, max_length, pad_to_multiple_of or 1, tokenizer.pad_token_id)
 
     data = {
         "input_ids": [[token.id for token in row] for row in rows],
         "token_type_ids": [[token.type for token in row] for row in rows],
         "attention_mask": [[1] * n + [0] * (len(row) - n) for n, row in zip(lengths, rows)],
     }
+    if not return_token_type_ids:
+        del data["token_type_ids"]
+    if not return_attention_mask:
+        del data["attention_mask"]
     if return_special_tokens_mask:
         data["special_tokens_mask"] = [
             [int(token.sequence is None) for token in row] for row in rows
@@ -107,6 +125,11 @@ def encode(
     elif not many and not return_overflowing_tokens:
         data = {name: values[0] for name, values in data.items()}
     return Encoding(data, rows)
+
+
+def _way(value, words):
+    """What is meant by one of the words that are short for others."""
+    return words.get(value, value) if value is None or isinstance(value, (bool, str)) else value
 
 
 def _is_batch(text, is_split_into_words):

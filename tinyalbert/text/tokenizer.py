@@ -20,6 +20,7 @@ import json
 import re
 import unicodedata
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import as_count, is_whole
 from ..errors import UserError
 from ..files.writing import replacing
 from .encoding import encode
@@ -146,6 +148,23 @@ def _drop_accents(chars):
     return kept
 
 
+class _Right:
+    """A side of rows that transformers lets one choose, and that is always the right one here."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, tokenizer, owner):
+        return "right"
+
+    def __set__(self, tokenizer, value):
+        if value != "right":
+            raise UserError(
+                f"{self.name} is {value!r}; expected 'right', the only side where rows are filled "
+                "up and cut here"
+            )
+
+
 # --- the tokenizer --------------------------------------------------------------------------------
 
 
@@ -158,6 +177,10 @@ class AlbertTokenizer:
     """
 
     pad_token, unk_token, cls_token, sep_token, mask_token = SPECIAL
+    bos_token, eos_token = CLS, SEP  # as transformers names them
+    all_special_tokens = list(SPECIAL)
+    padding_side = _Right()
+    truncation_side = _Right()
 
     def __init__(
         self,
@@ -171,7 +194,7 @@ class AlbertTokenizer:
         from sentencepiece import SentencePieceProcessor
 
         self.prepare = TextPreparation(do_lower_case, remove_space, keep_accents, style)
-        self.model_max_length = model_max_length
+        self.model_max_length = as_count("model_max_length", model_max_length)
         name = "the model" if isinstance(model, bytes) else model
         self.model_bytes = model if isinstance(model, bytes) else _read(model)
         self._sp = SentencePieceProcessor()
@@ -467,24 +490,33 @@ class AlbertTokenizer:
         """Whether the vocabulary has this very piece, "▁" for the space before a word."""
         return self._vocabulary[self._sp.piece_to_id(piece)] == piece
 
+    def get_vocab(self):
+        """{piece: id} of the whole vocabulary."""
+        return {piece: i for i, piece in enumerate(self._vocabulary)}
+
     def convert_tokens_to_ids(self, tokens):
         """Ids of pieces (or the id of one); an unknown piece has the id of <unk>."""
         if isinstance(tokens, str):
             return self._sp.piece_to_id(tokens)
+        if not isinstance(tokens, Iterable) or not all(isinstance(t, str) for t in tokens):
+            raise UserError(f"tokens is {tokens!r}; expected a piece, or a list of them")
         return [self._sp.piece_to_id(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids):
         """Pieces of ids (or the piece of one)."""
-        if np.ndim(ids) > 1:
-            raise UserError(f"got ids of shape {np.shape(ids)}; expected one row at a time")
-        flat = np.atleast_1d(ids).tolist()
+        given = ids.tolist() if hasattr(ids, "tolist") else ids
+        several = isinstance(given, (list, tuple, range))
+        flat = given if several else [given]
         for i in flat:
-            if not isinstance(i, int) or not 0 <= i < self.vocab_size:
+            if np.ndim(i):
+                raise UserError("got rows of ids; expected one row at a time (or batch_decode)")
+            if not is_whole(i) or not 0 <= i < self.vocab_size:
                 raise UserError(
-                    f"token id {i} is outside the vocabulary; expected whole numbers from 0 to "
+                    f"token id {i!r} is outside the vocabulary; expected whole numbers from 0 to "
                     f"{self.vocab_size - 1} (are the ids another tokenizer's?)"
                 )
-        return [self._vocabulary[i] for i in flat] if np.ndim(ids) else self._vocabulary[flat[0]]
+        tokens = [self._vocabulary[i] for i in flat]
+        return tokens if several else tokens[0]
 
     def convert_tokens_to_string(self, tokens):
         """Pieces joined to text, "▁" as space.
@@ -505,10 +537,17 @@ class AlbertTokenizer:
 
     def decode(self, ids, skip_special_tokens=False):
         """The text of ids (or of one id)."""
-        tokens = self.convert_ids_to_tokens(np.atleast_1d(ids))
+        tokens = self.convert_ids_to_tokens(ids)
+        tokens = [tokens] if isinstance(tokens, str) else tokens
         return self.convert_tokens_to_string(
             [t for t in tokens if not (skip_special_tokens and t in SPECIAL)]
         )
+
+    def batch_decode(self, sequences, skip_special_tokens=False):
+        """The texts of many rows of ids."""
+        if not isinstance(sequences, Iterable) or isinstance(sequences, (str, bytes)):
+            raise UserError(f"sequences is {sequences!r}; expected rows of ids")
+        return [self.decode(ids, skip_special_tokens) for ids in sequences]
 
     def normalize(self, text):
         """`text` as the vocabulary sees it.
@@ -519,10 +558,10 @@ class AlbertTokenizer:
 
     # --- ids as a model takes them
 
-    def __call__(self, text, pair=None, **options):
+    def __call__(self, text, text_pair=None, **options):
         """Encode a text or a list of texts with [CLS] and [SEP]: an Encoding.
 
-        `pair` is likewise a text or a list of texts.
+        `text_pair` is likewise a text or a list of texts.
 
         Options, with transformers' meaning:
         padding: True or "longest", or "max_length".
@@ -536,11 +575,11 @@ class AlbertTokenizer:
         return_offsets_mapping, return_special_tokens_mask, add_special_tokens: booleans.
         return_tensors="np": int32 arrays (B, T) instead of lists.
         """
-        return encode(self, text, pair, **options)
+        return encode(self, text, text_pair, **options)
 
-    def encode(self, text, pair=None, **options):
+    def encode(self, text, text_pair=None, **options):
         """Ids of one text or pair with [CLS] and [SEP]; options as in calling the tokenizer."""
-        return self(text, pair, **options)["input_ids"]
+        return self(text, text_pair, **options)["input_ids"]
 
     def segment(self, text, is_split_into_words, with_offsets):
         """[(id, span, index of its word), ...] of a text, or of a list of words."""
