@@ -50,6 +50,7 @@ def world(tmp_path_factory):
         names, places, things = ("Anna", "Bob", "Carl"), ("mill", "shop", "bridge"), ("kite", "ring", "clock")
         text = "\n\n\n".join("\n".join(sentence.format(n, p, t) for p in places for t in things) for n in names)
         (folder / "book.txt").write_text(text * 6, encoding="utf-8")
+        (folder / "pairs.tsv").write_text("good\tbad\nAnna was old.\tAnna were old.\n", encoding="utf-8")
         yield folder
 
 
@@ -308,7 +309,7 @@ def test_every_number_is_checked_before_anything_happens(name, option, bad, caps
               "predict": "m t.tsv --output x", "embed": "m t.tsv --output x", "search": "m t what", "tokenizer": "stories --output x",
               "fill-mask": "m [MASK]", "score": "m text", "sentence-order": "m text",
               "zero-shot": "m text --labels x", "prepare": "stories --output x --tokenizer y", "ask": "m Who? --documents d",
-              "explore": "m"}[name]
+              "explore": "m", "judge": "m p"}[name]
     with pytest.raises(SystemExit) as stopped:
         main([name, *needed.split(), f"{option}={bad}"])
     assert stopped.value.code == 2

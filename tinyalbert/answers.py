@@ -11,10 +11,9 @@ from .ask import Documents
 from .errors import UserError
 from .pipelines import pipeline
 from .tasks.inference import check_output_file, write_to
-from .tasks.likelihood import better_of_pairs
 from .tasks.tables import Row, open_table, write_table
 from .tasks.task import BadRows
-from .tasks.text_files import STANDARD_INPUT, ending, read_text
+from .tasks.text_files import STANDARD_INPUT, ending
 from .tasks.texts import may_be_text, story_texts
 
 BLOCK = 32  # texts of a file that are asked about together
@@ -162,12 +161,9 @@ def sentence_order(options, rows, bad_rows):
 
 
 def score(options, rows, bad_rows):
-    """How likely texts are; of minimal pairs how often the good one is likelier."""
+    """How likely texts are."""
     likelihood = pipeline("pseudo-likelihood", options.model, device=options.device)
     how = {"whole_words": options.whole_words, "batch_size": options.batch_size}
-    if options.pairs:
-        yield from _pairs(options, likelihood, how)
-        return
     heading = f"{'score':>9s}{'perplexity':>12s}  text\n"
 
     def scored(rows):
@@ -180,23 +176,6 @@ def score(options, rows, bad_rows):
         in_table["perplexity"] = f"{answer['perplexity']:.4f}"
         yield Answer(record, [in_table], heading + shown)
         heading = ""
-
-
-def _pairs(options, likelihood, how):
-    """The share of pairs of each file whose good line is likelier, and the mean."""
-    shares = []
-    for source in options.text:
-        text = source if may_be_text(source) else read_text(source, options.encoding)
-        lines = [line for line in text.splitlines() if line.strip()][: options.first]
-        scores = [answer["score"] for answer in likelihood(lines, **how)]
-        shares.append(better_of_pairs(scores))
-        yield _share(source, shares[-1])
-    yield _share(f"mean of {len(shares)}", sum(shares) / len(shares))
-
-
-def _share(source, share):
-    record = {"pairs": source, "share": share}
-    return Answer(record, [record], f"{share:7.2%}  {source}")
 
 
 def ask(options, rows, bad_rows):

@@ -8,28 +8,32 @@ word that come after the one in question (Kauf & Ivanova 2023, "within_word_l2r"
 
 import numpy as np
 
-from .. import ops
 from ..backend import to_device
 from ..errors import UserError
 from ..modes import no_grad
 from ..readout import gather_rows
 from ..text.encoding import template
+from ..training.replicas import Threads
 
 
-def pseudo_log_likelihood(model, tokenizer, texts, whole_words=False, batch_size=64):
+def pseudo_log_likelihood(model, tokenizer, texts, whole_words=False, batch_size=64, threads=1):
     """(sums of the logarithms (N,) float64, numbers of pieces (N,)) of N texts.
 
-    Rows of about the same length meet in a batch of `batch_size`.
+    Rows of about the same length meet in a batch of `batch_size`; threads: replicas of the model.
     """
     distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    sums, counts = _sums(model, tokenizer, list(distinct), whole_words, batch_size)
+    replicas = Threads(threads)
+    try:
+        sums, counts = _sums(model, tokenizer, list(distinct), whole_words, batch_size, replicas)
+    finally:
+        replicas.close()
     places = [
         distinct[text] for text in texts
     ]  # so that equal texts score equally, to the last bit
     return sums[places], counts[places]
 
 
-def _sums(model, tokenizer, texts, whole_words, batch_size):
+def _sums(model, tokenizer, texts, whole_words, batch_size, replicas):
     """pseudo_log_likelihood of texts that differ."""
     longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     segments = [_segment(tokenizer, text, longest) for text in texts]
@@ -37,13 +41,19 @@ def _sums(model, tokenizer, texts, whole_words, batch_size):
     sums = np.zeros(len(texts))
     order = np.argsort(counts, kind="stable").tolist()
     rows = [(i, place) for i in order for place in range(counts[i])]
-    for start in range(0, len(rows), batch_size):
-        part = rows[start : start + batch_size]
-        owners = [owner for owner, _ in part]
+    model.eval()
+
+    def of_rows(part):
         masked = [_masked(tokenizer, segments[i], place, whole_words) for i, place in part]
         targets = np.array([segments[i][place].id for i, place in part])
         places = np.array([place for _, place in part]) + 1  # behind [CLS]
-        np.add.at(sums, owners, _log_probabilities(model, masked, places, targets))
+        return _log_probabilities(model, masked, places, targets)
+
+    parts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    for first in range(0, len(parts), replicas.n):
+        several = parts[first : first + replicas.n]
+        for part, found in zip(several, replicas.run(of_rows, several)):
+            np.add.at(sums, [owner for owner, _ in part], found)
     return sums, counts
 
 
@@ -79,11 +89,14 @@ def _log_probabilities(model, rows, places, targets):
         ids[row, : len(values)] = values
         attention_mask[row, : len(values)] = 1
     with no_grad():
-        states = model.eval().albert(ids, attention_mask).last_hidden_state  # (R, T, H)
+        states = model.albert(ids, attention_mask).last_hidden_state  # (R, T, H)
         masks = to_device(np.arange(len(rows)) * width + places, model.device())
         scores = model.word_scores(gather_rows(states, masks)).numpy()  # (R, V)
-    log_probabilities = ops.log_softmax.raw(scores.astype(np.float64))[0]
-    return log_probabilities[np.arange(len(rows)), targets]
+    largest = scores.max(axis=1)
+    # the sum over the vocabulary in float32, which costs a third; its logarithm in float64
+    total = np.exp(scores - largest[:, None]).sum(axis=1)
+    at_targets = scores[np.arange(len(rows)), targets]
+    return (at_targets.astype(np.float64) - largest) - np.log(total.astype(np.float64))
 
 
 def better_of_pairs(scores):

@@ -275,6 +275,31 @@ class SearchOptions(EvaluateOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgeOptions(Options):
+    """What judging a pretrained folder by minimal pairs may be told."""
+
+    model: str = option(None, "pretrained folder", positional=True, required=True)
+    pairs: tuple = option(
+        None,
+        "files or folders of pairs: .txt with a bad line and then the good one (Zorro), .jsonl "
+        "with sentence_good and sentence_bad (BLiMP), .tsv with columns good and bad",
+        check=Many(TEXT),
+        positional=True,
+        required=True,
+    )
+    first: int = option(None, "so many pairs of each file (default: all)", check=COUNT)
+    data: str = option(
+        None,
+        "prepared folder of the corpus, for the frequencies of neighbouring pieces (default: the "
+        "run's own, MODEL/data, if it is there)",
+    )
+    encoding: str = option("utf-8", "of the files")
+    output: str = option(None, "file to write as well: .tsv or .jsonl", metavar="FILE")
+    batch_size: int = option(256, "rows at once", check=COUNT)
+    threads: int = threads_option()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextsOptions(TableSettings):
     """What a command that asks a pretrained model about texts may be told."""
 
@@ -312,12 +337,6 @@ class ScoreOptions(TextsOptions):
         False,
         "mask the rest of a word with each of its pieces, so that long words score fairly",
     )
-    pairs: bool = option(
-        False,
-        "files of minimal pairs, odd lines bad and even lines good (Zorro): print how often the "
-        "good one scores higher",
-    )
-    first: int = option(None, "lines of each file of pairs (default: all)", check=COUNT)
     batch_size: int = option(64, "rows at once", check=COUNT)
 
 

@@ -431,6 +431,10 @@ class AlbertTokenizer:
             for cut in self._sp.nbest_encode_as_pieces(prepared, count)
         ]
 
+    def piece_log_probabilities(self):
+        """The logarithm of each piece's probability in the vocabulary's unigram model: (V,)."""
+        return np.array([self._sp.get_score(i) for i in range(self.vocab_size)])
+
     def encode_batch_ids(self, texts, special_tokens=True):
         """Ids of many texts, without [CLS] and [SEP]: [int32 array (n,), ...].
 
