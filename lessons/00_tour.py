@@ -64,9 +64,7 @@ example = tokenizer("Anna lost a red [MASK] in the garden.")["input_ids"]
 print(example, "\n", tokenizer.convert_ids_to_tokens(example))
 
 
-@exercise(reference=lambda ids: tokenizer.decode(ids, skip_special_tokens=True),
-          trials=[(tokenizer(t)["input_ids"],) for t in ("Anna found a red kite.", "He was sad.")],
-          hint="convert_ids_to_tokens gives the pieces; drop [CLS] and [SEP], join the rest, and turn '▁' into a space")
+@exercise(trials=[(tokenizer(t)["input_ids"],) for t in ("Anna found a red kite.", "He was sad.")])
 def ids_to_text(ids):
     """Ids, with [CLS] and [SEP] around them, -> the text."""
     ...
@@ -157,9 +155,7 @@ figure(fig, "attention")
 # vectors of `hidden` numbers. ALBERT stores shorter rows, of `embedding` numbers, and one matrix of embedding × hidden
 # numbers that widens them (lesson 07).
 # %%
-@exercise(reference=lambda vocab, hidden, embedding: (vocab * hidden, vocab * embedding + embedding * hidden),
-          trials=[(30000, 768, 128), (8000, 128, 64)],
-          hint="one table with a row of `hidden` numbers for each piece; or short rows and one matrix that widens them")
+@exercise(trials=[(30000, 768, 128), (8000, 128, 64)])
 def table_sizes(vocab, hidden, embedding):
     """A pair: numbers in a table of full rows; numbers in a table of short rows plus the widening matrix."""
     ...

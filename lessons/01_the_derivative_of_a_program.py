@@ -12,7 +12,7 @@ import math
 
 from _check import exercise, figure, finish, predict, pyplot, same, show
 
-from tinyalbert import ops, tensor
+from tinyalbert import tensor
 from tinyalbert.tensor import Tensor
 
 NEEDS = []
@@ -186,16 +186,13 @@ print("the library's order of the same chain has", len(tensor.topological_order(
 # you can write whole *neural networks*: programs made of such steps, containing numbers that are learned. Each
 # exercise gets the input x and the gradient g of the output, and returns the gradient of x.
 # %%
-@exercise(reference=lambda x, g: float(ops.tanh.raw(Tensor(x).numpy().astype(float))[1](g)[0]),
-          trials=[(0.3, 1.0), (-1.2, 2.5), (2.0, -0.7)],
-          hint="the derivative of tanh is 1 - tanh²; multiply it by g")
+@exercise(trials=[(0.3, 1.0), (-1.2, 2.5), (2.0, -0.7)])
 def tanh_backward(x, g):
     """Gradient of x in tanh(x)."""
     ...
 
 
-@exercise(reference=lambda x, g: g / x, trials=[(0.5, 1.0), (3.0, -2.0), (7.0, 0.1)],
-          hint="the derivative of log x is 1/x")
+@exercise(trials=[(0.5, 1.0), (3.0, -2.0), (7.0, 0.1)])
 def log_backward(x, g):
     """Gradient of x in log(x)."""
     ...
@@ -229,8 +226,7 @@ assert losses[-1] < 0.01 * losses[0]
 
 
 # %%
-@exercise(reference=lambda path: math.prod(path), trials=[([2.0, 3.0],), ([-1.0, 0.5, 4.0],), ([7.0],)],
-          hint="along one path the chain rule multiplies")
+@exercise(trials=[([2.0, 3.0],), ([-1.0, 0.5, 4.0],), ([7.0],)])
 def gradient_along_a_path(path):
     """The derivatives of the single steps on one path from x to the loss -> the derivative along that path."""
     ...

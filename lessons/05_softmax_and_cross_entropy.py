@@ -117,9 +117,7 @@ p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (lar
 # The sum of probabilities is always 1, so nothing changes it. A test that differentiates `softmax(x).sum()`
 # therefore accepts any backward pass that returns zeros. That is why lesson 04 checks with a random g.
 # %%
-@exercise(reference=lambda g, y: ops.softmax.raw(np.log(y))[1](g)[0],            # softmax(log y) is y again
-          trials=[(rng.standard_normal(s), softmax(rng.standard_normal(s))) for s in [(2, 3), (4, 5), (2, 3, 4)]],
-          hint="y * (g - one number per row)")
+@exercise(trials=[(rng.standard_normal(s), softmax(rng.standard_normal(s))) for s in [(2, 3), (4, 5), (2, 3, 4)]])
 def softmax_backward(g, y):
     """Gradient of the scores, from g, the gradient of y = softmax(scores)."""
     ...
@@ -165,9 +163,7 @@ p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}
 # Combine softmax and the logarithm, and nearly everything cancels. What is left is *probability minus truth*: by how
 # much each word's probability was too high.
 # %%
-@exercise(reference=lambda logits, labels: ops.cross_entropy.raw(logits, labels)[1](np.ones(()))[0],
-          trials=[(rng.standard_normal((r, v)), rng.integers(0, v, r)) for r, v in [(1, 3), (4, 5), (7, 2)]],
-          hint="softmax(logits), minus 1 at the right word, and the loss is a mean over the rows")
+@exercise(trials=[(rng.standard_normal((r, v)), rng.integers(0, v, r)) for r, v in [(1, 3), (4, 5), (7, 2)]])
 def cross_entropy_backward(logits, labels):
     """Gradient of the loss with respect to the scores, (R, V); labels (R,)."""
     ...
@@ -195,9 +191,7 @@ assert gradient[1] < 0 and (np.delete(gradient, 1) > 0).all()
 # there. They carry the label -100 and must neither add to the loss nor receive a gradient. The mean is taken over the
 # others.
 # %%
-@exercise(reference=lambda logits, labels: float(ops.cross_entropy.raw(logits, labels)[0]),
-          trials=[(rng.standard_normal((5, 4)), np.array(l)) for l in ([0, -100, 3, -100, 1], [-100, 2, 2, 2, 2])],
-          hint="drop the rows labelled -100 before taking the mean")
+@exercise(trials=[(rng.standard_normal((5, 4)), np.array(l)) for l in ([0, -100, 3, -100, 1], [-100, 2, 2, 2, 2])])
 def cross_entropy_ignoring(logits, labels):
     """The mean loss of the rows whose label is not -100."""
     ...

@@ -76,10 +76,7 @@ p.reveal(norms[1] / norms[0], "{:.2e}: the scale is divided out again, so the sa
 # Read it as geometry. Shifting all H numbers changes nothing, so the gradient has no part along (1, 1, ..., 1). Scaling
 # them changes nothing, so it has no part along xhat. The two subtractions remove exactly these two parts.
 # %%
-@exercise(reference=lambda g, xhat, rstd: rstd * (g - g.mean(-1, keepdims=True)
-                                                  - xhat * (g * xhat).mean(-1, keepdims=True)),
-          trials=[tuple(rng.standard_normal(s) for s in [(2, 4), (2, 4), (2, 1)]) for _ in range(3)],
-          hint="two directions carry no gradient: the mean direction and xhat itself")
+@exercise(trials=[tuple(rng.standard_normal(s) for s in [(2, 4), (2, 4), (2, 1)]) for _ in range(3)])
 def layer_norm_backward(g, xhat, rstd):
     """Gradient of x, with gamma = 1 (so gy = g)."""
     ...
@@ -175,17 +172,13 @@ figure(fig, "gelu")
 # %% [markdown]
 # The derivative follows from the product rule with the chain rule inside. t = tanh u has the derivative 1 - t².
 # %%
-@exercise(reference=lambda x, g: ops.gelu.raw(x)[1](g)[0],
-          trials=[(rng.standard_normal(9) * 2, rng.standard_normal(9)) for _ in range(3)],
-          hint="g * ( (1 + t)/2 + x/2 (1 - t²) du/dx ), and du/dx = sqrt(2/π) (1 + 3 · 0.044715 x²)")
+@exercise(trials=[(rng.standard_normal(9) * 2, rng.standard_normal(9)) for _ in range(3)])
 def gelu_backward(x, g):
     """Gradient of x in gelu(x), tanh form."""
     ...
 
 
-@exercise(reference=lambda x, g: ops.relu.raw(x)[1](g)[0],
-          trials=[(np.array([-2.0, -0.5, 0.5, 2.0]), np.array([1.0, 2.0, 3.0, 4.0]))],
-          hint="the slope is 1 where x is positive and 0 elsewhere")
+@exercise(trials=[(np.array([-2.0, -0.5, 0.5, 2.0]), np.array([1.0, 2.0, 3.0, 4.0]))])
 def relu_backward(x, g):
     """Gradient of x in max(x, 0)."""
     ...

@@ -107,9 +107,7 @@ assert all(len(set(row)) == 1 and f"token {t}" in row[0] for t, row in enumerate
 # mixes *tokens* up: the second place of head 0 holds another part of token 0. The second line keeps the tokens apart:
 # reshape to (B, T, N, D), *then* exchange the axes.
 # %%
-@exercise(reference=lambda x, n: ops.split_heads(x, n),
-          trials=[(rng.standard_normal((2, 3, 8)), 2), (rng.standard_normal((1, 4, 6)), 3)],
-          hint="first cut the last axis in two, then bring the heads before the tokens")
+@exercise(trials=[(rng.standard_normal((2, 3, 8)), 2), (rng.standard_normal((1, 4, 6)), 3)])
 def split_heads(x, n):
     """(B, T, H) -> (B, n, T, H // n)"""
     ...
@@ -159,10 +157,8 @@ for ax, w, title in ((axes[0], multi_head(q, k, v, N)[1][1, 0], "unmasked: paddi
 figure(fig, "mask")
 
 
-@exercise(reference=lambda scores, mask: ops.softmax.raw(scores + (mask[:, None, :] == 0) * -10000.0)[0],
-          trials=[(rng.standard_normal((2, 3, 3)), np.array([[1, 1, 0], [1, 1, 1]])),
-                  (rng.standard_normal((1, 4, 4)) * 3, np.array([[1, 0, 1, 0]]))],
-          hint="mask says which keys exist; keys are the last axis of scores, so mask needs an axis before its own last")
+@exercise(trials=[(rng.standard_normal((2, 3, 3)), np.array([[1, 1, 0], [1, 1, 1]])),
+                  (rng.standard_normal((1, 4, 4)) * 3, np.array([[1, 0, 1, 0]]))])
 def masked_weights(scores, mask):
     """scores (B, T, T), mask (B, T) of 1 and 0 -> weights (B, T, T); padded keys get 0."""
     ...
@@ -175,11 +171,7 @@ same(masked_weights(np.zeros((1, 2, 4)), np.array([[1, 1, 1, 0]]))[0, 0], [1 / 3
 # Forward there are four steps: product, division by the root, softmax, product. Backward, the same four run in
 # reverse, each one known from earlier lessons.
 # %%
-@exercise(reference=lambda q, k, v, g: np.concatenate([d[0] for d in ops.attention.raw(
-              q[None], k[None], v[None], None, num_heads=1)[1](g[None])[:3]]),
-          trials=[tuple(rng.standard_normal((t, d)) for _ in range(4)) for t, d in ((3, 4), (5, 2))],
-          hint="gv = weightsᵀ g; gweights = g vᵀ; softmax's vjp; gq = gscores k / root, gk = gscoresᵀ q / root; "
-               "return np.concatenate([gq, gk, gv])")
+@exercise(trials=[tuple(rng.standard_normal((t, d)) for _ in range(4)) for t, d in ((3, 4), (5, 2))])
 def one_head_backward(q, k, v, g):
     """(T, D) each -> gradients of q, k, v, stacked: (3T, D)."""
     ...

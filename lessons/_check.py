@@ -1,35 +1,39 @@
 """What every lesson uses: predict, same, exercise, figure, show, finish.  Nothing here waits for input.
 
-A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`) and as a notebook.  With
-`--device gpu`, the library's side of it, including models and their training, is computed on the GPU.
+A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`, with --help for what it can be asked) and as a
+notebook.  `python lessons/_check.py 05` runs it too, even if one of its functions can't be parsed.  With `--device gpu`, the
+library's side of a lesson, including models and their training, is computed on the GPU.
+
+What an exercise is compared with, its hint and the names of its typical mistakes stand in lessons/solutions/.
 """
 
 import argparse
+import ast
+import functools
 import importlib.util
 import inspect
+import json
 import os
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-if str(HERE.parent) not in sys.path:
-    sys.path.insert(0, str(HERE.parent))         # a lesson works without an installed package
+for folder in (HERE.parent, HERE):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))          # a lesson works without an installed package
+
+import _judge  # noqa: E402
+import _slices  # noqa: E402
 
 from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
 from tinyalbert.errors import UserError  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
-options = argparse.ArgumentParser(description="Run this lesson: print its results, save its figures, and check the answers in its file.")
-options.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where the library computes (default: cpu)")
-DEVICE = options.parse_args([] if "TINYALBERT_LESSON" in os.environ else None).device       # a notebook has no options
-tally = {"same": 0, "right": 0, "open": 0, "wrong": 0, "put": 0}
-try:
-    check_device(DEVICE)
-except UserError as error:
-    sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+MARKS = {"right": "+", "open": "-", "wrong": "x"}
 
 
 def lesson_name():
@@ -39,154 +43,205 @@ def lesson_name():
     return Path(sys.argv[0]).stem
 
 
-def put(what):
-    """An array or a model on the device of this run (`--device gpu`, else the CPU)."""
-    tally["put"] += 1
-    return what.to(DEVICE) if hasattr(what, "parameters") else to_device(np.asarray(what), DEVICE)
+@functools.cache
+def _lesson():
+    """The source of the running lesson, or None if it has no file here."""
+    path = HERE / f"{lesson_name()}.py"
+    return _slices.Lesson(path, _slices.mended(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-class predict:
-    """Ask before telling: p = predict("...", guess=None); ...; p.reveal(actual).  Write your guess into the call."""
-
-    def __init__(self, question, guess=None):
-        self.question, self.guess = question, guess
-        print(f"\n?  {question}")
-
-    def reveal(self, actual, form="{}"):
-        """Print the guess, if there is one, and the true answer."""
-        mine = "(no guess yet: write one in the cell above and run again)"
-        print("   you said ", mine if self.guess is None else form.format(self.guess))
-        print("   it is    ", form.format(actual))
-
-
-def same(mine, library, what, rtol=1e-10):
-    """Assert that what the lesson built equals the library's result."""
-    mine, library = np.asarray(to_host(mine)), np.asarray(to_host(library))
-    rtol = max(rtol, 1e-4) if DEVICE == "gpu" and library.dtype == np.float32 else rtol
-    np.testing.assert_allclose(mine, library, rtol=rtol, atol=rtol * max(1.0, float(np.abs(library).max(initial=0))),
-                               err_msg=what)
-    tally["same"] += 1
-    print(f"=  {what}: equal to the library's "
-          f"(largest difference {float(np.abs(mine - library).max(initial=0)):.1e})")
-
-
-def _answers():
-    """The functions in the file named by TINYALBERT_ANSWERS, if any: this is how the tests answer exercises."""
-    path = os.environ.get("TINYALBERT_ANSWERS")
-    return vars(_load(Path(path))) if path else {}
+@functools.cache
+def _solutions():
+    """The module lessons/solutions/<lesson>.py, or None."""
+    path = HERE / "solutions" / f"{lesson_name()}.py"
+    return _load(path) if path.exists() else None
 
 
 def _load(path):
     spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    source = _slices.mended(path.read_text(encoding="utf-8"))
+    exec(compile(source, str(path), "exec"), vars(module))
     return module
 
 
-def _mistakes(name):
-    """{what went wrong: function} for typical wrong answers, from lessons/solutions/<lesson>.py."""
-    path = HERE / "solutions" / f"{lesson_name()}.py"
-    return getattr(_load(path), "MISTAKES", {}).get(name, {}) if path.exists() else {}
-
-
-def _close(a, b):
-    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-7, atol=1e-10)
-
-
-def _agree(got, expected):
-    """Numbers and arrays agree if they are equal up to rounding; everything else (tuples, texts) if it is equal."""
-    if not isinstance(expected, (np.ndarray, np.generic, float, int)):
-        return type(got) is type(expected) and got == expected
+def _options():
+    """The command line of a lesson; a notebook has none."""
+    parser = argparse.ArgumentParser(description="Run this lesson: print its results, save its figures, check the answers in its file.")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where the library computes (default: cpu)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="judge these exercises and leave out the rest of the lesson")
+    parser.add_argument("--hint", nargs="+", metavar="NAME", help="print the hints for these exercises, and nothing else")
+    parser.add_argument("--answers", type=Path, metavar="FILE", default=os.environ.get("TINYALBERT_ANSWERS"),
+                        help="a Python file with answers, functions named as the exercises, that count instead of the lesson's own")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write the verdicts as JSON")
+    parser.add_argument("--grade", action="store_true", help="end with exit code 3 if an exercise is open (1 if one is wrong)")
+    options = parser.parse_args([] if "TINYALBERT_LESSON" in os.environ else None)
+    options.answers = Path(options.answers) if options.answers else None
     try:
-        return _close(np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64))
-    except (TypeError, ValueError):
-        return False
+        known = list(_lesson().exercises) if _lesson() else []
+    except SyntaxError as error:                 # Python itself has more to say about it when the lesson runs
+        parser.error(f"{lesson_name()}.py, line {error.lineno}: {error.msg}")
+    for name in (options.only or []) + (options.hint or []):
+        if name not in known:
+            parser.error(f"{lesson_name()} has no exercise {name}; it has {', '.join(known)}")
+    if options.answers and not options.answers.is_file():
+        parser.error(f"no file {options.answers} with answers")
+    if options.report and not options.report.absolute().parent.is_dir():
+        parser.error(f"no folder {options.report.parent} for the report")
+    return options
 
 
-def _run(function, args):
-    return function(*[a.copy() if isinstance(a, np.ndarray) else a for a in args])
+def put(what):
+    """An array or a model on the device of this run (`--device gpu`, else the CPU)."""
+    state.put = True
+    return what.to(DEVICE) if hasattr(what, "parameters") else to_device(np.asarray(what), DEVICE)
 
 
-def _by_one_factor(attempt, reference, trials, ratio):
-    """Is the attempt `ratio` times the reference on every trial?"""
+@dataclass
+class Verdict:
+    """What became of one exercise: right, open or wrong, and in words why."""
+
+    outcome: str
+    said: str = ""
+
+    def lines(self, name, hint):
+        shown = f"{MARKS[self.outcome]}  exercise {name}: {self.said or self.outcome}"
+        return shown + (f"\n      Hint: {hint}" if self.outcome == "wrong" and hint else "")
+
+
+class State:
+    """What a run has found out so far."""
+
+    def __init__(self):
+        self.verdicts = {}                       # {exercise: Verdict}; a cell that runs again replaces its own
+        self.equal = {}                          # {what was compared: exercises it waits for}
+        self.put = self.finished = False
+
+
+state = State()
+
+
+class predict:
+    """Ask before telling: p = predict("...", guess=None); ...; p.reveal(actual).  Write your guess into the call.
+
+    The answer is kept back until there is a guess; any number or text will do.
+    """
+
+    def __init__(self, question, guess=None):
+        self.question, self.guess = question, guess
+        print(f"\n?  {question}")
+        if not self.guessed:
+            print("   (Write guess=... into this predict(): then the answer is shown. A number or any words will do.)")
+
+    @property
+    def guessed(self):
+        return self.guess is not None and self.guess is not ...
+
+    def reveal(self, actual, form="{}"):
+        """Print the guess and the true answer, if there is a guess."""
+        if not self.guessed:
+            print(f"?  kept back until you guess: {textwrap.shorten(self.question, 76, placeholder=' ...')}")
+            return
+        mine = str(self.guess)
+        if not isinstance(self.guess, str):
+            try:
+                mine = form.format(self.guess)
+            except (ValueError, TypeError, IndexError, KeyError, AttributeError):    # a guess of another kind than the answer
+                pass
+        print("   you said ", mine)
+        print("   it is    ", form.format(actual))
+
+
+def same(mine, library, what, rtol=1e-10):
+    """Assert that what the lesson built equals the library's result.
+
+    Where an open or wrong exercise stands on the lesson's side, the library has taken its place: nothing is claimed then.
+    """
+    mine, library = np.asarray(to_host(mine)), np.asarray(to_host(library))
+    rtol = max(rtol, 1e-4) if DEVICE == "gpu" and library.dtype == np.float32 else rtol
+    exercises = _lesson().depends_on(what) if _lesson() else []
+    waits = [e for e in exercises if e in state.verdicts and state.verdicts[e].outcome != "right"]
     try:
-        return all(_close(_run(attempt, args), ratio * _run(reference, args)) for args in trials)
-    except Exception:                            # it fails, or does not return a number, on another trial
-        return False
+        np.testing.assert_allclose(mine, library, rtol=rtol, atol=rtol * max(1.0, float(np.abs(library).max(initial=0))), err_msg=what)
+    except AssertionError:
+        mine_alone = [e for e in exercises if e in state.verdicts and e not in waits]
+        if not mine_alone:
+            raise
+        for name in mine_alone:
+            state.verdicts[name] = Verdict("wrong", f"right on the trials, but what the lesson makes of it is not the library's: {what}")
+        return
+    state.equal[what] = waits
+    if waits:
+        print(f".  {what}: not yet your own, it waits for {', '.join(waits)}")
+    else:
+        print(f"=  {what}: equal to the library's (largest difference {float(np.abs(mine - library).max(initial=0)):.1e})")
 
 
-def diagnose(name, attempt, reference, trials):
-    """What is wrong with an attempt, in words, or None if it is right on every trial."""
-    for args in trials:
-        expected = _run(reference, args)
-        try:
-            got = _run(attempt, args)
-        except Exception as error:               # a bug in an attempt is a result, not a crash of the lesson
-            return f"it stopped with {type(error).__name__}: {error}"
-        if _agree(got, expected):
-            continue
-        for what, mistake in _mistakes(name).items():
-            if all(_agree(_run(attempt, t), _run(mistake, t)) for t in trials):
-                return what
-        if not isinstance(expected, (np.ndarray, np.generic, float, int)):
-            return f"for {args!r} it gave {got!r}, expected {expected!r}"
-        try:
-            got, expected = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-        except (TypeError, ValueError):
-            return f"it returned a {type(got).__name__}, expected numbers of shape {np.shape(expected)}"
-        if got.shape != expected.shape:
-            same_numbers = got.size == expected.size and np.allclose(np.sort(got.ravel()), np.sort(expected.ravel()))
-            return (f"shape {got.shape}, expected {expected.shape}"
-                    + ("; the numbers are right: transposed or reshaped" if same_numbers else ""))
-        if got.ndim > 1 and got.shape[-1] == got.shape[-2] and _close(got.swapaxes(-1, -2), expected):
-            return "transposed: right after swapping the last two axes"
-        if not np.isfinite(got).all():
-            return f"{int((~np.isfinite(got)).sum())} values are not finite"
-        ratio = float((got * expected).sum() / (expected * expected).sum()) if (expected * expected).sum() else 0.0
-        if got.size == 1 and not (ratio and _by_one_factor(attempt, reference, trials, ratio)):
-            plain = all(isinstance(a, (int, float)) for a in args)               # any two numbers have some ratio
-            return f"{f'for {args} ' if plain else ''}it gave {got.item():.10g}, expected {expected.item():.10g}"
-        if ratio and np.allclose(got, ratio * expected, rtol=1e-6):
-            return f"right up to a factor of {ratio:.6g}"
-        if np.allclose(got - expected, (got - expected).flat[0], rtol=1e-6):
-            return f"right up to a constant: every value is {float((got - expected).flat[0]):+.6g} off"
-        place = np.unravel_index(np.abs(got - expected).argmax(), got.shape)
-        return f"largest error {np.abs(got - expected).max():.2g}, at index {tuple(int(i) for i in place)}"
-    return None
+@functools.cache
+def _answers():
+    """The names in the file of --answers, and which of them it defines itself."""
+    names = vars(_load(options.answers))
+    return names, frozenset(names)
 
 
-def exercise(reference, trials, hint):
-    """Decorate a stub whose body is `...`.  Answers are compared with `reference`, the library's own function if there is one.
+def _answer(stub):
+    """The answer to be judged: from the file of --answers, where the lesson's names are known as well, else the stub as it is."""
+    if not options.answers:
+        return stub
+    names, own = _answers()
+    names.update({name: value for name, value in stub.__globals__.items() if name not in own}, LESSON=stub.__globals__)
+    return names[stub.__name__] if stub.__name__ in own else stub
 
-    trials: tuples of arguments.  Untouched stubs count as open; wrong answers are explained.
+
+def exercise(trials):
+    """Decorate a stub whose body is `...`.  Its answer is compared on the trials (tuples of arguments) with lessons/solutions/.
+
+    Untouched stubs count as open; the verdicts are printed when the lesson ends, in a notebook at once.  Returns the answer
+    if it is right, else what it is compared with, so that the rest of the lesson works.
     """
     def judge(stub):
-        attempt = _answers().get(stub.__name__, stub)
-        if _run(attempt, trials[0]) is None if attempt is stub else False:
-            tally["open"] += 1
-            print(f"-  exercise {stub.__name__}: open. Hint: {hint}")
-            return reference                     # the rest of the lesson uses the library's version
-        problem = diagnose(stub.__name__, attempt, reference, trials)
-        if problem:
-            tally["wrong"] += 1
-            print(f"x  exercise {stub.__name__}: {problem}. Hint: {hint}")
-            return reference
-        tally["right"] += 1
-        print(f"+  exercise {stub.__name__}: right, on {len(trials)} trials")
-        return attempt
+        name, solutions = stub.__name__, _solutions()
+        solutions.LESSON = stub.__globals__      # some answers need what the lesson has made
+        reference = solutions.REFERENCES.get(name) or getattr(solutions, name)
+        attempt = _answer(stub)
+        if _judge.untouched(attempt):
+            state.verdicts[name] = Verdict("open")
+            taken = reference
+        else:
+            problem = _judge.diagnose(attempt, reference, trials, solutions.MISTAKES.get(name, {}), solutions, name)
+            state.verdicts[name] = Verdict("wrong", problem) if problem else Verdict("right", f"right, on {len(trials)} trial{'s' * (len(trials) != 1)}")
+            taken = reference if problem else _watched(name, attempt, reference)
+        if IN_NOTEBOOK:
+            print(state.verdicts[name].lines(name, solutions.HINTS[name]))
+        return taken
     return judge
 
 
+def _watched(name, attempt, reference):
+    """An answer that was right on the trials, in use: if it fails there, that is its verdict, and the lesson goes on."""
+    @functools.wraps(attempt)
+    def used(*arguments, **named):
+        try:
+            return attempt(*arguments, **named)
+        except Exception as error:
+            state.verdicts[name] = Verdict("wrong", f"right on the trials, but in the lesson it stopped with {type(error).__name__}: {error}")
+            return reference(*arguments, **named)
+    return used
+
+
 def figure(fig, name):
-    """Save a figure as lessons/figures/<number>_<name>.png; a notebook also shows it."""
+    """Save a figure as runs/lessons/<number>_<name>.png; a notebook also shows it.
+
+    The pictures in lessons/figures/ are renewed by TINYALBERT_FIGURES=lessons/figures.
+    """
     for ax in fig.axes:                          # titles are sentences: wrap those wider than the panel
         inches = ax.get_position().width * fig.get_figwidth()
         ax.set_title(textwrap.fill(ax.get_title(), max(16, int(14 * inches))))
-    folder = Path(os.environ.get("TINYALBERT_FIGURES", HERE / "figures"))        # the tests save theirs elsewhere
-    folder.mkdir(exist_ok=True)
+    folder = Path(os.environ.get("TINYALBERT_FIGURES", HERE.parent / "runs" / "lessons"))
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{lesson_name()[:2]}_{name}.png"
     fig.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
-    print(f"   figure: lessons/figures/{path.name}")
+    print(f"   figure: {os.path.relpath(path, HERE.parent) if path.is_relative_to(HERE.parent) else path}")
     if not IN_NOTEBOOK:
         import matplotlib.pyplot as plt
         plt.close(fig)
@@ -211,11 +266,99 @@ def show(thing):
     print(f"\n--- {path}:{start}\n{''.join(lines).rstrip()}\n")
 
 
-def finish():
-    """The last line of a lesson: checks passed and the state of the exercises; exit code 1 if one is wrong."""
-    print(f"\n{lesson_name()}: {tally['same']} times equal to the library; exercises: {tally['right']} right, "
-          f"{tally['open']} open, {tally['wrong']} wrong")
-    if DEVICE == "gpu" and not tally["put"]:
+def _count(outcome):
+    return sum(v.outcome == outcome for v in state.verdicts.values())
+
+
+def _verdicts():
+    """Print every verdict and the line that sums them up; write the report."""
+    state.finished = True
+    hints = _solutions().HINTS if _solutions() else {}
+    print()
+    for name, verdict in state.verdicts.items():
+        print(verdict.lines(name, hints.get(name, "")))
+    if _count("open") and not IN_NOTEBOOK:
+        print(f"   write your answers into {lesson_name()}.py; --only NAME judges one in a moment, --hint NAME helps")
+    waiting = sum(bool(w) for w in state.equal.values())
+    compared = "" if options.only else (f"{len(state.equal) - waiting} times equal to the library"
+                                        f"{f', {waiting} more wait for your answers' if waiting else ''}; ")
+    print(f"{lesson_name()}: {compared}exercises: {_count('right')} right, {_count('open')} open, {_count('wrong')} wrong")
+    if DEVICE == "gpu" and not state.put and not options.only:
         print("(this lesson is about the CPU: --device gpu had no effect)")
-    if tally["wrong"] and not IN_NOTEBOOK:
-        sys.exit(1)
+    if options.report:
+        _write_report()
+
+
+def _write_report():
+    """What a teacher's program reads.  An exercise that is open, or that the lesson didn't get to, is not done."""
+    asked = options.only or (_lesson().exercises if _lesson() else state.verdicts)
+    rows = {name: state.verdicts.get(name, Verdict("open", "the lesson stopped before it")) for name in asked}
+    report = {"lesson": lesson_name(), "done": sum(v.outcome == "right" for v in rows.values()), "exercises": len(rows),
+              "verdicts": {name: {"verdict": v.outcome, "said": v.said} for name, v in rows.items()},
+              "equal_to_the_library": [what for what, waits in state.equal.items() if not waits]}
+    try:
+        options.report.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"the report could not be written: {error.strerror}: {options.report}")
+
+
+def finish():
+    """The end of a lesson: all verdicts; exit code 1 if one is wrong, 3 if one is open and --grade asks."""
+    _verdicts()
+    if not IN_NOTEBOOK:
+        code = 3 if options.grade and _count("open") else 1 if _count("wrong") else 0
+        if code:
+            sys.exit(code)
+
+
+def _stopped(kind, error, trace):
+    """A lesson that stops half way still gives its verdicts."""
+    sys.__excepthook__(kind, error, trace)
+    if not state.finished and kind is not KeyboardInterrupt:
+        print(f"\nThe lesson stopped before its end, with {kind.__name__} (above). Until then:")
+        _verdicts()
+
+
+def _run_only(names):
+    """Judge these exercises: of the lesson, only what they need is run."""
+    module = ast.fix_missing_locations(_lesson().slice(names))
+    sys.modules.setdefault("_check", sys.modules[__name__])
+    exec(compile(module, str(_lesson().path), "exec"), {"__name__": "__main__", "__file__": str(_lesson().path)})
+    finish()
+    sys.exit(0)
+
+
+def _run_mended(words):
+    """`python lessons/_check.py 05 ...`: the lesson with that number, functions that can't be parsed cut out."""
+    paths = sorted(HERE.glob("[0-9]*.py"))
+    chosen = [p for p in paths if words and p.stem.startswith(words[0].removesuffix(".py"))]
+    if len(chosen) != 1:
+        sys.exit(f"usage: python lessons/_check.py LESSON [options of a lesson]; LESSON is one of {', '.join(p.stem[:2] for p in paths)}")
+    sys.argv = [str(chosen[0]), *words[1:]]
+    try:
+        source = _slices.mended(chosen[0].read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        sys.exit(f"{chosen[0].name}, line {error.lineno}: {error.msg}")
+    code = compile(source, str(chosen[0]), "exec")
+    main = sys.modules["__main__"]
+    vars(main).update(__file__=str(chosen[0]))
+    exec(code, {"__name__": "__main__", "__file__": str(chosen[0])})
+
+
+if __name__ == "__main__":
+    _run_mended(sys.argv[1:])
+else:
+    options = _options()
+    DEVICE = options.device
+    if options.hint:
+        for asked in options.hint:
+            print(f"{asked}: {_solutions().HINTS[asked]}")
+        sys.exit(0)
+    try:
+        check_device(DEVICE)
+    except UserError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    if not IN_NOTEBOOK and "pytest" not in sys.modules:
+        sys.excepthook = _stopped
+    if options.only:
+        _run_only(options.only)

@@ -1,10 +1,10 @@
-"""Answers to lesson 00, and typical wrong answers.  `answer(lesson)` would need the lesson's tokenizer."""
+"""Answers to lesson 00, their hints, and typical wrong answers."""
 
-import sys
+LESSON = {}                                      # the names of the running lesson; _check.py puts them here
 
 
 def _tokenizer():
-    return sys.modules["__main__"].tokenizer
+    return LESSON["tokenizer"]
 
 
 def ids_to_text(ids):
@@ -15,6 +15,16 @@ def ids_to_text(ids):
 def table_sizes(vocab, hidden, embedding):
     return vocab * hidden, vocab * embedding + embedding * hidden
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "ids_to_text": lambda ids: _tokenizer().decode(ids, skip_special_tokens=True),
+}
+
+HINTS = {
+    "ids_to_text": "convert_ids_to_tokens gives the pieces; drop [CLS] and [SEP], join the rest, and turn '▁' into a space",
+    "table_sizes": "one table with a row of `hidden` numbers for each piece; or short rows and one matrix that widens them",
+}
 
 MISTAKES = {
     "ids_to_text": {

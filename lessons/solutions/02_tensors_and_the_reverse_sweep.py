@@ -1,6 +1,8 @@
-"""Answers to lesson 02, and typical wrong answers."""
+"""Answers to lesson 02, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert import ops
 
 
 def divide_backward(a, b, g):
@@ -22,6 +24,19 @@ def _everywhere(x, key, g):
     gradient[key[0]:key[1]] = g
     return gradient
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "divide_backward": lambda a, b, g: np.stack(ops.div.raw(a, b)[1](g)),
+    "transpose_backward": lambda x, g: ops.transpose.raw(x, (1, 0))[1](g)[0],
+    "slice_backward": lambda x, key, g: ops.getitem.raw(x, slice(key[0], key[1]))[1](g)[0],
+}
+
+HINTS = {
+    "divide_backward": "d(a/b)/da = 1/b and d(a/b)/db = -a/b²; np.stack([ga, gb]) puts both in one array",
+    "transpose_backward": "the gradient must come back in the shape of x, each number in its old place",
+    "slice_backward": "what was cut away did not reach the loss; its gradient is 0",
+}
 
 MISTAKES = {
     "divide_backward": {

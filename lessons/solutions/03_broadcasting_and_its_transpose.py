@@ -1,6 +1,8 @@
-"""Answers to lesson 03, and typical wrong answers."""
+"""Answers to lesson 03, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert import ops, tensor
 
 
 def mean_backward(x, g):
@@ -18,6 +20,18 @@ def summed_axes(shape, full):
     missing = len(full) - len(shape)
     return tuple(i for i in range(len(full)) if i < missing or (shape[i - missing] == 1 and full[i] != 1))
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "mean_backward": lambda x, g: ops.mean.raw(x, axis=1)[1](g)[0] + 0,
+    "gain_backward": lambda gain, x, g: tensor.unbroadcast(ops.mul.raw(gain, x)[1](g)[0], gain.shape),
+}
+
+HINTS = {
+    "mean_backward": "each number moved the mean by 1/n; put the axis back with np.expand_dims(g, 1), then stretch",
+    "gain_backward": "g * x has the shape of the result; unbroadcast(..., gain.shape) is in this file",
+    "summed_axes": "right-align the shapes; an axis is summed if it is missing, or 1 where the other is not",
+}
 
 MISTAKES = {
     "mean_backward": {

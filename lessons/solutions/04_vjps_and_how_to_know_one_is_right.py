@@ -1,4 +1,8 @@
-"""Answers to lesson 04, and typical wrong answers."""
+"""Answers to lesson 04, their hints, and typical wrong answers."""
+
+import numpy as np
+
+from tinyalbert import ops
 
 
 def linear_backward_x(x, w, g):
@@ -12,6 +16,19 @@ def linear_backward_w(x, w, g):
 def linear_backward_bias(x, w, g):
     return g.reshape(-1, g.shape[-1]).sum(axis=0)
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "linear_backward_x": lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[0],
+    "linear_backward_w": lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[1],
+    "linear_backward_bias": lambda x, w, g: ops.linear.raw(x, w, np.zeros(len(w)))[1](g)[2],
+}
+
+HINTS = {
+    "linear_backward_x": "y = x @ w.T; the gradient of x has shape (..., in), g has (..., out), w has (out, in)",
+    "linear_backward_w": "bring x and g to two dimensions with reshape(-1, ...), then one product gives (out, in)",
+    "linear_backward_bias": "the bias was added to every row: lesson 03",
+}
 
 MISTAKES = {
     "linear_backward_x": {

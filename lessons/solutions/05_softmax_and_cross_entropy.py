@@ -1,6 +1,8 @@
-"""Answers to lesson 05, and typical wrong answers."""
+"""Answers to lesson 05, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert import ops
 
 
 def _softmax(x):
@@ -31,6 +33,19 @@ def _without_the_mean(logits, labels):
 def _mean_over_all_rows(logits, labels):
     return cross_entropy_ignoring(logits, labels) * (labels != -100).mean()
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "softmax_backward": lambda g, y: ops.softmax.raw(np.log(y))[1](g)[0],
+    "cross_entropy_backward": lambda logits, labels: ops.cross_entropy.raw(logits, labels)[1](np.ones(()))[0],
+    "cross_entropy_ignoring": lambda logits, labels: float(ops.cross_entropy.raw(logits, labels)[0]),
+}
+
+HINTS = {
+    "softmax_backward": "y * (g - one number per row)",
+    "cross_entropy_backward": "softmax(logits), minus 1 at the right word, and the loss is a mean over the rows",
+    "cross_entropy_ignoring": "drop the rows labelled -100 before taking the mean",
+}
 
 MISTAKES = {
     "softmax_backward": {

@@ -1,8 +1,10 @@
-"""Answers to lesson 06, and typical wrong answers."""
+"""Answers to lesson 06, their hints, and typical wrong answers."""
 
 import math
 
 import numpy as np
+
+from tinyalbert import ops
 
 
 def layer_norm_backward(g, xhat, rstd):
@@ -28,6 +30,18 @@ def _no_inner_slope(x, g):
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t))
 
 
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "gelu_backward": lambda x, g: ops.gelu.raw(x)[1](g)[0],
+    "relu_backward": lambda x, g: ops.relu.raw(x)[1](g)[0],
+}
+
+HINTS = {
+    "layer_norm_backward": "two directions carry no gradient: the mean direction and xhat itself",
+    "gelu_backward": "g * ( (1 + t)/2 + x/2 (1 - t²) du/dx ), and du/dx = sqrt(2/π) (1 + 3 · 0.044715 x²)",
+    "relu_backward": "the slope is 1 where x is positive and 0 elsewhere",
+}
+
 MISTAKES = {
     "layer_norm_backward": {
         "the mean term is missing": lambda g, xhat, rstd: rstd * (g - xhat * (g * xhat).mean(-1, keepdims=True)),
@@ -38,6 +52,7 @@ MISTAKES = {
     },
     "gelu_backward": {
         "the inner derivative du/dx is missing": _no_inner_slope,
+        "this is gelu itself, not its derivative": lambda x, g: g * 0.5 * x * (1 + np.tanh(_u(x))),
         "half of the product rule is missing: x itself also depends on x": lambda x, g: g * 0.5 * (1 + np.tanh(_u(x))),
     },
     "relu_backward": {

@@ -1,6 +1,8 @@
-"""Answers to lesson 07, and typical wrong answers."""
+"""Answers to lesson 07, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert import ops
 
 
 def embedding_backward(table, ids, g):
@@ -22,6 +24,17 @@ def _last_wins(table, ids, g):
     gradient[ids] += g
     return gradient
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "embedding_backward": lambda table, ids, g: ops.embedding.raw(table, ids)[1](g)[0],
+}
+
+HINTS = {
+    "embedding_backward": "loop over the ids and add; or find out what np.add.at does that gradient[ids] += g does not",
+    "position_gradient": "position t is used once in every sequence of the batch",
+    "embedding_parameters": "three tables of width E (two segments), the norm's gain and shift, the map E->H with its bias",
+}
 
 MISTAKES = {
     "embedding_backward": {

@@ -1,6 +1,8 @@
-"""Answers to lesson 08, and typical wrong answers."""
+"""Answers to lesson 08, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert import ops
 
 
 def _softmax(x):
@@ -31,6 +33,19 @@ def one_head_backward(q, k, v, g):
 def _zeros_for_padding(scores, mask):
     return _softmax(scores * mask[:, None, :])
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "split_heads": lambda x, n: ops.split_heads(x, n),
+    "masked_weights": lambda scores, mask: ops.softmax.raw(scores + (mask[:, None, :] == 0) * -10000.0)[0],
+    "one_head_backward": lambda q, k, v, g: np.concatenate([d[0] for d in ops.attention.raw( q[None], k[None], v[None], None, num_heads=1)[1](g[None])[:3]]),
+}
+
+HINTS = {
+    "split_heads": "first cut the last axis in two, then bring the heads before the tokens",
+    "masked_weights": "mask says which keys exist; keys are the last axis of scores, so mask needs an axis before its own last",
+    "one_head_backward": "gv = weightsᵀ g; gweights = g vᵀ; softmax's vjp; gq = gscores k / root, gk = gscoresᵀ q / root; return np.concatenate([gq, gk, gv])",
+}
 
 MISTAKES = {
     "split_heads": {

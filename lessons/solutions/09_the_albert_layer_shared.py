@@ -1,4 +1,6 @@
-"""Answers to lesson 09, and typical wrong answers."""
+"""Answers to lesson 09, their hints, and typical wrong answers."""
+
+import numpy as np
 
 
 def layer_parameters(H, F):
@@ -14,6 +16,17 @@ def apply_again(x, matrix, times):
         x = matrix @ x
     return x
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "apply_again": lambda x, matrix, times: np.linalg.matrix_power(matrix, times) @ x,
+}
+
+HINTS = {
+    "layer_parameters": "four H×H maps with biases, two norms, one map H->F and one F->H, each with its bias",
+    "group_of": "layers are assigned to groups evenly and in order; use integers only, no rounded fractions",
+    "apply_again": "a loop: x = matrix @ x",
+}
 
 MISTAKES = {
     "layer_parameters": {

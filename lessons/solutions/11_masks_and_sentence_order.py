@@ -1,7 +1,8 @@
-"""Answers to lesson 11, and typical wrong answers."""
+"""Answers to lesson 11, their hints, and typical wrong answers."""
 
 import numpy as np
 
+from tinyalbert.pretraining import masking, pairs
 from tinyalbert.pretraining.draws import integers
 
 
@@ -47,6 +48,19 @@ def _lengths_stay(u, sentences, windows):
     result[1], result[3] = np.where(swap, result[3], result[1]), np.where(swap, result[1], result[3])
     return result
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "ngram_probabilities": masking.ngram_probabilities,
+    "apply_masks": lambda *a: np.stack(masking.apply_masks(*a)),
+    "sentence_order_pairs": lambda u, sentences, windows: np.stack(pairs.sentence_order_pairs(u, sentences, windows, 10_000)),
+}
+
+HINTS = {
+    "ngram_probabilities": "1/n for n = 1, 2, ..., then divide by the sum",
+    "apply_masks": "T = input_ids.shape[1]; u[:, :T] decides: below 0.8 the mask, below 0.9 the piece itself, else integers(u[:, T:], *random_ids); np.where three times, and labels from the ids that came in",
+    "sentence_order_pairs": "a_start, a_length, b_start, b_length = split(...); exchange starts and lengths where u[:, 1] < 0.5",
+}
 
 MISTAKES = {
     "ngram_probabilities": {

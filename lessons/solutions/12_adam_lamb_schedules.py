@@ -1,6 +1,8 @@
-"""Answers to lesson 12, and typical wrong answers."""
+"""Answers to lesson 12, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert import optim
 
 
 def _moments(g, m, v):
@@ -64,6 +66,20 @@ def _google(step, peak, warmup, total):
 def _each_alone(a, b, limit):
     return np.concatenate([x * min(1.0, limit / np.linalg.norm(x)) for x in (a, b)])
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "adamw_step": lambda w, g, m, v, lr: np.stack(optim.adamw_step(w, g, m, v, lr)),
+    "linear_warmup_decay": optim.linear_warmup_decay,
+    "lamb_step": lambda w, g, m, v, lr: np.stack(optim.lamb_step(w, g, m, v, lr)),
+}
+
+HINTS = {
+    "adamw_step": "u, m, v = adam_direction(w, g, m, v); then one step of length lr",
+    "linear_warmup_decay": "while step < warmup: a share (step + 1) / warmup of the peak; afterwards a straight line that begins at the peak at step `warmup` and would be 0 at step `total`",
+    "lamb_step": "the length of an array is sqrt of the sum of its squares; multiply u by |w| / |u|, decay included in u",
+    "clip": "one norm over all numbers; nothing changes if it is below the limit; return np.concatenate([a, b])",
+}
 
 MISTAKES = {
     "adamw_step": {

@@ -1,4 +1,4 @@
-"""Answers to lesson 13, and typical wrong answers."""
+"""Answers to lesson 13, their hints, and typical wrong answers."""
 
 import numpy as np
 
@@ -14,6 +14,14 @@ def combined_mean(losses, counts):
 def early_step_size(beta1, beta2, step):
     return float((1 - beta1**step) / np.sqrt(1 - beta2**step))
 
+
+REFERENCES = {}
+
+HINTS = {
+    "labelled_places": "labels are -100 where nothing is masked; lay the sequences end to end with reshape(-1)",
+    "combined_mean": "weight each part's mean by its number of targets",
+    "early_step_size": "without correction, m is (1 - beta1^t) times and v is (1 - beta2^t) times what it should be; the step is m / sqrt(v)",
+}
 
 MISTAKES = {
     "labelled_places": {

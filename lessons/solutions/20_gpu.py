@@ -1,4 +1,4 @@
-"""Answers to lesson 20, and typical wrong answers."""
+"""Answers to lesson 20, their hints, and typical wrong answers."""
 
 import numpy as np
 
@@ -30,6 +30,18 @@ def _lost(V, ids, rows):
     table[ids] += rows
     return table
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "scatter_add": lambda V, ids, rows: (np.arange(V)[:, None] == ids).astype(rows.dtype) @ rows,
+}
+
+HINTS = {
+    "clip_factor": "1 where norm is below the limit, limit / norm above: a division by the larger of two numbers",
+    "pack": "reshape(-1) lays an array out in one row; np.concatenate puts rows one after another",
+    "scatter_add": "np.add.at(table, ids, rows), or a matrix of 0 and 1 times rows",
+    "step_seconds": "launching and computing happen at the same time: max, not sum",
+}
 
 MISTAKES = {
     "clip_factor": {

@@ -1,4 +1,4 @@
-"""Answers to lesson 21, and typical wrong answers."""
+"""Answers to lesson 21, their hints, and typical wrong answers."""
 
 import numpy as np
 
@@ -26,6 +26,15 @@ def _without_the_inner_derivative(x):
     t = np.tanh(C * (x + 0.044715 * x**3))
     return 0.5 * (1 + t) + 0.5 * x * (1 - t**2)
 
+
+REFERENCES = {}
+
+HINTS = {
+    "mebibytes_moved": "a float32 has 4 bytes, a MiB has 2**20 bytes",
+    "blocks": "the last block is shorter if the step does not divide the number of rows: min()",
+    "gelu_slope": "the derivative of s x is s + x s'; that of (1 + tanh u)/2 is (1 - tanh² u)/2 · u'; u = c (x + 0.044715 x³), c = sqrt(2/π)",
+    "speed_up": "let the whole time be 1: the share that can be split up takes share / threads, the rest stays the same",
+}
 
 MISTAKES = {
     "mebibytes_moved": {

@@ -1,6 +1,8 @@
-"""Answers to lesson 22, and typical wrong answers."""
+"""Answers to lesson 22, their hints, and typical wrong answers."""
 
 import numpy as np
+
+from tinyalbert.training import replicas
 
 
 def part_sizes(rows, n):
@@ -18,6 +20,17 @@ def ring_seconds(n, size, bandwidth, latency):
 def _rest_to_the_last(rows, n):
     return np.array([rows // n] * (n - 1) + [rows - rows // n * (n - 1)])
 
+
+# what an answer is compared with, where it is not the function above
+REFERENCES = {
+    "part_sizes": lambda rows, n: np.array([len(part["x"]) for part, _ in replicas.split({"x": np.zeros(rows)}, n)]),
+}
+
+HINTS = {
+    "part_sizes": "the bounds are rows * i // n for i = 0, ..., n; the sizes are their differences",
+    "combine": "multiply each row by counts[i] / counts.sum(), then add the rows",
+    "ring_seconds": "2 (n - 1) rounds; each takes the latency and the time for one chunk of size / n bytes",
+}
 
 MISTAKES = {
     "part_sizes": {
