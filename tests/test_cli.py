@@ -1,5 +1,6 @@
 """The command line, as its user types it: every command, every example in its help, every usual mistake."""
 
+import csv
 import json
 import os
 import re
@@ -108,7 +109,8 @@ def test_predictions_and_scores_agree(inside, world):
     assert run("tinyalbert evaluate runs/topic stories:topic:40") == 0
     accuracy = float(re.search(r"accuracy +([\d.]+)", inside.readouterr().out)[1])
     assert run("tinyalbert predict runs/topic stories:topic:40 --output p.tsv") == 0
-    said = [line.split("\t") for line in (world / "p.tsv").read_text().splitlines()]
+    with (world / "p.tsv").open(newline="") as file:
+        said = list(csv.reader(file, csv.excel_tab))
     from tinyalbert.tasks.texts import story_texts
     gold = [r.label for r in story_texts("stories:topic:40", split="test")]
     assert said[0][:6] == ["index", "prediction", "text", "label", "p(bakery)", "p(farm)"] and len(said) == 41
