@@ -5,20 +5,31 @@ what a file holds is told by its content.  Of a folder with parts for training a
 the part that is asked for is read.
 """
 
-import csv
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
 from ..strict_json import JSONDecodeError, loads
+from .fields import Fields
+from .task import BadRows
 from .text_files import name_of, read_text
 
 # what a part of a published set is called, as a file or a folder
 PARTS = {"train": ("train",), "test": ("dev", "valid", "val"), "predict": ("test",)}
 ENDINGS = (".txt", ".json", ".jsonl", ".csv")
 PLAIN = '{"context": TEXT, "question": TEXT, "choices": [TEXT, ...], "label": NUMBER}'
+
+COLUMNS = {  # what those of a table are usually called; the first two as in SWAG
+    "context": ("sent1", "context", "passage", "article", "text"),
+    "question": ("sent2", "question", "query"),
+    "label": ("label", "answer", "correct"),
+    "id": ("id", "video-id", "qid"),
+}
+OPTIONS = [  # of the first option, the second, ...
+    (letter, f"option_{letter}", f"option {letter}", f"choice{i}", f"option{i}", f"ending{i}")
+    for i, letter in enumerate("abcdefghij")
+]
 
 
 @dataclass
@@ -110,14 +121,21 @@ def _records(path):
 
 
 def _table(text, name):
-    """(where, {column: value}) of a CSV."""
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if "ending0" not in (reader.fieldnames or ()):
-        raise UserError(
-            f"{name} holds no questions that are known: expected the JSON of RACE or DREAM, the "
-            f"CSV of SWAG (with a column ending0), or lines such as {PLAIN}"
-        )
-    return [(f"{name}, line {reader.line_num}", row) for row in reader]
+    """(where, record) of a table with a column for each option, as SWAG's or as `write` makes."""
+    columns = {**COLUMNS, **{f"option {i}": names for i, names in enumerate(OPTIONS)}}
+    records = []
+    for where, found in Fields(name, columns, BadRows()).of_text(text):
+        options = [found.pop(f"option {i}", None) or "" for i in range(len(OPTIONS))]
+        while options and not options[-1].strip():
+            options.pop()
+        if len(options) < 2:
+            raise UserError(
+                f"{name} holds no questions that are known: expected the JSON of RACE or DREAM, "
+                "the CSV of SWAG (with a column ending0), a table with columns context, question, "
+                f"A, B, C, ... and label, or lines such as {PLAIN}"
+            )
+        records.append((where, {**found, "choices": options}))
+    return records
 
 
 def _is_json(text):

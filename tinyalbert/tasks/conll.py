@@ -4,6 +4,7 @@
                  columns (CoNLL-2000 ... 2003, WNUT) or CoNLL-U's 10, separated by tabs or spaces
     JSON lines   {"tokens", "tags"}, or {"text", "entities": [[start, end, type], ...]}, an object a
                  line, or a list of them in a .json file
+    tables       .tsv or .csv with a header: a word a row, or to be predicted a text a row
     plain text   a text a line, to be predicted: split into words and marks
 
 Nothing here knows what the tags mean; entities.py does.
@@ -15,16 +16,25 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from ..errors import UserError
 from ..files.writing import replacing
 from ..strict_json import JSONDecodeError, loads
 from ..text.plain_text import writable
+from .fields import Fields
+from .tables import write_table
 from .text_files import ending, name_of, read_text
 
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "pos_tags", "labels")
 SPANS = ("entities", "spans", "label", "labels")
+COLUMNS = {  # of tables with a header
+    "word": ("word", "token", "words", "tokens", "form"),
+    "tag": ("tag", "ner_tag", "tags", "ner_tags", "ner", "label", "labels", "upos", "pos"),
+    "sentence": ("sentence #", "sentence", "sentence_id", "sentence id", "sent_id", "sentence_idx"),
+    "text": ("text", "review", "tweet", "content", "message", "comment", "body"),
+}
 COLUMN_ENDINGS = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
 
 
@@ -67,17 +77,52 @@ def read_sentences(
     labelled: False if the tags may be missing.  say: told what was found.
     """
     # not splitlines, which also cuts at characters that may stand in a word
-    text = io.StringIO(read_text(source, encoding, say, option=True, unix=True))
-    lines = [(number, line.rstrip("\n")) for number, line in enumerate(text, 1)]
+    text = read_text(source, encoding, say, option=True, unix=True)
+    lines = [(number, line.rstrip("\n")) for number, line in enumerate(io.StringIO(text), 1)]
     source = name_of(source)
     content = [line for _, line in lines if line.strip(" \t")]
     if not content:
         raise UserError(f"{source} is empty; expected words with tags, one a line")
     if ending(source) in (".jsonl", ".json") or content[0].lstrip().startswith('{"'):
         return _from_json(source, lines, skipping, labelled)
+    if not (word_column or tag_column) and _has_header(content, labelled):
+        return _from_table(source, text, skipping)
     if not labelled and _is_plain(source, content):
         return [from_text(line, source, number) for number, line in lines if line.strip()]
     return _Columns(source, lines, word_column, tag_column, labelled, say).read(skipping)
+
+
+def _has_header(content, labelled):
+    """Whether the first line names the columns of a table."""
+    first, *others = content
+    delimiter = next((each for each in "\t,;|" if each in first), None)
+    cells = [cell.strip(' "').casefold() for cell in first.split(delimiter)]
+    known = {field for field, names in COLUMNS.items() for cell in cells if cell in names}
+    if "word" in known and (delimiter or len(cells) == 1):
+        return "tag" in known or not labelled
+    texts = {"text", "sentence"} & known
+    return not labelled and bool(texts) and (delimiter is not None or len(cells) == 1 < len(others))
+
+
+def _from_table(source, text, skipping):
+    """The sentences of a table: a word a row or a text a row."""
+    records = Fields(source, COLUMNS, SimpleNamespace(skipping=skipping)).of_text(text)
+    sentences, before = [], (None, 0)  # the last word's sentence and line
+    for where, record in records:
+        number = int(where.rsplit(" ", 1)[1])
+        if "word" not in record:
+            sentences.append(from_text(record.get("text", record.get("sentence")), source, number))
+            continue
+        name = record.get("sentence", "").strip() or before[0]
+        begins = name != before[0] or ("sentence" not in record and number > before[1] + 1)
+        before = name, number
+        if begins or not sentences:
+            sentences.append(Sentence([], [] if "tag" in record else None, source))
+        sentences[-1].words.append(record["word"])
+        sentences[-1].lines.append(number)
+        if "tag" in record:
+            sentences[-1].given.append(record["tag"].strip())
+    return sentences
 
 
 def _is_plain(source, content):
@@ -373,6 +418,19 @@ def write_columns(path, sentences, predicted):
         for rows in tables:
             lines = [separator.join(row) + "\n" for row in rows]
             file.write("".join([*lines, "\n"]).encode())
+
+
+def write_word_table(path, sentences, predicted):
+    """A row for each word: the number of its sentence, the word, its tag if one is given, the
+    predicted tag.  `read_sentences` reads it back.
+    """
+    records = []
+    for number, (sentence, tags) in enumerate(zip(sentences, predicted), 1):
+        given = sentence.given or [None] * len(tags)
+        for word, tag, said in zip(sentence.words, given, tags):
+            record = {"sentence": number, "word": _cell(word), "tag": tag, "prediction": said}
+            records.append({k: v for k, v in record.items() if v is not None})
+    write_table(path, records)
 
 
 def _cell(word):

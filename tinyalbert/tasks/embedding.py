@@ -10,7 +10,6 @@ alone.  Threads, processes and accumulation share out whole groups, so that the 
 however many there are.
 """
 
-import csv
 import io
 import zlib
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from ..pretraining.corpus import documents
 from ..stories.tasks import TASKS, story_rows
 from .metrics import regression_metrics, retrieval_metrics
 from .options import TableSettings
-from .tables import read_table
+from .tables import read_table, write_table
 from .task import Task
 from .text_files import ending, name_of, read_text
 from .texts import is_text
@@ -92,12 +91,12 @@ class Embedding(Task):
         name = str(source).removeprefix("stories:").partition(":")[0]
         if str(source).startswith("stories:") and name in TASKS:
             examples = self._built_in(source, split)
-        elif ending(source) in TABLES:
-            examples = self._table(source, split)
         elif split == "predict" and is_text(source):
             return [Texts((str(source),), None, "the text")]
-        elif split == "predict":
+        elif split == "predict" and ending(source) == ".txt":
             return self._lines(source)
+        elif split == "predict" or ending(source) in TABLES:
+            examples = self._table(source, split)
         else:
             examples = _neighbours(source)
         if split != "predict":  # the held-out examples, read last, decide
@@ -106,7 +105,7 @@ class Embedding(Task):
         return examples
 
     def _built_in(self, source, split):
-        rows = story_rows(source, "retrieval", self.seed, split)
+        rows = story_rows(source, "retrieval", self.seed, "train" if split == "train" else "test")
         return [
             Texts((row["query"], row["text"]), None, f"{source}, row {i}")
             for i, row in enumerate(rows, 1)
@@ -222,21 +221,30 @@ class Embedding(Task):
         return {"TF-IDF": _metrics(held_out, first, second)[self.metric]}
 
     def write(self, path, examples, predictions):
-        """.npy: the vectors (N, H), of pairs (N, 2, H).  Else TSV: index, and the numbers of the
-        vector; of pairs their cosine.
+        """.npy: the vectors (N, H), of pairs (N, 2, H).  Else a table: index, and the numbers of
+        the vector; of pairs their cosine, texts and score, which `evaluate` reads back.
         """
         vectors = np.stack(predictions)
         if Path(path).suffix == ".npy":
             with replacing(path) as file:
                 np.save(file, vectors[:, 0] if vectors.shape[1] == 1 else vectors)
             return
-        with replacing(path, text=True) as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            pairs = vectors.shape[1] == 2
-            names = ["cosine"] if pairs else [f"v{i}" for i in range(vectors.shape[2])]
-            writer.writerow(["index", *names])
-            rows = (vectors[:, 0] * vectors[:, 1]).sum(axis=1)[:, None] if pairs else vectors[:, 0]
-            writer.writerows([i, *(f"{value:.6f}" for value in row)] for i, row in enumerate(rows))
+        lines = ending(path) == ".jsonl"
+        records = []
+        for i, (example, pair) in enumerate(zip(examples, vectors)):
+            texts = dict(zip(("text", "text_pair"), example.texts))
+            truth = {} if example.score is None else {"score": example.score}
+            if len(pair) == 2:
+                cosine = float(pair[0] @ pair[1])
+                records.append({"index": i, "cosine": round(cosine, 6), **texts, **truth})
+            elif lines:
+                records.append(
+                    {"index": i, **texts, "vector": [round(float(value), 6) for value in pair[0]]}
+                )
+            else:
+                numbers = {f"v{n}": f"{value:.6f}" for n, value in enumerate(pair[0])}
+                records.append({"index": i, **numbers})
+        write_table(path, records)
 
     # --- for the pipeline -------------------------------------------------------------------------
 

@@ -180,6 +180,9 @@ class Glue:
         If examples are of several parts, there is a file for each: X.tsv is X-m.tsv and X-mm.tsv.
         """
         path = Path(path)
+        if ending(path) in (".csv", ".jsonl"):  # to be read, and read back by `evaluate`
+            super().write(path, examples, predictions)
+            return
         parts = list(dict.fromkeys(getattr(example, "part", "") for example in examples))
         for part in parts:
             suffix = f"-{PARTS.get(part, part)}" if len(parts) > 1 else ""

@@ -107,9 +107,10 @@ class MultipleChoice(Task):
     def write(self, path, examples, predictions):
         """A table: index, the question's id, letter and text of the answer, all probabilities.
 
-        JSON lines have the question too, and its answer if it is known; `evaluate` reads them back.
+        The question is there too, and its answer if it is known: `evaluate` reads it back.
         """
         lines = ending(path) == ".jsonl"
+        most = max((len(example.options) for example in examples), default=0)
         records = []
         for i, (example, prediction) in enumerate(zip(examples, predictions)):
             said = self.answer(prediction)
@@ -117,10 +118,14 @@ class MultipleChoice(Task):
             record["option"] = said["answer"]
             shares = [f"{share:.4f}" for share in said["scores"]]
             record["probabilities"] = list(map(float, shares)) if lines else " ".join(shares)
+            record |= {"context": example.passage, "question": example.question}
             if lines:
-                record |= {"context": example.passage, "question": example.question}
                 record |= {"choices": example.options}
                 record |= {} if example.label is None else {"label": example.label}
+            else:
+                options = [*example.options, *[""] * (most - len(example.options))]
+                record |= {letter(n): option for n, option in enumerate(options)}
+                record |= {"label": "" if example.label is None else letter(example.label)}
             records.append(record)
         write_table(path, records)
 

@@ -16,7 +16,14 @@ from ..heads import IGNORE, AlbertForTokenClassification
 from ..options import COUNT, TEXT, Many, OneOf, option
 from ..stories.tasks import story_rows
 from .aggregation import STRATEGIES, Piece, aggregate, follows_a_letter
-from .conll import Sentence, from_text, read_sentences, write_columns, write_json_lines
+from .conll import (
+    Sentence,
+    from_text,
+    read_sentences,
+    write_columns,
+    write_json_lines,
+    write_word_table,
+)
 from .entities import (
     LABELS,
     Counts,
@@ -27,10 +34,12 @@ from .entities import (
     strict_entities,
     tags_of,
 )
+from .fields import TABLES
 from .lookup import commonest_tags, known_entities
 from .options import TaskSettings, encoding_option
 from .report import nothing_told_apart
 from .task import Task
+from .text_files import ending
 from .texts import is_text
 
 EMPTY = "<unk>"  # what the model reads in place of a word without pieces, such as U+200B
@@ -381,10 +390,14 @@ class Ner(Task):
             yield f"{number:,} entities are of types that training had not: {', '.join(unknown)}"
 
     def write(self, path, examples, predictions):
-        """Columns that conlleval reads, in the scheme of the examples; .jsonl: with spans."""
+        """Columns that conlleval reads, in the scheme of the examples; .jsonl: with spans; .tsv or
+        .csv: a table with a header.
+        """
         said = [self._as_given(each, found.tags) for each, found in zip(examples, predictions)]
         if str(path).endswith((".jsonl", ".json")):
             write_json_lines(path, examples, said, [self._found(each.tags) for each in predictions])
+        elif ending(path) in TABLES:
+            write_word_table(path, examples, said)
         else:
             write_columns(path, examples, said)
 

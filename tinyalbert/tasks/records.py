@@ -43,6 +43,10 @@ class Records:
         if str(self.source) != STANDARD_INPUT and Path(self.source).is_dir():
             return self._label_folders()
         text = read_text(self.source, self.settings.encoding, self.say, option=True, unix=True)
+        return self.of_text(text)
+
+    def of_text(self, text):
+        """(where it stands, {column: value}) of the records of a text that was read."""
         start = text.lstrip()
         kind = ending(self.source)
         if start.startswith("[") and (kind == ".json" or _is_json(start)):

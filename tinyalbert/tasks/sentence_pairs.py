@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..stories.tasks import story_rows
 from ..strict_json import JSONDecodeError, loads
+from .options import TableSettings
+from .records import Records
 from .text_files import ending, is_file, name_of, read_text
 from .texts import is_text
 
 EXPECTED = "expected two files as in train.en,train.de, or a .tsv, .csv or .jsonl of both"
 HEADERS = {"source", "target", "src", "tgt", "text", "translation", "input", "output"}
+NAMED = (("source", "target"), ("src", "tgt"), ("text", "translation"), ("input", "output"))
 LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?")  # en, deu, pt_BR
 
 
@@ -63,8 +66,8 @@ def read_pairs(source, split, bad_rows, columns=(None, None), seed=0, say=lambda
 
 def _checked(text, translation, where, split):
     """The pair; refuses one of which something is missing."""
-    if split == "predict":
-        translation = None
+    if split == "predict":  # told beside the prediction, if it is there
+        translation = translation if isinstance(translation, str) and translation.strip() else None
     elif translation is None:
         raise UserError(f"{where}: there is no translation; {EXPECTED}")
     for what, value in (("text", text), ("translation", translation)):
@@ -89,7 +92,12 @@ def _parallel(source):
 
 def _lines(path):
     """(line, where it stands) of a text file or of the standard input."""
-    lines = read_text(path, unix=True).split("\n")
+    return _lines_of(read_text(path, unix=True), path)
+
+
+def _lines_of(text, path):
+    """(line, where it stands) of a text that was read."""
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()  # what stands behind the last line's end
     for number, line in enumerate(lines, 1):
@@ -102,9 +110,20 @@ def _table(path, columns, bad_rows, say):
     for record, where in _json(path, bad_rows) if "json" in ending(path) else _cells(path, columns):
         names = list(record)
         if chosen is None:
-            chosen = [_column(names, asked, i, path) for i, asked in enumerate(columns)]
+            usual = _usual(names)
+            chosen = [_column(names, columns[i] or usual[i], i, path) for i in (0, 1)]
             say(f"{path}: source from {chosen[0]!r}, translation from {chosen[1]!r}")
         yield record.get(chosen[0]), record.get(chosen[1]), where
+
+
+def _usual(names):
+    """(source, target): the columns that are called so; (None, None) if none is."""
+    by_name = {name.strip().casefold(): name for name in reversed(names)}
+    for source, target in NAMED:
+        alone = not all(map(LANGUAGE.fullmatch, names[:2]))
+        if source in by_name and (target in by_name or alone):
+            return by_name[source], by_name.get(target)
+    return None, None
 
 
 def _column(names, asked, place, path):
@@ -144,12 +163,20 @@ def _is_header(values, columns):
     if any(asked in names for asked in columns if asked):
         return True
     usual = [name.lower() in HEADERS or bool(LANGUAGE.fullmatch(name)) for name in names]
-    return len(names) > 1 and all(usual[:2])
+    return (len(names) > 1 and all(usual[:2])) or _usual(names) != (None, None)
 
 
 def _json(path, bad_rows):
-    """({field: value}, where) of JSON lines; the fields of "translation" if it has both texts."""
-    for line, where in _lines(path):
+    """({field: value}, where) of JSON lines, or of a JSON array.
+
+    The fields are those of "translation" if it has both texts.
+    """
+    text = read_text(path, unix=True)
+    if text.lstrip().startswith("["):
+        records = Records(path, TableSettings(), False, bad_rows, str).of_text(text)
+        yield from ((_unwrapped(record, where), where) for where, record in records)
+        return
+    for line, where in _lines_of(text, path):
         record = None
         with bad_rows.skipping():
             record = _record(line, where) if line.strip() else None
@@ -162,6 +189,10 @@ def _record(line, where):
         record = loads(line)
     except JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}); expected a JSON object") from None
+    return _unwrapped(record, where)
+
+
+def _unwrapped(record, where):
     if isinstance(record, dict) and isinstance(record.get("translation"), dict):
         record = record["translation"]
     if not isinstance(record, dict):

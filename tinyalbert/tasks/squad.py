@@ -19,12 +19,15 @@ from ..heads import IGNORE
 from ..options import COUNT, Number, option
 from ..text.rows import RowEncoder
 from .answer_heads import ConditionalHead, LinearHead
+from .fields import is_written_as_table
 from .options import TaskSettings
 from .report import nothing_told_apart
 from .spans import Window, best_answers, called_answers, tokens_of
 from .squad_files import Question, read_questions
 from .squad_scores import lexical_answer, scores
+from .tables import write_table
 from .task import Task
+from .text_files import ending
 
 NUMBER = Number(float, -1e9)
 
@@ -252,9 +255,13 @@ class Squad(Task):
 
         `predictions.json` is {id: text}; `nbest_predictions.json` has the best answers with their
         probabilities and characters; `null_odds.json`, for models that may give no answer, the
-        odds that there is none.
+        odds that there is none.  A table, or JSON lines: a question each, read back by `evaluate`.
         """
         path = Path(path)
+        if is_written_as_table(path):
+            lines = ending(path) == ".jsonl"
+            write_table(path, [self._row(i, each, lines) for i, each in enumerate(predictions)])
+            return
         said = {reading.question.id: self.said(reading) for reading in predictions}
         _write_json(path, said)
         n_best = {reading.question.id: self._n_best(reading) for reading in predictions}
@@ -264,6 +271,20 @@ class Squad(Task):
             name = path.name.replace("predictions", "null_odds")
             name = name if name != path.name else f"null_odds_{name}"
             _write_json(path.with_name(name), odds)
+
+    def _row(self, index, reading, lines):
+        """A reading as a row of a table, or as a line of JSON."""
+        question, said = reading.question, self.said(reading)
+        best = self._n_best(reading)[:1] if said else []
+        row = {"index": index, "id": question.id, "prediction": said}
+        for name in ("probability", "start", "end"):
+            row[name] = best[0][name] if best else None if lines else ""
+        row |= {"question": question.question, "context": question.context}
+        if question.truth is not None:
+            row["answers"] = question.truth if lines else json.dumps(question.truth)
+            if lines:
+                row["is_impossible"] = not question.truth["text"]
+        return row
 
     def _n_best(self, reading):
         """The answers of a reading, as a list of dicts."""

@@ -7,7 +7,8 @@ SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018) are one JSON object:
          "is_impossible": false}]}]}]}
 
 JSON lines have one question a line, as the `datasets` library writes them: {"id", "context",
-"question", "answers": {"text": [...], "answer_start": [...]}}.
+"question", "answers": {"text": [...], "answer_start": [...]}}.  A table has columns of these names;
+an answer may be there by itself, or as JSON.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,16 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..stories.tasks import story_rows
 from ..strict_json import JSONDecodeError, loads
-from .text_files import STANDARD_INPUT, ending, name_of, read_text
+from .fields import TABLES, Fields
+from .text_files import ending, name_of, read_text
+
+COLUMNS = {  # what those of a table are usually called
+    "id": ("id", "qid", "question_id"),
+    "question": ("question", "query"),
+    "context": ("context", "paragraph", "passage", "text", "document"),
+    "answer": ("answers", "answer", "answer_text"),
+    "answer_start": ("answer_start", "start"),
+}
 
 
 @dataclass
@@ -33,6 +43,7 @@ class Question:
     answers: list
     where: str  # "file, question id", for messages
     layout: tuple | None = None
+    truth: dict | None = None  # the answers, where they are not to be learned from
 
 
 def read_questions(source, split, bad_rows, seed=0):
@@ -42,7 +53,7 @@ def read_questions(source, split, bad_rows, seed=0):
     "predict" none.
     """
     questions, seen = [], set()
-    for place, record in _records(str(source), seed, split):
+    for place, record in _records(str(source), seed, split, bad_rows):
         with bad_rows.skipping():
             question = _question(record, place, split)
             if question.id in seen:
@@ -52,23 +63,53 @@ def read_questions(source, split, bad_rows, seed=0):
     return questions
 
 
-def _records(source, seed, split):
+def _records(source, seed, split, bad_rows):
     """(where, record) of each question; a record has the fields of a line of JSON lines."""
     if source.startswith("stories:"):
         rows = story_rows(source, "qa", seed, "test" if split == "predict" else split)
         return [(f"{source}, row {i}", row) for i, row in enumerate(rows, 1)]
-    kind = ending(source)
-    if kind not in (".json", ".jsonl") and source != STANDARD_INPUT:
-        raise UserError(
-            f"{source}: expected a .json file in SQuAD's format, a .jsonl file with context, "
-            "question and answers in each line, or stories:qa"
-        )
     name, text = name_of(source), read_text(source, unix=True)
+    kind, start = ending(source), text.lstrip()[:1]
+    if kind in TABLES or (kind not in (".json", ".jsonl") and start not in ("{", "[")):
+        return _of_table(source, text, bad_rows, split)
     lines = [(f"{name}, line {i}", line) for i, line in enumerate(text.split("\n"), 1)]
     lines = [(where, line) for where, line in lines if line.strip()]
     if kind == ".jsonl" or (kind != ".json" and lines and _is_record(lines[0][1])):
         return [(where, _numbered(_json(line, where), where)) for where, line in lines]
-    return list(_squad(name, _json(text, name, whole=True)))
+    whole = _json(text, name, whole=True)
+    if isinstance(whole, list):
+        places = [f"{name}, element {i}" for i in range(1, len(whole) + 1)]
+        return [(where, _numbered(record, where)) for where, record in zip(places, whole)]
+    return list(_squad(name, whole))
+
+
+def _of_table(source, text, bad_rows, split):
+    """(where, record) of each row of a table; an answer may be a text alone, or as JSON has it."""
+    records = []
+    for where, found in Fields(source, COLUMNS, bad_rows).of_text(text):
+        if "question" not in found or "context" not in found:
+            raise UserError(
+                f"{name_of(source)}: no columns question and context; expected them, a .json file "
+                "in SQuAD's format, a .jsonl file with context, question and answers in each line, "
+                "or stories:qa"
+            )
+        answer = found.pop("answer", None)
+        start = found.pop("answer_start", "")
+        if split != "predict" or answer is not None:
+            found["answers"] = _answers_of(answer or "", str(start).strip(), where)
+            found["is_impossible"] = not found["answers"]["text"]
+        records.append((where, _numbered(found, where)))
+    return records
+
+
+def _answers_of(cell, start, where):
+    """{"text", "answer_start"} of a cell with one answer, or with the same in JSON."""
+    if not isinstance(cell, str):
+        return cell
+    if cell.lstrip().startswith("{"):
+        return _json(cell, where)
+    texts = [cell] if cell.strip() else []
+    return {"text": texts, "answer_start": [int(start) if start.isdecimal() else None] * len(texts)}
 
 
 def _is_record(line):
@@ -133,7 +174,12 @@ def _question(record, where, split):
         if not isinstance(record.get(name), str) or not record[name].strip():
             raise UserError(f"{where}: {name} is {record.get(name)!r}; expected a text")
     answers = [] if split == "predict" else _answers(record, where, split)
-    return Question(str(record["id"]), record["question"], record["context"], answers, where)
+    truth = record.get("answers")
+    if record.get("is_impossible"):
+        truth = {"text": [], "answer_start": []}
+    return Question(
+        str(record["id"]), record["question"], record["context"], answers, where, truth=truth
+    )
 
 
 def _answers(record, where, split):
@@ -163,7 +209,7 @@ def _checked(text, start, context, where, split):
             f"{where}: the answer {text!r} is not in its paragraph; copy it from there, letter by "
             "letter, or mark the question is_impossible"
         )
-    if split == "train":
+    if split == "train" and start is not None:
         raise UserError(
             f"{where}: the answer {text!r} does not start at character {start!r} of its paragraph; "
             f"it stands at {found}: correct answer_start"

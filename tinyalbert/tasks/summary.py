@@ -16,11 +16,14 @@ from ..errors import UserError
 from ..files.writing import replacing
 from ..heads import IGNORE, AlbertForTokenClassification
 from ..options import AMOUNT, COUNT, WHOLE, option
+from .fields import TABLES
 from .metrics import words
 from .options import TaskSettings
 from .rouge import NAMES, ngrams, rouge_scorer
 from .summary_files import Document, document, document_of_sentences, read_documents
+from .tables import write_table
 from .task import Task
+from .text_files import ending
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,11 +200,25 @@ class Summarization(Task):
         }
 
     def write(self, path, examples, predictions):
-        """JSON lines: where the document stands, its summary, and the places of its sentences."""
+        """A table or, by default, JSON lines: where the document stands, its summary, the places of
+        its sentences, the text and the summary that it should have; `evaluate` reads them back.
+        """
+        lines = ending(path) not in TABLES
+        records = []
+        for i, (example, prediction) in enumerate(zip(examples, predictions)):
+            record = {"index": i, "document": example.where, **self.answer(prediction)}
+            record["text"] = example.text
+            if example.summary is not None:
+                record["summary"] = list(example.summary)
+            if not lines:
+                record["sentences"] = json.dumps(record["sentences"])
+                record |= {"summary": " ".join(example.summary)} if example.summary else {}
+            records.append(record)
+        if not lines:
+            write_table(path, records)
+            return
         with replacing(path, text=True) as file:
-            for example, prediction in zip(examples, predictions):
-                record = {"document": example.where, **self.answer(prediction)}
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
     # --- for the pipeline -------------------------------------------------------------------------
 

@@ -9,12 +9,18 @@ from ..stories.tasks import story_rows
 from ..strict_json import JSONDecodeError, loads
 from ..text.sentences import sentence_spans
 from .documents import split_paragraphs, texts_of
+from .fields import TABLES, Fields
 from .rouge import greedy_oracle
+from .task import BadRows
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
 from .texts import is_text
 
 ARTICLES = ("article", "articles", "documents")
 SUMMARIES = ("summary", "summaries")
+COLUMNS = {  # of tables, and names in JSON, of CNN/DailyMail, XSum and others
+    "text": ("text", "article", "document", "content", "body", "dialogue"),
+    "summary": ("summary", "highlights", "abstract"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,9 @@ def read_documents(source, split, skipping, seed=0):
     """The Documents of a source.
 
     source: a folder with the folders `article` and `summary`, whose files have the same names;
-    JSON lines with "text" or "sentences", and "summary"; `stories:summary[:N]`.  split: "predict"
-    needs no summaries, and takes a folder of texts, a file or the words of a text, or "-" for the
-    standard input too.
+    a table or JSON with "text" or "sentences", and "summary"; `stories:summary[:N]`.  split:
+    "predict" needs no summaries, and takes a folder of texts, a file or the words of a text, or "-"
+    for the standard input too.
     skipping: a context that passes over bad ones, or raises.
     """
     if str(source).startswith("stories:"):
@@ -97,6 +103,8 @@ def read_documents(source, split, skipping, seed=0):
         items = [lambda: document(str(source), where="the text")]
     elif ending(source) in (".jsonl", ".json"):
         items = _json_documents(source, split != "predict")
+    elif ending(source) in TABLES:
+        items = _table_documents(source, split != "predict")
     else:
         items = _files(Path(source), split != "predict")
     documents = []
@@ -108,6 +116,7 @@ def read_documents(source, split, skipping, seed=0):
 
 def _story_documents(source, seed, split):
     """What makes each document of the built-in ones."""
+    split = "train" if split == "train" else "test"
     for number, row in enumerate(story_rows(source, "summary", seed, split), 1):
         chosen = [text for text, label in zip(row["sentences"], row["labels"]) if label]
         where = f"{source}, row {number}"
@@ -142,29 +151,48 @@ def _partner(source, articles, file):
 
 
 def _json_documents(source, need_summary):
-    """What makes each document of a file with a JSON object a line."""
-    for number, line in enumerate(read_text(source, unix=True).split("\n"), 1):
+    """What makes each document of a file with a JSON object a line, or with an array of them."""
+    text = read_text(source, unix=True)
+    if text.lstrip().startswith("["):
+        for number, record in enumerate(_loaded(text, source), 1):
+            where = f"{source}, element {number}"
+            yield lambda record=record, where=where: _of_record(record, where, need_summary)
+        return
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             where = f"{source}, line {number}"
-            yield lambda line=line, where=where: _of_record(line, where, need_summary)
+            yield lambda line=line, where=where: _of_record(
+                _loaded(line, where), where, need_summary
+            )
 
 
-def _of_record(line, where, need_summary):
+def _table_documents(source, need_summary):
+    """What makes each document of a table."""
+    for where, record in Fields(source, COLUMNS, BadRows()):
+        yield lambda record=record, where=where: _of_record(record, where, need_summary)
+
+
+def _loaded(text, where):
     try:
-        record = loads(line)
+        return loads(text)
     except JSONDecodeError as problem:
         raise UserError(f"{where}: not JSON ({problem.msg}); expected an object a line") from None
+
+
+def _of_record(record, where, need_summary):
     if not isinstance(record, dict):
         raise UserError(f"{where}: {type(record).__name__}; expected a JSON object")
-    summary = record.get("summary")
+    text, summary = (
+        next((record[name] for name in COLUMNS[field] if name in record), None)
+        for field in ("text", "summary")
+    )
     if need_summary and not _is_text(summary):
         raise UserError(
             f'{where}: "summary" is {summary!r}; expected a text, or a list of sentences'
         )
-    summary = summary if _is_text(summary) else None
+    summary = summary if _is_text(summary) and summary else None
     if isinstance(record.get("sentences"), list) and _is_text(record["sentences"]):
         return document_of_sentences(record["sentences"], summary, where)
-    text = record.get("text")
     if not isinstance(text, str):
         raise UserError(f'{where}: "text" is {text!r}; expected a text, or "sentences" as a list')
     return document(text, summary, where)

@@ -16,10 +16,12 @@ from ..files.writing import replacing
 from ..generation import beam_search, greedy_search
 from ..options import COUNT, LENGTH, SHARE, option
 from ..text.tokenizer import AlbertTokenizer
+from .fields import is_written_as_table
 from .metrics import words
 from .options import TaskSettings
 from .report import nothing_told_apart
 from .sentence_pairs import SentencePair, read_pairs
+from .tables import write_table
 from .task import Task
 
 TARGET = "target"  # the folder with the second vocabulary, inside that of the model
@@ -179,7 +181,16 @@ class Translation(Task):
         return "\n".join(lines)
 
     def write(self, path, examples, predictions):
-        """One translation a line."""
+        """One translation a line; in a table or JSON lines beside its source and what is right."""
+        if is_written_as_table(path):
+            records = [
+                {"index": i, "prediction": said, "source": example.source, "target": example.target}
+                for i, (example, said) in enumerate(zip(examples, predictions))
+            ]
+            if any(example.target is None for example in examples):
+                records = [{k: v for k, v in each.items() if k != "target"} for each in records]
+            write_table(path, records)
+            return
         with replacing(path, text=True) as file:
             file.write("".join(f"{text}\n" for text in predictions))
 
