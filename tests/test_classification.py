@@ -171,6 +171,19 @@ def test_rare_labels_weigh_as_much_as_common_ones(tmp_path):
     assert "weights" not in Classification(labels=["a", "b", "c"]).encode(rows[0], RowEncoder(tokenizer, 16))[0]
 
 
+def test_of_several_labels_a_rare_one_weighs_as_much_as_its_absence(tmp_path):
+    tokenizer = train_tokenizer(["stories:60"], 200, tmp_path)
+    task = MultiLabel(MultiLabelSettings(class_weights="balanced"))
+    rows = [Row("a dog", None, ("a",) * (i % 2) + ("rare",) * (i == 3), "") for i in range(16)]
+    task.fit(rows)
+    batch = Features(task, rows, RowEncoder(tokenizer, 16)).take(range(16))
+    assert batch["weights"].shape == batch["labels"].shape == (16, 2)
+    for label in range(2):
+        has, weights = batch["labels"][:, label] == 1, batch["weights"][:, label]
+        assert weights[has].sum() == pytest.approx(8) == weights[~has].sum()
+    assert "weights" not in MultiLabel(MultiLabelSettings(class_weights="balanced"), labels=["a"]).encode(rows[1], RowEncoder(tokenizer, 16))[0]
+
+
 @pytest.mark.parametrize("labels, words", [
     ([f"{i / 7:.3f}" for i in range(12)], ["12 numbers with decimals (0.000, 0.143, 0.286 and 9 more)", "did you mean --regression"]),
     ([f"name {i}" for i in range(30)], ["30 different labels", "--label-column", "--regression"]),
@@ -191,7 +204,7 @@ def test_half_stars_may_be_classes():
     assert len(said) == 1
 
 
-@given(seed=seeds, windows=st.integers(1, 5), how=st.sampled_from(["mean", "max", "probabilities"]))
+@given(seed=seeds, windows=st.integers(1, 5), how=st.sampled_from(["mean", "max", "attention", "probabilities"]))
 def test_windows_agree(seed, windows, how):
     outputs = np.random.default_rng(seed).normal(0, 3, (windows, 4))
     one = Classification(ClassificationSettings(window_pooling=how), labels=list("abcd"))
@@ -200,6 +213,13 @@ def test_windows_agree(seed, windows, how):
         joined = task.decode(None, None, outputs)
         if how == "probabilities":
             np.testing.assert_allclose(task.probabilities(joined), task.probabilities(outputs).mean(axis=0), rtol=1e-6)
+        elif how == "attention":             # a mean with weights, which grow with how sure a window is
+            assert (outputs.min(axis=0) - 1e-9 <= joined).all() and (joined <= outputs.max(axis=0) + 1e-9).all()
+            np.testing.assert_allclose(task.decode(None, None, outputs[::-1]), joined, rtol=1e-9)
+            flat = np.concatenate([outputs, np.zeros((1, 4))])
+            sure = np.concatenate([outputs, outputs[:1] * 40])
+            assert abs(task.decode(None, None, flat)).max() <= abs(outputs).max()
+            np.testing.assert_allclose(task.decode(None, None, sure) / 40, outputs[0], atol=0.2 * abs(outputs).max())
         else:
             np.testing.assert_array_equal(joined, getattr(outputs, how)(axis=0))
         if windows == 1:

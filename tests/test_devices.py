@@ -126,6 +126,9 @@ def head_cases():
         "several classes": (AlbertForSequenceClassification, {
             "input_ids": ids, "labels": np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]], np.float32)},
             {**few, "problem_type": "multi_label_classification"}),
+        "weighted several": (AlbertForSequenceClassification, {
+            "input_ids": ids, "labels": np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]], np.float32),
+            "weights": rng.random((4, 3)).astype(np.float32)}, {**few, "problem_type": "multi_label_classification"}),
         "tokens": (AlbertForTokenClassification, {"input_ids": ids, "labels": labels}, few),
         "answers": (AlbertForQuestionAnswering, {"input_ids": ids, "start_positions": np.array([0, 3, 5, 99]),
                                                  "end_positions": np.array([1, 4, 5, 99])}, {}),

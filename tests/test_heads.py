@@ -10,14 +10,14 @@ from hypothesis.extra.numpy import arrays
 from strategies import seeds
 from test_albert import batch, shaken, tiny
 
-from tinyalbert import heads, span_heads
+from tinyalbert import heads, ops, span_heads
 from tinyalbert.config import AlbertConfig
 from tinyalbert.errors import UserError
 from tinyalbert.gradcheck import gradcheck
 from tinyalbert.modes import use_kernels
 from tinyalbert.nn import Dropout, DropoutRng
 from tinyalbert.readout import rows_read
-from tinyalbert.tensor import backward, topological_order
+from tinyalbert.tensor import Tensor, backward, topological_order
 
 KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenClassification": {"num_labels": 4},
          "AlbertForQuestionAnswering": {}, "AlbertForSequenceClassification": {"num_labels": 3},
@@ -204,6 +204,17 @@ def test_every_number_is_a_target():
     model, b = make("AlbertForPreTraining", 1)
     b["sentence_order_label"] = np.array([0, -100, 1, -100])                   # among ids it is none, of any term
     assert model.loss_counts(**b)["sop"] == 2
+
+
+@given(seed=seeds)
+def test_weights_of_decisions(seed):
+    """Equal to the weighted mean of the decisions' own cross-entropies."""
+    rng = np.random.default_rng(seed)
+    logits, labels, weights = rng.normal(0, 4, (3, 5)), rng.integers(0, 2, (3, 5)).astype(float), rng.random((3, 5)) * 2
+    each = [ops.bce_with_logits(Tensor(x), y).item() for x, y in zip(logits.ravel(), labels.ravel())]
+    got = heads._weighted_decisions(Tensor(logits), labels, weights)
+    assert got.item() == pytest.approx(np.mean(weights.ravel() * each), rel=1e-9)
+    assert heads._weighted_decisions(Tensor(logits), labels, np.ones((3, 5))).item() == pytest.approx(np.mean(each), rel=1e-9)
 
 
 @given(seed=seeds)

@@ -263,7 +263,8 @@ class _ClassifierModel(HeadModel):
     def answer(self, out, logits, labels, weights=None):
         """The output with these logits and, if there are labels, their loss.
 
-        weights: how much each row's loss counts, (B,) beside label ids (B,).
+        weights: how much each row's loss counts, (B,) beside label ids (B,); of several labels (B,
+        C) as the labels.
         """
         losses = {}
         if labels is not None:
@@ -272,7 +273,8 @@ class _ClassifierModel(HeadModel):
             if loss_function is not ops.cross_entropy:
                 labels = labels.astype(dtype)
             if weights is not None:
-                losses["classification"] = _weighted(logits, labels, weights.astype(dtype))
+                weighted = _weighted if loss_function is ops.cross_entropy else _weighted_decisions
+                losses["classification"] = weighted(logits, labels, weights.astype(dtype))
             else:
                 losses["classification"] = loss_function(logits, labels)
         return ModelOutput(
@@ -302,6 +304,19 @@ def _weighted(logits, labels, weights):
     return (ops.log_softmax(logits) * (chosen * -share[:, None])).sum()
 
 
+def _weighted_decisions(logits, labels, weights):
+    """Mean of weight * binary cross-entropy over all decisions, each argument (B, C) -> ().
+
+    sigmoid(x) is the softmax of (x/2, -x/2).
+    """
+    shape = (*logits.shape, 1)
+    halves = ops.concat(ops.reshape(logits * 0.5, shape), ops.reshape(logits * -0.5, shape))
+    xp = xp_of(labels, weights)
+    right = xp.stack([labels, 1 - labels], axis=-1)  # (B, C, 2)
+    share = -weights / labels.size
+    return (ops.log_softmax(halves) * (right * share[..., None])).sum()
+
+
 class AlbertForSequenceClassification(_ClassifierModel):
     """One label, several labels or one number for each sequence.
 
@@ -324,8 +339,8 @@ class AlbertForSequenceClassification(_ClassifierModel):
     ):
         """Loss and logits (B, num_labels).
 
-        labels: (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  weights (B,): how much each
-        row's loss counts, beside ids; 1 on average, for the loss to be as large as without.
+        labels: (B,) of ids or numbers, or (B, num_labels) of 0 and 1.  weights, of the shape of the
+        labels: how much the loss of each counts; 1 on average, for it to be as large as without.
         """
         inputs = (input_ids, attention_mask, token_type_ids)
         return self.run(inputs, {"labels": labels, "weights": weights}, rng, options)
@@ -334,15 +349,16 @@ class AlbertForSequenceClassification(_ClassifierModel):
         rows = shape[:1]
         loss_function = self.loss_function()
         classes = self.config.num_labels
-        if weights is not None and (labels is None or loss_function is not ops.cross_entropy):
-            raise UserError("weights of rows come beside label ids; got them without")
+        if weights is not None and (labels is None or loss_function is ops.mse):
+            raise UserError("weights come beside labels that are classes; got them without")
         if loss_function is ops.cross_entropy:
             labels = as_class_ids("labels", labels, rows, classes)
         elif loss_function is ops.bce_with_logits:
             labels = as_numbers("labels", labels, (*rows, classes), 0, 1, FLAGS)
         else:
             labels = as_numbers("labels", labels, (*rows, classes))
-        return {"labels": labels, "weights": as_numbers("weights", weights, rows, 0, np.inf)}
+        decisions = rows if loss_function is ops.cross_entropy else (*rows, classes)
+        return {"labels": labels, "weights": as_numbers("weights", weights, decisions, 0, np.inf)}
 
     def head(self, out, rng, labels=None, weights=None):
         """Pooled vectors (B, H) to logits (B, C) for C labels, and loss."""

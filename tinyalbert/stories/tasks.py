@@ -124,6 +124,18 @@ def _ending(story, pick, label):
     return {"text": " ".join(story.sentences[:end]), "label": label}
 
 
+HAPPENED = {"gift": ("give", "entrust"), "grief": ("grieve",), "illness": ("sicken",), "joy": ("rejoice",),
+            "quarrel": ("quarrel", "mock"), "theft": ("snatch",), "work": ("hire", "apply", "enrol")}
+
+
+def _happened(story, pick, label):
+    """What is told in a few sentences: several labels, or none."""
+    begin = pick(range(max(1, len(story.sentences) - 5)))
+    steps = {e.step.name for e in story.events[begin:begin + 6] if e.step}
+    labels = [name for name, names in HAPPENED.items() if steps & set(names)]
+    return {"text": " ".join(story.sentences[begin:begin + 6]), "labels": labels}
+
+
 def _order(story, pick, label):
     """Two neighbouring stretches of a story, as told or in exchanged places."""
     cut = 1 + pick(range(len(story.sentences) - 1))
@@ -365,7 +377,7 @@ def _translation(story, pick, label):
 
 
 class Task(NamedTuple):
-    kind: str                                     # classification, tagging, qa, choice, summary, retrieval, translation
+    kind: str                                     # classification, several (labels), tagging, qa, choice, summary, ...
     labels: tuple                                 # drawn equally often; ("",) where the row's label is no class
     columns: tuple
     row: object
@@ -382,6 +394,7 @@ TASKS = {
     "holder": Task("classification", ("no", "yes"), ("text_a", "text_b", "label"), _holder, "who has the thing now"),
     "nli": Task("classification", ("contradiction", "entailment", "neutral"), ("text_a", "text_b", "label"), _nli,
                 "does text_b follow from text_a"),
+    "happened": Task("several", ("",), ("text", "labels"), _happened, "what happens, several labels of a text"),
     "ner": Task("tagging", ("",), ("tokens", "tags"), _ner, "people, places, things, jobs, food, animals, times"),
     "qa": Task("qa", ("answer", "answer", "impossible"), ("id", "title", "context", "question", "answers",
                "is_impossible"), _qa, "the span that answers, or none"),

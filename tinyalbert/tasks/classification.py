@@ -20,7 +20,7 @@ from .text_files import ending
 from .texts import TextTask
 
 IMBALANCED = 2 / 3  # share of the commonest label, from which macro F1 picks the best checkpoint
-POOLING = ("mean", "max", "probabilities")
+POOLING = ("mean", "max", "attention", "probabilities")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,14 @@ class LabelSettings(TaskSettings):
     window_pooling: str = option(
         "mean",
         "how the windows of a long text agree (--long windows): the mean of their logits, the "
-        "largest, or the mean of their probabilities",
+        "largest, a mean in which those that are surer count more, or the mean of their "
+        "probabilities",
         check=OneOf(*POOLING),
+    )
+    class_weights: str = option(
+        "none",
+        "balanced: the rows of every label weigh as much in all, so that rare ones are learned",
+        check=OneOf("none", "balanced"),
     )
     full_report: bool = option(
         False, "print every label and the whole confusion table, however many labels", free=True
@@ -41,12 +47,6 @@ class LabelSettings(TaskSettings):
 @dataclass(frozen=True, kw_only=True)
 class ClassificationSettings(TableSettings, LabelSettings):
     """Settings of classification."""
-
-    class_weights: str = option(
-        "none",
-        "balanced: the rows of every label weigh as much in all, so that rare ones are learned",
-        check=OneOf("none", "balanced"),
-    )
 
 
 class Classification(TextTask):
@@ -115,6 +115,8 @@ class Classification(TextTask):
         """Logits (L,) on which the windows agree, each with its own (windows, L)."""
         if self.settings.window_pooling == "max":
             return outputs.max(axis=0)
+        if self.settings.window_pooling == "attention":
+            return attended(outputs)
         if self.settings.window_pooling == "probabilities" and len(outputs) > 1:
             return self.logits(self.probabilities(outputs).mean(axis=0))
         return outputs.mean(axis=0)
@@ -236,6 +238,16 @@ class Classification(TextTask):
         alike = nothing_told_apart([names[i] for i in said], gold.tolist())
         if alike:
             yield f"{alike}, and so may --class-weights balanced"
+
+
+def attended(windows):
+    """Logits (L,) of the windows' own (windows, L), those that stand out weighing more.
+
+    A window's weight is a softmax over the windows of how far its logits are spread: attention
+    without parameters, for long texts of which a part tells the label.
+    """
+    weights = softmax(windows.std(axis=-1))
+    return weights @ windows
 
 
 def softmax(logits):

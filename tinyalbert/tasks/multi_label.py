@@ -40,7 +40,9 @@ class MultiLabel(Classification):
     name = "multi-label"
     metric = "micro_f1"
     Settings = MultiLabelSettings
+    stories = "several"
     empty_labels = True
+    share = None  # of the training rows, that have each label
     lists = False  # whether several labels are written as a list
 
     def label(self, row):
@@ -73,7 +75,8 @@ class MultiLabel(Classification):
         From zeros, the head first has to learn that most labels don't fit; the pooled vectors
         become alike on the way, and a small model does not come back from there.
         """
-        network.classifier.bias.data[...] = self.logits(self.share)
+        even = self.settings.class_weights == "balanced"
+        network.classifier.bias.data[...] = 0.0 if even else self.logits(self.share)
 
     def configure(self, config):
         return changed(config.with_labels(self.labels), problem_type="multi_label_classification")
@@ -81,6 +84,18 @@ class MultiLabel(Classification):
     def target(self, example):
         """(L,) 1 for each label that the row has, else 0."""
         return np.array([label in example.label for label in self.labels], dtype=np.float32)
+
+    def encode(self, example, encoder):
+        """If labels are to be balanced, with a weight for each: the rows that have it weigh half of
+        all, however few they are.
+        """
+        rows = super().encode(example, encoder)
+        unweighted = self.settings.class_weights == "none" or self.share is None
+        if unweighted or "labels" not in rows[0]:
+            return rows
+        has = rows[0]["labels"]
+        weights = 0.5 * np.where(has, 1 / self.share, 1 / (1 - self.share)).astype(np.float32)
+        return [{**row, "weights": weights} for row in rows]
 
     def probabilities(self, logits):
         return sigmoid(logits)

@@ -18,12 +18,16 @@ from .text_files import STANDARD_INPUT, ending, is_file
 TABLES = (".tsv", ".csv", ".json", ".jsonl", ".txt")
 
 
-def story_texts(source, seed=0, split="train"):
+def story_texts(source, seed=0, split="train", kind="classification"):
     """Rows of a built-in task, `stories:TASK` or `stories:TASK:N`; 500 of them if N is left out."""
-    rows = story_rows(source, "classification", seed, split)
     return [
-        Row(r.get("text", r.get("text_a")), r.get("text_b"), str(r["label"]), f"{source}, row {i}")
-        for i, r in enumerate(rows, 1)
+        Row(
+            row.get("text", row.get("text_a")),
+            row.get("text_b"),
+            tuple(row["labels"]) if "labels" in row else str(row["label"]),
+            f"{source}, row {i}",
+        )
+        for i, row in enumerate(story_rows(source, kind, seed, split), 1)
     ]
 
 
@@ -51,6 +55,7 @@ class TextTask(Task):
     model_class = AlbertForSequenceClassification
     Settings = TableSettings
     label_columns = LABELS  # usual names
+    stories = "classification"  # the kind of built-in rows
     empty_labels = False  # whether a row may have none
 
     def read(self, source, split):
@@ -66,7 +71,9 @@ class TextTask(Task):
     def _rows(self, source, split):
         """The Rows of a source, with labels as they are written."""
         if str(source).startswith("stories:"):
-            return story_texts(source, self.seed, "train" if split == "train" else "test")
+            return story_texts(
+                source, self.seed, "train" if split == "train" else "test", self.stories
+            )
         if split == "predict" and is_text(source):
             return [Row(str(source), None, None, "the text")]
         table = open_table(
