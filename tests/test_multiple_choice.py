@@ -255,7 +255,7 @@ def test_the_commands(folder, monkeypatch, capsys):
     assert "12 rows to train on, 4 held out" in capsys.readouterr().out
     assert main(shlex.split("predict parts set --output said.tsv")) == 0
     rows = [line.split("\t") for line in (folder / "said.tsv").read_text().splitlines()]
-    assert rows[0] == ["index", "id", "prediction", "option", "probabilities"] and [r[0] for r in rows[1:]] == list("012")
+    assert rows[0][:7] == ["index", "id", "prediction", "option", "probabilities", "context", "question"] and [r[0] for r in rows[1:]] == list("012")
     said = pipeline("multiple-choice", "parts")(asked)[0]
     assert rows[1][2] == said["label"] and rows[1][4].split() == [f"{s:.4f}" for s in said["scores"]]
     assert main(shlex.split("evaluate parts set/test.jsonl")) == 2

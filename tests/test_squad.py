@@ -290,7 +290,7 @@ def test_a_bad_question_is_named(record, words, tmp_path):
 @pytest.mark.parametrize("name, text, words", [
     ("q.json", "{", "q.json, line 1: not JSON"), ("q.json", "{}", "no list under 'data'; expected SQuAD's format"),
     ("q.json", '{"data": [{"paragraphs": [{"context": "x", "qas": [{}]}], "title": "T"}]}', "T, paragraph 1: a question without an id"),
-    ("q.jsonl", "[]", "line 1: list; expected a JSON object"), ("q.jsonl", "x", "line 1: not JSON"), ("q.tsv", "", "expected a .json file"),
+    ("q.jsonl", "[]", "line 1: list; expected a JSON object"), ("q.jsonl", "x", "line 1: not JSON"), ("q.tsv", "", "q.tsv is empty"), ("q.tsv", "a\tb\n1\t2\n", "no columns question and context; expected them, a .json file"),
 ])
 def test_a_file_that_is_none_is_named(name, text, words, tmp_path):
     (tmp_path / name).write_text(text)

@@ -182,17 +182,6 @@ class MultiLabel(Classification):
         return "\n\n".join(parts)
 
 
-def _listed(cell):
-    """The labels of a cell that is a JSON list of texts; None of any other."""
-    if not (cell.startswith("[") and cell.endswith("]")):
-        return None
-    try:
-        labels = loads(cell)
-    except JSONDecodeError:
-        return None
-    return labels if all(isinstance(label, str) for label in labels) else None
-
-
 def _widened(said, labels):
     """(N, L) with columns of 0 for labels that are never said."""
     return np.pad(np.asarray(said, bool), ((0, 0), (0, labels - said.shape[1])))
