@@ -82,33 +82,59 @@ loss = y * y
 print("loss =", loss.number, "made from", [v.number for v in loss.inputs])
 
 # %% [markdown]
-# Now the walk. The first idea that comes to mind: start at the loss, add whatever arrives to `.grad`, and pass it on
-# to the inputs.
+# Now the walk. The first idea that comes to mind: go through the values once, from the loss down. At each, add what
+# arrives to `.grad` and pass it on to the inputs.
 # %%
-def backward_naive(value, g=1.0):
+def backward_once(value, g=1.0, done=None):
+    done = set() if done is None else done
     value.grad += g
-    if value.vjp:
+    if value.vjp and id(value) not in done:
+        done.add(id(value))                      # each value passes on once
         for v, gv in zip(value.inputs, value.vjp(value.grad)):
-            backward_naive(v, gv)
+            backward_once(v, gv, done)
 
 
-p = predict("b = a + a, c = b + b. What is dc/da?  And what will the walk above say?", guess=None)
-a = Value(1.0)
+p = predict("a = x * x, b = a + a, loss = a + b, at x = 2. What is d loss / dx?  And what will the walk above say?", guess=None)
+x = Value(2.0)
+a = x * x
 b = a + a
-c = b + b
-backward_naive(c)
-p.reveal((4.0, a.grad), "correct, and by the walk above: {}")
-wrong = a.grad
-assert wrong != 4.0
+loss = a + b
+backward_once(loss)
+p.reveal((12.0, x.grad), "correct, and by the walk above: {}")
+too_early = {"x": x.grad, "a": a.grad, "b": b.grad, "loss": loss.grad}
+assert x.grad == 4.0
 
 # %% [markdown]
 # ## Break it, then see why
-# `c` is made from `b` twice. The walk enters b with 1 and goes on down to a *before the second 1 has arrived*; then
-# it enters b again, now with 2, and goes down once more. So a receives 1+1 the first time and 2+2 the second.
+# loss = a + 2a = 3x², whose derivative at 2 is 12. But `loss` is made from `a` directly *and* by way of `b`. The walk
+# comes to a first, with 1, and passes that on to x. Only then does it come to b, which sends another 2 to a: too late,
+# a has passed on already.
 #
-# The missing rule: **pass a gradient on only when it is complete**, that is, after everything that uses the value has
-# contributed. So put the values in a row, each after everything it is made from (a *topological* order), and walk
-# along that row backwards.
+# There are two ways out. One is to pass on each arrival by itself: a first passes on what came with 1, later what came
+# with 2. Added up this is right, because what two gradients cause together is the sum of what each causes alone. But the
+# walk then follows every *path* from the loss down, and paths multiply: each step like b = a + a doubles them.
+# %%
+def backward_along_paths(value, g=1.0):
+    """Right, and far too slow; returns the number of calls."""
+    value.grad += g
+    return 1 + sum(backward_along_paths(v, gv) for v, gv in zip(value.inputs, value.vjp(g) if value.vjp else ()))
+
+
+for v in (x, a, b, loss):
+    v.grad = 0.0
+backward_along_paths(loss)
+print("along every path: d loss / dx =", x.grad)
+assert x.grad == 12.0
+for doublings in (2, 5, 10, 15):
+    value = Value(1.0)
+    for _ in range(doublings):
+        value = value + value
+    print(f"{doublings:2d} doublings: {backward_along_paths(value):6d} calls")
+
+# %% [markdown]
+# The other way out is an order: **let a value pass its gradient on once, when it is complete**, that is, after everything
+# that uses the value has contributed. So put the values in a row, each after everything it is made from (a
+# *topological* order), and walk along that row backwards.
 # %%
 def topological_order(root):
     """Values, each after everything it is made from."""
@@ -135,24 +161,25 @@ def backward(root):
                 v.grad += gv                     # several uses: their gradients add up
 
 
-backward(c)
-print("in order: dc/da =", a.grad)
-assert a.grad == 4.0
+backward(loss)
+print("in order: d loss / dx =", x.grad)
+assert x.grad == 12.0
+complete = {"x": x.grad, "a": a.grad, "b": b.grad, "loss": loss.grad}
 
 # %%
 plt = pyplot()
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.0), sharey=True)
-places = {"a": (0, 0), "b": (1, 0), "c": (2, 0)}
-for ax, title, grads in ((axes[0], f"passed on too early: a gets {wrong:g}", {"a": wrong, "b": 2.0, "c": 1.0}),
-                         (axes[1], f"passed on when complete: a gets {a.grad:g}", {"a": a.grad, "b": b.grad, "c": c.grad})):
-    for left, right in (("a", "b"), ("b", "c")):
-        for bend in (0.25, -0.25):
-            ax.annotate("", places[right], places[left], arrowprops={
-                "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 16, "shrinkB": 16})
+fig, axes = plt.subplots(1, 2, figsize=(7.4, 2.4), sharey=True)
+places = {"x": (0, 0), "a": (1.2, 0), "b": (2.1, 0.7), "loss": (3, 0)}
+arrows = [("x", "a", 0.25), ("x", "a", -0.25), ("a", "b", 0.25), ("a", "b", -0.25), ("a", "loss", 0.0), ("b", "loss", 0.0)]
+for ax, title, grads in ((axes[0], f"passed on too early: x gets {too_early['x']:g}", too_early),
+                         (axes[1], f"passed on when complete: x gets {complete['x']:g}", complete)):
+    for start, end, bend in arrows:
+        ax.annotate("", places[end], places[start], arrowprops={
+            "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 16, "shrinkB": 16})
     for name, (px, py) in places.items():
-        ax.text(px, py, name, ha="center", va="center", fontsize=12, bbox={"boxstyle": "circle", "fc": "white"})
-        ax.text(px, py - 0.4, f"gradient\n{grads[name]:g}", ha="center")
-    ax.set(xlim=(-0.5, 2.5), ylim=(-0.5, 0.4), title=title)
+        ax.text(px, py, name, ha="center", va="center", fontsize=11, bbox={"boxstyle": "circle", "fc": "white"})
+        ax.text(px, py + (0.3 if name == "b" else -0.75), f"gradient\n{grads[name]:g}", ha="center")
+    ax.set(xlim=(-0.5, 3.5), ylim=(-0.8, 1.4), title=title)
     ax.axis("off")
 figure(fig, "order_matters")
 
@@ -161,11 +188,10 @@ figure(fig, "order_matters")
 # recursion, because Python refuses to nest more than about a thousand calls, and a long program goes deeper than
 # that.
 # %%
-ta = Tensor(1.0, requires_grad=True)             # requires_grad: we want its gradient
-tb = ta + ta
-(tb + tb).backward()
-backward(c)
-same(a.grad, ta.grad, "dc/da")
+tx = Tensor(2.0, requires_grad=True)             # requires_grad: we want its gradient
+ta = tx * tx
+(ta + (ta + ta)).backward()
+same(x.grad, tx.grad, "d loss / dx")
 
 chain = Value(1.0)
 for _ in range(2000):
@@ -175,7 +201,7 @@ try:
     print("this Python recursed 2,000 deep")
 except RecursionError:
     print("2,000 additions in a row: our recursive order gives up")
-long = ta
+long = tx
 for _ in range(2000):
     long = long + 0.0
 print("the library's order of the same chain has", len(tensor.topological_order(long)), "entries")

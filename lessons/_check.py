@@ -153,13 +153,13 @@ class predict:
 
 
 def same(mine, library, what, rtol=1e-10):
-    """Assert that what the lesson built equals the library's result.
+    """Assert that what the lesson built equals the library's result, or what it should be by another way of computing it.
 
     Where an open or wrong exercise stands on the lesson's side, the library has taken its place: nothing is claimed then.
     """
     mine, library = np.asarray(to_host(mine)), np.asarray(to_host(library))
     rtol = max(rtol, 1e-4) if DEVICE == "gpu" and library.dtype == np.float32 else rtol
-    exercises = _lesson().depends_on(what) if _lesson() else []
+    exercises, with_library = _lesson().depends_on(what) if _lesson() else ([], True)
     waits = [e for e in exercises if e in state.verdicts and state.verdicts[e].outcome != "right"]
     try:
         np.testing.assert_allclose(mine, library, rtol=rtol, atol=rtol * max(1.0, float(np.abs(library).max(initial=0))), err_msg=what)
@@ -170,11 +170,14 @@ def same(mine, library, what, rtol=1e-10):
         for name in mine_alone:
             state.verdicts[name] = Verdict("wrong", f"right on the trials, but what the lesson makes of it is not the library's: {what}")
         return
-    state.equal[what] = waits
+    if with_library:
+        state.equal[what] = waits
     if waits:
         print(f".  {what}: not yet your own, it waits for {', '.join(waits)}")
     else:
-        print(f"=  {what}: equal to the library's (largest difference {float(np.abs(mine - library).max(initial=0)):.1e})")
+        difference = float(np.abs(mine - library).max(initial=0))
+        said = "equal to the library's" if with_library else "equal"
+        print(f"=  {what}: {said} (largest difference {difference:.1e})")
 
 
 @functools.cache
@@ -280,7 +283,8 @@ def _verdicts():
     if _count("open") and not IN_NOTEBOOK:
         print(f"   write your answers into {lesson_name()}.py; --only NAME judges one in a moment, --hint NAME helps")
     waiting = sum(bool(w) for w in state.equal.values())
-    compared = "" if options.only else (f"{len(state.equal) - waiting} times equal to the library"
+    equal = len(state.equal) - waiting
+    compared = "" if options.only else (f"{equal} time{'s' * (equal != 1)} equal to the library"
                                         f"{f', {waiting} more wait for your answers' if waiting else ''}; ")
     print(f"{lesson_name()}: {compared}exercises: {_count('right')} right, {_count('open')} open, {_count('wrong')} wrong")
     if DEVICE == "gpu" and not state.put and not options.only:

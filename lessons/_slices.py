@@ -33,23 +33,30 @@ class Lesson:
 
     @cached_property
     def comparisons(self):
-        """[(pattern of what is compared, exercises whose answers stand on the lesson's side of it)] of all `same(...)`."""
+        """[(pattern of what is compared, exercises that stand on the lesson's side, whether the library is in it)] of all `same(...)`."""
         found = []
         for i, statement in enumerate(self.statements):
             for call in ast.walk(statement):
                 if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "same" and len(call.args) >= 3:
-                    needed = set()
+                    mine, both = set(), set()
                     for name in _loaded(statement, besides=call.args[1:]):
-                        self._add_name(name, i, needed)
-                    found.append((_pattern(call.args[2]), [e for e, j in self.exercises.items() if j in needed]))
+                        self._add_name(name, i, mine)
+                    for name in _loaded(statement, besides=call.args[2:]):
+                        self._add_name(name, i, both)
+                    library = any(self._is_library(self.statements[j]) for j in both)
+                    found.append((_pattern(call.args[2]), [e for e, j in self.exercises.items() if j in mine], library))
         return sorted(found, key=lambda pair: ".*" in pair[0])           # exact texts first
 
     def depends_on(self, what):
-        """The exercises that the comparison called `what` depends on."""
-        for pattern, exercises in self.comparisons:
+        """The exercises that the comparison called `what` depends on, and whether it is one with the library."""
+        for pattern, exercises, library in self.comparisons:
             if re.fullmatch(pattern, what, re.S):
-                return exercises
-        return []
+                return exercises, library
+        return [], True
+
+    @staticmethod
+    def _is_library(statement):
+        return isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("tinyalbert")
 
     def _add(self, i, position, needed):
         """Statement i and all that it needs; a function finds its names when it is called, so at `position`."""
