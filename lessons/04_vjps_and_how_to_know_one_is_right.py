@@ -23,6 +23,16 @@ rng = np.random.default_rng(4)
 # million entries. Nobody needs that table. The sweep needs only *vector times Jacobian*, gᵀJ, which turns the
 # gradient with respect to the results into the gradient with respect to the inputs. That is the
 # **v**ector-**J**acobian **p**roduct, or vjp.
+#
+# Take y = a b for two matrices of 2 × 2, entry by entry, and ask where a's first number, a₁₁, turns up:
+#
+#     y₁₁ = a₁₁ b₁₁ + a₁₂ b₂₁        y₁₂ = a₁₁ b₁₂ + a₁₂ b₂₂
+#     y₂₁ = a₂₁ b₁₁ + a₂₂ b₂₁        y₂₂ = a₂₁ b₁₂ + a₂₂ b₂₂
+#
+# In the first row only: a nudge of a₁₁ moves y₁₁ by b₁₁ and y₁₂ by b₁₂. With g the gradient of y, the gradient of a₁₁ is
+# g₁₁ b₁₁ + g₁₂ b₁₂: row 1 of g times row 1 of b. In the same way the gradient of a_ij is row i of g times row j of b, and
+# all of them together are one product, g bᵀ. For b, go down columns in place of rows: b₁₁ turns up in y₁₁, times a₁₁, and in
+# y₂₁, times a₂₁. So its gradient is a₁₁ g₁₁ + a₂₁ g₂₁, column 1 of a times column 1 of g, and together aᵀ g.
 # %%
 def matmul(a, b):                                # (..., n, k) @ (..., k, m) -> (..., n, m)
     def vjp(g):
@@ -72,11 +82,17 @@ assert check_by_sum(softmax_with_wrong_vjp, x)
 #
 # <a, b> is the *inner product*: multiply number by number and add everything up; in code, (a * b).sum(). The two must
 # agree. There is no loop over the inputs, and a random g hides nothing.
+#
+# Why they agree: both differentiate the same single number, s(t) = <g, f(x + t v)>, at t = 0. A nudge along v moves y by
+# J v, so s moves by gᵀ (J v): the forward line. And gᵀ (J v) = (gᵀ J) v, where gᵀ J is what the vjp returns: the backward
+# line. A wrong vjp is one that differs from gᵀ J, and a random v sees the difference.
 # %%
 def gradcheck(f, *arrays, rng, h=1e-5, rtol=1e-7):
     y, vjp = f(*arrays)
     g = rng.standard_normal(y.shape)
     for i, (a, gradient) in enumerate(zip(arrays, vjp(g))):
+        if a.dtype.kind != "f":                  # labels, ids, masks: whole numbers can't be nudged
+            continue
         gradient = tensor.unbroadcast(gradient, a.shape)
         v = rng.standard_normal(a.shape)
         plus, minus = ([*arrays[:i], a + s * h * v, *arrays[i + 1:]] for s in (1, -1))
@@ -128,6 +144,40 @@ for what, change in {"0.1 % too small": lambda d: [0.999 * e for e in d], "7 tim
     print(f"{what:28s}{caught(spoiled(matmul, change), *square)}")
 
 # %% [markdown]
+# What the check is not fed, it can't catch. Feed it every *option* of an operation (each axis, dropout with its mask held
+# fixed), integers that stay as they are, a single row (a mean over rows is hidden where there is one), and no ties: where
+# two values are equal, as in max(x, x), the slope jumps, and a nudge sees both sides of the jump.
+# %%
+def sum_of_rows(x, axis):
+    def vjp(g):
+        return (np.broadcast_to(np.expand_dims(g, 0), x.shape),)     # planted: right for axis=0 only
+    return x.sum(axis=axis), vjp
+
+
+x = rng.standard_normal((3, 3))
+for axis in (0, 1):
+    print(f"sum along axis {axis}: {caught(lambda a, axis=axis: sum_of_rows(a, axis), x)}")
+assert caught(lambda a: sum_of_rows(a, 0), x) == "passes" != caught(lambda a: sum_of_rows(a, 1), x)
+logits, labels = rng.standard_normal((4, 5)), np.array([2, 0, 4, 4])
+print("cross-entropy (lesson 05), its labels held fixed:", caught(ops.cross_entropy.raw, logits, labels))
+
+
+def mean_without_its_share(x):
+    return x.mean(axis=0), lambda g: (np.broadcast_to(g, x.shape),)  # planted: not divided by the number of rows
+
+
+one, four = rng.standard_normal((1, 3)), rng.standard_normal((4, 3))
+print(f"a mean whose gradient is not divided: one row {caught(mean_without_its_share, one)}; "
+      f"four rows {caught(mean_without_its_share, four)}")
+tie = np.zeros((1, 3))
+print("relu where all is 0, at its corner:", caught(ops.relu.raw, tie))
+assert caught(mean_without_its_share, one) == "passes" != caught(mean_without_its_share, four)
+assert caught(ops.cross_entropy.raw, logits, labels) == "passes" != caught(ops.relu.raw, tie)
+
+# %% [markdown]
+# relu is right, and fails at its corner; the planted faults are wrong, and pass where the question is too easy. So the
+# library's tests draw shapes and options at random, and keep away from corners.
+#
 # The ratio is a diagnosis: 0.999 points to a constant with a digit missing, -1 to a sign, 2 to a use counted twice.
 #
 # ## How small a nudge?
