@@ -19,7 +19,8 @@ def write_shards(folder, documents, vocab_size=64, word_start=None, held_out=())
     np.save(folder / "counts.npy", np.bincount(tokens, minlength=vocab_size))
     np.save(folder / "word_start.npy", np.ones(vocab_size, bool) if word_start is None else word_start)
     meta = {"format": 1, "vocab_size": vocab_size, "dtype": "uint16", "tokens": len(tokens), "special_ids": SPECIAL,
-            "sentences": len(sentences), "documents": len(documents), "tokenizer_sha256": ""}
+            "sentences": len(sentences), "documents": len(documents), "tokenizer_sha256": "",
+            "held_out_documents": len(held_out), "unigram_entropy": 1.0}
     (folder / "meta.json").write_text(json.dumps(meta))
     return folder
 

@@ -138,7 +138,7 @@ def test_a_recipe_survives_the_settings_file():
 
 
 @pytest.mark.parametrize("values, wanted", [((0, 64), "share 0"), ((1, 4), "length 4"), ((1, 64, 0), "times 0"),
-                                            ((1, 64, 1, (0.5, 0.1)), "echo of 0.5 to 0.1"), ((1, 64, 1, (), 0), "best_of 0")])
+                                            ((1, 64, 1, (0.5, 0.1)), r"echo of \(0.5, 0.1\)"), ((1, 64, 1, (), 0), "best_of 0")])
 def test_impossible_stages_are_refused(values, wanted):
     with pytest.raises(UserError, match=wanted):
         Stage(*values)

@@ -216,8 +216,8 @@ def test_damaged_folders_are_refused(tmp_path):
         os.truncate(folder / name, (folder / name).stat().st_size - 2)
         with pytest.raises(UserError, match=f"{name} has .* bytes; expected"):
             Shards(folder)
-    for name, content, words in (("meta.json", "{", "can't be read"), ("meta.json", '{"format": 99}', "layout 99"),
-                                 ("meta.json", '{"format": 1}', "can't be read"), ("meta.json", "[]", "can't be read"),
+    for name, content, words in (("meta.json", "{", "is not JSON"), ("meta.json", '{"format": 99}', "layout 99"),
+                                 ("meta.json", '{"format": 1}', "has no vocab_size"), ("meta.json", "[]", "holds list"),
                                  ("counts.npy", "", "is damaged")):
         folder = write_shards(tmp_path / words, documents)
         (folder / name).write_text(content)

@@ -91,14 +91,36 @@ class Number(Check):
         return self.kind(text)
 
 
+class Real(Check):
+    """Any number, NaN and infinite ones too, as a metric may be."""
+
+    expected = "a number"
+
+    def accept(self, value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(value)
+        return value
+
+
+class Plain(Check):
+    """Null, true, false or a number."""
+
+    expected = "null, true, false or a number"
+
+    def accept(self, value):
+        if not isinstance(value, (int, float, type(None))):
+            raise ValueError(value)
+        return value
+
+
 class Text(Check):
     """A text or a path."""
 
     expected = "a text"
 
     def accept(self, value):
-        if not isinstance(value, (str, Path)):
-            raise ValueError(value)
+        if not isinstance(value, (str, Path)) or "\0" in str(value):
+            raise ValueError(value)  # no path has a null character
         return str(value)
 
 
@@ -159,6 +181,30 @@ class ListOf(Check):
         return [self.each.accept(value) for value in values]
 
 
+class Row(Check):
+    """A list of so many values, each of its own kind."""
+
+    def __init__(self, *kinds):
+        self.kinds = kinds
+        self.expected = f"a list of {', '.join(kind.expected for kind in kinds)}"
+
+    def accept(self, values):
+        if not isinstance(values, list) or len(values) != len(self.kinds):
+            raise ValueError(values)
+        return [kind.accept(value) for kind, value in zip(self.kinds, values)]
+
+
+class Fields(Check):
+    """A JSON object that fits a schema, where it may also be missing: Maybe(Fields(...))."""
+
+    def __init__(self, **schema):
+        self.schema = schema
+        self.expected = f"an object with {', '.join(schema)}"
+
+    def accept(self, value):
+        return checked(value, self.schema)
+
+
 class Maybe(Check):
     """A value of another kind, or null; in a JSON file its name may be missing as well."""
 
@@ -168,6 +214,17 @@ class Maybe(Check):
 
     def accept(self, value):
         return None if value is None else self.check.accept(value)
+
+
+class Later(Maybe):
+    """A value that may be missing, as from files of earlier versions, but is not null."""
+
+    def __init__(self, check):
+        self.check = check
+        self.expected = check.expected
+
+    def accept(self, value):
+        return self.check.accept(value)
 
 
 class Named(Check):
@@ -188,6 +245,7 @@ WHOLE = Number(int, 0)
 LENGTH = Number(int, 8)  # tokens of a sequence
 SHARE = Number(float, 0)
 AMOUNT = Number(float, 0, above=True)
+REAL = Real()
 TEXT = Text()
 SWITCH = Switch()
 ANYTHING = Anything()

@@ -230,8 +230,10 @@ class AdamW:
         wrong = [name for name in moments if shapes.get(name) != state[name].shape]
         if not wrong:
             wrong = [name for name in moments if name[:-1] + OTHER[name[-1]] not in state]
-        if not wrong and "global_step" not in state:
-            wrong = ["global_step is missing"]
+        wrong += [name for name in moments if name.endswith("adam_v") and (state[name] < 0).any()]
+        steps = state.get("global_step")
+        if steps is None or steps.shape or steps.dtype.kind not in "iu" or steps < 0:
+            wrong.append("global_step is missing or no number of steps")
         if wrong:
             raise UserError(
                 "this is not the optimiser's state for these parameters: " + ", ".join(wrong[:5])

@@ -295,12 +295,13 @@ def _plain(value):
     return value
 
 
-def resume(options, saved, say=print, given=None):
+def resume(options, saved, say=print, given=None, where="the saved settings"):
     """The options of a run that goes on: what it was begun with, apart from its free options.
 
-    options: what was given beside --resume.  saved: `to_json` of the run's own, read back.  given:
-    the names of the options that were given (by default: those that differ from their defaults).  A
-    free option counts if it is given; where another is given, says that it is not followed.
+    options: what was given beside --resume.  saved: `to_json` of the run's own, read back from the
+    file `where`.  given: the names of the options that were given (by default: those that differ
+    from their defaults).  A free option counts if it is given; where another is given, says that it
+    is not followed.
     """
     if given is None:
         given = {
@@ -320,7 +321,10 @@ def resume(options, saved, say=print, given=None):
         asked = _plain(getattr(options, name))
         if name in given and asked not in (None, saved[name]):
             say(f"resumed with {name} {saved[name]}, as the run began, not {asked}")
-    return replace(options, **kept)
+    try:
+        return replace(options, **kept)
+    except UserError as problem:
+        raise UserError(f"{where}: {problem}") from None
 
 
 # --- options that several commands share ----------------------------------------------------------

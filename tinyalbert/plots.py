@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import to_host
+from .checks import COUNT, REAL, TEXT, WHOLE, Maybe, checked
 from .errors import UserError
 from .files.writing import replacing
 from .strict_json import loads
@@ -45,6 +46,9 @@ def _save(figure, path):
     return Path(path)
 
 
+LINE = {"kind": TEXT, "step": WHOLE, "vocab_size": Maybe(COUNT), "unigram_entropy": Maybe(REAL)}
+
+
 def read_log(path):
     """The lines of a log.jsonl as {kind: [line, ...]}; half a last line is dropped.
 
@@ -57,14 +61,17 @@ def read_log(path):
             f"there is no training log at {path}; expected a run's output folder or its log.jsonl"
         )
     kinds = {"start": [], "train": [], "eval": [], "note": []}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        where = f"{path}, line {number}"
         try:
             entry = loads(line)
-            kinds.setdefault(entry["kind"], []).append(entry)
-        except (ValueError, KeyError, TypeError):
-            raise UserError(
-                f"{path}, line {number} is not a line of a training log; expected JSON with a kind"
-            ) from None
+        except ValueError as error:
+            raise UserError(f"{where} is not a line of a training log: {error}") from None
+        checked(entry, LINE, where)
+        if entry["kind"] in ("train", "eval"):
+            checked(entry, dict.fromkeys(entry.keys() - LINE, REAL), where)
+        kinds.setdefault(entry["kind"], []).append(entry)
     return kinds
 
 

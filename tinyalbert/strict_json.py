@@ -11,7 +11,7 @@ import re
 from json import JSONDecodeError
 from pathlib import Path
 
-from .errors import UserError
+from .errors import LACKS, UserError
 
 DEEPEST = 64  # objects and lists in one another
 MOST_DIGITS = 100  # of a whole number; transformers writes one of 31
@@ -100,6 +100,8 @@ def read_json(path, expected="a JSON object"):
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; expected {expected}") from None
     except OSError as error:
+        if error.errno in LACKS:
+            raise
         raise UserError(f"{path} can't be read ({error.strerror}); expected {expected}") from None
     if len(data) > MOST_BYTES:
         raise UserError(f"{path} is larger than {MOST_BYTES >> 20} MiB; expected {expected}")

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from ..errors import UserError
+from ..strict_json import loads
 from .page import TYPES, files, live_page
 from .views import answer
 
@@ -87,8 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
             return
         try:
-            question = json.loads(self.rfile.read(int(size)))
-        except (ValueError, RecursionError):
+            question = loads(self.rfile.read(int(size)).decode())
+        except ValueError:
             self._refuse(400, "the question is not JSON")
             return
         explorer = self.server.explorer

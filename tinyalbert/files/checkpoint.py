@@ -451,8 +451,11 @@ def save_training_state(folder, model, optimizer, extra):
 def load_training_state(folder, model, optimizer):
     """Restore what save_training_state wrote, bit for bit; returns `extra`."""
     arrays, extra = read_training_state(folder)
-    optimizer.load_state_dict(_part(arrays, "optimizer/"))
-    model.load_state_dict(_part(arrays, "model/"))
+    try:
+        optimizer.load_state_dict(_part(arrays, "optimizer/"))
+        model.load_state_dict(_part(arrays, "model/"))
+    except UserError as problem:
+        raise UserError(f"{Path(folder) / STATE_FILE}: {problem}") from None
     return extra
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import to_host
 from ..checks import TEXT, WHOLE, ListOf, Named, OneOf, checked, shown
-from ..errors import UserError
+from ..errors import LACKS, UserError
 from ..strict_json import parse_object
 from .writing import replacing
 
@@ -88,6 +88,8 @@ def read_safetensors(path):
     except FileNotFoundError:
         raise UserError(f"there is no {path}") from None
     except OSError as error:
+        if error.errno in LACKS:
+            raise
         raise UserError(f"{path} can't be read ({error.strerror or error})") from None
     return {name: _array(entry, data) for name, entry in header.items()}, metadata
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import LACKS, UserError
 from .protobuf import message, repeated, varint
 from .safetensors_file import bfloat16_to_float32
 
@@ -170,6 +170,8 @@ def read_tf(prefix, skip=None):
     except UserError as error:
         raise UserError(f"{prefix}: {error}") from None
     except (LookupError, OSError, TypeError, ValueError, OverflowError) as error:
+        if getattr(error, "errno", None) in LACKS:
+            raise
         raise UserError(
             f"{prefix} is truncated or is not a TensorFlow checkpoint ({type(error).__name__}: "
             f"{error}); fetch it again"

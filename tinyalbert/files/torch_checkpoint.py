@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..checks import WHOLE, Number, shown
-from ..errors import UserError
+from ..errors import LACKS, UserError
 from .safetensors_file import bfloat16_to_float32
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first object of the old layout
@@ -114,6 +114,8 @@ def read_torch(path):
         RuntimeError,
         struct.error,
     ) as error:
+        if getattr(error, "errno", None) in LACKS:
+            raise
         raise UserError(
             f"{path} is truncated or was not written by torch.save; expected a state dict "
             f"({type(error).__name__}: {str(error)[:200]})"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..backend import check_device
+from ..checks import ANYTHING, TEXT, Maybe, Named
 from ..config import AlbertConfig
 from ..errors import UserError
 from ..files.checkpoint import changed
@@ -38,6 +39,12 @@ from .staged import HeldOut, PlannedBatches, StageBatches
 
 __all__ = ["describe_corpus", "pretrain", "train_tokenizer"]
 SETTINGS = "pretrain.json"
+SAVED = {
+    "data": TEXT,
+    "folder": Maybe(TEXT),
+    "fingerprint": Maybe(TEXT),
+    "options": Named(ANYTHING),
+}
 
 
 def pretrain(
@@ -128,12 +135,12 @@ def resumed(options, given, say):
     given: the names of the options that were given, or None if that is not known.
     """
     output = Path(options.output)
-    settings = read_settings(output / SETTINGS, "pretraining", ("data", "options"))
+    settings = read_settings(output / SETTINGS, "pretraining", SAVED)
     data = _data_of(settings, options)
     if options.minutes:
         say("a resumed run has the number of steps that it began with; for more: --steps")
         options = replace(options, minutes=None)
-    return resume(options, settings["options"], say, given), data
+    return resume(options, settings["options"], say, given, output / SETTINGS), data
 
 
 def _data_of(settings, options):

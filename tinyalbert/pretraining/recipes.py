@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..checks import shown
 from ..errors import UserError
 from ..optim import linear_warmup_decay
 from .batches import SHORTEST
@@ -45,10 +46,9 @@ class Stage:
                 f"more, "
                 "best_of of 1 or more"
             )
-        if self.echo and not 0 < self.echo[0] <= self.echo[1] <= 1:
+        if self.echo and not (len(self.echo) == 2 and 0 < self.echo[0] <= self.echo[1] <= 1):
             raise UserError(
-                f"a stage with an echo of {self.echo[0]} to {self.echo[1]}; expected shares, the "
-                f"smaller one "
+                f"a stage with an echo of {shown(self.echo)}; expected two shares, the smaller one "
                 "first, above 0"
             )
 

@@ -18,6 +18,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -28,9 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import COUNT, REAL, TEXT, WHOLE, Maybe, Number, OneOf, checked
 from ..errors import LACKS, UserError, advice_for
 from ..files.taken import FULL, LOCK, PROCESS, check_writable, taken
 from ..files.writing import replacing, sync_folder
+from ..strict_json import read_json
 from ..training.replicas import launched_ranks, physical_cores
 from .corpus import (
     DOCUMENT_SENTENCES,
@@ -44,7 +47,27 @@ from .corpus import (
 )
 
 FORMAT = 1  # raised when a folder is laid out in another way
-META = {"vocab_size", "dtype", "tokens", "sentences", "documents"}  # the least that reading needs
+META = {  # the least that reading needs
+    "vocab_size": Number(int, 1, most=1 << 24),
+    "dtype": OneOf("uint16", "int32"),
+    "tokens": Number(int, 1, most=1 << 48),
+    "sentences": Number(int, 1, most=1 << 48),
+    "documents": Number(int, 1, most=1 << 48),
+    "tokenizer_sha256": TEXT,
+    "special_ids": dict.fromkeys(("pad", "cls", "sep", "mask"), WHOLE),
+    "held_out_documents": WHOLE,
+    "unigram_entropy": REAL,
+    "held_out_unigram_loss": Maybe(REAL),
+    "one_sentence_documents": Maybe(WHOLE),
+}
+AGAIN = "prepare the corpus again"
+# How np.save begins a file of one axis; its own reader would evaluate what stands there.
+NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([\w<|]{2,5})', 'fortran_order': (?:False|True), "
+    rb"'shape': \((\d{1,15}),\), \} *\n",
+    re.DOTALL,
+)
+PART = 1 << 22  # numbers that are looked at at once
 FILES = ("tokens.bin", "sentences.bin", "documents.bin")
 COMPLETE = "meta.json"  # the last of the files to be written, and to be moved
 PARTIAL = ".partial"  # where a folder is written until it is complete
@@ -453,11 +476,26 @@ def _cross_entropy(counts, model_counts):
 
 # --- reading --------------------------------------------------------------------------------------
 
+_CHECKED = set()  # (file, time of its last change) of folders whose numbers were looked at
+
+
+def _rises(numbers):
+    """Whether each number is larger than the one before; read part by part."""
+    parts = range(0, len(numbers), PART)
+    return all((np.diff(numbers[at : at + PART + 1]) > 0).all() for at in parts)
+
+
+def _within(numbers, end):
+    """Whether all numbers are at least 0 and below `end`."""
+    parts = (numbers[at : at + PART] for at in range(0, len(numbers), PART))
+    return all(part.min() >= 0 and part.max() < end for part in parts)
+
 
 class Shards:
     """A prepared folder, mapped into memory.
 
     tokens (N,), sentences (S + 1,), documents (D + 1,); held_out, counts (V,), word_start (V,).
+    All numbers are looked at once in a process, so that none points outside the folder.
     """
 
     def __init__(self, folder, meta=None):
@@ -471,16 +509,15 @@ class Shards:
         self.tokens = self._map(FILES[TOKENS], token_type, self.meta["tokens"])
         self.sentences = self._map(FILES[SENTENCES], offset, self.meta["sentences"] + 1)
         self.documents = self._map(FILES[DOCUMENTS], offset, self.meta["documents"] + 1)
-        try:
-            self.held_out = np.load(self.folder / "held_out.npy")
-            self.counts = np.load(self.folder / "counts.npy")
-            self.word_start = np.load(self.folder / "word_start.npy")
-        except (OSError, ValueError, EOFError) as error:
-            if getattr(error, "errno", None) in LACKS:
-                raise
-            raise UserError(f"{self.folder} is damaged ({error}); prepare it again") from None
+        pieces = self.meta["vocab_size"]
+        self.held_out = self._small("held_out.npy", np.int64)
+        self.counts = self._small("counts.npy", np.int64, pieces)
+        self.word_start = self._small("word_start.npy", np.bool_, pieces)
         if meta is None and self._read_meta() != self.meta:
             raise UserError(f"{self.folder} was prepared anew while it was read; start again")
+        if len(self.held_out) != self.meta["held_out_documents"]:
+            raise self._damaged("held_out.npy", f"names {len(self.held_out)} documents")
+        self._check_numbers()
 
     def _read_meta(self):
         """The contents of meta.json, checked."""
@@ -491,19 +528,20 @@ class Shards:
                 + (" (its preparation was not finished)" if self.folder.is_dir() else "")
                 + "; make one with `tinyalbert prepare`"
             )
-        try:
-            meta = json.loads(path.read_text())
-            layout = meta["format"]
-            if layout == FORMAT and not META <= meta.keys():
-                raise KeyError(*META - meta.keys())
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} can't be read ({error}); prepare the corpus again") from None
-        if layout != FORMAT:
+        meta = checked(
+            read_json(path, f"what prepare wrote; {AGAIN}"), {"format": COUNT}, path, AGAIN
+        )
+        if meta["format"] != FORMAT:
             raise UserError(
-                f"{self.folder} has layout {layout}; this version reads layout {FORMAT}: prepare "
-                "it again"
+                f"{self.folder} has layout {meta['format']}; this version reads layout {FORMAT}: "
+                "prepare it again"
             )
-        return meta
+        return checked(meta, META, path, AGAIN)
+
+    def _damaged(self, name, what):
+        return UserError(
+            f"{self.folder / name} {what}: the folder is damaged or was copied in part; {AGAIN}"
+        )
 
     def fingerprint(self):
         """sha256 of the ids, of where texts begin and of what is held out.
@@ -518,13 +556,56 @@ class Shards:
     def _map(self, name, dtype, size):
         """One of the large files as an array that reads from the disk when it is used."""
         path = self.folder / name
-        got = path.stat().st_size if path.exists() else 0
+        got = path.stat().st_size if path.is_file() else 0
         if got != size * dtype.itemsize:
-            raise UserError(
-                f"{path} has {got} bytes; expected {size * dtype.itemsize}: the folder is damaged "
-                "or was copied in part; prepare the corpus again"
-            )
+            raise self._damaged(name, f"has {got} bytes; expected {size * dtype.itemsize}")
         return np.asarray(np.memmap(path, dtype, mode="r"))  # a plain array: quicker to index
+
+    def _small(self, name, dtype, size=None):
+        """One of the small files, of `size` numbers; its header is believed only if it fits."""
+        dtype = np.dtype(dtype)
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as error:
+            if error.errno in LACKS:
+                raise
+            raise self._damaged(name, f"can't be read ({error.strerror})") from None
+        header = NPY.match(content)
+        if not header:
+            raise self._damaged(name, "does not begin as a file of np.save with one axis")
+        data = content[header.end() :]
+        found, length = header[1].decode(), int(header[2])
+        expected = length if size is None else size
+        if found != dtype.str or length != expected or len(data) != length * dtype.itemsize:
+            what = f"holds {len(data)} bytes, as {length} numbers of {found}"
+            raise self._damaged(name, f"{what}; expected {expected} of {dtype.str}")
+        if dtype == np.bool_ and any(byte > 1 for byte in set(data)):
+            raise self._damaged(name, "holds other numbers than 0 and 1")
+        return np.frombuffer(data, dtype).copy()
+
+    def _check_numbers(self):
+        """Refuse offsets and ids that point outside the folder."""
+        pieces = self.meta["vocab_size"]
+        if not (_rises(self.held_out) and _within(self.held_out, len(self.documents) - 1)):
+            raise self._damaged("held_out.npy", "names documents that are not there")
+        if (self.counts < 0).any() or self.counts.sum() != len(self.tokens):
+            raise self._damaged("counts.npy", "has other counts than tokens.bin")
+        if not all(0 <= i < pieces for i in self.meta.get("special_ids", {}).values()):
+            raise self._damaged(COMPLETE, f"has special_ids beyond the vocabulary of {pieces}")
+
+        files = [self.folder / name for name in FILES]
+        state = tuple((str(file), file.stat().st_mtime_ns) for file in files)
+        if state in _CHECKED:
+            return
+        for name, offsets, end in (
+            (FILES[SENTENCES], self.sentences, len(self.tokens)),
+            (FILES[DOCUMENTS], self.documents, len(self.sentences) - 1),
+        ):
+            if offsets[0] != 0 or offsets[-1] != end or not _rises(offsets):
+                raise self._damaged(name, f"does not rise from 0 to {end}")
+        if not _within(self.tokens, pieces):
+            raise self._damaged(FILES[TOKENS], f"has ids beyond the vocabulary of {pieces}")
+        _CHECKED.add(state)
 
     def split(self, name):
         """Numbers of the documents of a split, "train" or "held_out", in order."""

@@ -338,6 +338,8 @@ def _first_of(record, names):
 
 def _mark(sentence, given, where):
     """Give a sentence the tags of spans of its text; those that no words make up are counted."""
+    if not isinstance(given, list):
+        raise UserError(f"{where}: the entities are {given!r:.40}; expected a list")
     starts = {start: place for place, (start, _) in enumerate(sentence.spans)}
     ends = {end: place + 1 for place, (_, end) in enumerate(sentence.spans)}
     tags = ["O"] * len(sentence.words)

@@ -12,6 +12,19 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from ..backend import check_device
+from ..checks import (
+    AMOUNT,
+    COUNT,
+    REAL,
+    TEXT,
+    WHOLE,
+    Fields,
+    Later,
+    ListOf,
+    Maybe,
+    Named,
+    Row,
+)
 from ..errors import UserError
 from ..files.checkpoint import read_config
 from ..files.taken import taken
@@ -41,6 +54,18 @@ from .outcome import (
 from .registry import find_task, is_task
 
 SETTINGS = "finetune.json"
+COUNTED = Row(WHOLE, TEXT)  # how many rows, and their sha256
+SAVED = {  # what resuming, and comparing with a control, read of it themselves
+    "task": TEXT,
+    "train": TEXT,
+    "dev": Maybe(TEXT),
+    "model": TEXT,
+    "epochs": Maybe(AMOUNT),
+    "steps": Maybe(COUNT),
+    "folder": Maybe(TEXT),
+    "rows": Maybe(Fields(train=COUNTED, dev=COUNTED, labels=Maybe(ListOf(TEXT)))),
+    "control_scores": Later(Named(REAL)),
+}
 DURATION = ("epochs", "steps", "minutes")  # at most one of them is given
 # without any of them: at least so many passes; of few rows more, until enough steps or passes
 LEAST_EPOCHS, ENOUGH_STEPS, MOST_EPOCHS = 3, 1500, 20
@@ -228,7 +253,7 @@ def options_for(given):
 def _read_settings(folder):
     """{name: value} of the settings file of a run in `folder`."""
     path = Path(folder) / SETTINGS
-    return read_settings(path, "fine-tuning", ("task", "train", "model", "epochs", "steps"))
+    return read_settings(path, "fine-tuning", SAVED)
 
 
 def _settings(Class, options):
@@ -335,7 +360,7 @@ def _settled(options, given, saved, say):
     if not options.resume:
         return options
     for name in ("train", "dev", "model"):  # what is read is compared by what it holds
-        saved = {**saved, name: getattr(options, name) or _moved(saved[name], saved, options)}
+        saved = {**saved, name: getattr(options, name) or _moved(saved.get(name), saved, options)}
     gone = [part for part in _parts(saved["train"]) if Path(part).is_absolute()]
     gone = [part for part in gone if not Path(part).exists()]
     if gone:
@@ -345,7 +370,8 @@ def _settled(options, given, saved, say):
         )
     if options.steps:  # replaces what the run was begun with
         saved = {**saved, "epochs": None, "minutes": None}
-    return _named(resume_options(options, saved, say, given - {"regression"}))
+    where = Path(options.output) / SETTINGS
+    return _named(resume_options(options, saved, say, given - {"regression"}, where))
 
 
 def _moved(source, saved, options):

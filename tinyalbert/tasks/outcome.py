@@ -43,7 +43,7 @@ def control_score(options, saved, task):
     """
     if not saved.get("random_init"):
         raise UserError(f"the run in {options.control} was not one with --random-init")
-    other = [name for name in ("task", "train", "dev") if saved[name] != getattr(options, name)]
+    other = [name for name in ("task", "train", "dev") if saved.get(name) != getattr(options, name)]
     if other:
         raise UserError(
             f"the run in {options.control} had another {' and '.join(other)}; expected the same "

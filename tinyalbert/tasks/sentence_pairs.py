@@ -71,7 +71,8 @@ def _checked(text, translation, where, split):
     elif translation is None:
         raise UserError(f"{where}: there is no translation; {EXPECTED}")
     for what, value in (("text", text), ("translation", translation)):
-        if value is not None and not (isinstance(value, str) and value.strip()):
+        given = value is not None or what == "text"
+        if given and not (isinstance(value, str) and value.strip()):
             raise UserError(f"{where}: the {what} is {value!r}; expected a sentence")
     return SentencePair(text.strip(), translation and translation.strip(), where)
 

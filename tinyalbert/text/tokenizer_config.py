@@ -7,6 +7,7 @@ tokenizer_class's backend or clean_up_tokenization_spaces, are not looked at.
 import json
 import math
 
+from ..checks import shown
 from ..errors import UserError
 from ..strict_json import read_json
 from .tokenizer_json import USER_DEFINED, read_pieces
@@ -48,12 +49,12 @@ def read_settings(folder):
     for name, allowed in NEEDED.items():
         if config.get(name) is not None and config[name] not in allowed:
             raise UserError(
-                f"{path}: {name} is {config[name]!r}, which gives other ids than tinyalbert's "
+                f"{path}: {name} is {shown(config[name])}, which gives other ids than tinyalbert's "
                 f"tokenizer; expected {_either(allowed)}"
             )
     for name in SWITCHES:
         if not isinstance(config.get(name, True), bool):
-            raise UserError(f"{path}: {name} is {config[name]!r}; expected true or false")
+            raise UserError(f"{path}: {name} is {shown(config[name])}; expected true or false")
     _check_names(path, config)
     _check_names(folder / "special_tokens_map.json", _read(folder / "special_tokens_map.json"))
     settings = {name: config[name] for name in (*SWITCHES, "style") if name in config}
@@ -71,7 +72,7 @@ def _length(path, given):
     known = type(given) in (int, float)
     if given is not None and not (known and given >= 1 and given in (math.inf, given // 1)):
         raise UserError(
-            f"{path}: model_max_length is {given!r}; expected a whole number of at least 1"
+            f"{path}: model_max_length is {shown(given)}; expected a whole number of at least 1"
         )
     return DEFAULT_LENGTH if given is None or given >= UNSET_LENGTH else int(given)
 
@@ -89,8 +90,8 @@ def _check_names(path, values):
     for name, allowed in NAMES.items():
         if name in values and content(values[name]) not in allowed:
             raise UserError(
-                f"{path}: {name} is {content(values[name])!r}; expected {_either(allowed)}, as in "
-                "ALBERT's vocabulary"
+                f"{path}: {name} is {shown(content(values[name]))}; expected {_either(allowed)}, "
+                "as in ALBERT's vocabulary"
             )
 
 
@@ -111,6 +112,9 @@ def check_added(folder, tokenizer, added):
     rest.  transformers' converter since 4.41 has it cut out before.
     """
     tokens = {**_added(folder), **added}
+    for token in tokens:
+        if not isinstance(token, str):
+            raise UserError(f"{folder}: an added token is {shown(token)}; expected a text")
     others = {token: i for token, i in tokens.items() if token not in SPECIAL}
     kinds = {piece: kind for piece, _, kind in read_pieces(tokenizer.model_bytes)} if others else {}
     beyond = [token for token in others if kinds.get(token) != USER_DEFINED]
@@ -123,8 +127,8 @@ def check_added(folder, tokenizer, added):
         own = tokenizer.convert_tokens_to_ids(token)
         if i not in (None, own):
             raise UserError(
-                f"{folder}: the token {token} has the id {i!r}, in the vocabulary {own}; expected "
-                "files of one tokenizer"
+                f"{folder}: the token {token} has the id {shown(i)}, in the vocabulary {own}; "
+                "expected files of one tokenizer"
             )
     return list(others)
 
@@ -139,7 +143,7 @@ def _added(folder):
             extra = values.get(name) or []
             extra = list(extra.values()) if isinstance(extra, dict) else extra
             if not isinstance(extra, list) or not all(isinstance(content(t), str) for t in extra):
-                raise UserError(f"{file}: {name} is {extra!r}; expected a list of tokens")
+                raise UserError(f"{file}: {name} is {shown(extra)}; expected a list of tokens")
             tokens |= {content(token): None for token in extra}
     decoder = _read(path).get("added_tokens_decoder") or {}
     try:
@@ -150,9 +154,11 @@ def _added(folder):
                     f"{path}: {token['content']} is to be found as a single word or after the "
                     "text was normalised; expected neither"
                 )
-    except (AttributeError, LookupError, TypeError) as error:
+    except UserError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: added_tokens_decoder is {decoder!r}; expected objects with a content "
+            f"{path}: added_tokens_decoder is {shown(decoder)}; expected objects with a content "
             f"({type(error).__name__})"
         ) from None
     return {**tokens, **_read(folder / "added_tokens.json")}

@@ -1,11 +1,11 @@
 """The output folder of a run: the kept model, and `last/`, from which it goes on bit for bit."""
 
 import contextlib
-import json
 import os
 from pathlib import Path
 
 from ..backend import xp_of
+from ..checks import COUNT, REAL, SHARE, Later, ListOf, Maybe, Named, Number, Plain, checked
 from ..errors import UserError
 from ..files.checkpoint import (
     STATE_FILE,
@@ -15,7 +15,31 @@ from ..files.checkpoint import (
     save_training_state,
 )
 from ..files.taken import FULL, check_writable, taken
+from ..strict_json import read_json
 from .metrics import TrainingDiverged
+
+ANEW = "start the run anew in another folder"
+STEP = Number(int, 0, most=1 << 40)
+PROGRESS = {  # what a checkpoint keeps beside the arrays; see run.new_state
+    "steps_done": STEP,
+    "settings": {"total_steps": STEP},
+    "loss_scale": Maybe(ListOf(REAL)),
+    "state": {
+        "seconds": SHARE,
+        "saved_step": Maybe(STEP),
+        "best": Maybe(REAL),
+        "length": Maybe(REAL),
+        "evaluated": STEP,
+        "eval_every": Maybe(COUNT),
+        "sums": Named(REAL),
+        "summed": STEP,
+        "watch": Named(Plain()),
+        "metrics": Later(Named(REAL)),
+        "log_lines": Maybe(STEP),
+        "first_loss": Maybe(REAL),
+        "exploded": Later(STEP),
+    },
+}
 
 
 def check_output(folder):
@@ -34,19 +58,14 @@ def check_output(folder):
     check_writable(folder)
 
 
-def read_settings(path, kind, names):
-    """What a run was begun with, for resuming it: a dict with at least these names."""
-    try:
-        settings = json.loads(path.read_text())
-        if set(names) <= settings.keys():
-            return settings
-    except FileNotFoundError:
+def read_settings(path, kind, schema):
+    """What a run was begun with, for resuming it: {name: value} that fit the schema."""
+    if not path.exists():
         raise UserError(
             f"there is no {kind} run in {path.parent} to resume; start it without --resume"
-        ) from None
-    except (ValueError, AttributeError):
-        pass
-    raise UserError(f"{path} is damaged; start the run anew in another folder")
+        )
+    settings = read_json(path, f"the settings of a {kind} run; {ANEW}")
+    return checked(settings, schema, path, ANEW)
 
 
 def check_resumable(folder):
@@ -158,6 +177,7 @@ class Checkpoints:
         check_resumable(self.folder)
         trainer = self.trainer
         progress = load_training_state(self.last, trainer.model, trainer.optimizer)
+        checked(progress, PROGRESS, self.last / STATE_FILE, ANEW)
         trainer.steps_done = progress["steps_done"]
         trainer.precision.load(progress.get("loss_scale"))
         return progress["settings"], progress["state"]
@@ -169,5 +189,6 @@ class Checkpoints:
 def saved_total_steps(folder):
     """How many steps the run in `folder` was planned to have, from its last/."""
     check_resumable(folder)
-    _, progress = read_training_state(Path(folder) / "last")
-    return progress["settings"]["total_steps"]
+    last = Path(folder) / "last"
+    _, progress = read_training_state(last)
+    return checked(progress, PROGRESS, last / STATE_FILE, ANEW)["settings"]["total_steps"]

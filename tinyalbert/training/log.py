@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 
+from ..checks import REAL
 from ..errors import advice_for
 from ..files.writing import replacing
 from ..strict_json import loads
@@ -109,6 +110,6 @@ class Log:
 def _step(line):
     """The step of a line; infinite if the line is damaged, as a power cut may leave the last."""
     try:
-        return loads(line)["step"] if line.endswith("\n") else math.inf
+        return REAL.accept(loads(line)["step"]) if line.endswith("\n") else math.inf
     except (ValueError, TypeError, KeyError):
         return math.inf
