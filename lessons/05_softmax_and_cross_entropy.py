@@ -97,13 +97,28 @@ figure(fig, "overflow")
 # %% [markdown]
 # ## The backward pass
 # Let y = softmax(x) and let g be the gradient of the loss with respect to y. Raising one score takes probability from
-# all the others, so the *Jacobian*, the table of all derivatives dy_i/dx_j, is full:
+# all the others, so the *Jacobian*, the table of all derivatives dy_i/dx_j, is full. Write S for the sum of all the
+# exponentials, so y_i = e^x_i / S. The derivative of e^x is e^x itself, so a nudge of x_j moves the exponential of x_j,
+# and with it S, by e^x_j each. By the quotient rule, (u/S)' = u'/S - u S'/S²:
 #
-#     dy_i / dx_j = y_i (δ_ij - y_j)         δ_ij is 1 where i = j, else 0
+#     i ≠ j:   u = e^x_i stays:     dy_i / dx_j =             - e^x_i e^x_j / S²  =       - y_i y_j
+#     i = j:   u moves as well:     dy_j / dx_j = e^x_j / S   - e^x_j e^x_j / S²  =  y_j  - y_j y_j
 #
-# Multiply by g from the left, and the table never needs to exist:
+# Both in one line, with δ_ij = 1 where i = j, else 0: dy_i / dx_j = y_i (δ_ij - y_j). With three scores, in numbers:
+# %%
+three = softmax(np.array([[2.0, 1.0, 0.0]]))[0]
+print("y =", three.round(3))
+print("the Jacobian, row i, column j:")
+print((np.diag(three) - np.outer(three, three)).round(3))
+h = 1e-6
+nudged = [(softmax(np.array([[2.0, 1.0, 0.0]]) + h * e) - softmax(np.array([[2.0, 1.0, 0.0]]) - h * e))[0] / (2 * h) for e in np.eye(3)]
+same(np.diag(three) - np.outer(three, three), np.stack(nudged, axis=1), "the Jacobian, by nudges", rtol=1e-8)
+
+# %% [markdown]
+# Each column adds up to 0: what one probability gains, the others lose. Multiply by g from the left, and the table never
+# needs to exist:
 #
-#     (gᵀ J)_j = y_j (g_j - Σ_i g_i y_i)
+#     (gᵀ J)_j = Σ_i g_i y_i (δ_ij - y_j) = g_j y_j - y_j Σ_i g_i y_i = y_j (g_j - Σ_i g_i y_i)
 # %%
 p = predict("A loss that is the sum of all probabilities: what is its gradient with respect to the scores?", guess=None)
 x, g = rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
@@ -160,8 +175,13 @@ p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}
 # project. A model that starts far above it was badly initialised.
 #
 # ## The most famous gradient of all
-# Combine softmax and the logarithm, and nearly everything cancels. What is left is *probability minus truth*: by how
-# much each word's probability was too high.
+# Combine softmax and the logarithm, and nearly everything cancels. Let r be the right word; the loss is -log y_r. Its
+# derivative by y_r is -1/y_r, and 0 by every other y. Send that through softmax's Jacobian:
+#
+#     d loss / dx_j = (-1/y_r) · dy_r/dx_j = (-1/y_r) · y_r (δ_rj - y_j) = y_j - δ_rj
+#
+# The small number y_r, by which we would have divided, is gone. What is left is *probability minus truth*: by how much
+# each word's probability was too high.
 # %%
 @exercise(trials=[(rng.standard_normal((r, v)), rng.integers(0, v, r)) for r, v in [(1, 3), (4, 5), (7, 2)]])
 def cross_entropy_backward(logits, labels):
