@@ -69,9 +69,18 @@ p.reveal(norms[1] / norms[0], "{:.2e}: the scale is divided out again, so the sa
 #     moves the variance by 2 (x_j - mean)/H; 1/root has the slope
 #     -rstd³/2; so it moves every xhat_i by -rstd * xhat_i * xhat_j / H      -> -rstd * xhat_j * mean(gy * xhat)
 #
-# where each move of an xhat_i is weighted by gy_i. Together:
+# where each move of an xhat_i is weighted by gy_i, and Σ_i gy_i / H is mean(gy).
+#
+# The third line in small steps. The variance is v = Σ_i (x_i - mean)² / H, so dv/dx_j = 2 (x_j - mean) / H; that x_j also
+# moves the mean adds nothing, because Σ_i (x_i - mean) is 0. And rstd = v^(-1/2) has the derivative -1/2 v^(-3/2) =
+# -rstd³/2. So drstd/dx_j = -rstd³ (x_j - mean) / H = -rstd² xhat_j / H, since (x_j - mean) rstd = xhat_j. Each
+# xhat_i = (x_i - mean) rstd then moves by (x_i - mean) · (-rstd² xhat_j / H) = -rstd xhat_i xhat_j / H. Together:
 #
 #     gx = rstd * ( gy - mean(gy) - xhat * mean(gy * xhat) )
+#
+# gamma and beta are easier: y = gamma * xhat + beta at every token, so a nudge of gamma moves y by xhat, and a nudge of
+# beta moves y by 1. All tokens use the same gamma and beta (lesson 03), so the gradients are sums over the tokens: of
+# g * xhat for gamma, of g for beta.
 #
 # Read it as geometry. Shifting all H numbers changes nothing, so the gradient has no part along (1, 1, ..., 1). Scaling
 # them changes nothing, so it has no part along xhat. The two subtractions remove exactly these two parts.
@@ -88,6 +97,7 @@ xhat = centred * rstd
 gx = layer_norm_backward(g * gamma, xhat, rstd)
 same(gx, vjp(put(g))[0], "layer_norm gradient of x")
 same((g * xhat).sum((0, 1)), vjp(put(g))[1].sum((0, 1)), "layer_norm gradient of gamma")
+same(g.sum((0, 1)), vjp(put(g))[2].sum((0, 1)), "layer_norm gradient of beta")
 print("part along ones:", f"{abs(gx.sum(-1)).max():.1e}", " part along xhat:", f"{abs((gx * xhat).sum(-1)).max():.1e}")
 assert abs(gx.sum(-1)).max() < 1e-9 and abs((gx * xhat).sum(-1)).max() < 1e-9
 

@@ -141,7 +141,8 @@ def test_what_waits_for_which_exercise(path):
     compared = _slices.Lesson(path).comparisons
     assert compared and all(set(waits) <= set(exercises(path.stem)) for _, waits, _ in compared)
     if path.stem[:2] == "06":                    # gx is made by the exercise, the gradient of gamma is not
-        assert [waits for what, waits, _ in compared if what.startswith("layer_norm")] == [[], [], ["layer_norm_backward"], []]
+        assert [waits for what, waits, _ in compared if what.startswith("layer_norm")] == [
+            [], [], ["layer_norm_backward"], [], []]
 
 
 def test_needs_come_before():
