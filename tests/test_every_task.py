@@ -112,3 +112,18 @@ def test_texts_come_from_any_source(task, world, tmp_path, monkeypatch, capsys):
     told = [[(each.get("text", each.get("source")), each.get("prediction", each.get("summary_text", each.get("predicted"))))
              for each in lines] for lines in answers]
     assert len(told[0]) == 2 and all(each == told[0] for each in told)
+
+
+@pytest.mark.skipif(not DEEP, reason="trains for seconds; HYPOTHESIS_PROFILE=deep runs it")
+def test_a_cased_model_tells_capitals_from_small_letters(tmp_path, monkeypatch, capsys):
+    """From the vocabulary to the tags, which a lower-cased model could not give."""
+    monkeypatch.chdir(tmp_path)
+    run("pretrain stories:40 --preset tiny --cased --vocab-size 300 --steps 2 --output cased", capsys)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"tokens": ["the", word], "tags": ["O", tag]}) + "\n" for word, tag in (
+        ("Mill", "B-LOC"), ("mill", "O")) * 20))
+    run("finetune ner rows.jsonl --dev rows.jsonl --model cased --output tagger --steps 40 --lr 0.003 --dropout 0", capsys)
+    for folder in ("cased", "tagger"):
+        assert json.loads((tmp_path / folder / "tokenizer_config.json").read_text())["do_lower_case"] is False
+    assert run("evaluate tagger rows.jsonl", capsys).splitlines()[0].split() == ["f1", "1.0000"]
+    assert main(["pretrain", "stories:40", "--cased", "--tokenizer", "cased", "--output", "again", "--steps", "2"]) == 2
+    assert "leave them out" in capsys.readouterr().err

@@ -102,6 +102,16 @@ def held_out_option():
     )
 
 
+def cased_option():
+    """Whether a vocabulary that is learned tells capitals from small letters."""
+    return option(False, "keep upper case in the vocabulary (ALBERT lower-cases)")
+
+
+def accents_option():
+    """Whether a vocabulary that is learned has letters with accents."""
+    return option(False, "keep accents in the vocabulary (ALBERT drops them)")
+
+
 def workers_option():
     """Processes that prepare the text."""
     help = "processes that prepare the text (default: one for each core)"
@@ -116,8 +126,8 @@ class TokenizerOptions(Options):
     output: str = output_option("folder for spiece.model and its settings")
     vocab_size: int = option(8000, "pieces, special ones included", check=COUNT)
     format: str | None = format_option()
-    cased: bool = option(False, "keep upper case (ALBERT lower-cases)")
-    keep_accents: bool = option(False, "keep accents (ALBERT drops them)")
+    cased: bool = cased_option()
+    keep_accents: bool = accents_option()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +183,8 @@ class PretrainOptions(Options):
     vocab_size: int | None = option(
         None, "size of the vocabulary to learn (default: the preset's)", check=COUNT
     )
+    cased: bool = cased_option()
+    keep_accents: bool = accents_option()
     held_out: float = held_out_option()
     format: str | None = format_option()
     workers: int | None = workers_option()

@@ -76,7 +76,13 @@ def prepared_folder(options, ranks, say, progress):
     """
     tokenizer = _given_tokenizer(options)
     sources = as_list(options.sources)
-    if len(sources) == 1 and is_prepared(sources[0]):
+    ready = len(sources) == 1 and is_prepared(sources[0])
+    if (options.cased or options.keep_accents) and (tokenizer or ready):
+        raise UserError(
+            "--cased and --keep-accents are for a vocabulary that is learned, and there is one "
+            "already; leave them out, or give them to `tinyalbert tokenizer`"
+        )
+    if ready:
         return _checked_folder(sources[0], tokenizer, options.vocab_size)
     asked = options.vocab_size
     if tokenizer and asked and asked != tokenizer.vocab_size:
@@ -149,6 +155,8 @@ def _learned_tokenizer(options, say, progress):
             vocab_size,
             options.output,
             options.format,
+            keep_accents=options.keep_accents,
+            do_lower_case=not options.cased,
             progress=progress,
             say=say,
         )

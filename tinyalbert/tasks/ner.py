@@ -16,6 +16,7 @@ from ..heads import IGNORE, AlbertForTokenClassification
 from ..options import COUNT, TEXT, Many, OneOf, option
 from ..stories.tasks import story_rows
 from .aggregation import STRATEGIES, Piece, aggregate, follows_a_letter
+from .baselines import has_sklearn
 from .conll import (
     Sentence,
     from_text,
@@ -35,6 +36,7 @@ from .entities import (
     tags_of,
 )
 from .fields import TABLES
+from .linear_tagger import tags_by_linear_tagger
 from .lookup import commonest_tags, known_entities
 from .options import TaskSettings, encoding_option
 from .report import nothing_told_apart
@@ -350,7 +352,9 @@ class Ner(Task):
         return every
 
     def baselines(self, train, held_out):
-        """Tags that training has for a word; for entities also the longest that are known."""
+        """Tags that training has for a word; for entities also the longest that are known; and a
+        linear tagger, if scikit-learn is there.
+        """
         seen = [(example.words, example.tags) for example in train]
         words = [example.words for example in held_out]
         said = {
@@ -358,6 +362,10 @@ class Ner(Task):
         }
         if self.finds_entities:
             said["known entities"] = known_entities(seen, words)
+        if has_sklearn():
+            said["linear tagger"] = tags_by_linear_tagger(seen, words)
+        else:
+            self.say("a stronger baseline needs scikit-learn: pip install 'tinyalbert[baselines]'")
         return {name: self._metrics(held_out, tags)[self.metric] for name, tags in said.items()}
 
     def confusion(self, examples, predictions):
