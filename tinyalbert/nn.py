@@ -264,6 +264,8 @@ class Dropout(Module):
     """Dropout with probability p while training; otherwise x itself."""
 
     def __init__(self, p):
+        if not 0 <= round(p * 65536) < 65536:  # the steps in which masks tell it
+            raise UserError(f"dropout of {p}; expected a share from 0 to below 1")
         self.p = p
 
     def key(self, rng):

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from .backend import erf, scatter_add, xp_of
+from .errors import UserError
 from .tensor import Tensor, op, selective, unbroadcast
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -172,9 +173,20 @@ def sum(x, axis=None, keepdims=False):
     return y, lambda g: (_spread(g, x, axis, keepdims),)
 
 
+def refuse_empty(what, x, axis):
+    """Refuse what has no meaning over an axis without entries; axis None: all axes."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if any(x.shape[each] == 0 for each in axes):
+        raise UserError(
+            f"{what} over an axis without entries, of an array of shape {x.shape}; expected at "
+            "least one entry"
+        )
+
+
 @op
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis` (all axes if None)."""
+    refuse_empty("the mean", x, axis)
     y = xp_of(x).asarray(x.mean(axis=axis, keepdims=keepdims))
     return y, lambda g: (_spread(g * (y.size / (x.size or 1)), x, axis, keepdims),)
 
@@ -182,6 +194,7 @@ def mean(x, axis=None, keepdims=False):
 @op
 def max(x, axis=None, keepdims=False):
     """Largest value over `axis`; equal largest values share the gradient."""
+    refuse_empty("the largest", x, axis)
     y = xp_of(x).asarray(x.max(axis=axis, keepdims=keepdims))
 
     def vjp(g):
@@ -291,6 +304,7 @@ def linear_gelu(x, weight, bias):
 @op
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)): rows sum to 1."""
+    refuse_empty("softmax", x, axis)
     y = xp_of(x).exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
 
@@ -303,6 +317,7 @@ def softmax(x, axis=-1):
 @op
 def log_softmax(x, axis=-1):
     """log(softmax(x)) without ever taking the logarithm of a rounded 0."""
+    refuse_empty("log_softmax", x, axis)
     xp = xp_of(x)
     y = x - x.max(axis=axis, keepdims=True)
     y = y - xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
@@ -315,6 +330,7 @@ def layer_norm(x, gamma, beta, eps=1e-12):
 
     (..., H), (H,), (H,) -> (..., H).
     """
+    refuse_empty("layer_norm", x, -1)
     centred = x - x.mean(axis=-1, keepdims=True)
     rstd = 1 / xp_of(x).sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
     xhat = centred * rstd  # mean 0, variance 1 over the last axis
@@ -424,6 +440,8 @@ def dropout_mask(shape, p, key, first_row, xp):
 @op
 def dropout(x, p, key, first_row=0):
     """Zero a share p of x and scale the rest by 1 / (1 - p) (Srivastava et al. 2014)."""
+    if not 0 <= round(p * 65536) < 65536:
+        raise UserError(f"dropout of {p}; expected a share from 0 to below 1")
     gain = 1 / (1 - round(p * 65536) / 65536)  # of the p that the 16-bit hash can tell
     keep = dropout_mask(x.shape, p, key, first_row, xp_of(x))
     scaled = keep.astype(x.dtype) * gain

@@ -338,7 +338,7 @@ def device_option():
 def threads_option():
     """How many replicas of the model."""
     help = "replicas of the model (default: one for each physical core)"
-    return option(None, help, check=COUNT, free=True)
+    return option(None, help, check=Number(int, 1, most=1024), free=True)
 
 
 def precision_option():

@@ -13,6 +13,7 @@ from ..options import (
     WHOLE,
     Check,
     Many,
+    Number,
     OneOf,
     Options,
     device_option,
@@ -181,7 +182,9 @@ class FinetuneOptions(Options):
     overlap: int = option(
         None, "tokens that neighbouring windows share (default: a quarter)", check=WHOLE
     )
-    dropout: float = option(None, "of the encoder (default: the model's own)", check=SHARE)
+    dropout: float = option(
+        None, "of the encoder (default: the model's own)", check=Number(float, 0, most=0.9)
+    )
     seed: int = seed_option()
     resume: bool = resume_option()
     device: str = device_option()

@@ -24,6 +24,8 @@ from ..errors import UserError
 from ..modes import mode
 from ..tensor import kernel_for
 
+MOST_THREADS = 1024
+
 
 def physical_cores():
     """Cores that this process may use.
@@ -166,8 +168,10 @@ class Threads:
 
     def __init__(self, n=None):
         self.n = max(1, physical_cores() // _processes_here()) if n is None else n
-        if self.n < 1:
-            raise UserError(f"{n} threads; expected 1 or more, or None for one on each core")
+        if not 1 <= self.n <= MOST_THREADS:
+            raise UserError(
+                f"{n} threads; expected from 1 to {MOST_THREADS}, or None for one on each core"
+            )
         self._pool = None
         self._process = os.getpid()  # in which the pool was made
 

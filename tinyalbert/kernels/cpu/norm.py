@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...ops import refuse_empty
 from .blocks import empty, matrix, row_blocks, scratch, tile
 
 
@@ -18,6 +19,7 @@ def layer_norm(x, gamma, beta, eps=1e-12):
 
 def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
     """ops.add_layer_norm: by blocks, sums over rows as products; keeps xhat and 1 / std."""
+    refuse_empty("layer_norm", x, -1)
     shape = x.shape
     x = matrix(x)
     if residual is not None:
