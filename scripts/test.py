@@ -127,6 +127,7 @@ def main():
         run(
             "gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep"
         )
+        run("dying and going on", *pytest, "tests/test_folders.py", HYPOTHESIS_PROFILE="deep")
         run(
             "tests on the fake device",
             *pytest,
