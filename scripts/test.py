@@ -5,7 +5,7 @@ python3 scripts/test.py           the whole suite on NumPy, every lesson with it
 python3 scripts/test.py --all     also every lesson untouched and with wrong answers, the suite on the fake
                                   device, the real CuPy on the CPU, the deep profile of the gradient
                                   checks, the explorer page in a real browser
-python3 scripts/test.py --parity  comparisons with PyTorch, transformers and TensorFlow (installs them: large)
+python3 scripts/test.py --parity  comparisons with PyTorch, transformers 4 and 5, and TensorFlow (installs them: large)
 python3 scripts/test.py tests/test_ops.py -k gelu      one file or one test, as pytest takes them
 """
 
@@ -37,6 +37,8 @@ NOT_ON_A_DEVICE = [
     )
 ]
 BROWSER = "tests/test_explore_browser.py"
+# What opens our folders in transformers and theirs here, as both of its versions in use do it.
+ON_TRANSFORMERS_5 = ["tests/test_parity_folders.py", "tests/test_parity_transformers.py"]
 # What computes with ops.  Left out besides: what reads and writes files, and test_training, since
 # test_devices trains on the device itself and this would take four minutes more.
 ON_CUPY = [
@@ -100,7 +102,11 @@ def main():
     if rest:
         run("pytest", "pytest", *rest)
     elif options.parity:
-        run("parity with PyTorch and transformers", *pytest, "tests", "-m", "parity")
+        run("parity with PyTorch and transformers 4", *pytest, "tests", "-m", "parity")
+        python = environment.make(root / ".venv-transformers5", ["transformers5"])
+        run(
+            "parity with transformers 5", *pytest, *ON_TRANSFORMERS_5, "-m", "parity", python=python
+        )
         if (sys.platform, platform.machine()) == ("linux", "x86_64") and sys.version_info < (3, 14):
             python = environment.make(
                 root / ".venv-tensorflow", ["tensorflow"]

@@ -238,7 +238,9 @@ def test_parity_of_files(folder, tmp_path, options):
     names = {p.name for p in (tmp_path / "theirs").iterdir()}
     assert {p.name for p in (tmp_path / "ours").iterdir()} == names | {"tokenizer.json"}
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        assert json.loads((tmp_path / "ours" / name).read_text()) == json.loads((tmp_path / "theirs" / name).read_text())
+        ours = json.loads((tmp_path / "ours" / name).read_text())
+        ours.pop("model_input_names", None)                              # for version 5
+        assert ours == json.loads((tmp_path / "theirs" / name).read_text())
 
 
 def test_parity_of_folders_in_googles_style(folder, tmp_path):

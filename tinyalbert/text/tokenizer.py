@@ -317,6 +317,8 @@ class AlbertTokenizer:
             "clean_up_tokenization_spaces": False,
             "extra_special_tokens": {},
             "sp_model_kwargs": {},
+            # transformers 5 leaves out the segments of a pair unless it is told
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
             "model_max_length": fitting(self.model_max_length, Path(folder)),
             "tokenizer_class": "AlbertTokenizer",
         }
