@@ -43,7 +43,7 @@ from file_faults import Fault, Operations, install
 
 ERRORS = [("ENOSPC", False), ("ENOSPC", True), ("EIO", False), ("EACCES", False)]
 MOMENTS = ("before", "half", "after")
-PATIENCE = 120  # seconds that a command may take
+PATIENCE = 600  # seconds that a command may take
 NEEDED = (  # imported before the first fork
     "tinyalbert.cli",
     "tinyalbert.convert",
@@ -565,9 +565,14 @@ def main():
     begun = time.monotonic()
     folder = Path(options.keep or tempfile.mkdtemp(prefix="faults-")).resolve()
 
+    told = [begun]
+
     def show(text):
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - told[0] > 60:
+            told[0] = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
 
     try:
         make_inputs(folder / "inputs")
@@ -579,6 +584,8 @@ def main():
             kept = ("finetune classification", "finetune squad")
             names = [name for name in names if "finetune" not in name or name in kept]
         run(suite, options, names)
+    except KeyboardInterrupt:
+        print("\nstopped; until here:")
     finally:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)

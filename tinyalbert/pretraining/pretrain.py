@@ -175,7 +175,7 @@ def write_settings(options, data, fingerprint):
         "data": str(data),
         "folder": str(Path(options.output).resolve()),
         "fingerprint": fingerprint,
-        "options": to_json(options),
+        "options": to_json(replace(options, resume=False)),  # what it was begun with
     }
     with replacing(Path(options.output) / SETTINGS) as file:
         file.write((json.dumps(settings, indent=2) + "\n").encode())

@@ -148,7 +148,7 @@ def _run(options, saved, say, progress):
     def begin():
         if trainer.ranks.rank == 0:
             about = {"folder": str(Path(options.output).resolve()), "rows": rows}
-            values = {**to_json(options), **about, "control_scores": control}
+            values = {**to_json(replace(options, resume=False)), **about, "control_scores": control}
             _write_json(Path(options.output) / SETTINGS, values)
 
     def batch(step):
