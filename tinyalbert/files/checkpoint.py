@@ -389,10 +389,11 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
     state = load_state(source)
     config = changed(given_config(config, source), **changes)
     sketch = cls(config, seed=None)  # shapes alone: what doesn't fit takes no memory
-    _, report = match(shapes(sketch), state, group0, is_tied(config))
+    found, report = match(shapes(sketch), state, group0, is_tied(config))
     report.refuse(allow)
     model = cls(config, seed=seed)
-    model.restore_report = load_into(model, state, allow, group0)
+    model.load_state_dict(found, strict=False)
+    model.restore_report = report
     new = model.restore_report.missing + model.restore_report.wrong_shape
     if new:
         warnings.warn(
