@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 
 from tinyalbert.errors import UserError
 from tinyalbert.pretraining import corpus
+from tinyalbert.tasks.choice_files import read_questions
+from tinyalbert.tasks.documents import read_paragraphs
 from tinyalbert.tasks.options import TableSettings
 from tinyalbert.tasks.tables import read_table
+from tinyalbert.tasks.task import BadRows
 from tinyalbert.tasks.text_files import read_text
 from tinyalbert.text.plain_text import TextReader
 
@@ -212,3 +215,44 @@ def test_a_western_table_is_read_and_said(tmp_path):
     assert "line 3: not UTF-8 (byte 0xe9); taken for Windows-1252 (--encoding names another)" in said[0]
     other = TableSettings(encoding="cp850")
     assert [row.text for row in read_table(tmp_path / "t.csv", other)] == ["fine", "cafÚ"]
+
+
+# ---- folders of other tasks
+
+def test_label_folders_name_all_bad_files_and_what_is_left_out(tmp_path):
+    for name, data in {"pos/1.txt": b"fine", "pos/2.txt": b"\xff\xfe\0", "neg/1.txt": "да нет".encode("cp1251"), "neg/2.txt": b"bad",
+                       "neg/3.zip": zipped(), "neg/.hidden": b"x", "pos/4.txt": b"", "README": b"about"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError) as refusal:
+        read_table(tmp_path)
+    lines = str(refusal.value).split("\n  ")
+    assert lines[0] == f"4 files of {tmp_path} can't be read:"
+    assert [os.path.relpath(line.split(" ")[0].rstrip(","), tmp_path) for line in lines[1:]] == [
+        "neg/1.txt", "neg/3.zip", "pos/2.txt", "pos/4.txt"]
+    said = []
+    skipped = BadRows(skip=True)
+    rows = read_table(tmp_path, bad_rows=skipped, say=said.append)
+    assert [(row.text, row.label) for row in rows] == [("bad", "neg"), ("fine", "pos")] and len(skipped.problems) == 4
+    assert "1 hidden" in said[0] and f"1 beside the folders ({tmp_path}/README)" in said[0]
+
+
+def test_searched_folders_name_all_bad_files_and_what_is_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("The dog ran.")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF")
+    said = []
+    assert [each.text for each in read_paragraphs(tmp_path, said.append)] == ["The dog ran."]
+    assert said == [f"left out: 1 of another ending ({tmp_path}/b.pdf)"]
+    for name in ("c.txt", "d.md"):
+        (tmp_path / name).write_bytes("да нет".encode("cp1251"))
+    with pytest.raises(UserError, match="2 files of .*\n.*c.txt, line 1: not UTF-8.*\n.*d.md, line 1: not UTF-8"):
+        read_paragraphs(tmp_path)
+
+
+def test_questions_in_a_folder_name_all_bad_files(tmp_path):
+    record = '{"question": "Who?", "choices": ["a", "b"], "label": 0}'
+    (tmp_path / "a.json").write_text(record)
+    (tmp_path / "b.json").write_bytes(record.replace("Who", "Кто там").encode("cp1251"))
+    (tmp_path / "c.json").write_bytes(b"\x1f\x8b cut")
+    with pytest.raises(UserError, match="2 files of .*\n.*b.json, line 1: not UTF-8.*\n.*c.json can't be decompressed"):
+        read_questions(tmp_path, "train", BadRows())

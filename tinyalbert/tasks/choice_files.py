@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..strict_json import JSONDecodeError, loads
+from ..text.folders import BadFiles, files_of
 from .fields import Fields
 from .task import BadRows
-from .text_files import name_of, read_text
+from .text_files import ending, name_of, read_text
 
 # what a part of a published set is called, as a file or a folder
 PARTS = {"train": ("train",), "test": ("dev", "valid", "val"), "predict": ("test",)}
@@ -64,8 +65,14 @@ def read_questions(source, split, bad_rows):
     split: as Task.read has it.  bad_rows: a BadRows, around each record.
     """
     questions = []
+    problems = BadFiles()
+    files = {}
     for path in _files(part_of(Path(source), split)):
-        for where, record in _records(path):
+        with problems.noting():
+            files[path] = list(_records(path))
+    problems.raise_any(source)
+    for path, records in files.items():
+        for where, record in records:
             with bad_rows.skipping():
                 questions += of_record(record, where, split != "predict", path)
     return questions
@@ -93,7 +100,7 @@ def _files(path):
     """The files of a part: itself, or those of a folder; `all.txt` stands for its neighbours."""
     if not path.is_dir():
         return [path]
-    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in ENDINGS]
+    files = [file for file in files_of(path).files if ending(file) in ENDINGS]
     whole = {file.parent for file in files if file.name == "all.txt"}
     files = [file for file in files if file.name == "all.txt" or file.parent not in whole]
     if not files:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..pretraining.corpus import find_files
-from .text_files import read_text
+from ..pretraining.corpus import found_at
+from ..text.folders import BadFiles, describe_left_out
+from .text_files import ending, read_text
 
 ENDINGS = (".txt", ".text", ".md", ".rst")
 _BLANK_LINE = re.compile(r"(?>\r\n|[\n\r])[^\S\n\r]*(?>\r\n|[\n\r])")
@@ -25,31 +26,42 @@ class Paragraph:
     line: int  # of its first character, from 1
 
 
-def read_paragraphs(source):
+def read_paragraphs(source, say=lambda line: None):
     """All Paragraphs of a text, or of the texts (ENDINGS) below a folder, sorted by name.
 
     Blank lines part them.  Files and folders whose names begin with a dot are passed over.  Names
-    are told from the folder on.
+    are told from the folder on.  say: told what else is left out.
     """
     source = Path(source)
     if not source.exists():
         raise UserError(f"there is no {source}; expected a folder of texts, or one text")
     paragraphs = []
-    for file in texts_of(source):
+    problems = BadFiles()
+    for file in texts_of(source, say):
         name = str(file.relative_to(source) if source.is_dir() else file)
-        paragraphs += split_paragraphs(read_text(file), name)
+        with problems.noting():
+            paragraphs += split_paragraphs(read_text(file), name)
+    problems.raise_any(source)
     if not paragraphs:
         endings = ", ".join(ENDINGS)
         raise UserError(f"{source} has no text; expected files that end in {endings}")
     return paragraphs
 
 
-def texts_of(source):
-    """A file itself, or the texts below a folder."""
-    files = find_files(source)
-    if Path(source).is_dir():
-        return [file for file in files if file.suffix.lower() in ENDINGS]
-    return files
+def texts_of(source, say=lambda line: None):
+    """A file itself, or the texts below a folder; say() is told what else is there."""
+    found = found_at(source)
+    if not Path(source).is_dir():
+        return found.files
+    left_out = found.left_out
+    left_out += [("of another ending", file) for file in found.files if not _is_text(file)]
+    if left_out:
+        say(describe_left_out(left_out))
+    return [file for file in found.files if _is_text(file)]
+
+
+def _is_text(file):
+    return ending(file) in ENDINGS
 
 
 def split_paragraphs(text, file=""):

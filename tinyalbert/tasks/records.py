@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..strict_json import JSONDecodeError, decode_at, loads
+from ..text.folders import BadFiles, describe_left_out, files_of
 from .columns import DELIMITERS, UNUSED, guessed, is_usual
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
 
@@ -99,29 +100,48 @@ class Records:
     def _label_folders(self):
         """The texts of a folder: those in its folders have these as labels."""
         folder = Path(self.source)
-        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        folders = [path for path in inside if path.is_dir()]
-        if not folders and self.need_labels:
-            raise UserError(
-                f"{folder} is a folder without folders; expected one for each label, with a text "
-                "in each file, or a table"
-            )
-        for path in folders:
-            if any(each.is_dir() for each in path.iterdir()):
+        found = files_of(folder)
+        files = found.files + [path for why, path in found.left_out if why == "empty"]
+        parts = {path: path.relative_to(folder).parts for path in sorted(files)}
+        inner = [path for path in files if len(parts[path]) == 2]
+        for path in parts:
+            if len(parts[path]) > 2:
+                whole = folder / parts[path][0]
                 raise UserError(
-                    f"{path} has folders of its own; expected a folder for each label, with a text "
-                    f"in each file. Is it {path} that should be read?"
+                    f"{whole} has folders of its own; expected a folder for each label, with a "
+                    f"text in each file. Is it {whole} that should be read?"
                 )
-        texts = [(path, None) for path in inside if path.is_file()] if not folders else []
-        for each in folders:
-            files = sorted(path for path in each.iterdir() if not path.name.startswith("."))
-            texts += [(path, each.name) for path in files]
-        for path, label in texts:
-            with self.bad_rows.skipping():
+        if not inner and self.need_labels:
+            raise UserError(
+                f"{folder} is a folder without folders that hold texts; expected one for each "
+                "label, with a text in each file, or a table"
+            )
+        left_out = [each for each in found.left_out if each[0] != "empty"]
+        if inner:
+            beside = [path for path in parts if len(parts[path]) == 1]
+            left_out += [("beside the folders", path) for path in beside]
+            parts = {path: parts[path] for path in parts if len(parts[path]) == 2}
+        if left_out:
+            self.say(f"{folder}: {describe_left_out(left_out)}")
+        yield from self._labelled_texts(folder, parts)
+
+    def _labelled_texts(self, folder, parts):
+        """Texts with the folder that they are in, if any; all that can't be read are told at once.
+
+        parts: {path: its folder and name}.
+        """
+        texts = []
+        problems = BadFiles()
+        skip = self.bad_rows.skip
+        for path, (*label, _) in parts.items():
+            with self.bad_rows.skipping() if skip else problems.noting():
                 text = read_text(path, self.settings.encoding, option=True).strip()
                 if not text:
                     raise UserError(f"{path} is empty; expected a text")
-                yield str(path), {"text": text, **({} if label is None else {"label": label})}
+                texts.append((str(path), {"text": text, **({"label": label[0]} if label else {})}))
+        with self.bad_rows.skipping():
+            problems.raise_any(folder)
+        yield from texts
 
     # --- JSON -------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ def search(options, say=print):
     counts.  The best k are the first of the best k + 1.
     """
     say_if_untrained(options.model, say)
-    paragraphs = {each.text: each for each in reversed(read_paragraphs(options.table))}
+    paragraphs = {each.text: each for each in reversed(read_paragraphs(options.table, say))}
     paragraphs = sorted(paragraphs.values(), key=lambda each: (each.file, each.start))
     examples = [Texts((options.query,), None, "the query")]
     examples += [Texts((each.text,), None, f"{each.file}, line {each.line}") for each in paragraphs]
