@@ -73,16 +73,16 @@ STORIES = {  # tasks that read built-in rows
     "mnli": "stories:nli",
 }
 TABLES = {  # the others: columns, and two values that a label may have
-    "multi-label": ("text label", ("good, old", "bad")),
-    "regression": ("text label", ("0.5", "2")),
-    "cola": ("sentence label", ("0", "1")),
-    "sst2": ("sentence label", ("0", "1")),
-    "mrpc": ("sentence1 sentence2 label", ("0", "1")),
-    "stsb": ("sentence1 sentence2 score", ("1.5", "4")),
-    "qqp": ("question1 question2 is_duplicate", ("0", "1")),
-    "qnli": ("question sentence label", ("entailment", "not_entailment")),
-    "rte": ("sentence1 sentence2 label", ("entailment", "not_entailment")),
-    "wnli": ("sentence1 sentence2 label", ("0", "1")),
+    "multi-label": ("text,label", ("good, old", "bad")),
+    "regression": ("text,label", ("0.5", "2")),
+    "cola": ("sentence,label", ("0", "1")),
+    "sst2": ("sentence,label", ("0", "1")),
+    "mrpc": ("#1 String,#2 String,Quality", ("0", "1")),
+    "stsb": ("sentence1,sentence2,score", ("1.5", "4")),
+    "qqp": ("question1,question2,is_duplicate", ("0", "1")),
+    "qnli": ("question,sentence,label", ("entailment", "not_entailment")),
+    "rte": ("sentence1,sentence2,label", ("entailment", "not_entailment")),
+    "wnli": ("sentence1,sentence2,label", ("0", "1")),
 }
 SHORT = ["--threads", "1", "--max-length", "32", "--batch-size", "4"]
 
@@ -106,7 +106,8 @@ def commands(inputs):
     for task in [*STORIES, *TABLES]:
         table = f"{STORIES[task]}:24" if task in STORIES else str(inputs / f"{task}.tsv")
         words = ["finetune", task, table, "--dev", table, "--model", base, "--steps", "4", *SHORT]
-        known[f"finetune {task}"] = words
+        longer = ["--max-length", "96"] if "squad" in task else []  # a question stands whole
+        known[f"finetune {task}"] = [*words, *longer]
     files = {"predict": "out/predictions.tsv", "embed": "out/vectors.npy"}
     return {name: [*words, "--output", files.get(name, "out")] for name, words in known.items()}
 
@@ -118,7 +119,7 @@ def make_inputs(folder):
     folder.mkdir(parents=True)
     write_corpus(folder / "text.txt", 100)
     for task, (columns, labels) in TABLES.items():
-        texts = len(columns.split()) - 1
+        texts = len(columns.split(",")) - 1
         rows = [
             [
                 *(f"The {'good' if i % 2 else 'bad'} dog {i + k}" for k in range(texts)),
@@ -126,7 +127,9 @@ def make_inputs(folder):
             ]
             for i in range(24)
         ]
-        table = [columns.split(), *rows]
+        table = [columns.split(","), *rows]
+        if task == "cola":  # source, label, author, sentence, without a header
+            table = [["x", label, "", text] for text, label in rows]
         (folder / f"{task}.tsv").write_text("".join("\t".join(row) + "\n" for row in table))
     base, short = str(folder / "base"), [*SHORT, "--output"]
     sizes = ["--preset", "tiny", "--vocab-size", "300", "--steps", "2"]

@@ -38,7 +38,9 @@ sys.path.insert(0, str(ROOT))
 MEMORY = 3 << 30
 SECONDS = 5  # of CPU time, for one input
 LONGEST = 4096  # bytes of an input
-FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+FOLDER = Path(
+    tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+)
 
 
 class TooLong(BaseException):
@@ -52,25 +54,69 @@ def tinyalbert(module):
 
 # --- the readers ------------------------------------------------------------------------------------------------
 
-CONFIG = {"vocab_size": 30, "embedding_size": 4, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-          "intermediate_size": 8, "max_position_embeddings": 16, "hidden_act": "gelu", "model_type": "albert",
-          "hidden_dropout_prob": 0.1, "id2label": {"0": "no", "1": "yes"}, "classifier_dropout_prob": None}
-TOKENIZER_CONFIG = {"do_lower_case": True, "remove_space": True, "keep_accents": False, "model_max_length": 1e30,
-                    "added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": True}}, "mask_token": {"content": "[MASK]"},
-                    "padding_side": "right", "tokenizer_class": "AlbertTokenizer", "sp_model_kwargs": {}}
-PROGRESS = {"steps_done": 4, "settings": {"total_steps": 9, "lr": 0.1, "optimizer": "LAMB"}, "loss_scale": None,
-            "state": {"seconds": 1.5, "saved_step": 4, "best": None, "length": None, "evaluated": 0, "eval_every": 2,
-                      "sums": {"loss": 3.5, "tokens": 100, "elapsed": 0.5}, "summed": 2,
-                      "watch": {"since": None, "hinted": False}, "metrics": {"mlm_loss": 5.0}, "log_lines": 3}}
+CONFIG = {
+    "vocab_size": 30,
+    "embedding_size": 4,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "max_position_embeddings": 16,
+    "hidden_act": "gelu",
+    "model_type": "albert",
+    "hidden_dropout_prob": 0.1,
+    "id2label": {"0": "no", "1": "yes"},
+    "classifier_dropout_prob": None,
+}
+TOKENIZER_CONFIG = {
+    "do_lower_case": True,
+    "remove_space": True,
+    "keep_accents": False,
+    "model_max_length": 1e30,
+    "added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": True}},
+    "mask_token": {"content": "[MASK]"},
+    "padding_side": "right",
+    "tokenizer_class": "AlbertTokenizer",
+    "sp_model_kwargs": {},
+}
+PROGRESS = {
+    "steps_done": 4,
+    "settings": {"total_steps": 9, "lr": 0.1, "optimizer": "LAMB"},
+    "loss_scale": None,
+    "state": {
+        "seconds": 1.5,
+        "saved_step": 4,
+        "best": None,
+        "length": None,
+        "evaluated": 0,
+        "eval_every": 2,
+        "sums": {"loss": 3.5, "tokens": 100, "elapsed": 0.5},
+        "summed": 2,
+        "watch": {"since": None, "hinted": False},
+        "metrics": {"mlm_loss": 5.0},
+        "log_lines": 3,
+    },
+}
 ROWS = {"train": [8, "ab"], "dev": [2, "cd"], "labels": ["a", "b"]}
-LOG = [{"kind": "start", "step": 0, "seconds": 0.1, "vocab_size": 30, "unigram_entropy": 3.1},
-       {"kind": "train", "step": 10, "seconds": 1.5, "loss": 3.5, "mlm_loss": 3.0, "lr": 0.001, "tokens_per_second": 1e4},
-       {"kind": "eval", "step": 10, "seconds": 2.0, "mlm_loss": float("nan"), "mlm_accuracy": 0.25},
-       {"kind": "note", "step": 10, "seconds": 2.0, "text": "a remark"}]
+LOG = [
+    {"kind": "start", "step": 0, "seconds": 0.1, "vocab_size": 30, "unigram_entropy": 3.1},
+    {
+        "kind": "train",
+        "step": 10,
+        "seconds": 1.5,
+        "loss": 3.5,
+        "mlm_loss": 3.0,
+        "lr": 0.001,
+        "tokens_per_second": 1e4,
+    },
+    {"kind": "eval", "step": 10, "seconds": 2.0, "mlm_loss": float("nan"), "mlm_accuracy": 0.25},
+    {"kind": "note", "step": 10, "seconds": 2.0, "text": "a remark"},
+]
 
 
 def in_file(name, read, others=None):
     """A function of bytes: they are written to a file of this name, and `read` is given its path."""
+
     def of_bytes(data):
         (FOLDER / name).write_bytes(data)
         return read(FOLDER / name)
@@ -96,12 +142,27 @@ def vocabulary():
 
     from sentencepiece import SentencePieceTrainer
 
-    text = [f"the {a} {b} sees a {c} ( . - )" for a in "cat dog fox owl".split() for b in "old new red".split() for c in "house tree sea".split()]
+    text = [
+        f"the {a} {b} sees a {c} ( . - )"
+        for a in "cat dog fox owl".split()
+        for b in "old new red".split()
+        for c in "house tree sea".split()
+    ]
     model = io.BytesIO()
     SentencePieceTrainer.train(
-        sentence_iterator=iter(text), model_writer=model, model_type="unigram", vocab_size=60, pad_id=0, unk_id=1, bos_id=-1,
-        eos_id=-1, control_symbols=["[CLS]", "[SEP]", "[MASK]"], user_defined_symbols=["(", ")", '"', "-", ".", "–", "£", "€"],
-        hard_vocab_limit=False, minloglevel=2)
+        sentence_iterator=iter(text),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=60,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+        user_defined_symbols=["(", ")", '"', "-", ".", "–", "£", "€"],
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
     return model.getvalue()
 
 
@@ -145,7 +206,9 @@ def tokenizer_json():
     tokenizer = tinyalbert("text.tokenizer").AlbertTokenizer
     made = tinyalbert("text.tokenizer_json")
     small = json.loads(made.tokenizer_json(vocabulary(), tokenizer(vocabulary()).prepare))
-    small["normalizer"]["normalizers"] = [s for s in small["normalizer"]["normalizers"] if len(str(s)) < 200]
+    small["normalizer"]["normalizers"] = [
+        s for s in small["normalizer"]["normalizers"] if len(str(s)) < 200
+    ]
 
     def read(path):
         return tokenizer.from_pretrained(path.parent)("the cat")
@@ -180,32 +243,62 @@ def protobuf():
 def safetensors():
     files = tinyalbert("files.safetensors_file")
 
-    def wrapped(data):  # the first byte says how: whole files, or headers whose length is told rightly
-        return data[1:] if data[:1] < b"\x80" else struct.pack("<Q", len(data) - 1) + data[1:] + bytes(64)
+    def wrapped(
+        data,
+    ):  # the first byte says how: whole files, or headers whose length is told rightly
+        return (
+            data[1:]
+            if data[:1] < b"\x80"
+            else struct.pack("<Q", len(data) - 1) + data[1:] + bytes(64)
+        )
 
-    header = {"__metadata__": {"format": "pt"}, "b": {"dtype": "BF16", "shape": [4, 2], "data_offsets": [32, 48]},
-              "a": {"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 32]}, "c": {"dtype": "F64", "shape": [2], "data_offsets": [48, 64]}}
+    header = {
+        "__metadata__": {"format": "pt"},
+        "b": {"dtype": "BF16", "shape": [4, 2], "data_offsets": [32, 48]},
+        "a": {"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 32]},
+        "c": {"dtype": "F64", "shape": [2], "data_offsets": [48, 64]},
+    }
     text = as_json(header)[0]
     read = in_file("m.safetensors", files.read_safetensors)
-    return [b"\x80" + text, b"\x00" + struct.pack("<Q", len(text)) + text + bytes(64)], lambda data: read(wrapped(data))
+    return [
+        b"\x80" + text,
+        b"\x00" + struct.pack("<Q", len(text)) + text + bytes(64),
+    ], lambda data: read(wrapped(data))
 
 
 def shard_index():
     files = tinyalbert("files.safetensors_file")
     import numpy as np
 
-    files.write_safetensors(FOLDER / "x.safetensors", {"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)})
+    files.write_safetensors(
+        FOLDER / "x.safetensors", {"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}
+    )
     read = in_file("model.safetensors.index.json", tinyalbert("files.checkpoint").load_state)
-    return as_json({"metadata": {"total_size": 20}, "weight_map": {"a": "x.safetensors", "b": "x.safetensors"}}), read
+    return as_json(
+        {"metadata": {"total_size": 20}, "weight_map": {"a": "x.safetensors", "b": "x.safetensors"}}
+    ), read
 
 
 def short(text):
     return b"X" + struct.pack("<I", len(text)) + text
 
 
-TENSOR = (b"ctorch._utils\n_rebuild_tensor_v2\n((" + short(b"storage") + b"ctorch\nFloatStorage\n" + short(b"0") + short(b"cpu")
-          + b"K\x04tQK\x00K\x02K\x02\x86K\x02K\x01\x86\x89ccollections\nOrderedDict\n)RtR")
-STATE = b"\x80\x02ccollections\nOrderedDict\n)Rq\x00(" + short(b"w") + TENSOR + short(b"v") + TENSOR + b"u."
+TENSOR = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n(("
+    + short(b"storage")
+    + b"ctorch\nFloatStorage\n"
+    + short(b"0")
+    + short(b"cpu")
+    + b"K\x04tQK\x00K\x02K\x02\x86K\x02K\x01\x86\x89ccollections\nOrderedDict\n)RtR"
+)
+STATE = (
+    b"\x80\x02ccollections\nOrderedDict\n)Rq\x00("
+    + short(b"w")
+    + TENSOR
+    + short(b"v")
+    + TENSOR
+    + b"u."
+)
 
 
 def torch_zip():
@@ -227,10 +320,16 @@ def torch_zip():
 def torch_stream():
     import pickle
 
-    head = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2)
+    head = (
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+        + pickle.dumps(1001, 2)
+        + pickle.dumps({"little_endian": True}, 2)
+    )
     tail = pickle.dumps(["0"], 2) + struct.pack("<Q", 4) + bytes(16)
     read = in_file("m.bin", tinyalbert("files.torch_checkpoint").read_torch)
-    return [STATE + tail, head + STATE + tail], lambda data: read(data if data.startswith(head) else head + data)
+    return [STATE + tail, head + STATE + tail], lambda data: read(
+        data if data.startswith(head) else head + data
+    )
 
 
 def tensorflow():
@@ -262,14 +361,25 @@ def tensorflow():
         entries.append(b"\x00" + number(len(key)) + number(len(value)) + key + value)
         last = key
     assert last
-    read = in_file("m.index", lambda path: files.load_tf(path.with_suffix("")), {"m.data-00000-of-00001": numbers})
+    read = in_file(
+        "m.index",
+        lambda path: files.load_tf(path.with_suffix("")),
+        {"m.data-00000-of-00001": numbers},
+    )
     return [b"\x80" + b"".join(entries), b"\x00" + whole], lambda data: read(wrapped(data))
 
 
 def options_file():
     module = tinyalbert("options")
     options = tinyalbert("pretraining.options").PretrainOptions
-    values = {"sources": ["stories"], "steps": 100, "lr": 0.001, "preset": "mini", "batch-size": 8, "seed": 3}
+    values = {
+        "sources": ["stories"],
+        "steps": 100,
+        "lr": 0.001,
+        "preset": "mini",
+        "batch-size": 8,
+        "seed": 3,
+    }
     return as_json(values), in_file("run.json", lambda path: module.read_file(options, path))
 
 
@@ -282,7 +392,9 @@ def toml_file():
 
 def pretrain_settings():
     pretrain = tinyalbert("pretraining.pretrain")
-    options = tinyalbert("pretraining.options").PretrainOptions(output=str(FOLDER), resume=True, sources=["x"], steps=5)
+    options = tinyalbert("pretraining.options").PretrainOptions(
+        output=str(FOLDER), resume=True, sources=["x"], steps=5
+    )
     saved = tinyalbert("options").to_json(options.resolved())
     write_prepared()
 
@@ -296,7 +408,11 @@ def finetune_settings():
     finetune = tinyalbert("tasks.finetune")
     values = {"output": str(FOLDER), "train": "stories:colour", "model": str(FOLDER), "steps": 5}
     saved = tinyalbert("options").to_json(finetune.options_for(values))
-    saved |= {"folder": str(FOLDER), "rows": {**ROWS, "labels": ["b"]}, "control_scores": {"x": 0.5}}
+    saved |= {
+        "folder": str(FOLDER),
+        "rows": {**ROWS, "labels": ["b"]},
+        "control_scores": {"x": 0.5},
+    }
 
     def read(path):
         given = {"output": str(FOLDER), "resume": True}
@@ -318,11 +434,15 @@ def training_state():
     trainer = tinyalbert("training.trainer")
     model = tinyalbert("albert").AlbertModel(tinyalbert("config").AlbertConfig.from_dict(CONFIG))
     made = trainer.Trainer(model, "lamb", threads=1)
-    saved = {f"model/{name}": a for name, a in model.state_dict().items()} | {"optimizer/global_step": np.array(4)}
+    saved = {f"model/{name}": a for name, a in model.state_dict().items()} | {
+        "optimizer/global_step": np.array(4)
+    }
 
     def read(data):
         text = data.decode("utf-8", "replace")
-        files.write_safetensors(FOLDER / "last" / files.STATE_FILE, saved, {"format": files.STATE_FORMAT, "extra": text})
+        files.write_safetensors(
+            FOLDER / "last" / files.STATE_FILE, saved, {"format": files.STATE_FORMAT, "extra": text}
+        )
         checkpoints.saved_total_steps(FOLDER)
         return checkpoints.Checkpoints(FOLDER, made).load()
 
@@ -404,80 +524,180 @@ def corpus():
 
 def prose():
     documents = tinyalbert("pretraining.corpus").documents
-    return [b"One sentence. Another one.\n\n\nA = B\n", b" = Title = \n\n text . \n"], in_file("a.txt", lambda path: list(documents([path])))
+    return [b"One sentence. Another one.\n\n\nA = B\n", b" = Title = \n\n text . \n"], in_file(
+        "a.txt", lambda path: list(documents([path]))
+    )
 
 
 def table():
     read = tinyalbert("tasks.tables").read_table
-    seeds = [b"text,label\nit is good,1\n\"bad, so\",0\n", b"label\tsentence\nyes\tok then\n", b"__label__a some text\n__label__b x\n"]
+    seeds = [
+        b'text,label\nit is good,1\n"bad, so",0\n',
+        b"label\tsentence\nyes\tok then\n",
+        b"__label__a some text\n__label__b x\n",
+    ]
     return seeds, in_file("table", lambda path: read(path))
 
 
 def table_json():
     read = tinyalbert("tasks.tables").read_table
     row = {"text": "it is good", "label": 1, "other": None}
-    return [*lines(row, row), *as_json([row, row], {"text": ["a", "b"], "label": [0, 1]})], in_file("t.json", lambda path: read(path))
+    return [*lines(row, row), *as_json([row, row], {"text": ["a", "b"], "label": [0, 1]})], in_file(
+        "t.json", lambda path: read(path)
+    )
 
 
 def squad():
     files = tinyalbert("tasks.squad_files")
     bad = tinyalbert("tasks.task").BadRows
-    question = {"id": "1", "question": "who?", "answers": [{"text": "Tom", "answer_start": 0}], "is_impossible": False}
-    whole = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": "Tom saw Kim.", "qas": [question]}]}]}
-    return as_json(whole), in_file("q.json", lambda path: files.read_questions(path, "train", bad()))
+    question = {
+        "id": "1",
+        "question": "who?",
+        "answers": [{"text": "Tom", "answer_start": 0}],
+        "is_impossible": False,
+    }
+    whole = {
+        "version": "v2.0",
+        "data": [{"title": "t", "paragraphs": [{"context": "Tom saw Kim.", "qas": [question]}]}],
+    }
+    return as_json(whole), in_file(
+        "q.json", lambda path: files.read_questions(path, "train", bad())
+    )
 
 
 def choice():
     files = tinyalbert("tasks.choice_files")
     bad = tinyalbert("tasks.task").BadRows
     row = {"question": "who?", "choices": ["Tom", "Kim"], "answer": 1, "article": "Tom saw Kim."}
-    race = {"article": "Tom saw.", "questions": ["who?"], "options": [["Tom", "Kim", "Al", "Bo"]], "answers": ["A"], "id": "h1"}
-    return [*lines(row, row), *as_json([row], race)], in_file("q.jsonl", lambda path: files.read_questions(path, "train", bad()))
+    race = {
+        "article": "Tom saw.",
+        "questions": ["who?"],
+        "options": [["Tom", "Kim", "Al", "Bo"]],
+        "answers": ["A"],
+        "id": "h1",
+    }
+    return [*lines(row, row), *as_json([row], race)], in_file(
+        "q.jsonl", lambda path: files.read_questions(path, "train", bad())
+    )
 
 
 def summary():
     files = tinyalbert("tasks.summary_files")
     row = {"text": "Tom saw Kim. Kim ran.", "summary": "Kim ran."}
     other = {"sentences": ["Tom saw Kim.", "Kim ran."], "summary": ["Kim ran."]}
-    return lines(row, other), in_file("s.jsonl", lambda path: list(files.read_documents(str(path), "train", contextlib.nullcontext)))
+    return lines(row, other), in_file(
+        "s.jsonl",
+        lambda path: list(files.read_documents(str(path), "train", contextlib.nullcontext)),
+    )
 
 
 def pairs():
     files = tinyalbert("tasks.sentence_pairs")
     bad = tinyalbert("tasks.task").BadRows
-    return lines({"source": "a b", "target": "c d"}, {"translation": {"en": "a", "fr": "b"}}), in_file(
-        "p.jsonl", lambda path: list(files.read_pairs(str(path), "train", bad())))
+    return lines(
+        {"source": "a b", "target": "c d"}, {"translation": {"en": "a", "fr": "b"}}
+    ), in_file("p.jsonl", lambda path: list(files.read_pairs(str(path), "train", bad())))
 
 
 def columns():
     files = tinyalbert("tasks.conll")
-    return [b"Tom B-PER\nsaw O\n\nKim B-PER\n", b"-DOCSTART- -X- O\n\nTom NNP I-NP B-PER\n"], in_file(
-        "n.txt", lambda path: files.read_sentences(str(path), contextlib.nullcontext))
+    return [
+        b"Tom B-PER\nsaw O\n\nKim B-PER\n",
+        b"-DOCSTART- -X- O\n\nTom NNP I-NP B-PER\n",
+    ], in_file("n.txt", lambda path: files.read_sentences(str(path), contextlib.nullcontext))
 
 
 def entities():
     files = tinyalbert("tasks.conll")
     row = {"tokens": ["Tom", "saw"], "tags": ["B-PER", "O"]}
     other = {"text": "Tom saw", "entities": [[0, 3, "PER"]]}
-    return [*lines(row, other), *as_json([row, other])], in_file("n.jsonl", lambda path: files.read_sentences(str(path), contextlib.nullcontext))
+    return [*lines(row, other), *as_json([row, other])], in_file(
+        "n.jsonl", lambda path: files.read_sentences(str(path), contextlib.nullcontext)
+    )
 
 
-READERS = {reader.__name__.replace("_", "-"): reader for reader in (
-    json_text, config, info, tokenizer_config, tokenizer_json, spiece, protobuf, safetensors, shard_index, torch_zip, torch_stream,
-    tensorflow, options_file, toml_file, pretrain_settings, finetune_settings, training_state, log, meta, offsets, documents_file,
-    ids, held_out, counts, corpus, prose, table, table_json, squad, choice, summary, pairs, columns, entities)}
+READERS = {
+    reader.__name__.replace("_", "-"): reader
+    for reader in (
+        json_text,
+        config,
+        info,
+        tokenizer_config,
+        tokenizer_json,
+        spiece,
+        protobuf,
+        safetensors,
+        shard_index,
+        torch_zip,
+        torch_stream,
+        tensorflow,
+        options_file,
+        toml_file,
+        pretrain_settings,
+        finetune_settings,
+        training_state,
+        log,
+        meta,
+        offsets,
+        documents_file,
+        ids,
+        held_out,
+        counts,
+        corpus,
+        prose,
+        table,
+        table_json,
+        squad,
+        choice,
+        summary,
+        pairs,
+        columns,
+        entities,
+    )
+}
 
 # --- inputs made by hand ----------------------------------------------------------------------------------------
 
-NASTY = [None, True, False, 0, 1, -1, 2.5, -0.0, 10**30, 2**63, 1e308, float("nan"), float("inf"), "", "x", "1", "\x00", "\ud800", "..", "/etc/passwd",
-         "x" * 3000, [], {}, [None], [[]], [-1], [2**63], [True], ["a"], {"a": 1}, {"": None}]
+NASTY = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2.5,
+    -0.0,
+    10**30,
+    2**63,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "1",
+    "\x00",
+    "\ud800",
+    "..",
+    "/etc/passwd",
+    "x" * 3000,
+    [],
+    {},
+    [None],
+    [[]],
+    [-1],
+    [2**63],
+    [True],
+    ["a"],
+    {"a": 1},
+    {"": None},
+]
 
 
 def places(value, here=()):
     """The way to each value inside a JSON value."""
     yield here
     if isinstance(value, (dict, list)):
-        for key in (value if isinstance(value, dict) else range(len(value))):
+        for key in value if isinstance(value, dict) else range(len(value)):
             yield from places(value[key], (*here, key))
 
 
@@ -498,8 +718,29 @@ def changed(value, place, new):
 
 def by_hand(seeds):
     """Every nasty value in every place of the seeds that are JSON, and bytes that fit every reader."""
-    yield from (b"", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"{", b"[]", b"{}", b"null", b"\x80\x02.", b"PK\x03\x04", b"\x1f\x8b\x08", b"\r\n\r\n")
-    yield from (b"[" * 5000, b"{\"a\":" * 5000, b"9" * 5000, b"[" * 300 + b"]" * 300, b"\"\\ud800\"", b"-" + b"9" * 400, b"1e999")
+    yield from (
+        b"",
+        b"\x00",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"{",
+        b"[]",
+        b"{}",
+        b"null",
+        b"\x80\x02.",
+        b"PK\x03\x04",
+        b"\x1f\x8b\x08",
+        b"\r\n\r\n",
+    )
+    yield from (
+        b"[" * 5000,
+        b'{"a":' * 5000,
+        b"9" * 5000,
+        b"[" * 300 + b"]" * 300,
+        b'"\\ud800"',
+        b"-" + b"9" * 400,
+        b"1e999",
+    )
     for seed in seeds:
         yield seed
         for size in range(0, len(seed), max(1, len(seed) // 60)):
@@ -518,6 +759,7 @@ def by_hand(seeds):
 
 
 # --- one reader in its process ----------------------------------------------------------------------------------
+
 
 class Run:
     """Gives inputs to a reader and counts what comes out."""
@@ -551,7 +793,9 @@ class Run:
     def found(self, error, data):
         """The name of a finding: what came out, and from which of our lines."""
         frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if "tinyalbert" in f.filename and "scripts" not in f.filename] or frames
+        own = [
+            f for f in frames if "tinyalbert" in f.filename and "scripts" not in f.filename
+        ] or frames
         place = f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}"
         if place not in self.counts:
             path = Path(self.keep) / f"{self.name}-{place.replace(' ', '-').replace(':', '-')}"
@@ -606,13 +850,55 @@ def child(name, most, seed, keep, report, plain):
 
     atexit.register(run.report)
     atheris.Setup(
-        [sys.argv[0], f"-runs={left}", f"-seed={seed}", f"-max_len={LONGEST}", "-timeout=0", "-rss_limit_mb=0", "-close_fd_mask=3",
-         f"-dict={FOLDER / 'words'}", f"-artifact_prefix={FOLDER}/", str(seeds)], run)
+        [
+            sys.argv[0],
+            f"-runs={left}",
+            f"-seed={seed}",
+            f"-max_len={LONGEST}",
+            "-timeout=0",
+            "-rss_limit_mb=0",
+            "-close_fd_mask=3",
+            f"-dict={FOLDER / 'words'}",
+            f"-artifact_prefix={FOLDER}/",
+            str(seeds),
+        ],
+        run,
+    )
     atheris.Fuzz()
 
 
-WORDS = ["null", "true", "false", "NaN", "Infinity", "-1", "0.5", "1e999", "[]", "{}", "\\\\ud800", "[[[[", "]]]]", ": ", ", ", "99999999999999999999",
-         "F32", "BF16", "shape", "data_offsets", "..", "\\\\n", "\\x00", "\\xff", "\\x80", "\\x86", "\\x85", "q\\x01h\\x01", "ctorch\\x0a", "\\x7f\\xff\\xff\\xff"]
+WORDS = [
+    "null",
+    "true",
+    "false",
+    "NaN",
+    "Infinity",
+    "-1",
+    "0.5",
+    "1e999",
+    "[]",
+    "{}",
+    "\\\\ud800",
+    "[[[[",
+    "]]]]",
+    ": ",
+    ", ",
+    "99999999999999999999",
+    "F32",
+    "BF16",
+    "shape",
+    "data_offsets",
+    "..",
+    "\\\\n",
+    "\\x00",
+    "\\xff",
+    "\\x80",
+    "\\x86",
+    "\\x85",
+    "q\\x01h\\x01",
+    "ctorch\\x0a",
+    "\\x7f\\xff\\xff\\xff",
+]
 
 
 def mutate(run, most, rng):
@@ -660,11 +946,14 @@ def mutated(rng, data, other):
             word = rng.choice(WORDS).encode().decode("unicode_escape").encode("latin-1")
             data[at : at + rng.choice([0, len(word)])] = word
         else:
-            data[at : at + 8] = rng.choice([0, 1, 2**31 - 1, 2**32 - 1, 2**63, 2**64 - 1]).to_bytes(8, "little")
+            data[at : at + 8] = rng.choice([0, 1, 2**31 - 1, 2**32 - 1, 2**63, 2**64 - 1]).to_bytes(
+                8, "little"
+            )
     return bytes(data[:LONGEST])
 
 
 # --- all of them ------------------------------------------------------------------------------------------------
+
 
 def fuzzed(name, most, seed, keep, plain):
     """One reader in processes of their own, until it had so many inputs; returns its counts."""
@@ -674,10 +963,27 @@ def fuzzed(name, most, seed, keep, plain):
     while sum(counts.values()) < most:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report"
-            words = [sys.executable, __file__, "--child", name, "--inputs", str(most - sum(counts.values())), "--seed", str(seed),
-                     "--keep", keep, "--report", str(report), *(["--plain"] if plain else [])]
+            words = [
+                sys.executable,
+                __file__,
+                "--child",
+                name,
+                "--inputs",
+                str(most - sum(counts.values())),
+                "--seed",
+                str(seed),
+                "--keep",
+                keep,
+                "--report",
+                str(report),
+                *(["--plain"] if plain else []),
+            ]
             done = subprocess.run(words, capture_output=True, text=True, errors="replace")
-            found = json.loads(report.read_text()) if report.exists() else {"counts": {}, "slowest": 0, "MiB": 0}
+            found = (
+                json.loads(report.read_text())
+                if report.exists()
+                else {"counts": {}, "slowest": 0, "MiB": 0}
+            )
         counts.update(found["counts"])
         slowest, memory = max(slowest, found["slowest"]), max(memory, found["MiB"])
         if sum(counts.values()) < most:
@@ -687,21 +993,38 @@ def fuzzed(name, most, seed, keep, plain):
                 break
         seed += 1
     passed = counts.pop("read", 0), counts.pop("refused", 0)
-    print(f"{name:20s}{sum(passed) + sum(counts.values()):9,d} inputs, {passed[0]:8,d} read, {passed[1]:8,d} refused, "
-          f"{sum(counts.values()):5,d} else; slowest {slowest:.2f} s, {memory} MiB, {time.perf_counter() - begun:.0f} s", flush=True)
+    print(
+        f"{name:20s}{sum(passed) + sum(counts.values()):9,d} inputs, {passed[0]:8,d} read, {passed[1]:8,d} refused, "
+        f"{sum(counts.values()):5,d} else; slowest {slowest:.2f} s, {memory} MiB, {time.perf_counter() - begun:.0f} s",
+        flush=True,
+    )
     for what, count in counts.most_common():
         print(f"    {count:7,d} {what}", flush=True)
     return counts
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("readers", nargs="*", metavar="READER", help="those to fuzz (default: all)")
-    parser.add_argument("--inputs", type=int, default=100_000, metavar="N", help="for each reader (default: 100,000)")
+    parser.add_argument(
+        "--inputs",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="for each reader (default: 100,000)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
-    parser.add_argument("--quick", action="store_true", help="400 inputs each, by the plain mutator")
-    parser.add_argument("--plain", action="store_true", help="the plain mutator, though atheris is there")
-    parser.add_argument("--keep", default="fuzz-findings", metavar="FOLDER", help="where the inputs of findings go")
+    parser.add_argument(
+        "--quick", action="store_true", help="400 inputs each, by the plain mutator"
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="the plain mutator, though atheris is there"
+    )
+    parser.add_argument(
+        "--keep", default="fuzz-findings", metavar="FOLDER", help="where the inputs of findings go"
+    )
     parser.add_argument("--list", action="store_true", help="the readers")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--report", help=argparse.SUPPRESS)
@@ -711,14 +1034,24 @@ def main():
             print("\n".join(READERS))
             return 0
         if options.child:
-            child(options.child, options.inputs, options.seed, options.keep, options.report, options.plain)
+            child(
+                options.child,
+                options.inputs,
+                options.seed,
+                options.keep,
+                options.report,
+                options.plain,
+            )
             return 0
         unknown = [name for name in options.readers if name not in READERS]
         if unknown:
             parser.error(f"there is no reader {unknown[0]}; expected some of {', '.join(READERS)}")
         plain = options.plain or options.quick or not importlib.util.find_spec("atheris")
         most = 400 if options.quick else options.inputs
-        found = [fuzzed(name, most, options.seed, options.keep, plain) for name in options.readers or READERS]
+        found = [
+            fuzzed(name, most, options.seed, options.keep, plain)
+            for name in options.readers or READERS
+        ]
         return int(any(found))
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
