@@ -284,6 +284,10 @@ class Records:
             samples = {settings.delimiter: samples[settings.delimiter]}
         widths = {each: _usual_width(rows) for each, rows in samples.items()}
         fit = [each for each, width in widths.items() if named and width == len(named)]
+        numbers = [int(name) for name in self._asked() if name.isdecimal()]
+        if numbers and not named:  # commas may stand in texts between other delimiters
+            wide = [each for each, width in widths.items() if width >= max(numbers)]
+            fit = sorted(wide, key=widths.get, reverse=True)
         delimiter = next(
             iter(fit or [each for each, width in widths.items() if width > 1]),
             settings.delimiter or preferred,
