@@ -857,7 +857,6 @@ def child(name, most, seed, keep, report, plain):
             f"-max_len={LONGEST}",
             "-timeout=0",
             "-rss_limit_mb=0",
-            "-close_fd_mask=3",
             f"-dict={FOLDER / 'words'}",
             f"-artifact_prefix={FOLDER}/",
             str(seeds),
@@ -987,7 +986,12 @@ def fuzzed(name, most, seed, keep, plain):
         counts.update(found["counts"])
         slowest, memory = max(slowest, found["slowest"]), max(memory, found["MiB"])
         if sum(counts.values()) < most:
-            counts[f"the process ended with {done.returncode}"] += 1
+            if done.returncode:
+                counts[f"the process ended with {done.returncode}"] += 1
+                Path(keep).mkdir(parents=True, exist_ok=True)
+                (Path(keep) / f"{name}-ended-with-{done.returncode}.txt").write_text(
+                    done.stderr[-3000:]
+                )
             if not found["counts"]:
                 print(done.stderr[-2000:])
                 break
