@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, keep, predict, put, pyplot, same, show
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, AlbertTokenizer, pipeline
 from tinyalbert.info import parameter_rows
@@ -169,14 +169,19 @@ same(logits.shape, (len(pieces), config.vocab_size), "a score for every piece at
 # Model and tokenizer are saved as a folder, which Hugging Face's transformers can open too. `pipeline` opens it for the
 # task that its first argument names.
 # %%
-model.save_pretrained(f"{folder.name}/model")
-tokenizer.save_pretrained(f"{folder.name}/model")
-print(sorted(path.name for path in Path(folder.name, "model").iterdir()))
-best = pipeline("fill-mask", f"{folder.name}/model")(QUESTIONS[0])[0]
+made = keep(model, tokenizer, "model")
+print(sorted(path.name for path in made.iterdir()))
+best = pipeline("fill-mask", made)(QUESTIONS[0])[0]
 print(f"{best['score']:.0%} sure of: {best['sequence']}")
 folder.cleanup()
 
 # %% [markdown]
+# ## Open it
+# `tinyalbert explore runs/lessons/00_model` opens a page in your browser that looks into this folder (add
+# `.venv/bin/` before the name, or activate `.venv`). Type the text `She looked [MASK] the drum all day.` Under
+# *[MASK]* stands what the model would answer after each pass through its layer. Find the pass at which the right piece
+# comes first; before any pass, the model sees only `[MASK]` and its place. The layer is the same one each time: lesson 09.
+#
 # ## In the library
 # Everything that this lesson used lives in small files, to be read in the order of the lessons:
 # %%

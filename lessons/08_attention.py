@@ -235,6 +235,16 @@ kept = ops.dropout.raw(np.ones((1000, 100)), 0.1, rng_of_dropout.next_key())[0]
 print(f"dropout 0.1: {float((kept == 0).mean()):.1%} are 0, the mean stays {float(kept.mean()):.3f}")
 
 # %% [markdown]
+# ## Open it
+# A minute of pretraining gives you a model to look into (put `.venv/bin/` before the names, or activate `.venv`):
+#
+#     tinyalbert pretrain stories:2000 --preset tiny --minutes 1 --output runs/stories
+#     tinyalbert explore runs/stories
+#
+# Type a sentence and choose *Attention*. Find the head that looks at the token before: its map is a line just below the
+# diagonal. Then tick "as the run began": the line was there before the first step. The library's recipes give two heads
+# such a start (lesson 13 says why).
+#
 # ## In the library
 # %%
 show(ops.attention)

@@ -236,6 +236,12 @@ ax.set(xlabel="times the same layer was applied", ylabel="size of the vector",
 figure(fig, "the_same_layer_again")
 
 # %% [markdown]
+# ## Open it
+# `tinyalbert explore runs/stories` (lesson 08 has the command that makes this model): type a sentence, click a piece to mask
+# it, and choose *Gradients*. Below stand the lengths of the gradients that the passes give to the one layer, and the length of
+# their sum, which is what training uses. Find by how much the sum is shorter than the lengths added up: so far the passes
+# ask the layer for different changes.
+#
 # ## In the library
 # %%
 show(albert.AlbertLayer)

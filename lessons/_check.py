@@ -1,4 +1,4 @@
-"""What every lesson uses: predict, same, exercise, figure, show, finish.  Nothing here waits for input.
+"""What every lesson uses: predict, same, exercise, figure, keep, show, finish.  Nothing here waits for input.
 
 A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`, with --help for what it can be asked) and as a
 notebook.  `python lessons/_check.py 05` runs it too, even if one of its functions can't be parsed.  With `--device gpu`, the
@@ -232,6 +232,26 @@ def _watched(name, attempt, reference):
     return used
 
 
+def _made():
+    """The folder for what lessons make."""
+    folder = Path(os.environ.get("TINYALBERT_FIGURES", HERE.parent / "runs" / "lessons"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _shown(path):
+    """A path as the reader would type it in the project's folder."""
+    return os.path.relpath(path, HERE.parent) if path.is_relative_to(HERE.parent) else path
+
+
+def keep(model, tokenizer, name):
+    """Save a model and its tokenizer as the folder runs/lessons/<number>_<name>, to be opened again later."""
+    folder = _made() / f"{lesson_name()[:2]}_{name}"
+    model.save_pretrained(folder, tokenizer=tokenizer)
+    print(f"   model: {_shown(folder)}")
+    return folder
+
+
 def figure(fig, name):
     """Save a figure as runs/lessons/<number>_<name>.png; a notebook also shows it.
 
@@ -240,11 +260,9 @@ def figure(fig, name):
     for ax in fig.axes:                          # titles are sentences: wrap those wider than the panel
         inches = ax.get_position().width * fig.get_figwidth()
         ax.set_title(textwrap.fill(ax.get_title(), max(16, int(14 * inches))))
-    folder = Path(os.environ.get("TINYALBERT_FIGURES", HERE.parent / "runs" / "lessons"))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{lesson_name()[:2]}_{name}.png"
+    path = _made() / f"{lesson_name()[:2]}_{name}.png"
     fig.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
-    print(f"   figure: {os.path.relpath(path, HERE.parent) if path.is_relative_to(HERE.parent) else path}")
+    print(f"   figure: {_shown(path)}")
     if not IN_NOTEBOOK:
         import matplotlib.pyplot as plt
         plt.close(fig)

@@ -237,19 +237,49 @@ def test_a_folder_that_is_written_again_is_read_again(folder, tmp_path):
     assert explorer.refresh() and answer(explorer, "masks", QUESTION) != before
 
 
-def test_a_run_of_ones_own_is_shown_with_its_start(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main("pretrain stories:60 --preset tiny --steps 6 --eval-every 3 --output run".split()) == 0
-    explorer = Explorer("run")
-    run = answer(explorer, "history", {})
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert run["levels"]["word frequencies alone"] == lines[0]["unigram_entropy"] and run["step"] == run["total_steps"] == 6
-    assert run["eval"]["mlm_loss"] == [[line["step"], line["mlm_loss"]] for line in lines if line["kind"] == "eval"]
-    begun, trained = (answer(explorer, "attention", {**QUESTION, "start": start})["maps"] for start in (True, False))
-    assert begun != trained and answer(explorer, "about", {})["start"]
-    first = attention.first_values(explorer)
-    size = explorer.model.config.max_position_embeddings
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of six steps, with the recipe of its preset."""
+    folder = tmp_path_factory.mktemp("explore") / "run"
+    assert main(["pretrain", "stories:60", *"--preset tiny --steps 6 --eval-every 3 --output".split(), str(folder)]) == 0
+    return Explorer(folder)
+
+
+def test_a_run_of_ones_own_is_shown_with_its_start(run):
+    shown = answer(run, "history", {})
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert shown["levels"]["word frequencies alone"] == lines[0]["unigram_entropy"] and shown["step"] == shown["total_steps"] == 6
+    assert shown["eval"]["mlm_loss"] == [[line["step"], line["mlm_loss"]] for line in lines if line["kind"] == "eval"]
+    begun, trained = (answer(run, "attention", {**QUESTION, "start": start})["maps"] for start in (True, False))
+    assert begun != trained and answer(run, "about", {})["start"]
+    first = attention.first_values(run)
+    size = run.model.config.max_position_embeddings
     assert abs(first.albert.embeddings.position_embeddings.weight.data[:size]).max() > 0.03    # the mimetic start's sinusoids
+
+
+def neighbours(explorer, start):
+    """(passes, heads): the mean weight of the token before."""
+    shown = answer(explorer, "attention", {"text": TEXT, "start": start})
+    maps = weights_of(shown["maps"], shown["layers"], shown["heads"] + 1, len(shown["tokens"]), -1)
+    return np.diagonal(maps, -1, axis1=2, axis2=3).mean(axis=-1)[:, :-1]
+
+
+def test_lesson_08_a_head_looks_at_the_token_before_from_the_start_on(run):
+    for start in (False, True):
+        assert (neighbours(run, start).argmax(axis=1) == 1).all() and neighbours(run, start)[:, 1].min() > 0.5
+
+
+def test_lesson_09_the_passes_gradients_are_longer_than_their_sum(explorer):
+    shown = answer(explorer, "gradients", QUESTION)
+    assert len(shown["passes"]) == explorer.model.config.num_hidden_layers > 1
+    assert 0 < shown["shared"] < 0.99 * sum(shown["passes"])
+
+
+def test_lesson_13_the_run_has_both_lines_and_the_curves_of_both_tasks(run):
+    shown = answer(run, "history", {})
+    assert set(shown["levels"]) == {"every piece equally likely", "word frequencies alone"}
+    assert len(shown["eval"]["mlm_loss"]) == len(shown["eval"]["sop_loss"]) > 1
+    assert [loss for _, loss in shown["eval"]["sop_loss"]] == pytest.approx([np.log(2)] * len(shown["eval"]["sop_loss"]), abs=0.1)
 
 
 def test_curves_are_thinned_to_means():

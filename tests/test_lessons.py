@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import tinyalbert
+from tinyalbert.explore.explorer import Explorer
+from tinyalbert.explore.views import answer
 
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 FILES = sorted(LESSONS.glob("[0-9]*.py"))
@@ -84,6 +86,16 @@ def test_with_its_solutions(name, tmp_path):
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     assert re.findall(r"^\+  exercise (\w+): right", done.stdout, re.M) == exercises(name)
     assert name[:2] in WITHOUT_GRADIENT or re.search(r"^=  .*(gradient|derivative)", done.stdout, re.M)
+    if name[:2] == "00":
+        what_lesson_00_says_of_its_model_is_there(tmp_path / "00_model")
+
+
+def what_lesson_00_says_of_its_model_is_there(folder):
+    """In the explorer the right piece becomes likelier with each pass, and comes first at the end."""
+    mask = answer(Explorer(folder), "masks", {"text": "She looked [MASK] the drum all day."})["masks"][0]
+    best = mask["answers"][0]
+    assert best["piece"] == "▁for" and best["p"] == sorted(best["p"]) and best["p"][0] < 0.1 < 0.5 < best["p"][-1]
+    assert mask["layers"][0][0]["piece"] != mask["layers"][-1][0]["piece"]
 
 
 @pytest.mark.skipif("config.getoption('--backend') != 'fakecupy'", reason="--backend fakecupy: the stand-in for CuPy")

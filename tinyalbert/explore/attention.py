@@ -11,6 +11,7 @@ from ..modes import no_grad
 from ..options import make
 from ..pretraining.mimetic import imitate_trained_attention
 from ..pretraining.options import PretrainOptions
+from ..pretraining.pretrain import SAVED, SETTINGS
 from ..training.checkpoints import read_settings
 
 MOST = 4_000_000  # bytes of maps in one answer
@@ -64,7 +65,7 @@ def in_bytes(weights):
 
 def has_start(explorer):
     """Whether the folder is of a run here that began from scratch, so that its start is known."""
-    return (explorer.folder / "pretrain.json").is_file()
+    return (explorer.folder / SETTINGS).is_file()
 
 
 def first_values(explorer):
@@ -74,9 +75,7 @@ def first_values(explorer):
             f"{explorer.folder} has no pretrain.json, so how it began isn't known; expected the "
             "output of `tinyalbert pretrain`"
         )
-    settings = read_settings(explorer.folder / "pretrain.json", "pretraining", ("data", "options"))[
-        "options"
-    ]
+    settings = read_settings(explorer.folder / SETTINGS, "pretraining", SAVED)["options"]
     options = make(PretrainOptions, settings)
     if options.init:
         return AlbertForPreTraining.from_pretrained(options.init)
