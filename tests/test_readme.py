@@ -18,7 +18,8 @@ from test_cli import small
 from tinyalbert.cli import build_parser, main
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "lessons" / "README.md", *sorted((ROOT / "lessons" / "experiments").glob("*.md"))]
+EXPERIMENTS = sorted((ROOT / "lessons" / "experiments").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "lessons").glob("*.md")), *EXPERIMENTS]
 README = PAGES[0].read_text(encoding="utf-8")
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 
@@ -197,8 +198,9 @@ def test_what_a_lesson_says(command, tmp_path):
     assert not {line.split(" (largest")[0] for line in PRINTED[command]} - printed
 
 
-def test_the_first_example_prints_what_it_says():
-    failed, tried = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+@pytest.mark.parametrize("page", ["README.md", "lessons/numpy.md"])
+def test_the_examples_print_what_they_say(page):
+    failed, tried = doctest.testfile(str(ROOT / page), module_relative=False)
     assert tried >= 6 and not failed
 
 
@@ -224,7 +226,7 @@ def test_every_file_it_names_is_there(page):
 
 
 def test_every_experiment_is_a_link_of_the_readme_and_starts_with_its_summary():
-    for page in PAGES[2:]:
+    for page in EXPERIMENTS:
         assert str(page.relative_to(ROOT)) in links(README)
         summary = page.read_text(encoding="utf-8").split("\n\n")[1]
         assert page.name == "quickstart.md" or summary.startswith("**") and summary.rstrip().endswith("**")
