@@ -14,6 +14,7 @@ import numpy as np
 from _check import exercise, figure, finish, predict, put, pyplot, same, show
 
 from tinyalbert import attention, nn, ops
+from tinyalbert.backend import to_host
 from tinyalbert.config import AlbertConfig
 from tinyalbert.tensor import Tensor
 
@@ -49,9 +50,9 @@ def one_head(q, k, v):
     return weights @ v                                           # (T, D)
 
 
-library, vjp = ops.attention.raw(put(q[None]), put(k[None]), put(v[None]), None, num_heads=1)
-same(attention_loop(q, k, v), library[0], "one head, by loops")
-same(one_head(q, k, v), library[0], "one head, with products")
+of_library, _ = ops.attention.raw(put(q[None]), put(k[None]), put(v[None]), None, num_heads=1)
+same(attention_loop(q, k, v), of_library[0], "one head, by loops")
+same(one_head(q, k, v), of_library[0], "one head, with products")
 
 # %% [markdown]
 # ## Why the division?
@@ -93,7 +94,7 @@ figure(fig, "why_the_root")
 # A single average can look at only one thing. So the H numbers of a token are cut into N *heads* of D = H/N numbers
 # each, every head attends on its own, and the results are put side by side again.
 # %%
-B, T, N, D = 2, 5, 3, 4
+B, N = 2, 3                                                      # T and D as before
 H = N * D
 tagged = np.array([[[f"token {t} head {h // D}" for h in range(H)] for t in range(T)] for _ in range(B)])   # (B, T, H)
 wrong = tagged.reshape(B, N, T, D)
@@ -118,16 +119,18 @@ def merge_heads(x):
     return x.transpose(0, 2, 1, 3).reshape(B, T, N * D)
 
 
-def multi_head(q, k, v, n, bias=0.0):
-    q, k, v = (split_heads(x, n) for x in (q, k, v))             # (B, N, T, D)
+def multi_head(Q, K, V, n, bias=0.0):
+    """Q, K, V (B, T, H): the queries, keys and values of all heads -> (B, T, H) and the weights."""
+    q = split_heads(Q, n)                                        # (B, N, T, D)
+    k = split_heads(K, n)
+    v = split_heads(V, n)
     scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])     # (B, N, T, T)
     weights = ops.softmax.raw(scores + bias)[0]                  # (B, N, T, T)
     return merge_heads(weights @ v), weights                     # (B, T, H)
 
 
-q, k, v = (rng.standard_normal((B, T, H)) for _ in range(3))
-library, vjp = ops.attention.raw(put(q), put(k), put(v), None, num_heads=N)
-same(multi_head(q, k, v, N)[0], library, "many heads")
+Q, K, V = (rng.standard_normal((B, T, H)) for _ in range(3))
+same(multi_head(Q, K, V, N)[0], ops.attention.raw(put(Q), put(K), put(V), None, num_heads=N)[0], "many heads")
 
 # %% [markdown]
 # ## Masks
@@ -137,16 +140,17 @@ same(multi_head(q, k, v, N)[0], library, "many heads")
 # %%
 mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])              # (B, T): the second sequence has 3 tokens
 bias = attention.padding_bias(mask, np.float64)                  # (B, 1, 1, T)
-masked, weights = multi_head(q, k, v, N, bias)
-same(masked, ops.attention.raw(put(q), put(k), put(v), put(bias), num_heads=N)[0], "many heads with a mask")
+masked, weights = multi_head(Q, K, V, N, bias)
+same(masked, ops.attention.raw(put(Q), put(K), put(V), put(bias), num_heads=N)[0], "many heads with a mask")
 p = predict("Replace the padding of the second sequence by other words. How much do the answers for its three real tokens change?",
             guess=None)
-k2, v2 = k.copy(), v.copy()
-k2[1, 3:], v2[1, 3:] = 99.0, -99.0
-p.reveal(float(abs(multi_head(q, k2, v2, N, bias)[0][1, :3] - masked[1, :3]).max()))
+other_K, other_V = K.copy(), V.copy()
+other_K[1, 3:] = 99.0
+other_V[1, 3:] = -99.0
+p.reveal(float(abs(multi_head(Q, other_K, other_V, N, bias)[0][1, :3] - masked[1, :3]).max()))
 
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.9))
-for ax, w, title in ((axes[0], multi_head(q, k, v, N)[1][1, 0], "unmasked: padding is heard"),
+for ax, w, title in ((axes[0], multi_head(Q, K, V, N)[1][1, 0], "unmasked: padding is heard"),
                      (axes[1], weights[1, 0], "masked: padding has weight 0")):
     ax.imshow(w, vmin=0, vmax=1)
     for i in range(T):
@@ -156,7 +160,19 @@ for ax, w, title in ((axes[0], multi_head(q, k, v, N)[1][1, 0], "unmasked: paddi
     ax.xaxis.label.set_fontsize(8)
 figure(fig, "mask")
 
+# %% [markdown]
+# Why -10000, when -∞ would say "never" exactly? While one key is left, the two agree: e to the power of -10000 is 0 in
+# floating point. They differ for a sequence that is padding throughout. Softmax subtracts the largest score, and -∞ minus
+# -∞ is not a number (`nan`). One `nan` in a batch makes the loss `nan`, then every gradient, then the whole model. With
+# -10000 all scores are equally low and the weights are even: a harmless answer to a question that nobody asked. Nor may
+# the number be much larger: the smallest that 16 bits hold is -65504, beyond which it *is* -∞.
+# %%
+with np.errstate(invalid="ignore"):
+    for low in (-10000.0, -np.inf):
+        print(f"every key masked with {low}: weights {ops.softmax.raw(np.zeros(4) + low)[0]}")
 
+
+# %%
 @exercise(trials=[(rng.standard_normal((2, 3, 3)), np.array([[1, 1, 0], [1, 1, 1]])),
                   (rng.standard_normal((1, 4, 4)) * 3, np.array([[1, 0, 1, 0]]))])
 def masked_weights(scores, mask):
@@ -178,24 +194,28 @@ def one_head_backward(q, k, v, g):
 
 
 one = [rng.standard_normal((4, 6)) for _ in range(4)]
-library = ops.attention.raw(*(put(x[None]) for x in one[:3]), None, num_heads=1)[1](put(one[3][None]))
-same(one_head_backward(*one), np.concatenate([np.asarray(d[0].get() if hasattr(d, "get") else d[0]) for d in library[:3]]),
+_, vjp = ops.attention.raw(*(put(x[None]) for x in one[:3]), None, num_heads=1)
+one_gradients = vjp(put(one[3][None]))
+same(one_head_backward(*one), np.concatenate([to_host(d[0]) for d in one_gradients[:3]]),
      "gradients of query, key and value")
 
 # %% [markdown]
 # Many heads and a mask need nothing new. Heads do not interact, so each has its own backward pass; a padded key has
 # weight 0, so it and its value get gradient 0, and all other gradients are as if it were not there.
 # %%
-g, gradients = rng.standard_normal((B, T, H)), np.zeros((3, B, T, H))
+g = rng.standard_normal((B, T, H))
+gradients = np.zeros((3, B, T, H))
 for b in range(B):
     there = np.flatnonzero(mask[b])                              # keys that are no padding
     for h in range(N):
         own = slice(h * D, (h + 1) * D)                          # this head's numbers of each token
-        of_one = one_head_backward(q[b, :, own], k[b, there, own], v[b, there, own], g[b, :, own])
+        of_one = one_head_backward(Q[b, :, own], K[b, there, own], V[b, there, own], g[b, :, own])
         gq, gk, gv = np.split(of_one, [T, T + len(there)])
-        gradients[0, b, :, own], gradients[1, b, there, own], gradients[2, b, there, own] = gq, gk, gv
-library = ops.attention.raw(put(q), put(k), put(v), put(bias), num_heads=N)[1](put(g))
-for what, mine, theirs in zip(("query", "key", "value"), gradients, library):
+        gradients[0, b, :, own] = gq
+        gradients[1, b, there, own] = gk
+        gradients[2, b, there, own] = gv
+_, all_heads_vjp = ops.attention.raw(put(Q), put(K), put(V), put(bias), num_heads=N)
+for what, mine, theirs in zip(("query", "key", "value"), gradients, all_heads_vjp(put(g))):
     same(mine, theirs, f"gradient of the {what}, many heads with a mask")
 
 # %% [markdown]
@@ -204,7 +224,7 @@ for what, mine, theirs in zip(("query", "key", "value"), gradients, library):
 # position table of lesson 07, a text would be a bag of words.
 # %%
 order = rng.permutation(T)
-same(multi_head(q[:, order], k[:, order], v[:, order], N)[0], multi_head(q, k, v, N)[0][:, order],
+same(multi_head(Q[:, order], K[:, order], V[:, order], N)[0], multi_head(Q, K, V, N)[0][:, order],
      "shuffled tokens give shuffled answers")
 
 # %% [markdown]
@@ -220,11 +240,13 @@ x = rng.standard_normal((B, T, H))
 
 
 def albert_attention(x, bias):
-    linear = {n: (m.weight.data, m.bias.data) for n, m in
-              (("q", module.query), ("k", module.key), ("v", module.value), ("o", module.dense))}
-    q, k, v = (x @ linear[n][0].T + linear[n][1] for n in "qkv")                 # (B, T, H): the D numbers of all heads in a row
-    context = multi_head(q, k, v, N, bias)[0]                                    # (B, T, H)
-    summed = context @ linear["o"][0].T + linear["o"][1] + x
+    def linear(x, part):
+        return x @ part.weight.data.T + part.bias.data
+    Q = linear(x, module.query)                                  # (B, T, H): the D numbers of all heads in a row
+    K = linear(x, module.key)
+    V = linear(x, module.value)
+    context = multi_head(Q, K, V, N, bias)[0]                    # (B, T, H)
+    summed = linear(context, module.dense) + x
     centred = summed - summed.mean(-1, keepdims=True)
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
 

@@ -37,15 +37,18 @@ def heads(x, n):
     return x.reshape(*x.shape[:2], n, -1).transpose(0, 2, 1, 3)
 
 
-def albert_layer(x, w):
-    """x (B, T, H), w: {name: array} in the released checkpoints' names -> (B, T, H)."""
+def albert_layer(x, w, add=1):
+    """x (B, T, H), w: {name: array} in the released checkpoints' names -> (B, T, H).  add=0: without the two sums."""
     def linear(x, name):
         return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-    q, k, v = (heads(linear(x, f"attention.{n}"), 2) for n in ("query", "key", "value"))
+    q = heads(linear(x, "attention.query"), 2)
+    k = heads(linear(x, "attention.key"), 2)
+    v = heads(linear(x, "attention.value"), 2)
     weights = ops.softmax.raw(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]))[0]
     context = (weights @ v).transpose(0, 2, 1, 3).reshape(x.shape)
-    x = layer_norm(linear(context, "attention.dense") + x)
-    return layer_norm(linear(ops.gelu.raw(linear(x, "ffn"))[0], "ffn_output") + x)
+    attended = layer_norm(linear(context, "attention.dense") + add * x)
+    wide = ops.gelu.raw(linear(attended, "ffn"))[0]
+    return layer_norm(linear(wide, "ffn_output") + add * attended)
 
 
 config = AlbertConfig(**SIZE, num_hidden_layers=1)
@@ -147,10 +150,17 @@ same(sum(terms), tied[FFN.format(0)], "gradient of the shared matrix = sum over 
 # %%
 cosine = np.array([[float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)) for a in terms] for b in terms])
 plt = pyplot()
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.9))
-left.bar(range(5), [*(np.linalg.norm(t) for t in terms), np.linalg.norm(sum(terms))], color=["0.7"] * 4 + ["0.2"])
-left.set_xticks(range(5), ["layer 0", "1", "2", "3", "shared"])
-left.set(ylabel="size of the gradient", title="Where the four disagree, they cancel in the sum")
+fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.2))
+lengths = [np.linalg.norm(t) for t in terms]
+left.bar(range(4), lengths, color="0.7")
+for i, length in enumerate(lengths):                             # the four end to end: what they would come to if they agreed
+    left.bar(4, length, bottom=sum(lengths[:i]), color="0.85", edgecolor="white")
+left.bar(5, np.linalg.norm(sum(terms)), color="0.2")
+for at, height in [*enumerate(lengths), (4, sum(lengths)), (5, np.linalg.norm(sum(terms)))]:
+    left.text(at, height + 0.4, f"{height:.1f}", ha="center", fontsize=8)
+left.set_xticks(range(6), ["layer\n0", "1", "2", "3", "added\nup", "of the\nsum"])
+left.set(ylabel="length of the gradient", ylim=(0, 1.12 * sum(lengths)),
+         title="The sum is shorter than the lengths added up: the four disagree")
 right.imshow(cosine, vmin=-1, vmax=1)
 for i in range(4):
     for j in range(4):
@@ -234,6 +244,35 @@ ax.text(14, sizes[1][12] * 1.6, "with norm")
 ax.set(xlabel="times the same layer was applied", ylabel="size of the vector",
        title="Without a norm the same layer, applied again, explodes")
 figure(fig, "the_same_layer_again")
+
+# %% [markdown]
+# ## Break it: no sum
+# And what is "add what came in" for? Leave both sums out (`add=0`), keep the norms, and start from random values as small as
+# ALBERT's, with a standard deviation of 0.02. Attention is then nearly an even mean over the tokens, and with nothing of
+# its own added each token gets that mean.
+# %%
+p = predict("How many passes through the layer does it take, without the sums, until all tokens have the same vector to six digits?",
+            guess=None)
+fresh = albert.AlbertLayer(rng, AlbertConfig(**(SIZE | dict(hidden_size=64, intermediate_size=256, initializer_range=0.02))))
+fresh_weights = fresh.astype(np.float64).state_dict()
+apart = {1: [], 0: []}
+for add in apart:
+    states = layer_norm(np.random.default_rng(1).standard_normal((2, 5, 64)))
+    for _ in range(12):
+        states = albert_layer(states, fresh_weights, add)
+        own = states - states.mean(axis=1, keepdims=True)        # what a token has that the mean of its sequence has not
+        apart[add].append(np.linalg.norm(own) / np.linalg.norm(states))
+p.reveal(1 + int(np.argmax(np.array(apart[0]) < 1e-6)))
+for add, shares in apart.items():
+    print(f"   {'with' if add else 'without'} the sums, after 1, 2, 4 and 12 passes: " + ", ".join(f"{shares[i]:.1e}" for i in (0, 1, 3, 11)))
+assert apart[0][1] < 1e-6 and apart[1][-1] > 0.5
+
+# %% [markdown]
+# The numbers are the share of a state that tells its token from the others of its sequence. Without the sums it is gone
+# after two passes, rounding errors are all that's left after four, and no head could say which word stood where. With
+# them, each pass only *changes* what came in, so twelve passes through small random matrices leave the words readable. On
+# the way back the sum is a straight road for the gradient: in `albert_layer_backward` above, g goes past each half as it is,
+# and what comes through the half is added.
 
 # %% [markdown]
 # ## Open it

@@ -59,22 +59,30 @@ p.reveal(ngram_probabilities(3) @ np.arange(1, 4), "{:.3f}")
 # Try the words in random order. Each one asks to start a run of some length; if the run would cover more than the
 # quota still allows, it is shortened; if it overlaps something already covered, it is dropped.
 # %%
+def end_of_run(w, size, first, limit, wanted):
+    """The word before which the run from w ends: all of it, or as much as the quota allows; w itself if nothing fits."""
+    for n in range(size, 0, -1):
+        end = min(w + n, limit)
+        if first[end] - first[w] <= wanted:
+            return end
+    return w
+
+
 def cover(first, limit, order, sizes, wanted):
     """Which pieces are covered, and the lengths (in words) of the runs that were laid.
 
     first[w]: the first piece of word w; limit[w]: the word before which a run from w must end; order: the words as they
     are tried; sizes[w]: the length that w asks for; wanted: the most pieces to cover.
     """
-    covered, runs = np.zeros(first[-1], dtype=bool), []
+    covered = np.zeros(first[-1], dtype=bool)
+    runs = []
     for w in order:
-        for n in range(sizes[w], 0, -1):                         # the whole run, or a shorter one
-            end = min(w + n, limit[w])
-            if first[end] - first[w] <= wanted:
-                if not covered[first[w]:first[end]].any():
-                    covered[first[w]:first[end]] = True
-                    wanted -= first[end] - first[w]
-                    runs.append(end - w)
-                break
+        end = end_of_run(w, sizes[w], first, limit[w], wanted)
+        span = slice(first[w], first[end])
+        if end > w and not covered[span].any():
+            covered[span] = True
+            wanted -= first[end] - first[w]
+            runs.append(end - w)
     return covered, runs
 
 
@@ -90,9 +98,11 @@ def lay(texts):
     laid, mine, library = Counter(), [], []
     for ids in texts:
         first = words_of(ids)
-        W = len(first) - 1
-        arguments = (first, [W] * W, rng.permutation(W).tolist(), masking.span_sizes(rng.random(W), 3).tolist(),
-                     int(masking.targets_wanted(np.array([len(ids)]))[0]))
+        words = len(first) - 1
+        order = rng.permutation(words).tolist()
+        sizes = masking.span_sizes(rng.random(words), 3).tolist()
+        wanted = int(masking.targets_wanted(np.array([len(ids)]))[0])
+        arguments = (first, [words] * words, order, sizes, wanted)
         covered, runs = cover(*arguments)
         laid.update(runs)
         mine.append(covered.astype(int))
