@@ -101,7 +101,7 @@ def commands(inputs):
         "pretrain FOLDER": ["pretrain", prepared, *pretrain],
         "convert": ["convert", base],
         "predict": ["predict", tuned, "stories:topic:200"],
-        "embed": ["embed", str(inputs / "vectors"), text],
+        "embed": ["embed", str(inputs / "vectors"), text, "--skip-bad-rows"],
     }
     for task in [*STORIES, *TABLES]:
         table = f"{STORIES[task]}:24" if task in STORIES else str(inputs / f"{task}.tsv")
@@ -559,7 +559,7 @@ def main():
     options = parser.parse_args()
     if not hasattr(os, "fork"):
         sys.exit("this needs fork (Linux, macOS)")
-    environment.enter(["lessons", "baselines"])
+    environment.enter(["baselines", "summary", "translation"])
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # no threads before a fork
     for name in NEEDED:
         with contextlib.suppress(ImportError):

@@ -4,7 +4,7 @@
 python3 scripts/test.py           the whole suite on NumPy, every lesson with its solutions (minutes)
 python3 scripts/test.py --all     also every lesson untouched and with wrong answers, the suite on the fake
                                   device, the real CuPy on the CPU, the deep profile of the gradient
-                                  checks, the explorer page in a real browser
+                                  checks, kills and other faults, the explorer page in a real browser
 python3 scripts/test.py --parity  comparisons with PyTorch, transformers 4 and 5, and TensorFlow (installs them: large)
 python3 scripts/test.py tests/test_ops.py -k gelu      one file or one test, as pytest takes them
 """
@@ -34,9 +34,21 @@ NOT_ON_A_DEVICE = [
         "config",
         "reading_order",
         "notebooks",
+        "faults",
+        "folders",
+        "fuzz",
+        "hostile_files",
+        "judge",
+        "linear_time",
+        "plain_text",
+        "read_back",
+        "strict_json",
+        "wheels",
     )
 ]
 BROWSER = "tests/test_explore_browser.py"
+# What has cases for the deep profile alone: whole processes, long texts.
+SLOW = [f"tests/test_{name}.py" for name in ("folders", "faults", "linear_time", "every_task")]
 # What opens our folders in transformers and theirs here, as both of its versions in use do it.
 ON_TRANSFORMERS_5 = ["tests/test_parity_folders.py", "tests/test_parity_transformers.py"]
 # What computes with ops.  Left out besides: what reads and writes files, and test_training, since
@@ -133,7 +145,7 @@ def main():
         run(
             "gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep"
         )
-        run("dying and going on", *pytest, "tests/test_folders.py", HYPOTHESIS_PROFILE="deep")
+        run("faults and long texts", *pytest, *SLOW, HYPOTHESIS_PROFILE="deep")
         run(
             "tests on the fake device",
             *pytest,

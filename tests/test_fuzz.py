@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 import fuzz  # noqa: E402
 
-SOME = 40                                                # inputs of each reader
+SOME = 15                                                # inputs of each reader
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -78,8 +78,10 @@ def test_threads_take_over_the_switches_of_their_caller():
 def test_blas_is_held_to_one_thread_during_run_and_let_go_after():
     from threadpoolctl import ThreadpoolController, threadpool_limits
 
+    held = {library.filepath for library in parallel._blas().lib_controllers}    # SciPy may have brought another since
+
     def blas_threads(_=None):
-        return [lib["num_threads"] for lib in ThreadpoolController().info() if lib["user_api"] == "blas"]
+        return [lib["num_threads"] for lib in ThreadpoolController().info() if lib["filepath"] in held and lib["user_api"] == "blas"]
 
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
@@ -150,7 +152,7 @@ def test_number_of_threads(monkeypatch):
     monkeypatch.setattr(parallel, "physical_cores", lambda: 8)
     monkeypatch.setenv("MPI_LOCALNRANKS", "3")
     assert Threads().n == 2                           # three processes share the machine
-    with pytest.raises(UserError, match="expected 1 or more"):
+    with pytest.raises(UserError, match="expected from 1 to 1024"):
         Threads(0)
 
 

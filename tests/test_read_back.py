@@ -90,7 +90,7 @@ def test_predicted_tags_are_read_as_columns_and_as_json(tmp_path_factory, senten
     said = [SimpleNamespace(tags=["O"] * len(example.words)) for example in examples]
     for kind in (".tsv", ".jsonl"):
         task.write(folder / f"out{kind}", examples, said)
-        reader = Ner(Ner.Settings(tag_column=2) if kind == ".tsv" else None)
+        reader = Ner()
         reader.finds_entities = True
         back = reader.read(folder / f"out{kind}", "test")
         assert [example.tags for example in back] == [example.tags for example in examples]

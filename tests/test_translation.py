@@ -58,7 +58,7 @@ def test_the_same_pairs_from_every_format(name, tmp_path, monkeypatch):
     want = [(a.strip(), b) for a, b in PAIRS]
     source = ",".join(FILES[name])
     assert read(source) == read(source, "test") == want
-    assert read(source, "predict") == [(a, None) for a, _ in want]
+    assert read(source, "predict") == want       # told beside the predictions
     if len(FILES[name]) == 2:
         assert read(source.split(",")[0], "predict") == [(a, None) for a, _ in want]
 
@@ -72,7 +72,7 @@ def test_columns_by_name(tmp_path):
     ({"a": "x\ny\n", "b": "u\n"}, "a,b", "a has 2 lines, b has 1"), ({"a": "x\n"}, "a", "a has no translations"),
     ({"a": "x\n\n", "b": "u\nv\n"}, "a,b", "a, line 2: the text is ''"), ({"a": "x\n", "b": " \n"}, "a,b", "translation is ' '"),
     ({}, "a,b", "there is no file a"), ({}, "a,b,c", "names 3 files"), ({"a.tsv": "x\ty\nz\n"}, "a.tsv", "line 2: there is no tr"),
-    ({"a.jsonl": "{"}, "a.jsonl", "line 1: not JSON"), ({"a.jsonl": "[1]"}, "a.jsonl", "list; expected a JSON object"),
+    ({"a.jsonl": "{"}, "a.jsonl", "line 1: not JSON"), ({"a.jsonl": "[1]"}, "a.jsonl", "int; expected a JSON object"),
     ({"a.jsonl": '{"en": 1, "de": "x"}'}, "a.jsonl", "the text is 1"), ({}, "stories:topic", "no built-in translation task"),
     ({"a.csv": '"x"y,z\n'}, "a.csv", "a.csv, line 1: not a readable table")])
 def test_a_bad_source_is_refused(files, source, words, tmp_path, monkeypatch):
