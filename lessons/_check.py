@@ -10,12 +10,12 @@ What an exercise is compared with, its hint and the names of its typical mistake
 import argparse
 import ast
 import functools
-import importlib.util
 import inspect
 import json
 import os
 import sys
 import textwrap
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +53,14 @@ def _lesson():
 @functools.cache
 def _solutions():
     """The module lessons/solutions/<lesson>.py, or None."""
-    path = HERE / "solutions" / f"{lesson_name()}.py"
-    return _load(path) if path.exists() else None
+    paths = [HERE / "solutions" / f"{lesson_name()}{ending}" for ending in (".py", _slices.SEALED)]
+    return next((_load(path) for path in paths if path.exists()), None)
 
 
 def _load(path):
-    spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
-    module = importlib.util.module_from_spec(spec)
-    source = _slices.mended(path.read_text(encoding="utf-8"))
+    module = types.ModuleType(path.stem.replace(".", "_"))
+    module.__file__ = str(path)
+    source = _slices.mended(_slices.text_of(path))
     exec(compile(source, str(path), "exec"), vars(module))
     return module
 

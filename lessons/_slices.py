@@ -3,10 +3,19 @@
 import ast
 import re
 import symtable
+import zlib
 from functools import cached_property
 from pathlib import Path
 
+SEALED = ".sealed"                               # solutions as scripts/handout.py gives them out
 CHANGING = {"append", "extend", "update", "add", "sort", "insert", "pop", "setdefault"}      # methods that change their object
+
+
+def text_of(path):
+    """The text of a file of solutions or answers, sealed or not."""
+    if path.suffix == SEALED:
+        return zlib.decompress(path.read_bytes()).decode("utf-8")
+    return path.read_text(encoding="utf-8")
 
 
 class Lesson:

@@ -7,6 +7,8 @@ import re
 import warnings
 from pathlib import Path
 
+from _slices import text_of
+
 OPPOSITE = {"sum": "mean", "mean": "sum", "max": "min", "min": "max", "maximum": "minimum", "minimum": "maximum",
             "zeros": "ones", "zeros_like": "ones_like"}
 WORDS = {"sqrt": "the square root", "log": "the logarithm", "exp": "the exponential", "tanh": "tanh", "abs": "the absolute value",
@@ -21,7 +23,7 @@ def variants(module, name, two=False):
 
     two: two frequent changes at a time.
     """
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(text_of(Path(module.__file__)))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     reached = [name] if name in functions else []
     for current in reached:

@@ -180,3 +180,37 @@ def test_every_public_name_is_taught():
     taught = {name for path in FILES for name in constants(path)["TEACHES"]}
     later = set(re.findall(r"`(\w+)`", (LESSONS / "README.md").read_text(encoding="utf-8").split("## Taught later")[1]))
     assert not set(tinyalbert.__all__) - taught - later
+
+
+def handed_out(folder, words):
+    """What lesson 05 says of a wrong and a right answer, in this folder of lessons."""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(folder.parent)}
+    done = subprocess.run([sys.executable, "05_softmax_and_cross_entropy.py", *words], cwd=folder, env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout.replace(str(folder), ""), done.stderr
+
+
+@on_the_cpu
+def test_lessons_that_are_handed_out_judge_alike_and_show_no_solution(tmp_path):
+    target = tmp_path / "out"
+    words = [sys.executable, str(LESSONS.parent / "scripts" / "handout.py"), str(target)]
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    again = subprocess.run(words, capture_output=True, text=True)
+    assert again.returncode == 2 and "is not empty" in again.stderr
+    files = [path.name for path in (target / "lessons").rglob("*")]
+    assert not {"exam.md", "TEACHING.md"} & set(files)
+    assert sorted(path.name for path in (target / "lessons" / "solutions").iterdir()) == [f"{name}.sealed" for name in NAMES]
+    answers = tmp_path / "answers.py"
+    answers.write_text("def softmax_backward(y, g):\n    return y * g\n\n\ndef cross_entropy_backward(x, targets):\n    return x / 3\n")
+    asked = ["--only", "softmax_backward", "cross_entropy_backward", "--answers", str(answers), "--grade"]
+    here, there = handed_out(LESSONS, asked), handed_out(target / "lessons", asked)
+    assert here == there and here[0] == 1 and "Hint: " in here[1]
+    assert handed_out(target / "lessons", ["--hint", "softmax_backward"])[0] == 0
+
+
+def test_the_page_for_teachers_names_every_lesson_with_the_minutes_of_the_map():
+    pages = [(LESSONS / page).read_text(encoding="utf-8") for page in ("TEACHING.md", "README.md")]
+    taught, mapped = ({row[0]: row[1] for row in re.findall(r"^\| (\d\d) .*?\| (\d+)(?: min)? \|", page, re.M)} for page in pages)
+    assert list(taught) == [name[:2] for name in NAMES] and taught == mapped
+    questions, answers = (re.findall(r"^(\d+)\. ", text, re.M) for text in (pages[0].split("## Exam")[1],
+                                                                       (LESSONS / "solutions" / "exam.md").read_text(encoding="utf-8")))
+    assert questions == answers and len(questions) >= 12

@@ -49,10 +49,10 @@ COMMANDS = list(dict.fromkeys(command for command, _ in SHOWN))
 PRINTED = {command: lines for command, lines in SHOWN if lines}
 INLINE = sorted({(page, code) for page, text in TEXTS.items()
                  for code in re.findall(r"`((?:tinyalbert|python3?|pytest) [^`\n]+)`", text)})
-# What needs a device, several processes or somebody's download is tested in test_devices, test_parallel and
-# test_tf_checkpoint; here it must parse.
+# What needs a device, several processes or somebody's download, and what is about lessons, is tested in test_devices,
+# test_parallel, test_tf_checkpoint and test_lessons; here it must parse.
 ELSEWHERE = ("--device gpu", "mpiexec", "downloads/", "pip install", "scripts/test.py", "scripts/environment.py",
-             "lessons/")
+             "scripts/handout.py", "lessons/")
 
 
 @pytest.fixture(scope="module")
