@@ -84,6 +84,7 @@ TABLES = {  # the others: columns, and two values that a label may have
     "rte": ("sentence1,sentence2,label", ("entailment", "not_entailment")),
     "wnli": ("sentence1,sentence2,label", ("0", "1")),
 }
+WHOLE = {"squad", "squad2", "multiple-choice"}  # tasks of which one text stands whole in a row
 SHORT = ["--threads", "1", "--max-length", "32", "--batch-size", "4"]
 
 
@@ -106,7 +107,7 @@ def commands(inputs):
     for task in [*STORIES, *TABLES]:
         table = f"{STORIES[task]}:24" if task in STORIES else str(inputs / f"{task}.tsv")
         words = ["finetune", task, table, "--dev", table, "--model", base, "--steps", "4", *SHORT]
-        longer = ["--max-length", "96"] if "squad" in task else []  # a question stands whole
+        longer = ["--max-length", "96"] if task in WHOLE else []
         known[f"finetune {task}"] = [*words, *longer]
     files = {"predict": "out/predictions.tsv", "embed": "out/vectors.npy"}
     return {name: [*words, "--output", files.get(name, "out")] for name, words in known.items()}

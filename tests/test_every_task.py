@@ -68,6 +68,7 @@ def test_a_whole_run_and_its_predictions_read_back(task, world, tmp_path, monkey
     rows, folder = ROWS.get(task, f"{task}.csv"), tmp_path / "trained"
     device = "gpu" if DEEP or request.config.getoption("--backend") != "numpy" else "cpu"      # slow
     run(f"finetune {task} {rows} --model model --output {folder} --steps 2 --max-length 64 --batch-size 8 --device {device}", capsys)
+    run(f"finetune --resume --output {folder} --steps 3", capsys)        # its rows and labels are known again
     held_out = rows.split()[0].rpartition(":")[0] + ":5" if rows.startswith("stories") else rows.split()[0]
     scores = run(f"evaluate {folder} {held_out}", capsys).splitlines()[0]
     if device == "gpu":

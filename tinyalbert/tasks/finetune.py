@@ -136,7 +136,7 @@ def _run(options, saved, say, progress):
     judged = _judged(held_out, tokenizer, options, say)
     options = _resolved(options, features, task, network.config)
     rows = {"train": features.fingerprint(), "dev": held_out.rows.fingerprint()}
-    rows["labels"] = task.labels
+    rows["labels"] = task.labels and list(task.labels)  # as the settings file has them
     _refuse_other_rows(rows, saved.get("rows"), options)
 
     # the run
