@@ -134,7 +134,7 @@ assert smooth[-1] < unigram - 0.3
 #
 # ## What it looks at
 # Inside the model every piece looks at all pieces, at some more than at others (*attention*, lesson 08). The shares in
-# each row of the picture sum to 1.
+# each row of the picture sum to 1 (it adds up the pieces of a word).
 # %%
 text = "Anna lost a red kite. She was sad and stayed at home."
 ids = np.array([tokenizer(text)["input_ids"]])
@@ -142,11 +142,19 @@ out = model.eval()(ids, output_attentions=True)                  # eval: answer,
 pieces = [t.replace("▁", "") or "_" for t in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
 weights = out.attentions[-1].numpy()[0].mean(axis=0)             # (T, T): a row for each of T pieces, the mean of several such tables
 same(weights.sum(axis=-1), np.ones(len(pieces)), "each piece's attention sums to 1", rtol=1e-5)
-fig, ax = plt.subplots(figsize=(6.4, 5.6))
-ax.imshow(weights, vmin=0)
-ax.set_xticks(range(len(pieces)), pieces, rotation=90)
-ax.set_yticks(range(len(pieces)), pieces)
-ax.set(xlabel="is looked at", ylabel="looks", title="Pieces do not look at all others evenly: the last layer's attention")
+tokens = tokenizer.convert_ids_to_tokens(ids[0].tolist())
+begins = [i for i, token in enumerate(tokens) if token[0] in "▁[."]                         # where a word begins
+words = ["".join(part).replace("▁", "") for part in np.split(np.array(tokens, dtype=object), begins[1:])]
+between = np.add.reduceat(weights, begins, axis=1)               # a word is looked at as much as its pieces together
+between = np.add.reduceat(between, begins, axis=0) / np.diff([*begins, len(tokens)])[:, None]         # and looks as their mean
+fig, ax = plt.subplots(figsize=(6.4, 5.2))
+ax.imshow(between, vmin=0, vmax=0.5)
+for (row, column), share in np.ndenumerate(between):
+    if share >= 0.1:
+        ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color="white" if share > 0.3 else "black")
+ax.set_xticks(range(len(words)), words, rotation=60, ha="right")
+ax.set_yticks(range(len(words)), words)
+ax.set(xlabel="is looked at (percent, from 10 on)", ylabel="looks", title="Words do not look at all others evenly: the last layer's attention")
 figure(fig, "attention")
 
 # %% [markdown]

@@ -80,21 +80,24 @@ same(copy.T @ v, unbroadcast(v.reshape(3, 2), (2,)), "the transpose of copying i
 
 # %%
 plt = pyplot()
-fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.2))
-grid = np.arange(12).reshape(3, 4) % 5 / 8
-for ax, shape, title in zip(axes, [(3, 4), (4,), (3, 1)], ["from (3, 4): no sum", "from (4,): sum columns",
-                                                           "from (3, 1): sum rows"]):
-    ax.imshow(grid, vmin=0, vmax=1)
-    if shape == (4,):
-        for c in range(4):
-            ax.annotate("", (c, 2.9), (c, -0.4), arrowprops={"arrowstyle": "->"})
-    if shape == (3, 1):
-        for r in range(3):
-            ax.annotate("", (3.9, r), (-0.4, r), arrowprops={"arrowstyle": "->"})
-    ax.set(title=title, xticks=[], yticks=[], xlim=(-0.6, 4), ylim=(3, -0.6))
+fig, axes = plt.subplots(1, 3, figsize=(7.6, 2.5))
+grid = np.arange(12).reshape(3, 4) % 5
+shapes = {"x was (3, 4): no sum": (3, 4), "x was (4,): sum axis 0": (4,), "x was (3, 1): sum axis 1": (3, 1)}
+for ax, (title, shape) in zip(axes, shapes.items()):
+    summed = tensor.unbroadcast(grid, shape)
+    for (row, column), number in np.ndenumerate(grid):
+        ax.text(column, row, number, ha="center", va="center", bbox={"boxstyle": "square,pad=0.5", "fc": "0.93", "ec": "none"})
+    down, across = {(3, 4): (0, 0), (4,): (3.4, 0), (3, 1): (0, 4.4)}[shape]
+    for i, number in enumerate(summed.ravel() if down or across else ()):
+        place = (i, down) if down else (across, i)
+        start = (i, 2.45) if down else (3.45, i)
+        ax.text(*place, number, ha="center", va="center", color="white", bbox={"boxstyle": "square,pad=0.5", "fc": "0.2", "ec": "none"})
+        ax.annotate("", place, start, arrowprops={"arrowstyle": "->", "shrinkB": 9, "shrinkA": 0})
+    ax.set(title=title, xticks=[], yticks=[], xlim=(-0.6, 5), ylim=(4, -0.6))
+    ax.spines[:].set_visible(False)
     ax.title.set_fontsize(9)
-axes[1].set_xlabel("each grid: the gradient of the result, (3, 4); arrows: the direction of the sum")
-fig.suptitle("What was stretched to (3, 4) on the way forward is summed on the way back", fontsize=11, y=1.08)
+axes[1].set_xlabel("light: the gradient of the result, (3, 4); dark: the gradient of x")
+fig.suptitle("What was stretched on the way forward is summed on the way back", fontsize=11, y=1.08)
 figure(fig, "which_axes_are_summed")
 
 # %% [markdown]

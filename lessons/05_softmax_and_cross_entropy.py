@@ -82,16 +82,19 @@ plt = pyplot()
 largest = np.linspace(0, 200, 201, dtype=np.float32)
 with np.errstate(over="ignore", invalid="ignore"):
     plain = np.array([softmax_overflowing(np.array([s, s - 1], dtype=np.float32))[0] for s in largest])
-shifted = np.array([softmax(np.array([s, s - 1], dtype=np.float32))[0] for s in largest])
-fig, ax = plt.subplots()
-ax.plot(largest, shifted, color="0.7", lw=5)
-ax.plot(largest, plain, color="0.0", lw=1.5)
+    exponentials = np.exp(largest)                               # float32: infinite where it's too large
 limit = float(largest[np.isnan(plain)][0])
-ax.text(2, 0.752, "both")
-ax.text(limit + 4, 0.705, "only with the largest score subtracted;\nthe plain version is undefined here")
-ax.set_ylim(0.69, 0.77)
-ax.set(xlabel="larger of two scores; the other is 1 less (float32)", ylabel="its probability",
-       title=f"Plain softmax is undefined from a score of {limit:.0f} on, though the true answer never changes")
+fig, ax = plt.subplots()
+ax.semilogy(largest[largest < limit], exponentials[largest < limit], color="0.0")
+ax.semilogy(largest, np.exp(largest - largest), color="0.5", lw=3)
+ax.axhline(np.finfo(np.float32).max, color="0.3", ls=":", lw=1)
+ax.axvspan(limit, 200, color="0.92", zorder=0)
+ax.text(2, 3e39, "the largest number in float32")
+ax.text(36, 1e12, "exp of the score")
+ax.text(limit + 6, 1e20, "here it is infinite,\nand softmax ∞ / ∞")
+ax.text(limit + 6, 1e2, "exp, the largest score subtracted", color="0.4")
+ax.set(xlabel="larger of two scores; the other is 1 less", ylabel="exponential of the larger one", xlim=(0, 200), ylim=(1e-3, 1e43),
+       title=f"Plain softmax breaks at a score of {limit:.0f}; less the largest score, nothing can overflow")
 figure(fig, "overflow")
 
 # %% [markdown]

@@ -193,13 +193,15 @@ print(f"   {'majority':16s}{majority_baseline(encode_labels(tables[-1], names), 
 # %%
 plt = pyplot()
 fig, ax = plt.subplots()
-for (name, values), color, marker, lift in zip(curves.items(), ("0.0", "0.3", "0.55"), ("o-", "s-", "^-"), (0, 0.02, -0.03)):
-    ax.plot(sizes, values, marker, color=color)
-    ax.text(sizes[-1] + 0.5, values[-1] + lift, name, color=color, va="center")
+for (name, values), color, marker, lift in zip(curves.items(), ("0.0", "0.3", "0.55"), ("o-", "s-", "^-"), (0, 0.04, -0.05)):
+    ax.plot(range(4), values, marker, color=color)
+    ax.text(3.12, values[-1] + lift, f"{name}: {values[-1]:.0%}", color=color, va="center")
 ax.axhline(0.5, color="0.3", ls=":", lw=0.8)
-ax.text(25.4, 0.505, "a coin", color="0.3", fontsize=8, va="bottom", ha="right")
+ax.text(4.38, 0.5, "a coin", color="0.3", fontsize=8, va="bottom", ha="right")
+ax.set_xticks(range(4), sizes)
+ax.set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
 ax.set(xlabel="men, and as many women, among the 100 labelled sentences", ylabel="right about people without a label",
-       xlim=(1, 25.5), ylim=(0.3, 1.03), title="A pretrained encoder is right about people that no label named")
+       xlim=(-0.3, 4.4), ylim=(0, 1.08), title="Whether the labels name few people or many, a pretrained encoder is right about the others")
 figure(fig, "people_without_a_label")
 assert np.mean(curves["pretrained"][1:]) > 0.8 and np.mean(curves["random"]) < 0.7
 
