@@ -123,8 +123,40 @@ def test_columns_without_a_header_are_named(tmp_path_factory, rows, order, delim
     assert [(row.label, row.text) for row in read_table(folder / "headed", settings)] == rows
     (folder / "lines").write_text("".join(f"{text}\n" for _, text in rows))
     assert [row.text for row in read_table(folder / "lines", settings, need_labels=False)] == [text for _, text in rows]
-    by_number = TableSettings(text_column=str(order.index("text") + 1), label_column=str(order.index("label") + 1))
+    doubtful = any(set(",;|") & set(text) for _, text in rows)         # another delimiter may make columns too
+    by_number = TableSettings(text_column=str(order.index("text") + 1), label_column=str(order.index("label") + 1),
+                              delimiter=delimiter if doubtful else None)
     assert [(row.label, row.text) for row in read_table(folder / "bare", by_number)] == rows
+
+
+def test_a_delimiter_makes_as_many_columns_as_are_asked_for(tmp_path):
+    rows = [("ham", "yes, please"), ("ham", "no, thanks"), ("spam", "win, now")] * 3
+    (tmp_path / "t").write_text("".join(f"{label};7;{text};7\n" for label, text in rows))
+    read = read_table(tmp_path / "t", TableSettings(text_column="3", label_column="1"))
+    assert [(row.label, row.text) for row in read] == rows
+
+
+NAMELESS = {
+    "plain lines": lambda folder, rows: (folder / "t").write_text("".join(f"{text}\n" for _, text in rows)),
+    "fastText": lambda folder, rows: (folder / "t").write_text("".join(f"__label__{a} {b}\n" for a, b in rows)),
+    "folders": lambda folder, rows: [write_text(folder / "t" / label / f"{i}.txt", text) for i, (label, text) in enumerate(rows)],
+}
+
+
+def write_text(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_remembered_names_are_no_hindrance_where_columns_have_none(tmp_path, kind):
+    """A model that was trained on a table whose columns were named reads them all."""
+    rows = [("ham", "well, yes"), ("ham", "no; never"), ("spam", "win a prize")]
+    NAMELESS[kind](tmp_path, rows)
+    settings = TableSettings(text_column="my words", label_column="verdict")
+    need_labels = kind != "plain lines"
+    read = [(row.label, row.text) for row in read_table(tmp_path / "t", settings, need_labels=need_labels)]
+    assert read == ([(None, text) for _, text in rows] if not need_labels else rows)
 
 
 @given(rows=CONTENT, order=st.permutations(["label", "title", "text", "id"]), third=st.sampled_from(["title", "id"]))

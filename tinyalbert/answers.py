@@ -70,9 +70,20 @@ def run(command, options, say):
     check_output_file(options.output, *options.text)
     bad_rows = BadRows(options.skip_bad_rows)
     rows = texts_of(options, bad_rows, say)
-    tell(command(options, rows, bad_rows), options)
+    tell(at_least_one(command(options, rows, bad_rows), bad_rows), options)
     if bad_rows.summary():
         say(bad_rows.summary())
+
+
+def at_least_one(answers, bad_rows):
+    """The answers; refuses a source of which every row was left out."""
+    none = True
+    for answer in answers:
+        none = False
+        yield answer
+    if none:
+        left_out = bad_rows.summary()
+        raise UserError("no row can be used" + (f"; {left_out}" if left_out else ""))
 
 
 def _answered(blocks, bad_rows, pipe):

@@ -39,6 +39,9 @@ class Records:
         self.bad_rows = bad_rows
         self.say = say
         self.layout = {}  # {setting: value} with which a file without a header is read alike
+        # what has no names of its own takes those that are asked for, typed or remembered
+        self.text_name = settings.text_column or "text"
+        self.label_name = settings.label_column or "label"
 
     def __iter__(self):
         if str(self.source) != STANDARD_INPUT and Path(self.source).is_dir():
@@ -72,7 +75,7 @@ class Records:
     # --- lines of a known form --------------------------------------------------------------------
 
     def _plain(self, text):
-        return ((where, {"text": line}) for where, line in self._lines(text))
+        return ((where, {self.text_name: line}) for where, line in self._lines(text))
 
     def _fasttext(self, text):
         """Every word that begins with __label__ is a label, wherever it stands, as in fastText."""
@@ -83,7 +86,8 @@ class Records:
             with self.bad_rows.skipping():
                 if self.need_labels and not labels:
                     raise UserError(f"{where}: no word begins with {LABEL_MARK}; expected a label")
-                yield where, {"text": rest, "label": labels[0] if len(labels) == 1 else labels}
+                label = labels[0] if len(labels) == 1 else labels
+                yield where, {self.text_name: rest, self.label_name: label}
 
     def _trec(self, text):
         """The coarse label is the label; --label-column fine chooses the other."""
@@ -138,7 +142,8 @@ class Records:
                 text = read_text(path, self.settings.encoding, option=True).strip()
                 if not text:
                     raise UserError(f"{path} is empty; expected a text")
-                texts.append((str(path), {"text": text, **({"label": label[0]} if label else {})}))
+                labelled = {self.label_name: label[0]} if label else {}
+                texts.append((str(path), {self.text_name: text, **labelled}))
         with self.bad_rows.skipping():
             problems.raise_any(folder)
         yield from texts
