@@ -125,3 +125,13 @@ def test_bad_rows_may_be_left_out(world, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert [each["text"] for each in objects(out)] == ["The [MASK] ran.", "The [MASK]."]
     assert "1 bad rows were left out" in err and "unmasked.txt, line 2" in err
+
+
+@pytest.mark.parametrize("output", ["", " --json", " --output never.tsv"])
+def test_a_source_without_a_row_that_can_be_used_is_refused(output, world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    (world / "unmasked.txt").write_text("It was late.\nRain fell.\n")
+    assert main(shlex.split(f"fill-mask stories unmasked.txt --skip-bad-rows{output}")) == 2
+    out, err = capsys.readouterr()
+    assert not out and not (world / "never.tsv").exists()
+    assert "no row can be used" in err and "unmasked.txt, line 2" in err

@@ -136,6 +136,14 @@ def test_a_delimiter_makes_as_many_columns_as_are_asked_for(tmp_path):
     assert [(row.label, row.text) for row in read] == rows
 
 
+def test_quotes_left_open_do_not_make_lines_a_table(tmp_path):
+    """A sample that ended at the first of them was too short to tell what separates columns."""
+    lines = ["w;;", 'w;"', "w;", "w;", "w;", "w;"]
+    (tmp_path / "t").write_text("\n".join(lines))
+    read = read_table(tmp_path / "t", TableSettings(columns="label,text,_,_"), need_labels=False)
+    assert [row.text for row in read] == lines
+
+
 NAMELESS = {
     "plain lines": lambda folder, rows: (folder / "t").write_text("".join(f"{text}\n" for _, text in rows)),
     "fastText": lambda folder, rows: (folder / "t").write_text("".join(f"__label__{a} {b}\n" for a, b in rows)),

@@ -8,6 +8,7 @@ stands in the file; its ending decides only where that leaves a choice.
 
 import csv
 import io
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -368,20 +369,10 @@ class Records:
 
     def _rows(self, text, delimiter, quoted):
         """(number of its first line, cells) of the rows of a table, blank ones left out."""
-        lines = list(io.StringIO(text, newline=""))
-        begin = 0
-        while begin < len(lines):
-            rest = map(lines.__getitem__, range(begin, len(lines)))
-            reader = _reader(rest, delimiter, quoted, strict=True)
-            done = 0  # lines of the rows that were read
-            try:
-                for cells in reader:
-                    if cells:
-                        yield begin + done + 1, cells
-                    done = reader.line_num
-                return
-            except csv.Error:
-                line, last = begin + done + 1, begin + reader.line_num
+        for line, last, cells in _parsed(text, delimiter, quoted):
+            if cells is not None:
+                yield line, cells
+                continue
             with self.bad_rows.skipping():
                 reach = f" before line {last}" if last > line else ""
                 raise UserError(
@@ -389,7 +380,28 @@ class Records:
                     f"{reach} where its column ends; close it, and write a quote inside quotes "
                     'twice ("")'
                 )
-            begin = line
+
+
+def _parsed(text, delimiter, quoted):
+    """(number of its first line, of its last, cells) of the rows of a table, blank ones left out.
+
+    The cells are None where a quote does not close; reading goes on with the line after its first.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    begin = 0
+    while begin < len(lines):
+        rest = map(lines.__getitem__, range(begin, len(lines)))
+        reader = _reader(rest, delimiter, quoted, strict=True)
+        done = 0  # lines of the rows that were read
+        try:
+            for cells in reader:
+                if cells:
+                    yield begin + done + 1, begin + reader.line_num, cells
+                done = reader.line_num
+            return
+        except csv.Error:
+            yield begin + done + 1, begin + reader.line_num, None
+        begin += done + 1
 
 
 def _without_separator_line(text):
@@ -425,20 +437,13 @@ def _is_rule(cells, delimiter):
 
 
 def _sample(text, delimiter, quoted):
-    """Lists of cells of the first rows, blank ones left out, at most up to a quote gone wrong."""
+    """Lists of cells of the first rows, without blank ones and those where a quote goes wrong."""
     start = text[: 200 * SAMPLE]
     if len(start) < len(text):
         start = start[: start.rfind("\n") + 1] or start
-    rows = []
-    try:
-        for row in _reader(io.StringIO(start, newline=""), delimiter, quoted, strict=True):
-            if any(map(str.strip, row)):
-                rows.append([cell.strip() for cell in row])
-            if len(rows) == SAMPLE:
-                break
-    except csv.Error:
-        pass
-    return rows
+    parsed = (cells for _, _, cells in _parsed(start, delimiter, quoted))
+    filled = (cells for cells in parsed if cells is not None and any(map(str.strip, cells)))
+    return [[cell.strip() for cell in cells] for cells in itertools.islice(filled, SAMPLE)]
 
 
 def _usual_width(rows):
