@@ -95,7 +95,7 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("task", ["classification", "ner", *(["embedding", "translation", "summary"] if DEEP else [])])
+@pytest.mark.parametrize("task", ["classification", *(["ner", "embedding", "translation", "summary"] if DEEP else [])])
 def test_texts_come_from_any_source(task, world, tmp_path, monkeypatch, capsys):
     if task in LIBRARIES:
         pytest.importorskip(LIBRARIES[task])

@@ -123,7 +123,7 @@ def test_columns_without_a_header_are_named(tmp_path_factory, rows, order, delim
     assert [(row.label, row.text) for row in read_table(folder / "headed", settings)] == rows
     (folder / "lines").write_text("".join(f"{text}\n" for _, text in rows))
     assert [row.text for row in read_table(folder / "lines", settings, need_labels=False)] == [text for _, text in rows]
-    doubtful = any(set(",;|") & set(text) for _, text in rows)         # another delimiter may make columns too
+    doubtful = any(text.count(other) >= len(order) - 1 for other in ",;|" for _, text in rows)     # it may make as many columns
     by_number = TableSettings(text_column=str(order.index("text") + 1), label_column=str(order.index("label") + 1),
                               delimiter=delimiter if doubtful else None)
     assert [(row.label, row.text) for row in read_table(folder / "bare", by_number)] == rows
