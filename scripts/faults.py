@@ -297,7 +297,10 @@ def _digest(path):
 
 
 def _without_times(line):
-    values = json.loads(line)
+    try:
+        values = json.loads(line)
+    except ValueError:  # half a line, on a disk that stayed full
+        return line
     clock = ("seconds", "tokens_per_second")
     return json.dumps({name: value for name, value in values.items() if name not in clock})
 

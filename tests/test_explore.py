@@ -195,6 +195,12 @@ def test_the_best_cut_of_a_word_is_the_one_that_is_used(explorer):
     assert compared > 5
 
 
+def test_what_is_done_to_a_text_leaves_special_tokens_alone(explorer):
+    steps = answer(explorer, "pieces", {"text": "The  Café [MASK] ﬁne"})["steps"]
+    assert [step["text"] for step in steps] == ["the cafe [MASK] fine"]
+    assert answer(explorer, "pieces", {"text": "the [MASK] dog"})["steps"] == []
+
+
 @given(text=st.text(max_size=60), masked=st.lists(st.integers(-3, 80), max_size=4))
 def test_any_text_is_answered_or_told_what_is_wrong(explorer, text, masked):
     for name in VIEWS:

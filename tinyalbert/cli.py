@@ -772,6 +772,8 @@ def _ended_by_signals(for_good):
         raise Stopped(number)
 
     def stop_at_once(number, frame):
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)  # it is said once
         with contextlib.suppress(OSError):
             os.write(2, b"\ntinyalbert: stopped at once\n")
         os._exit(128 + number)

@@ -1,9 +1,12 @@
 """View 1: the pieces of a text, and how else each word could have been cut."""
 
-from ..text.vocabulary import SPACE, SPECIAL
+import re
+
+from ..text.vocabulary import CLS, MASK, SEP, SPACE, SPECIAL
 
 WAYS = 4  # of cutting a word, the best ones
 MOST_WORDS = 80  # whose other ways are shown
+MARKS = re.compile("(" + "|".join(map(re.escape, (CLS, SEP, MASK))) + ")")
 
 
 def view(explorer, reading, text="", pair=None):
@@ -56,10 +59,17 @@ def _ways(tokenizer, pieces):
 def _steps(tokenizer, text):
     """What happens to the text before it is cut, as far as it changes."""
     steps = []
-    prepared = tokenizer.prepare(text)
+    prepared = _between_marks(tokenizer.prepare, text)
+    normalized = _between_marks(tokenizer.normalize, text)
     name = "spaces, accents, case" if tokenizer.prepare.do_lower_case else "spaces, accents"
-    for done, after in ((name, prepared), ("NFKC", tokenizer.normalize(text))):
+    for done, after in ((name, prepared), ("NFKC", normalized)):
         before = steps[-1]["text"] if steps else text
         if after != before:
             steps.append({"step": done, "text": after})
     return steps
+
+
+def _between_marks(change, text):
+    """The text, changed everywhere but in special tokens that are typed in it."""
+    parts = [part if part in SPECIAL else change(part) for part in MARKS.split(text)]
+    return " ".join(part for part in parts if part)

@@ -94,9 +94,10 @@ def _read(published, path, split, bad_rows, say):
             row = dict(zip(columns, cells))
             index = row.get("index", row.get("id", str(place - first - 1)))
             texts = [row[name].strip() for name in needed]
-            label = row[published.label].strip() if labelled else None
+            known = row[published.label].strip() if published.label in row else None
+            label, truth = (known, None) if labelled else (None, known)
             pair = texts[1] if published.pair else None
-            examples.append(Example(texts[0], pair, label, where, index, _part(path)))
+            examples.append(Example(texts[0], pair, label, where, index, _part(path), truth=truth))
     if left_out:
         say(f"{path}: {left_out:,} rows lack columns and were left out")
     return examples

@@ -26,7 +26,7 @@ export async function render(box, { question: asked, ask }) {
     last = token.word;
     const others = ways === null ? "" : ways.slice(1).map(({ pieces, score }) => `${pieces.join(" ")}  (${score.toFixed(1)})`).join("   ");
     const best = ways?.length ? ways[0].score.toFixed(1) : "";
-    rows.push([token.masked ? `${token.piece} → [MASK]` : token.piece, String(place), String(token.id), String(token.type), best, element("td", { class: "word", style: { textAlign: "left" } }, others)]);
+    rows.push([token.masked && !token.special ? `${token.piece} → [MASK]` : token.piece, String(place), String(token.id), String(token.type), best, element("td", { class: "word", style: { textAlign: "left" } }, others)]);
   });
   box.append(
     element("h3", {}, `${tokens.length} pieces`),
