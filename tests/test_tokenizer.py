@@ -540,6 +540,17 @@ def test_tokenizer_json_alone_gives_the_same_tokenizer(tokenizer, tmp_path_facto
     assert json.loads((folder / "tokenizer.json").read_text()) == json.loads(tokenizer_json(here.model_bytes, here.prepare))
 
 
+@pytest.mark.parametrize("score", ["1e39", "-1e300", "1e999", "NaN", '"x"', "null"])
+def test_a_score_that_is_no_32_bit_number_is_refused(tokenizer, tmp_path, score):
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "spiece.model").unlink()
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    document["model"]["vocab"][20][1] = "SCORE"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document).replace('"SCORE"', score))
+    with pytest.raises(UserError, match="tokenizer.json"):
+        AlbertTokenizer.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("options", [{}, {"do_lower_case": False}, {"keep_accents": True}])
 def test_tokenizer_json_tells_the_settings_that_no_other_file_tells(tokenizer, tmp_path, options):
     here = variant(tokenizer, options)

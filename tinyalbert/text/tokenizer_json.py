@@ -33,6 +33,7 @@ UNKNOWN = 2
 CONTROL = 3
 USER_DEFINED = 4
 
+LARGEST = 1e38  # a score is kept in 32 bits
 NEVER = 1000.0  # taken off the score of a piece that text is not to become
 NEVER_THERE = 100.0  # the same in transformers' own files
 
@@ -225,7 +226,7 @@ def from_tokenizer_json(path):
                 f"{path} holds a tokenizer of type {kind}; expected Unigram, as ALBERT's"
             )
         return _model(document), _settings(document), _added_tokens(document)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path} is no tokenizer.json ({type(error).__name__}: {error}); expected a file that "
             "transformers or tinyalbert wrote"
@@ -251,6 +252,9 @@ def _settings(document):
 def _model(document):
     """The bytes of a SentencePiece model."""
     scores = document["model"]["vocab"]
+    wrong = [score for _, score in scores if not abs(score) < LARGEST]  # also NaN
+    if wrong:
+        raise ValueError(f"a score of {wrong[0]}")
     cut_out = {token["content"] for token in document["added_tokens"] if not token["special"]}
     pieces = [(1, write((1, p), (2, float(s)), (3, k))) for p, s, k in _kinds(scores, cut_out)]
     ids = {piece: i for i, (piece, _) in enumerate(scores)}
