@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tinyalbert.options import resume
 from tinyalbert.plots import read_log
 from tinyalbert.pretraining.options import PretrainOptions
 from tinyalbert.pretraining.shards import Shards
+from tinyalbert.tasks.finetune import _moved, _refuse_other_rows
 from tinyalbert.training.checkpoints import Checkpoints, read_settings, saved_total_steps
 from tinyalbert.training.log import Log
 from tinyalbert.training.run import new_state
@@ -184,3 +186,16 @@ def test_half_a_last_line_and_bytes_that_are_no_text_are_no_traceback(tmp_path):
     shutil.rmtree(tmp_path)
     with pytest.raises(UserError, match="no training log"):
         read_log(tmp_path)
+
+
+@pytest.mark.parametrize("rows", [{}, {"train": 1, "dev": [1, "x"], "labels": []}, {"train": [1], "dev": [2], "labels": [3]},
+                                  {"train": ["many"], "dev": [2], "labels": None}])
+def test_settings_with_rows_of_another_form_are_refused(rows):
+    with pytest.raises(UserError, match="rows"):
+        _refuse_other_rows({"train": [3, "a"], "dev": [1, "b"], "labels": None}, rows, SimpleNamespace(train="t.tsv", output="out"))
+
+
+@pytest.mark.parametrize("source", ["a\0b", "x" * 5000, "a\0b,c"])
+def test_a_source_that_no_file_can_have_stays_as_it_is(source, tmp_path):
+    for was in ("/elsewhere/out", "a\0c"):
+        assert _moved(source, {"folder": was}, SimpleNamespace(output=str(tmp_path))) == source

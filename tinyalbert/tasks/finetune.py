@@ -298,9 +298,16 @@ def _refuse_other_rows(rows, saved, options):
         named = f" and the labels {', '.join(labels)}" if labels else ""
         return f"{which['train'][0]:,} to train on, {which['dev'][0]:,} held out{named}"
 
+    try:
+        before = told(saved)
+    except (LookupError, TypeError, ValueError):
+        raise UserError(
+            f"{Path(options.output) / SETTINGS}, rows: not as a run writes them; start the run "
+            "anew in another folder"
+        ) from None
     raise UserError(
         f"{options.train}: these are not the rows that the run in {options.output} began with: "
-        f"{told(rows)}; it had {told(saved)}, by what they hold. Put those back, or start another "
+        f"{told(rows)}; it had {before}, by what they hold. Put those back, or start another "
         "run in another folder"
     )
 
@@ -377,19 +384,32 @@ def _settled(options, given, saved, say):
 def _moved(source, saved, options):
     """A source of a run whose folder, with what stood around it, may have been moved."""
     was = saved.get("folder")
-    if not (source and was) or Path(source).exists():
+    if not (source and was) or _exists(source):
         return source
     parts = _parts(source)
     for i, part in enumerate(parts):
-        there = moved(part, was, Path(options.output).resolve())
-        if Path(part).is_absolute() and not Path(part).exists() and there.exists():
+        if not Path(part).is_absolute() or _exists(part):
+            continue
+        try:
+            there = moved(part, was, Path(options.output).resolve())
+        except ValueError:  # a name that no file can have: who reads the source says so
+            continue
+        if _exists(there):
             parts[i] = str(there)
     return ",".join(parts)
 
 
+def _exists(path):
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _parts(source):
     """The paths of a source, of which some have several, with commas between."""
-    if source is None or Path(source).exists():
+    if source is None or _exists(source):
         return [source] if source else []
     return source.split(",")
 
