@@ -15,6 +15,7 @@ from tinyalbert.files.safetensors_file import read_safetensors, write_safetensor
 from tinyalbert.options import resume
 from tinyalbert.plots import read_log
 from tinyalbert.pretraining.options import PretrainOptions
+from tinyalbert.pretraining.preparation import is_prepared
 from tinyalbert.pretraining.shards import Shards
 from tinyalbert.tasks.finetune import _moved, _refuse_other_rows
 from tinyalbert.training.checkpoints import Checkpoints, read_settings, saved_total_steps
@@ -199,3 +200,8 @@ def test_settings_with_rows_of_another_form_are_refused(rows):
 def test_a_source_that_no_file_can_have_stays_as_it_is(source, tmp_path):
     for was in ("/elsewhere/out", "a\0c"):
         assert _moved(source, {"folder": was}, SimpleNamespace(output=str(tmp_path))) == source
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_not_prepared(name):
+    assert not is_prepared(name)

@@ -66,7 +66,10 @@ def _sentences(sources, format, progress, say, account):
 
 def is_prepared(source):
     """Whether `source` is a folder that `prepare` wrote."""
-    return any((Path(source) / place / COMPLETE).is_file() for place in ("", PARTIAL))
+    try:
+        return any((Path(source) / place / COMPLETE).is_file() for place in ("", PARTIAL))
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
 
 
 def prepared_folder(options, ranks, say, progress):
