@@ -61,6 +61,11 @@ def test_a_bad_file_is_told_with_its_line(name, text, words, tmp_path):
         read_sets(tmp_path / name)
 
 
+def test_cells_with_commas_are_quoted(tmp_path):
+    (tmp_path / "x.csv").write_text('bad,good\n"he, were here","he, was here"\n')
+    assert read_sets(tmp_path / "x.csv")[0].texts == ["he, were here", "he, was here"]
+
+
 def test_the_rules_are_frequencies(world, loaded):
     _, tokenizer = loaded
     rules = Frequencies(tokenizer, world / "model" / "data")

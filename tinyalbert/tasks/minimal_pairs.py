@@ -6,7 +6,7 @@ tie counts one half.  Beside the model stand two rules that know no grammar: the
 pieces, and of neighbouring pieces.
 """
 
-import json
+import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +15,12 @@ import numpy as np
 from ..errors import UserError
 from ..pretraining.preparation import is_prepared
 from ..pretraining.shards import Shards
+from ..strict_json import loads
 from .likelihood import better_of_pairs, pseudo_log_likelihood
 from .text_files import ending, read_text
 
 BIGRAM_SHARE = 0.7  # of the neighbours' frequency; the rest is the piece's own
-CORPUS = "bigram frequencies"
+BIGRAMS = "bigram frequencies"
 FREQUENCIES = "piece frequencies"
 
 
@@ -73,9 +74,9 @@ def _json_lines(text, where):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = loads(line)
             pair = record["sentence_bad"], record["sentence_good"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"{where}, line {number}: expected a JSON object with sentence_good and "
                 "sentence_bad"
@@ -85,20 +86,30 @@ def _json_lines(text, where):
 
 
 def _columns(text, where):
+    """Of tabs, in which a quote is a quote, or of commas with quoted cells."""
     lines = text.splitlines()
-    mark = "\t" if lines and "\t" in lines[0] else ","
-    head = [name.strip().lower() for name in (lines[0] if lines else "").split(mark)]
-    if not {"good", "bad"} <= set(head):
-        raise UserError(f"{where}, line 1: columns {', '.join(head)}; expected good and bad")
+    tabs = bool(lines) and "\t" in lines[0]
+    if tabs:
+        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines, strict=True)
     texts = []
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            continue
-        cells = line.split(mark)
-        if len(cells) != len(head):
-            raise UserError(f"{where}, line {number}: {len(cells)} cells; expected {len(head)}")
-        pair = cells[head.index("bad")], cells[head.index("good")]
-        texts += _checked(pair, f"{where}, line {number}")
+    head = None
+    try:
+        for cells in reader:
+            at = f"{where}, line {reader.line_num}"
+            if head is None:
+                head = [name.strip().lower() for name in cells]
+                if not {"good", "bad"} <= set(head):
+                    raise UserError(f"{at}: columns {', '.join(head)}; expected good and bad")
+                continue
+            if not cells:
+                continue
+            if len(cells) != len(head):
+                raise UserError(f"{at}: {len(cells)} cells; expected {len(head)}")
+            texts += _checked((cells[head.index("bad")], cells[head.index("good")]), at)
+    except csv.Error as error:
+        raise UserError(f"{where}, line {reader.line_num}: not a readable row ({error})") from None
     return texts
 
 
@@ -134,14 +145,14 @@ class Frequencies:
     @property
     def rules(self):
         """The names of what `scores` gives."""
-        return [FREQUENCIES] + ([CORPUS] if self.neighbours else [])
+        return [FREQUENCIES] + ([BIGRAMS] if self.neighbours else [])
 
     def scores(self, texts):
         """{rule: (N,)} of N texts."""
         ids = self.tokenizer.encode_batch_ids(texts)
         found = {FREQUENCIES: np.array([self.log_p[row].sum() for row in ids])}
         if self.neighbours:
-            found[CORPUS] = np.array([self._bigram(row) for row in ids])
+            found[BIGRAMS] = np.array([self._bigram(row) for row in ids])
         return found
 
     def _bigram(self, ids):

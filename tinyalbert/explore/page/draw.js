@@ -40,7 +40,12 @@ export function drawMap(canvas, maps, start, size) {
  */
 export function curves({ series, levels = {}, xLabel, yLabel, label, digits = 2, width = 640 }) {
   width = Math.max(320, Math.min(width, window.innerWidth - 40));
-  const [height, left, bottom, right, top] = [280, 58, 42, 16, 22];
+  const height = 280;
+  // the margins around the frame
+  const left = 58;
+  const right = 16;
+  const top = 22;
+  const bottom = 42;
   const points = series.flatMap((each) => each.points);
   if (!points.length) return drawn("svg", { viewBox: "0 0 640 20", role: "img", "aria-label": "nothing to draw yet" });
   const ys = [...points.map((p) => p[1]), ...Object.values(levels)];

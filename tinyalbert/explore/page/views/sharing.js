@@ -72,9 +72,11 @@ function ledger(sizes) {
 }
 
 function ledgerTable(sizes) {
-  const [ours, theirs] = [albert(sizes), bert(sizes)];
+  const ours = albert(sizes);
+  const theirs = bert(sizes);
   const rows = Object.keys(ours).map((part) => [part, grouped(ours[part]), grouped(theirs[part])]);
-  const [a, b] = [total(ours), total(theirs)];
+  const a = total(ours);
+  const b = total(theirs);
   return table({
     caption: `Vocabulary of ${grouped(sizes.V)}; a BERT of this size has ${(b / a).toFixed(1)} times the parameters, and takes as many operations a layer`,
     head: ["part", "ALBERT", "BERT of this size"],
