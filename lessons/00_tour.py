@@ -169,6 +169,9 @@ def table_sizes(vocab, hidden, embedding):
     ...
 
 
+rows = {part: n for part, n, _ in parameter_rows(config)}        # of our tiny model
+short_rows = rows["word embeddings (V x E)"] + rows["projection E -> H"] - config.hidden_size         # the projection has a bias, too
+same(table_sizes(config.vocab_size, config.hidden_size, config.embedding_size)[1], short_rows, "numbers in the table and the widening matrix")
 logits = model(ids).prediction_logits.numpy()[0]                 # at each place, a score for each piece of the vocabulary
 same(logits.shape, (len(pieces), config.vocab_size), "a score for every piece at every place")
 

@@ -101,7 +101,11 @@ def viterbi(text, logp, longest=16):
     return pieces[::-1]
 
 
-mine = [spm.piece_to_id(piece) for s in sentences for piece in viterbi(marked(s), logp)]
+def ids_of(text):
+    return [spm.piece_to_id(piece) for piece in viterbi(marked(text), logp)]
+
+
+mine = [number for s in sentences for number in ids_of(s)]
 library = np.concatenate([trained.encode_batch_ids([s])[0] for s in sentences])
 same(mine, library, f"the ids of {len(sentences)} sentences")
 

@@ -93,36 +93,40 @@ def words_of(ids):
     return [*np.flatnonzero(begins).tolist(), len(ids)]
 
 
-def lay(texts):
-    """Cover the texts; returns the shares of runs of 1, 2 and 3 words, and what was covered by us and by the library."""
-    laid, mine, library = Counter(), [], []
-    for ids in texts:
-        first = words_of(ids)
-        words = len(first) - 1
-        order = rng.permutation(words).tolist()
-        sizes = masking.span_sizes(rng.random(words), 3).tolist()
-        wanted = int(masking.targets_wanted(np.array([len(ids)]))[0])
-        arguments = (first, [words] * words, order, sizes, wanted)
-        covered, runs = cover(*arguments)
+def drawn(ids):
+    """A text's words, the order in which they are tried, the lengths they ask for, and how many pieces to cover."""
+    first = words_of(ids)
+    words = len(first) - 1
+    order = rng.permutation(words).tolist()
+    sizes = masking.span_sizes(rng.random(words), 3).tolist()
+    return first, [words] * words, order, sizes, int(masking.targets_wanted(np.array([len(ids)]))[0])
+
+
+def lay(draws):
+    """What was covered in all texts, and the shares of runs of 1, 2 and 3 words."""
+    covered, laid = [], Counter()
+    for draw in draws:
+        in_text, runs = cover(*draw)
+        covered.append(in_text)
         laid.update(runs)
-        mine.append(covered.astype(int))
-        library.append(np.frombuffer(masking.cover(*arguments), dtype=np.uint8))
-    return np.array([laid[n] for n in (1, 2, 3)]) / laid.total(), np.concatenate(mine), np.concatenate(library)
+    return np.concatenate(covered).astype(int), np.array([laid[n] for n in (1, 2, 3)]) / laid.total()
 
 
 pieces = np.concatenate(tok.encode_batch_ids([s for d in documents for s in d]))
-short, mine, library = lay(np.split(pieces[:24_000], 400))
-long, mine_long, library_long = lay(np.split(pieces[:96_000], 200))
-same(mine, library, "covered pieces of 400 texts")
-same(mine_long, library_long, "covered pieces of 200 long texts")
-print(f"covered: {mine.mean():.1%} of the pieces of short texts, {mine_long.mean():.1%} of long ones")
+short_draws = [drawn(ids) for ids in np.split(pieces[:24_000], 400)]
+long_draws = [drawn(ids) for ids in np.split(pieces[:96_000], 200)]
+in_short, short = lay(short_draws)
+in_long, long = lay(long_draws)
+same(in_short, np.frombuffer(b"".join(masking.cover(*d) for d in short_draws), np.uint8), "covered pieces of 400 texts")
+same(in_long, np.frombuffer(b"".join(masking.cover(*d) for d in long_draws), np.uint8), "covered pieces of 200 long texts")
+print(f"covered: {in_short.mean():.1%} of the pieces of short texts, {in_long.mean():.1%} of long ones")
 
 # %%
 plt = pyplot()
 fig, ax = plt.subplots(figsize=(6, 3.2))
 for i, (shares, colour, name) in enumerate(((ngram_probabilities(3), "0.8", "as drawn"),
-                                            (long, "0.5", f"as laid in texts of {len(mine_long) // 200} pieces"),
-                                            (short, "0.1", f"as laid in texts of {len(mine) // 400} pieces"))):
+                                            (long, "0.5", f"as laid in texts of {len(in_long) // 200} pieces"),
+                                            (short, "0.1", f"as laid in texts of {len(in_short) // 400} pieces"))):
     at = np.arange(1, 4) + (i - 1) * 0.27
     ax.bar(at, shares, width=0.25, color=colour)
     for x, value in zip(at, shares):

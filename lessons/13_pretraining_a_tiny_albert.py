@@ -137,7 +137,7 @@ def combined_mean(losses, counts):
 half = [{k: v[i:i + 2] for k, v in batch.items()} for i in (0, 2)]
 parts = [model(**h).losses["mlm"].item() for h in half]
 counts = [model.loss_counts(**h)["mlm"] for h in half]
-same(combined_mean(np.array(parts), np.array(counts)), word_loss, "two half batches, combined")
+same(combined_mean(np.array(parts), np.array(counts)), out.losses["mlm"].numpy(), "two half batches, combined")
 
 # %% [markdown]
 # This is how the library splits a batch across threads or machines, or into parts processed one after another (lesson
@@ -228,8 +228,8 @@ figure(fig, "too_long_at_first")
 # %%
 words_only = put(AlbertForMaskedLM(config, seed=1).astype(np.float64))
 words_only.load_state_dict({k: v for k, v in state.items() if k in words_only.state_dict()})
-same(words_only(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=batch["labels"]).loss.numpy(),
-     word_loss, "AlbertForMaskedLM, same weights")
+same(word_loss, words_only(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=batch["labels"]).loss.numpy(),
+     "AlbertForMaskedLM, same weights")
 folder.cleanup()
 
 # %% [markdown]

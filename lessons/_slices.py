@@ -7,6 +7,8 @@ import zlib
 from functools import cached_property
 from pathlib import Path
 
+from _origins import Origins
+
 SEALED = ".sealed"                               # solutions as scripts/handout.py gives them out
 CHANGING = {"append", "extend", "update", "add", "sort", "insert", "pop", "setdefault"}      # methods that change their object
 
@@ -42,30 +44,24 @@ class Lesson:
 
     @cached_property
     def comparisons(self):
-        """[(pattern of what is compared, exercises that stand on the lesson's side, whether the library is in it)] of all `same(...)`."""
-        found = []
+        """[(pattern of what is compared, exercises on the lesson's side, whether own work meets the library's)] of all `same(...)`."""
+        found, origins = [], Origins(self.statements)
         for i, statement in enumerate(self.statements):
             for call in ast.walk(statement):
                 if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "same" and len(call.args) >= 3:
-                    mine, both = set(), set()
+                    mine = set()
                     for name in _loaded(statement, besides=call.args[1:]):
                         self._add_name(name, i, mine)
-                    for name in _loaded(statement, besides=call.args[2:]):
-                        self._add_name(name, i, both)
-                    library = any(self._is_library(self.statements[j]) for j in both)
+                    library = origins.compares_with_library(*call.args[:2], i)
                     found.append((_pattern(call.args[2]), [e for e, j in self.exercises.items() if j in mine], library))
         return sorted(found, key=lambda pair: ".*" in pair[0])           # exact texts first
 
     def depends_on(self, what):
-        """The exercises that the comparison called `what` depends on, and whether it is one with the library."""
+        """The exercises that the comparison called `what` depends on, and whether it is one of own work with the library's."""
         for pattern, exercises, library in self.comparisons:
             if re.fullmatch(pattern, what, re.S):
                 return exercises, library
-        return [], True
-
-    @staticmethod
-    def _is_library(statement):
-        return isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("tinyalbert")
+        return [], False
 
     def _add(self, i, position, needed):
         """Statement i and all that it needs; a function finds its names when it is called, so at `position`."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -142,15 +143,55 @@ def test_no_answer_and_no_hint_stands_in_a_lesson():
         assert "reference=" not in text and not [h for h in solutions(name).HINTS.values() if h in text], name
 
 
+def slices(path, text=None):
+    """A lesson's file as lessons/_slices.py reads it, or other text in its place."""
+    with mock.patch.object(sys, "path", [str(LESSONS), *sys.path]):
+        import _slices
+        return _slices.Lesson(path, text)
+
+
+OWN = """from _check import same, put
+import numpy as np
+from tinyalbert import ops
+def mine(x):
+    return ops.exp.raw(x)[0] * 1
+x = np.random.default_rng(0).standard_normal(3)
+y, vjp = ops.exp.raw(put(x))
+"""
+
+
+@pytest.mark.parametrize("lines, own", [
+    ("same(mine(x), y, 'it')", True),
+    ("same(y, mine(x), 'it')", True),
+    ("same(np.exp(x), y, 'it')", True),
+    ("got = mine(x)\nsame(got[0], vjp(x)[0], 'it')", True),
+    ("for a, b in zip(mine(x), vjp(x)):\n    same(a, b, 'it')", True),
+    ("a, b = mine(x), ops.exp(x)\nsame(a, b.data, 'it')", True),
+    ("both = []\nboth.append(mine(x))\nsame(both[0], y, 'it')", True),
+    ("same(y, vjp(x)[0], 'it')", False),                                 # the library beside itself
+    ("same(y.sum(), np.ones(len(y)), 'it')", False),
+    ("same(y.shape, (3,), 'it')", False),
+    ("same(mine(x), mine(x)[::-1], 'it')", False),                       # own code beside itself
+    ("same(mine(x), [1 / 3] * 3, 'it')", False),
+    ("y = mine(x)\nsame(mine(x), y, 'it')", False),
+])
+def test_only_own_code_that_was_compared_with_the_librarys_may_say_so(lines, own):
+    assert slices("lesson.py", OWN + lines).depends_on("it") == ([], own)
+
+
+def test_what_no_lesson_says_is_equal_to_the_librarys():
+    """Of two lessons it is known where one side only is theirs or the library's."""
+    def with_library(number):
+        return [what.replace("\\", "") for what, _, own in slices(*LESSONS.glob(f"{number}_*.py")).comparisons if own]
+    assert with_library("00") == ["numbers in the table and the widening matrix"]
+    assert not {"three equal weights", "shuffled tokens give shuffled answers"} & set(with_library("08"))
+    assert all(with_library(name[:2]) for name in NAMES)
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_what_waits_for_which_exercise(path):
     """Of each comparison with the library it is known which exercises stand in it."""
-    sys.path.insert(0, str(LESSONS))
-    try:
-        import _slices
-    finally:
-        sys.path.remove(str(LESSONS))
-    compared = _slices.Lesson(path).comparisons
+    compared = slices(path).comparisons
     assert compared and all(set(waits) <= set(exercises(path.stem)) for _, waits, _ in compared)
     if path.stem[:2] == "06":                    # gx is made by the exercise, the gradient of gamma is not
         assert [waits for what, waits, _ in compared if what.startswith("layer_norm")] == [
