@@ -233,6 +233,6 @@ show(inference.predict)
 # %% [markdown]
 # **What to keep.** Fine-tuning is the same training with a new head and a good start. Compare every score with
 # baselines. `tinyalbert finetune my_table.tsv --model folder --output folder` does all of this for your own rows. Next:
-# 20, the same code on a GPU.
+# 15, a label for every word.
 # %%
 finish()

@@ -207,6 +207,32 @@ TABLE = [
     ("14", "label_list", "lambda labels: labels.sort()", "it returned nothing (None): the last line must begin with `return`; pr"),
     ("14", "label_list", "lambda labels: sorted(set(labels), reverse=True)", "in the wrong order"),
     ("14", "label_list", "lambda labels: {l: i for i, l in enumerate(sorted(set(labels)))}", "it returned a dict, expected a list such as ['no', 'yes']"),
+    ("15", "entities", "lambda tags: [(t[2:], i, i + 1) for i, t in enumerate(tags) if t[0] == 'B']", "the entity goes on with the I- behind its B-; here it ends after one w"),
+    ("15", "entities", "lambda tags: [t[2:] for t in tags if t[0] == 'B']", ""),
+    ("15", "entities", "ENTITIES(end='place')", "the end is the first place that doesn't belong to the entity: one more"),
+    ("15", "entities", "ENTITIES(go='tag[0] == \"I\" and found')", "too few"),
+    ("15", "entities", "ENTITIES(go='tag[0] == \"I\"')", "every I- goes on with the entity before; it does so only right behind"),
+    ("15", "entities", "ENTITIES(last='')", "each word became an entity of its own: I- goes on with the one before"),
+    ("15", "entities", "lambda tags: [(i, i + 1) for i, t in enumerate(tags) if t != 'O']", "too many"),
+    ("15", "entities", "ENTITIES(ret='print(found)')", "it returned nothing (None): the last line must begin with `return`; pr"),
+    ("15", "entity_f1", "lambda gold, said: (lambda r, g, s: r / (g + s))(sum(len(set(a) & set(b)) for a, b in zip(gold, said)), sum(map(len, gold)), sum(map(len, said)))", "a factor is missing: `2`"),
+    ("15", "entity_f1", "lambda gold, said: (lambda r, g, s: (r / g + r / s) / 2)(sum(len(set(a) & set(b)) for a, b in zip(gold, said)), sum(map(len, gold)), sum(map(len, said)))", "the plain mean of precision and recall; F1 is their harmonic mean"),
+    ("15", "entity_f1", "lambda gold, said: 2 * len(set(gold) & set(said)) / (len(gold) + len(said))", "it stopped with TypeError: unhashable type: 'list', in line 1"),
+    ("15", "entity_f1", "lambda gold, said: 2 * sum(a == b for a, b in zip(gold, said)) / (len(gold) + len(said))", "whole sentences are compared here; compare their entities"),
+    ("15", "entity_f1", "lambda gold, said: (lambda g, s: 2 * len(g & s) / (len(g) + len(s)))({e for x in gold for e in x}, {e for x in said for e in x})", "all sentences are one set here, in which the same entity counts once;"),
+    ("15", "tagging_backward", "TAG(rest='')", "rows with -100 still have a gradient; theirs is 0"),
+    ("15", "tagging_backward", "TAG(n='len(gold)')", "divided by all rows; only those with a label count in the mean"),
+    ("15", "tagging_backward", "TAG(n='1')", "the loss is a mean: divide by the number of rows with a label"),
+    ("15", "tagging_backward", "TAG(axis='')", "summed along the wrong axis, (0, 1)"),
+    ("15", "tagging_backward", "TAG(minus='')", "a step is missing: the part with gradient and counted and gold"),
+    ("15", "tagging_backward", "lambda scores, gold: np.exp(scores) / np.exp(scores).sum(-1) - np.eye(scores.shape[1])[gold]", "it stopped with ValueError: operands could not be broadcast together w"),
+    ("15", "tagging_backward", "lambda scores, gold: np.exp(scores) / np.exp(scores).sum(-1, keepdims=True) - np.eye(scores.shape[1])[gold]", "it stopped with IndexError: index -100 is out of bounds for axis 0 wit"),
+    ("15", "labels_of_pieces", "lambda words, tags: tags[words]", "every place has a label here, [CLS] and [SEP] too"),
+    ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w >= 0 else -100 for w in words])", "every piece of a word has its label; only the first one should"),
+    ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] for w in words if w >= 0])", "shape (6,), expected (8,); 2 too few along axis 0"),
+    ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w != words[i - 1] else -100 for i, w in enumerate(words)])", "[CLS] and [SEP] belong to no word (-1): -1 as an index takes the last"),
+    ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w >= 0 and w != words[i - 1] else 0 for i, w in enumerate(words)])", "places without a label have 0, which is a tag of its own; write -100"),
+    ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w >= 0 and w not in words[i + 1:] else -100 for i, w in enumerate(words)])", "the last piece of each word is labelled, not the first"),
     ("20", "clip_factor", "lambda norm, limit: limit / norm if norm > limit else 1.0", "np.where, & and np.maximum do so place by place"),
     ("20", "clip_factor", "lambda norm, limit: limit / np.minimum(norm, limit)", "a minimum stands where a maximum belongs"),
     ("20", "clip_factor", "lambda norm, limit: 1 / np.maximum(norm, limit)", "the fraction's upper half is missing: `limit`"),
@@ -323,7 +349,31 @@ def gelu(end="* (1 + 3 * 0.044715 * x**2)", square="t * t"):
 """
 
 
-MAKERS = {"ONE_HEAD": one_head, "WHILE": cutting, "MASKS": masks, "PAIRS": order_pairs, "ADAM": adam, "LAMB": lamb, "GELU": gelu}
+def found_entities(go="tag[0] == 'I' and tag[2:] == last[2:]", end="place + 1", last="last = tag", ret="return found"):
+    return f"""def answer(tags):
+    found, last = [], 'O'
+    for place, tag in enumerate(tags):
+        if {go}:
+            found[-1] = (tag[2:], found[-1][1], {end})
+        elif tag != 'O':
+            found.append((tag[2:], place, {end}))
+        {last}
+    {ret}
+"""
+
+
+def tagging(axis="-1, keepdims=True", minus="p[counted, gold[counted]] -= 1", rest="p[~counted] = 0", n="counted.sum()"):
+    return f"""def answer(scores, gold):
+    counted = gold != -100
+    p = np.exp(scores) / np.exp(scores).sum({axis})
+    {minus}
+    {rest}
+    return p / {n}
+"""
+
+
+MAKERS = {"ONE_HEAD": one_head, "WHILE": cutting, "MASKS": masks, "PAIRS": order_pairs, "ADAM": adam, "LAMB": lamb, "GELU": gelu,
+          "ENTITIES": found_entities, "TAG": tagging}
 
 
 def answer(source, scope):
