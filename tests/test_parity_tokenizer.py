@@ -252,6 +252,11 @@ def test_parity_of_folders_in_googles_style(folder, tmp_path):
 def test_parity_of_habits(folder, ours, slow):
     """The calls that transformers' users write, with their own results."""
     texts, pairs = ["Bo (kade), 9,000.", "lé", ""], ["[MASK] na", "bo", "so"]
+    for side in ("left", "right"):
+        slow.padding_side = ours.padding_side = side
+        assert dict(ours(texts, pairs, padding=True)) == dict(slow(texts, pairs, padding=True))
+        call = dict(padding="max_length", max_length=33, pad_to_multiple_of=8, padding_side="left")
+        assert dict(ours(texts, **call)) == dict(slow(texts, **call))
     for call in (dict(text=texts, text_pair=pairs), dict(text=texts[0], text_pair=pairs[0]), dict(text=texts, padding=True),
                  dict(text=texts[0], return_token_type_ids=False), dict(text=texts[0], return_attention_mask=False)):
         assert dict(ours(**call)) == dict(slow(**call))

@@ -70,12 +70,12 @@ def twins(kind, config, dtype, seed=0):
     return ours, theirs
 
 
-def batch(kind, config, rng, B=3, T=10):
+def batch(kind, config, rng, B=3, T=10, padding="right"):
     """Padded rows, several segments, and targets for the head."""
     lead = (B, 3) if kind == "AlbertForMultipleChoice" else (B,)
     lengths = rng.integers(3, T + 1, (*lead, 1))
     b = dict(input_ids=rng.integers(1, config.vocab_size, (*lead, T)),
-             attention_mask=(np.arange(T) < lengths).astype(np.int64),
+             attention_mask=hiding(lengths, T, padding, rng).astype(np.int64),
              token_type_ids=rng.integers(0, config.type_vocab_size, (*lead, T)))
     sparse = np.where(rng.random((B, T)) < 0.4, rng.integers(0, config.vocab_size, (B, T)), -100)
     sparse[0, 0] = 4
@@ -86,6 +86,15 @@ def batch(kind, config, rng, B=3, T=10):
                                               "end_positions": np.array([*rng.integers(0, T, B - 1), 99])},
                "regression": {"labels": rng.random(B)}, "multi_label": {"labels": rng.integers(0, 2, (B, 3)) * 1.0}}
     return {**b, **targets.get(kind, {"labels": rng.integers(0, 3, B)})}
+
+
+def hiding(lengths, T, padding, rng):
+    """(..., 1) -> (..., T): which places are tokens."""
+    if padding == "left":
+        return np.arange(T) >= T - lengths
+    if padding == "anywhere":
+        return (rng.random((*lengths.shape[:-1], T)) < 0.5) | (np.arange(T) == T // 2)
+    return np.arange(T) < lengths
 
 
 def tensors(b, dtype):
@@ -146,6 +155,13 @@ def test_configurations(changes, dtype):
 @pytest.mark.parametrize("kind", HEADS)
 def test_heads(kind, dtype):
     compare(kind, small(**HEADS[kind]), dtype, seed=1)
+
+
+@pytest.mark.parametrize("padding", ["left", "anywhere"])
+@pytest.mark.parametrize("kind", HEADS)
+def test_padding_at_any_place(kind, padding):
+    """Positions count from the first place of a row and the pooler reads it, whatever is hidden."""
+    compare(kind, small(**HEADS[kind]), np.float32, seed=2, padding=padding)
 
 
 def test_base_v2():

@@ -494,13 +494,48 @@ def test_tokens_that_are_none_are_refused_in_words(tokenizer, tokens):
 
 
 def test_settings_of_the_object_that_are_not_done_are_refused(tokenizer):
-    for name in ("padding_side", "truncation_side"):
+    for name, side in (("padding_side", "both"), ("padding_side", None), ("padding_side", ["left"]), ("truncation_side", "left")):
         setattr(tokenizer, name, "right")
-        with pytest.raises(UserError, match=f"{name} is 'left'"):
-            setattr(tokenizer, name, "left")
+        with pytest.raises(UserError, match=f"{name}=.* is unknown; expected one of 'right'"):
+            setattr(tokenizer, name, side)
+    with pytest.raises(UserError, match="padding_side='top' is unknown; expected one of 'right', 'left'"):
+        tokenizer("bo", padding=True, padding_side="top")
     for longest in (0, -1, 1e30, "512", True, None):
         with pytest.raises(UserError, match="model_max_length is"):
             AlbertTokenizer(tokenizer.model_bytes, model_max_length=longest)
+
+
+@given(texts=st.lists(st.sampled_from(["", "bo", "Kade lé, na", "so [MASK] na bo lu"]), min_size=1), multiple=st.integers(1, 9),
+       options=st.sampled_from([{"padding": True}, {"padding": "max_length", "max_length": 40}, {"padding": True, "add_special_tokens": False}]))
+def test_filled_up_at_the_left_a_row_has_the_same_tokens_further_right(tokenizer, texts, multiple, options):
+    """Set on the tokenizer or in the call, in every list that tells something of a token."""
+    tells = dict(options, pad_to_multiple_of=multiple, return_offsets_mapping=True, return_special_tokens_mask=True)
+    right = tokenizer(texts, **tells)
+    left = tokenizer(texts, **tells, padding_side="left")
+    other = pickle.loads(pickle.dumps(tokenizer))
+    other.padding_side = "left"
+    again = pickle.loads(pickle.dumps(other))
+    assert again(texts, **tells) == left and again(texts, **tells, padding_side="right") == right
+    for row, mask in enumerate(right.attention_mask):
+        n = sum(mask)
+        for name in right:
+            assert left[name][row] == right[name][row][n:] + right[name][row][:n]
+        assert left.word_ids(row) == right.word_ids(row)[n:] + right.word_ids(row)[:n]
+
+
+def test_the_side_is_kept_in_a_folder(tokenizer, tmp_path):
+    other = pickle.loads(pickle.dumps(tokenizer))
+    other.padding_side = "left"
+    other.save_pretrained(tmp_path)
+    assert AlbertTokenizer.from_pretrained(tmp_path).padding_side == "left"
+    (tmp_path / "spiece.model").unlink()
+    assert AlbertTokenizer.from_pretrained(tmp_path).padding_side == "left"
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "spiece.model").unlink()
+    assert AlbertTokenizer.from_pretrained(tmp_path).padding_side == "right"
+    path = tmp_path / "tokenizer.json"                  # as written after a call that filled up at the left
+    path.write_text(json.dumps({**json.loads(path.read_text()), "padding": {"strategy": "BatchLongest", "direction": "Left"}}))
+    assert AlbertTokenizer.from_pretrained(tmp_path).padding_side == "left"
 
 
 def test_an_encoding_reads_like_a_dict_and_like_an_object(tokenizer):
@@ -589,7 +624,7 @@ def with_changes(tokenizer, folder, file="tokenizer_config.json", **changes):
 
 
 @pytest.mark.parametrize("changes", [
-    {"padding_side": "left"}, {"truncation_side": "left"}, {"split_special_tokens": True}, {"add_prefix_space": False},
+    {"padding_side": "both"}, {"truncation_side": "left"}, {"split_special_tokens": True}, {"add_prefix_space": False},
     {"sp_model_kwargs": {"enable_sampling": True, "alpha": 0.1}}, {"tokenizer_class": "XLNetTokenizer"},
     {"mask_token": "<mask>"}, {"pad_token": "[PAD]"}, {"cls_token": {"content": "<s>"}}, {"unk_token": None},
     {"eos_token": "</s>"}, {"additional_special_tokens": ["<e>"]}, {"extra_special_tokens": {"e": "<e>"}},
@@ -606,7 +641,7 @@ def test_what_would_change_ids_and_is_not_done_is_refused(tokenizer, tmp_path, c
 
 
 @pytest.mark.parametrize("changes", [
-    {"padding_side": "right"}, {"padding_side": None}, {"split_special_tokens": False}, {"sp_model_kwargs": None},
+    {"padding_side": "right"}, {"padding_side": "left"}, {"padding_side": None}, {"split_special_tokens": False}, {"sp_model_kwargs": None},
     {"tokenizer_class": "AlbertTokenizerFast"}, {"tokenizer_class": None}, {"bos_token": None}, {"eos_token": "[SEP]"},
     {"mask_token": {"content": "[MASK]", "lstrip": True}}, {"additional_special_tokens": ["[MASK]"]},
     {"extra_special_tokens": {"mask": "[MASK]"}}, {"added_tokens_decoder": None}, {"unheard_of": [1, {"a": None}]}])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..checks import as_count
+from ..checks import as_count, shown
 from ..errors import UserError
 
 # What a caller may write, in transformers' words, for one of the ways.
@@ -64,6 +64,7 @@ def encode(
     max_length=None,
     stride=0,
     pad_to_multiple_of=None,
+    padding_side=None,
     add_special_tokens=True,
     is_split_into_words=False,
     return_tensors=None,
@@ -76,9 +77,11 @@ def encode(
     """What AlbertTokenizer.__call__ does, and says."""
     truncation = _way(truncation, TRUNCATION)
     padding = _way(padding, PADDING)
-    _one_of("truncation", truncation, (False, "longest_first", "only_first", "only_second"))
-    _one_of("padding", padding, (False, "longest", "max_length"))
-    _one_of("return_tensors", return_tensors, (None, "np"))
+    one_of("truncation", truncation, (False, "longest_first", "only_first", "only_second"))
+    one_of("padding", padding, (False, "longest", "max_length"))
+    one_of("return_tensors", return_tensors, (None, "np"))
+    side = tokenizer.padding_side if padding_side is None else padding_side
+    one_of("padding_side", side, ("right", "left"))
     for name, value, least in (
         ("max_length", max_length, 0),
         ("stride", stride, 0),
@@ -100,13 +103,14 @@ def encode(
         segments, truncation, max_length, stride, add_special_tokens, return_overflowing_tokens
     )
     rows = _rows(tokenizer, [part for _, part in fitted], add_special_tokens)
-    lengths = [len(row) for row in rows]
-    rows = _padded(rows, padding, max_length, pad_to_multiple_of or 1, tokenizer.pad_token_id)
+    width = _width(rows, padding, max_length, pad_to_multiple_of or 1)
+    masks = _filled([[1] * len(row) for row in rows], width, 0, side)
+    rows = _filled(rows, width, Token(tokenizer.pad_token_id), side)
 
     data = {
         "input_ids": [[token.id for token in row] for row in rows],
         "token_type_ids": [[token.type for token in row] for row in rows],
-        "attention_mask": [[1] * n + [0] * (len(row) - n) for n, row in zip(lengths, rows)],
+        "attention_mask": masks,
     }
     if not return_token_type_ids:
         del data["token_type_ids"]
@@ -184,15 +188,22 @@ def _rows(tokenizer, parts, add_special_tokens):
     ]
 
 
-def _padded(rows, padding, max_length, multiple, pad):
-    """Rows filled up to the same length, if asked for, and to a multiple of `multiple`."""
+def _width(rows, padding, max_length, multiple):
+    """The length that rows are filled up to, a multiple of `multiple`."""
     width = {
         False: 0,
         "longest": max(map(len, rows), default=0),
         "max_length": max_length,
     }[padding]
-    width = -(-width // multiple) * multiple
-    return [row + [Token(pad)] * (width - len(row)) for row in rows]
+    return -(-width // multiple) * multiple
+
+
+def _filled(rows, width, filling, side):
+    """Rows filled up at one side to at least `width` values."""
+    fillings = [[filling] * (width - len(row)) for row in rows]
+    if side == "left":
+        return [more + row for row, more in zip(rows, fillings)]
+    return [row + more for row, more in zip(rows, fillings)]
 
 
 def _arrays(data, rows):
@@ -312,8 +323,10 @@ def _cut(tokens, size, stride):
     return overlapping(tokens, size, stride)
 
 
-def _one_of(name, value, allowed):
+def one_of(name, value, allowed):
+    """`value`, if it is one of `allowed`."""
     if value not in allowed:
         raise UserError(
-            f"{name}={value!r} is unknown; expected one of {', '.join(map(repr, allowed))}"
+            f"{name}={shown(value)} is unknown; expected one of {', '.join(map(repr, allowed))}"
         )
+    return value

@@ -31,7 +31,7 @@ import numpy as np
 from ..checks import as_count, is_whole
 from ..errors import UserError
 from ..files.writing import replacing
-from .encoding import encode
+from .encoding import encode, one_of
 from .tokenizer_config import check_added, fitting, read_settings
 from .tokenizer_json import ends_in_digit_comma, from_tokenizer_json, tokenizer_json
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
@@ -148,21 +148,20 @@ def _drop_accents(chars):
     return kept
 
 
-class _Right:
-    """A side of rows that transformers lets one choose, and that is always the right one here."""
+class _Side:
+    """The side of a row where something is done, which transformers lets one choose."""
+
+    def __init__(self, *sides):
+        self.sides = sides
 
     def __set_name__(self, owner, name):
         self.name = name
 
     def __get__(self, tokenizer, owner):
-        return "right"
+        return "right" if tokenizer is None else vars(tokenizer).get(self.name, "right")
 
     def __set__(self, tokenizer, value):
-        if value != "right":
-            raise UserError(
-                f"{self.name} is {value!r}; expected 'right', the only side where rows are filled "
-                "up and cut here"
-            )
+        vars(tokenizer)[self.name] = one_of(self.name, value, self.sides)
 
 
 # --- the tokenizer --------------------------------------------------------------------------------
@@ -174,13 +173,18 @@ class AlbertTokenizer:
     model: path of a SentencePiece model (spiece.model, 30k-clean.model), or its bytes.
     Special tokens typed in a text are recognised as by transformers' slow tokenizer; Google's code
     knows them only as ids.
+
+    padding_side: "right" or "left", where `padding=` fills rows up.  ALBERT counts positions from
+    the first place of a row, padding or not, and its pooler reads that place, so "left" gives a
+    text other numbers (the same ones as in transformers).  Tasks and pipelines always fill up at
+    the right, which gives a text the numbers that it has alone.
     """
 
     pad_token, unk_token, cls_token, sep_token, mask_token = SPECIAL
     bos_token, eos_token = CLS, SEP  # as transformers names them
     all_special_tokens = list(SPECIAL)
-    padding_side = _Right()
-    truncation_side = _Right()
+    padding_side = _Side("right", "left")
+    truncation_side = _Side("right")
 
     def __init__(
         self,
@@ -190,11 +194,13 @@ class AlbertTokenizer:
         keep_accents=False,
         style="transformers",
         model_max_length=512,
+        padding_side="right",
     ):
         from sentencepiece import SentencePieceProcessor
 
         self.prepare = TextPreparation(do_lower_case, remove_space, keep_accents, style)
         self.model_max_length = as_count("model_max_length", model_max_length)
+        self.padding_side = padding_side
         name = "the model" if isinstance(model, bytes) else model
         self.model_bytes = model if isinstance(model, bytes) else _read(model)
         self._sp = SentencePieceProcessor()
@@ -230,7 +236,8 @@ class AlbertTokenizer:
         return self.vocab_size
 
     def __reduce__(self):  # pickled as its arguments: workers load the model anew
-        return type(self), (self.model_bytes, *asdict(self.prepare).values(), self.model_max_length)
+        settings = (*asdict(self.prepare).values(), self.model_max_length, self.padding_side)
+        return type(self), (self.model_bytes, *settings)
 
     # --- making, loading, saving
 
@@ -320,6 +327,7 @@ class AlbertTokenizer:
             # transformers 5 leaves out the segments of a pair unless it is told
             "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
             "model_max_length": fitting(self.model_max_length, Path(folder)),
+            **({"padding_side": "left"} if self.padding_side == "left" else {}),
             "tokenizer_class": "AlbertTokenizer",
         }
         special = {**names, "mask_token": {"content": MASK, **flags, "lstrip": True}}
@@ -571,6 +579,7 @@ class AlbertTokenizer:
 
         Options, with transformers' meaning:
         padding: True or "longest", or "max_length".
+        padding_side: "left" or "right", the tokenizer's own if None.
         pad_to_multiple_of: a number that padded lengths are a multiple of.
         truncation: True or "longest_first" (the longer of the pair is cut), "only_first",
         "only_second".

@@ -22,7 +22,7 @@ CLASSES = (  # names under which transformers 3 to 5 saves an ALBERT's tokenizer
     "TokenizersBackend",
 )
 NEEDED = {  # settings of transformers that make other ids, and what they have to be; null is unset
-    "padding_side": ("right",),
+    "padding_side": ("right", "left"),
     "truncation_side": ("right",),
     "split_special_tokens": (False,),
     "add_prefix_space": (True,),
@@ -58,6 +58,8 @@ def read_settings(folder):
     _check_names(path, config)
     _check_names(folder / "special_tokens_map.json", _read(folder / "special_tokens_map.json"))
     settings = {name: config[name] for name in (*SWITCHES, "style") if name in config}
+    if config.get("padding_side"):
+        settings["padding_side"] = config["padding_side"]
     longest = config.get("model_max_length", config.get("max_len"))  # max_len: transformers 2
     settings["model_max_length"] = fitting(_length(path, longest), folder)
     return settings

@@ -214,7 +214,7 @@ def _template(ids):
 
 
 def from_tokenizer_json(path):
-    """(bytes of a SentencePiece model, {setting of TextPreparation: value}, {added token: id}).
+    """(bytes of a SentencePiece model, {argument of AlbertTokenizer: value}, {added token: id}).
 
     path: a tokenizer.json.  Its pieces, scores and table of characters make the model.
     """
@@ -244,9 +244,14 @@ def _steps(step):
 
 
 def _settings(document):
-    """The settings of TextPreparation that a normalizer tells."""
+    """The settings of the tokenizer that a document tells."""
     types = [step["type"] for step in _steps(document["normalizer"])]
-    return {"do_lower_case": "Lowercase" in types, "keep_accents": "NFKD" not in types}
+    padding = document.get("padding") or {"direction": "Right"}  # kept since the last call
+    return {
+        "do_lower_case": "Lowercase" in types,
+        "keep_accents": "NFKD" not in types,
+        "padding_side": padding["direction"].lower(),
+    }
 
 
 def _model(document):
