@@ -8,7 +8,9 @@ import json
 import math
 import os
 import signal
+import tempfile
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -404,6 +406,62 @@ def test_the_best_is_one_of_the_longest_sequences(tmp_path):
 
     train(t, batch_at, 8, evaluate, tmp_path, eval_every=2, best="mlm_loss", progress=False)
     np.testing.assert_array_equal(parameters(t), seen[3.0])
+
+
+@settings(max_examples=8)
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, math.nan]), min_size=6, max_size=6), st.none() | st.integers(1, 4),
+       st.none() | st.integers(1, 5))
+def test_a_run_ends_when_its_patience_does(values, patience, stop_at):
+    """After so many evaluations without a better one; interrupted or not, with the learning rates of the whole run."""
+    best, waited, ended = None, 0, 6
+    for step, value in enumerate(values, 1):
+        better = not math.isnan(value) and (best is None or value > best)
+        best, waited = (value, 0) if better else (best, waited + 1)
+        if waited == patience:
+            ended = step
+            break
+
+    def train_on(folder, stop_at=None, **options):
+        t = trainer(total_steps=None)
+        interrupt_after(t, stop_at)
+
+        def scores(model, replicas):
+            return {"accuracy": values[t.steps_done - 1] if t.steps_done else 0.0}
+
+        train_to(folder, t, evaluate=scores, best="accuracy", eval_every=1, log_every=1, **options)
+        return t
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        whole = train_on(folder / "whole", patience=patience)
+        if stop_at is not None and stop_at < ended:
+            with pytest.raises(Interrupted):
+                train_on(folder / "cut", stop_at, patience=patience)
+            train_on(folder / "cut", steps=None, resume=True, patience=patience)
+        else:
+            train_on(folder / "cut", patience=patience)
+        log = log_of(folder / "cut")
+        assert str(log) == str(log_of(folder / "whole"))                     # NaN is not itself
+        rates = [line["lr"] for line in log if line["kind"] == "train"]
+        notes = [line["text"] for line in log if line["kind"] == "note"]
+    assert whole.steps_done == ended == len(rates)
+    assert rates == [whole.lr_at(step, 6) for step in range(ended)]
+    reached = "was no number" if best is None else f"got no better than {best:.4g}"
+    expected = f"ends at step {ended} of 6: accuracy {reached} in the last {patience} evaluations".replace(" 1 evaluations", " evaluation")
+    assert notes == ([expected] if ended < 6 else [])
+
+
+def test_a_run_that_lost_its_patience_is_complete_until_it_gets_more(tmp_path):
+    def go(resume, patience):
+        t = trainer(total_steps=None)
+        train_to(tmp_path, t, None if resume else 6, evaluate=lambda *_: {"accuracy": -float(t.steps_done)}, best="accuracy",
+                 eval_every=1, resume=resume, patience=patience)
+        return t.steps_done
+
+    assert go(False, 1) == 2
+    with pytest.raises(UserError, match="ended at step 2, since it was asked for a patience of 1; .*--patience 2"):
+        go(True, 1)
+    assert go(True, 2) == 3 and go(True, None) == 6
 
 
 def test_without_a_metric_the_last_model_is_kept(tmp_path):

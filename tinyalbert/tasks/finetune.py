@@ -178,6 +178,7 @@ def _run(options, saved, say, progress):
         minutes=options.minutes,
         eval_every=_eval_every(options, features),
         best=best,
+        patience=options.patience,
         resume=options.resume,
         tokenizer=Vocabularies(tokenizer, task),
         begin=begin,
@@ -206,14 +207,19 @@ def _write(options, task, result, held_out, predictions, say):
     draw_run(output, say)
     with contextlib.suppress(UserError):  # a log that could not be written
         values = [line[task.metric] for line in read_log(output)["eval"]]
-        say_how_it_went(values, task.metric, read_config(output).hidden_dropout_prob, say)
+        remark = how_it_went(values, task.metric, read_config(output).hidden_dropout_prob, options)
+        if remark:
+            say(remark)
 
 
-def say_how_it_went(values, metric, dropout, say):
-    """Say what the evaluations of a run, in their order, tell about it."""
-    remark = values and (still_rising(values, metric) or past_its_best(values, metric, dropout))
-    if remark:
-        say(remark)
+def how_it_went(values, metric, dropout, options):
+    """What the evaluations of a run, in their order, tell about it; None if nothing to speak of."""
+    if not values:
+        return None
+    rising = still_rising(values, metric)
+    if rising or options.patience:  # with patience it was said why the run ended
+        return rising
+    return past_its_best(values, metric, dropout)
 
 
 class Vocabularies:

@@ -169,6 +169,12 @@ class FinetuneOptions(Options):
     metric: str = option(
         None, "of those that evaluation prints: its best value picks the kept model", metavar="NAME"
     )
+    patience: int = option(
+        None,
+        "end after so many evaluations in a row without a better one (default: train to the end)",
+        check=COUNT,
+        free=True,
+    )
     lr: float = option(
         None, "peak learning rate (default: by the encoder's width)", check=AMOUNT, free=True
     )

@@ -87,7 +87,7 @@ def past_its_best(values, metric, dropout):
     return (
         f"{metric} was best at evaluation {best} of {len(values) - 1}, {values[best]:.3f} (the "
         f"model that is kept), and ends at {values[-1]:.3f}: the training rows are learned by "
-        f"heart; {more}a shorter run may help"
+        f"heart; {more}a shorter run may help (--epochs, or --patience 3)"
     )
 
 

@@ -29,6 +29,7 @@ PROGRESS = {  # what a checkpoint keeps beside the arrays; see run.new_state
         "saved_step": Maybe(STEP),
         "best": Maybe(REAL),
         "length": Maybe(REAL),
+        "unimproved": Later(STEP),
         "evaluated": STEP,
         "eval_every": Maybe(COUNT),
         "sums": Named(REAL),

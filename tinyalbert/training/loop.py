@@ -25,6 +25,7 @@ def train(
     save_every=None,
     log_every=10,
     best=None,
+    patience=None,
     resume=False,
     tokenizer=None,
     untrained=None,
@@ -45,6 +46,7 @@ def train(
     best: the metric by which the kept model is chosen (of a loss or an error the lowest value),
         None for the last model.  Only values with the same metric max_seq_length, if any, are
         compared.
+    patience: the run ends after so many evaluations in a row without a better value of `best`.
     tokenizer: saved with the model.
     untrained: what `evaluate` says of the model before training, if that is known already.
     facts: {name: value} for the first line of the log.
@@ -59,7 +61,7 @@ def train(
     log = Log(checkpoints.folder, checkpoints.writes)
     with checkpoints.folder_taken():
         if resume:
-            steps, state = resumed(trainer, checkpoints, log, steps, shown)
+            steps, state = resumed(trainer, checkpoints, log, steps, patience, shown)
         else:
             checkpoints.begin()
         if begin:
@@ -75,7 +77,7 @@ def train(
                 untrained = evaluated(trainer, evaluate)
         steps = steps or trainer.total_steps
         eval_every = eval_every or state["eval_every"]
-        plan = plan_run(trainer, data, steps, eval_every, save_every, log_every)
+        plan = plan_run(trainer, data, steps, eval_every, save_every, log_every, patience)
         if not resume:
             log_start(log, trainer, plan, facts or {}, untrained)
         run = Run(trainer, plan, evaluate, checkpoints, log, best, state, watch, shown)
@@ -85,12 +87,13 @@ def train(
         return run.finish(finish)
 
 
-def resumed(trainer, checkpoints, log, steps, shown):
+def resumed(trainer, checkpoints, log, steps, patience, shown):
     """(steps, state) of the run in the output folder, whose last checkpoint is loaded."""
     settings, saved = checkpoints.load()
     state = {**new_state(), **saved}
     steps = steps or settings["total_steps"]
     refuse_complete(checkpoints, steps, log)
+    refuse_given_up(checkpoints, state["unimproved"], patience, log)
     log.resume(trainer.steps_done, state["seconds"], state["log_lines"])
     if shown:
         say_differences(run_settings(trainer, steps), settings)
@@ -115,16 +118,34 @@ def take_steps(run, data):
         if trainer.steps_done % plan.eval_every == 0:
             run.evaluate()  # one that an interruption put off
         for batch in batches:
+            if run.gives_up:
+                run.note(why_it_ends(run))
+                break
             metrics = trainer.step(batch, lr=plan.lr(trainer.steps_done))
             run.record(metrics)
             done = trainer.steps_done
             stop = any_process(trainer.ranks, received) and done < plan.total_steps
             if plan.evaluates_at(done) and not stop:
                 run.evaluate()
-            if plan.saves_at(done) or stop:
-                run.save(last_chance=stop or done == plan.total_steps)
+            ends = stop or run.gives_up or done == plan.total_steps
+            if plan.saves_at(done) or ends:
+                run.save(last_chance=ends)
             if stop:
                 raise Interrupted(how_to_go_on(run.checkpoints, done, plan.total_steps), received)
+
+
+def why_it_ends(run):
+    """What a run says that ends before its last step."""
+    best = run.state["best"]
+    reached = "was no number" if best is None else f"got no better than {best:.4g}"
+    return (
+        f"ends at step {run.trainer.steps_done} of {run.plan.total_steps}: {run.best} {reached} in "
+        f"the last {_evaluations(run.state['unimproved'])}"
+    )
+
+
+def _evaluations(count):
+    return "evaluation" if count == 1 else f"{count} evaluations"
 
 
 def prefetched(draw, first, last):
@@ -160,6 +181,20 @@ def refuse_complete(checkpoints, steps, log):
         raise UserError(
             f"the run in {checkpoints.folder} is complete ({done} steps); ask for more steps, or "
             "start another run in another folder"
+        )
+
+
+def refuse_given_up(checkpoints, unimproved, patience, log):
+    """Refuse to resume a run that ended early, unless it is to be more patient.
+
+    unimproved: evaluations since the best one.
+    """
+    done = checkpoints.trainer.steps_done
+    if patience is not None and unimproved >= patience and log.ended(done):
+        raise UserError(
+            f"the run in {checkpoints.folder} ended at step {done}, since it was asked for a "
+            f"patience of {patience}; to go on give it more (--patience {2 * unimproved}), or start "
+            "another run in another folder"
         )
 
 

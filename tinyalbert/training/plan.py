@@ -29,6 +29,7 @@ class Plan:
     eval_every: int
     save_every: int
     log_every: int
+    patience: int | None = None  # evaluations in a row without a better one that end the run
 
     def evaluates_at(self, done):
         """Whether the model is evaluated after `done` steps."""
@@ -42,8 +43,17 @@ class Plan:
         """Whether the log gets a line after `done` steps."""
         return done % self.log_every == 0 or done == self.total_steps
 
+    def gives_up(self, unimproved):
+        """Whether a run ends before its last step: after so many evaluations without a better one.
 
-def plan_run(trainer, data, total_steps, eval_every=None, save_every=None, log_every=10):
+        The learning rate stays what it is without that.
+        """
+        return self.patience is not None and unimproved >= self.patience
+
+
+def plan_run(
+    trainer, data, total_steps, eval_every=None, save_every=None, log_every=10, patience=None
+):
     """The Plan of a run of so many steps; by default it is evaluated, and saved, ten times."""
     if not total_steps or total_steps < trainer.steps_done:
         raise UserError(
@@ -58,6 +68,7 @@ def plan_run(trainer, data, total_steps, eval_every=None, save_every=None, log_e
         eval_every=eval_every,
         save_every=save_every or eval_every,
         log_every=log_every,
+        patience=patience,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ..errors import UserError
 from .metrics import TrainingDiverged, better_sign, fetch
-from .plan import evaluated
+from .plan import evaluated, told_by_the_first
 from .progress import Progress, in_words, say
 
 EXPLODED = 10  # times the first loss, or 1: no model that learns comes near it
@@ -35,6 +35,7 @@ def new_state():
         "saved_step": None,
         "best": None,  # value of the metric by which the best model is chosen
         "length": None,  # the max_seq_length at which it was measured
+        "unimproved": 0,  # evaluations since then
         "evaluated": 0,  # the step of the last evaluation
         "eval_every": None,  # steps between evaluations, where minutes left no time for the usual
         "sums": {},  # of the metrics since the last line of the log
@@ -113,8 +114,7 @@ class Run:
         self.state["summed"] = 0
         remark = self.watch(step, means) if self.watch else None
         if remark:
-            self.say(remark)
-            self.log.add("note", step, text=remark)
+            self.note(remark)
 
     def read(self):
         """Fetch the metrics not yet read, in one copy, and add them to the sums.
@@ -165,8 +165,13 @@ class Run:
         self.say(f"step {step}, held out: {in_words(self.metrics)}")
         self.clock += time.perf_counter() - begun  # left out of the log's tokens per second
         self.log.add("eval", step, **self.metrics)
-        if self.keeps_best and self.is_best():
+        if not self.keeps_best:
+            return
+        better = bool(told_by_the_first(self.trainer.ranks, float(self.is_best())))
+        if better:
             self.checkpoints.save_model()
+        better &= not math.isnan(self.metrics[self.best])
+        self.state["unimproved"] = 0 if better else self.state["unimproved"] + 1
 
     def is_best(self):
         """Whether the last evaluation is the best so far; if so, it is noted.
@@ -187,6 +192,11 @@ class Run:
             return False
         self.state.update(best=value, length=length)
         return True
+
+    @property
+    def gives_up(self):
+        """Whether the evaluations have not got better for so long that the run ends early."""
+        return self.plan.gives_up(self.state["unimproved"])
 
     def save(self, last_chance=False):
         """Write a checkpoint.
@@ -258,6 +268,11 @@ class Run:
             make_use(self.metrics)
         self.log.add("end", self.trainer.steps_done)
         return self.metrics
+
+    def note(self, text):
+        """Print a line, which is also kept in the log."""
+        self.say(text)
+        self.log.add("note", self.trainer.steps_done, text=text)
 
     def say(self, text):
         """Print a line above the progress bar."""
