@@ -434,12 +434,14 @@ class Suite:
         ended = Process(self.commands[name], self.trial, fault).wait()
         told = f"  {ended.code} {ended.said[-300:]!r}"
         left = contents(self.trial)
+        # what can't be removed stays
+        stays = {path: left[path] for path in left if operation == f"unlink {Path(path).name}"}
         if ended.code not in (0, 2) or "Traceback" in ended.said:
             problem = f"ended with {ended.code}: {ended.said[-900:]}"
         elif ended.left:
             problem = f"left behind: {ended.left}"
         elif ended.code == 0:
-            problem = differences(*map(_that_counts, (left, self.expected[name])))
+            problem = differences(*map(_that_counts, (left, self.expected[name] | stays)))
         else:
             problem = not_whole(self.trial) or self._after(name, ended.said)
         self.note("errors", name, what, problem, told)

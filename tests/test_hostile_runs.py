@@ -29,8 +29,9 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("name, dtype, place, value", [
+    ("sentences.bin", "<i8", slice(3, 5), [2**62, 2**62 - 2**63]),  # the difference of the two is beyond 64 bits
     ("sentences.bin", "<i8", 3, 10**9), ("sentences.bin", "<i8", 3, -5), ("sentences.bin", "<i8", 0, 1), ("sentences.bin", "<i8", -1, 0),
-    ("documents.bin", "<i8", 2, 10**12), ("documents.bin", "<i8", 2, 0), ("documents.bin", "<i8", -1, 1),
+    ("documents.bin", "<i8", slice(2, 4), [2**43, 15 - 2**63]), ("documents.bin", "<i8", 2, 10**12), ("documents.bin", "<i8", 2, 0), ("documents.bin", "<i8", -1, 1),
     ("tokens.bin", "<u2", 7, 64), ("tokens.bin", "<u2", -1, 65535),
 ])
 def test_no_offset_and_no_id_points_outside(name, dtype, place, value, folder):
@@ -44,7 +45,7 @@ def test_no_offset_and_no_id_points_outside(name, dtype, place, value, folder):
 @pytest.mark.parametrize("name, array", [
     ("held_out.npy", np.array([1, 6])), ("held_out.npy", np.array([-1, 4])), ("held_out.npy", np.array([4, 1])),
     ("held_out.npy", np.array([1])), ("held_out.npy", np.array([1.0, 4.0])), ("held_out.npy", np.array([[1, 4]])),
-    ("counts.npy", np.arange(64)), ("counts.npy", np.zeros(3, int)), ("counts.npy", np.full(64, -1)),
+    ("counts.npy", np.arange(64)), ("counts.npy", np.full(64, 2**62)), ("counts.npy", np.zeros(3, int)), ("counts.npy", np.full(64, -1)),
     ("word_start.npy", np.ones(64, int)), ("word_start.npy", np.ones(63, bool)),
     ("word_start.npy", np.full(64, 7, np.uint8).view(bool)), ("counts.npy", np.array([{}] * 64)),
 ])
@@ -69,6 +70,14 @@ def test_meta_has_a_schema(name, value, folder):
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(UserError, match=f"has no {name}"):
         Shards(folder)
+
+
+def test_other_special_ids_of_meta_are_left_alone(folder):
+    meta = json.loads((folder / "meta.json").read_text())
+    known = Shards(folder).meta["special_ids"]
+    for other in ("uint16", None, 999, {"pad": 3}):
+        (folder / "meta.json").write_text(json.dumps({**meta, "special_ids": {**known, "unk": other}}))
+        assert Shards(folder).meta["special_ids"] == known
 
 
 def test_a_folder_that_changes_is_looked_at_again(folder):

@@ -42,8 +42,17 @@ def convert(source, folder, config=None):
     tokenizer beside them comes along.
     """
     folder = Path(folder)
-    state = load_state(source)
-    _refuse_model(folder)
+    with taken(folder):
+        if (folder / "model.safetensors").exists():
+            raise UserError(
+                f"{folder} already holds a model, and it is complete: the weights are written "
+                "last; choose another folder"
+            )
+        return _write(load_state(source), source, folder, config)
+
+
+def _write(state, source, folder, config):
+    """Write the weights `state` of `source` into an empty folder; returns the RestoreReport."""
     config = given_config(config, source)
     if "classifier.weight" in state:
         labels = state["classifier.weight"].shape[0]
@@ -60,15 +69,8 @@ def convert(source, folder, config=None):
         write_config(folder, config, architecture, next(iter(found.values())).dtype)
         _copy_tokenizer(weights_path(source).parent, folder)
 
-    with taken(folder):
-        _refuse_model(folder)  # another process may have made it meanwhile
-        write_safetensors(folder / "model.safetensors", found, {"format": "pt"}, the_rest)
+    write_safetensors(folder / "model.safetensors", found, {"format": "pt"}, the_rest)
     return report
-
-
-def _refuse_model(folder):
-    if (folder / "model.safetensors").exists():
-        raise UserError(f"{folder} already holds a model; choose another folder")
 
 
 def _architecture(config, state):

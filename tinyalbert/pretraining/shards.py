@@ -54,6 +54,7 @@ META = {  # the least that reading needs
     "sentences": Number(int, 1, most=1 << 48),
     "documents": Number(int, 1, most=1 << 48),
     "tokenizer_sha256": TEXT,
+    "sha256": Maybe(TEXT),
     "special_ids": dict.fromkeys(("pad", "cls", "sep", "mask"), WHOLE),
     "held_out_documents": WHOLE,
     "unigram_entropy": REAL,
@@ -481,8 +482,8 @@ _CHECKED = set()  # (file, time of its last change) of folders whose numbers wer
 
 def _rises(numbers):
     """Whether each number is larger than the one before; read part by part."""
-    parts = range(0, len(numbers), PART)
-    return all((np.diff(numbers[at : at + PART + 1]) > 0).all() for at in parts)
+    parts = (numbers[at : at + PART + 1] for at in range(0, len(numbers), PART))
+    return all((part[1:] > part[:-1]).all() for part in parts)  # a difference could overflow
 
 
 def _within(numbers, end):
@@ -536,7 +537,9 @@ class Shards:
                 f"{self.folder} has layout {meta['format']}; this version reads layout {FORMAT}: "
                 "prepare it again"
             )
-        return checked(meta, META, path, AGAIN)
+        meta = checked(meta, META, path, AGAIN)
+        special = meta["special_ids"]
+        return meta | {"special_ids": {name: special[name] for name in META["special_ids"]}}
 
     def _damaged(self, name, what):
         return UserError(
@@ -588,9 +591,10 @@ class Shards:
         pieces = self.meta["vocab_size"]
         if not (_rises(self.held_out) and _within(self.held_out, len(self.documents) - 1)):
             raise self._damaged("held_out.npy", "names documents that are not there")
-        if (self.counts < 0).any() or self.counts.sum() != len(self.tokens):
+        tokens = len(self.tokens)
+        if not _within(self.counts, tokens + 1) or self.counts.sum() != tokens:
             raise self._damaged("counts.npy", "has other counts than tokens.bin")
-        if not all(0 <= i < pieces for i in self.meta.get("special_ids", {}).values()):
+        if not all(0 <= i < pieces for i in self.meta["special_ids"].values()):
             raise self._damaged(COMPLETE, f"has special_ids beyond the vocabulary of {pieces}")
 
         files = [self.folder / name for name in FILES]

@@ -51,8 +51,7 @@ def check_output(folder):
     if (Path(folder) / "last" / STATE_FILE).exists():
         raise UserError(
             f"{folder} already holds a training run; go on with it with --resume, or choose "
-            f"another "
-            "output folder"
+            "another output folder"
         )
     if (Path(folder) / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a model; choose another output folder")
