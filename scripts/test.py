@@ -62,6 +62,7 @@ ON_CUPY = [
         "tensor",
         "kernels",
         "gpu_kernels",
+        "graphs",
         "precision",
         "nn",
         "attention",

@@ -6,10 +6,14 @@ reductions and a[0] give 0-d arrays; indices that are too large wrap; writing tw
 `counts` has the calls that would launch a kernel (h2d, d2h: copies; sync: waits for the device).  Stricter than CuPy:
 np.exp(device array) and iteration raise, and what `broadcast_to` returns can't be written to.
 
+While a stream is captured (Stream.begin_capture), what CuPy refuses then is refused, and what it launches is noted: arrays have
+their shapes, their numbers come when the graph is launched.
+
 A kernel of CUDA C (RawModule) is a launch, does what kernel_references.py has under its name, and takes only what its
 parameters take: contiguous arrays of the right type for pointers, int for long long, float for double.
 """
 
+import contextlib
 import ctypes
 import inspect
 import json
@@ -33,6 +37,35 @@ def reset_counts():
 
 
 QUIET = np.errstate(all="ignore")                # a GPU gives no warnings
+captured = []                                    # of the stream that is captured: the list of what it would run; else nothing
+
+
+def refuse_in_capture(what, error=RuntimeError):
+    if captured:
+        raise error(f"{what} while a stream is capturing")
+
+
+def later(write):
+    """Run what writes to arrays that are there, or note it for a graph."""
+    if captured:
+        captured[0].append(write)
+    else:
+        write()
+
+
+def made(compute):
+    """The device array that `compute` gives; in a graph it is computed anew at every launch, into the same memory."""
+    result = wrap(compute())
+    if captured:
+        def again():
+            new = compute()
+            pairs = zip(result, new) if isinstance(result, (tuple, list)) else [(result, new)]
+            for out, value in pairs:
+                if isinstance(out, FakeArray):
+                    if not np.shares_memory(out._a, value):    # a view follows by itself
+                        out._a[...] = value
+        captured[0].append(again)
+    return result
 
 
 def _count(name, n=1):
@@ -58,6 +91,7 @@ class FakeArray:
         raise TypeError(f"numpy.{func.__name__} was called on a device array: use xp")
 
     def get(self):
+        refuse_in_capture("a copy to the host")
         _count("d2h")
         _count("sync")
         return self._a.copy()
@@ -66,6 +100,7 @@ class FakeArray:
         """A copy on another stream arrives when somebody waits for it, no sooner."""
         assert isinstance(host, np.ndarray) and (host.shape, host.dtype) == (self.shape, self.dtype)
         assert any(host.base is memory for memory in PINNED), "page-locked memory is copied from without waiting"
+        refuse_in_capture("a copy to the device")
         _count("h2d")
         stream.later.append(lambda: self._a.__setitem__(..., host))
 
@@ -96,8 +131,10 @@ class FakeArray:
     def __getitem__(self, key):
         key, gathers = _index(key, self._a.shape)
         _count("launch", gathers)
-        _count("sync", gathers and _has_mask(key))             # the result's shape must come back to the host
-        return wrap(np.asarray(self._a[key]))
+        if gathers and _has_mask(key):           # the result's shape must come back to the host
+            refuse_in_capture("a copy to the host")
+            _count("sync")
+        return made(lambda: np.asarray(self._a[key])) if gathers else wrap(np.asarray(self._a[key]))
 
     def __setitem__(self, key, value):
         key, scatters = _index(key, self._a.shape)
@@ -106,7 +143,8 @@ class FakeArray:
             places = np.arange(self._a.size).reshape(self._a.shape)[key]
             if np.unique(places).size != places.size:
                 raise ValueError("a[ids] = values with repeated ids: which value wins is undefined on a device")
-        self._a[key] = unwrap(value)
+        given = unwrap(value)
+        later(lambda: self._a.__setitem__(key, given))
 
 
 for _name in ("shape", "dtype", "ndim", "size", "nbytes", "strides", "itemsize", "flags"):
@@ -151,7 +189,9 @@ def _index(key, shape):
     for k in keys:
         if isinstance(k, (list, np.ndarray)):
             k = np.asarray(k)
-            _count("h2d", k.ndim > 0)
+            if k.ndim:
+                refuse_in_capture("a copy to the device")
+                _count("h2d")
         k = k._a if isinstance(k, FakeArray) else k
         if k is Ellipsis:
             axis += len(shape) - named
@@ -173,9 +213,11 @@ def _operator(f, swapped=False):
     def apply(self, other):
         if not isinstance(other, (*SCALARS, FakeArray, np.ndarray)):
             return NotImplemented
+        if f is operator.matmul:                 # CuPy's wrapper of cuBLAS
+            refuse_in_capture("a call of cuBLAS", NotImplementedError)
         _count("launch")
         a, b = self._a, unwrap(other)
-        return wrap(f(b, a) if swapped else f(a, b))
+        return made(lambda: f(b, a) if swapped else f(a, b))
     return apply
 
 
@@ -183,7 +225,8 @@ def _in_place(f):
     @QUIET
     def apply(self, other):
         _count("launch")
-        f(self._a, unwrap(other))
+        given = unwrap(other)
+        later(lambda: f(self._a, given))
         return self
     return apply
 
@@ -192,7 +235,7 @@ def _unary(f):
     @QUIET
     def apply(self):
         _count("launch")
-        return wrap(f(self._a))
+        return made(lambda: f(self._a))
     return apply
 
 
@@ -210,6 +253,7 @@ for _name in "neg pos abs invert".split():
 VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "view", "ravel", "broadcast_to", "expand_dims", "moveaxis", "split",
          "asarray", "empty", "empty_like"}
 WAITS = {"unique", "nonzero", "flatnonzero", "argwhere", "array_equal", "bincount", "repeat"}
+WRITES = {"fill", "sort", "put", "itemset", "copyto", "put_along_axis", "scatter_add"}     # to arrays that are there
 
 
 def _refuse_keywords(name, given, allowed):
@@ -224,10 +268,21 @@ def _method(name, allowed):
         _refuse_keywords(f"ndarray.{name}", keywords, allowed)
         if name == "astype" and not keywords.get("copy", True) and self.dtype == args[0]:
             return self                          # nothing to do, and no launch
-        _count("launch", name not in VIEWS)
-        _count("sync", name in WAITS)
-        return wrap(getattr(self._a, name)(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()}))
+        return computed(name, getattr(self._a, name), args, keywords)
     return call
+
+
+def computed(name, function, args, keywords):
+    """What a method or function of NumPy gives for device arrays."""
+    if name in WAITS:
+        refuse_in_capture("a wait")
+        _count("sync")
+    _count("launch", name not in VIEWS)
+    args, keywords = unwrap(args), {k: unwrap(v) for k, v in keywords.items()}
+    if name in WRITES:
+        later(lambda: function(*args, **keywords))
+        return None
+    return made(lambda: function(*args, **keywords))
 
 
 for _name, _allowed in API["methods"].items():
@@ -247,9 +302,14 @@ class Ufunc:
         _refuse_keywords(self.name, keywords, ("out", "dtype", "casting"))
         if not any(isinstance(a, FakeArray) for a in args):
             raise TypeError(f"Unsupported type {type(args[0])} for cupy.{self.name}: no argument is a device array")
+        if self.name == "matmul":
+            refuse_in_capture("a call of cuBLAS", NotImplementedError)
         _count("launch")
-        result = self.f(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()})
-        return keywords.get("out") if "out" in keywords else wrap(result)
+        args, given = unwrap(args), {k: unwrap(v) for k, v in keywords.items()}
+        if "out" not in keywords:
+            return made(lambda: self.f(*args, **given))
+        later(lambda: self.f(*args, **given))
+        return keywords["out"]
 
     def at(self, a, ids, values):
         types_of = {"add": "int32 int64 uint32 uint64 float16 float32 float64", "subtract": "int32 uint32",
@@ -257,7 +317,8 @@ class Ufunc:
         if a.dtype.name not in types_of.get(self.name, types_of["maximum"] if self.name == "minimum" else "").split():
             raise TypeError(f"cupy.{self.name}.at does not support {a.dtype}")
         _count("launch")
-        self.f.at(a._a, _index(ids, a.shape)[0], unwrap(values))
+        places, given = _index(ids, a.shape)[0], unwrap(values)
+        later(lambda: self.f.at(a._a, places, given))
 
 
 MAKES = {"array", "asarray", "zeros", "ones", "empty", "full", "arange", "linspace", "eye", "result_type"}   # from host values
@@ -273,13 +334,14 @@ def _function(name):
                 return value if name == "asarray" and not (args[1:] or keywords) else wrap(np.array(value._a, *args[1:], **keywords))
             if not isinstance(value, np.ndarray) and isinstance(value, (list, tuple)):
                 value = unwrap(value)
+            refuse_in_capture("a copy to the device")
             _count("h2d")
             return wrap(np.array(value, *args[1:], **keywords))            # a copy: no aliasing of host memory
         if name not in MAKES and not any(isinstance(a, (FakeArray, list, tuple)) for a in args):
             raise TypeError(f"cupy.{name} was called on {type(args[0])}: it would silently compute with NumPy")
-        _count("launch", name not in VIEWS)
-        _count("sync", name in WAITS)
-        return wrap(getattr(np, name)(*unwrap(args), **{k: unwrap(v) for k, v in keywords.items()}))
+        if name == "concatenate" and len(args[0]) > 8:         # their addresses are sent
+            refuse_in_capture("a copy to the device")
+        return computed(name, getattr(np, name), args, keywords)
     return call
 
 
@@ -289,7 +351,7 @@ def asnumpy(a):
 
 def erf(x):
     _count("launch")
-    return wrap(np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype("f" if x.dtype == "f" else "d"))
+    return made(lambda: np.vectorize(math.erf, otypes=[np.float64])(unwrap(x)).astype("f" if x.dtype == "f" else "d"))
 
 
 # --- cuBLAS -----------------------------------------------------------------------------------------------
@@ -298,10 +360,13 @@ def _cuda_type(number):
     return np.dtype({0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}[number])
 
 
-@QUIET
-def _gemm_strided_batched_ex(handle, a_transposed, b_transposed, m, n, k, alpha, A, a_type, lda, a_stride, B, b_type, ldb,
-                             b_stride, beta, C, c_type, ldc, c_stride, batches, how, algorithm):
-    """c = a b for matrices that lie in memory column by column; alpha is 1 and beta 0."""
+def _scalar(address, wide):
+    return np.frombuffer((ctypes.c_char * wide.itemsize).from_address(address), wide)[0].copy()
+
+
+def _gemm(a_transposed, b_transposed, m, n, k, alpha, A, a_type, lda, a_stride, B, b_type, ldb, b_stride, beta, C, c_type, ldc,
+          c_stride, batches, how, algorithm):
+    """c = alpha a b + beta c for matrices that lie in memory column by column."""
     _count("launch")
 
     def matrices(address, kind, line, stride, rows, columns):
@@ -314,16 +379,43 @@ def _gemm_strided_batched_ex(handle, a_transposed, b_transposed, m, n, k, alpha,
 
     wide = _cuda_type(1 if a_type == 1 else 0)
     assert how == {1: 70}.get(a_type, how) and (how != 77 or a_type == 0) and how in (68, 70, 77), how
-    for scalar, value in ((alpha, 1), (beta, 0)):
-        assert np.frombuffer((ctypes.c_char * wide.itemsize).from_address(scalar), wide) == value
-    a = matrices(A, a_type, lda, a_stride, *((k, m) if a_transposed else (m, k))).astype(wide)
-    b = matrices(B, b_type, ldb, b_stride, *((n, k) if b_transposed else (k, n))).astype(wide)
-    matrices(C, c_type, ldc, c_stride, m, n)[...] = (a.swapaxes(1, 2) if a_transposed else a) @ (
-        b.swapaxes(1, 2) if b_transposed else b)
+    alpha, beta = _scalar(alpha, wide), _scalar(beta, wide)    # read at once, as from host memory
+    assert alpha == 1 and beta in (0, 1)
+    a = matrices(A, a_type, lda, a_stride, *((k, m) if a_transposed else (m, k)))
+    b = matrices(B, b_type, ldb, b_stride, *((n, k) if b_transposed else (k, n)))
+    c = matrices(C, c_type, ldc, c_stride, m, n)
+
+    @QUIET
+    def multiply():
+        x, y = (o.swapaxes(1, 2) if transposed else o for o, transposed in ((a.astype(wide), a_transposed), (b.astype(wide), b_transposed)))
+        c[...] = x @ y + c if beta else x @ y
+    later(multiply)
 
 
-CUBLAS = types.SimpleNamespace(CUBLAS_COMPUTE_32F=68, CUBLAS_COMPUTE_64F=70, CUBLAS_COMPUTE_32F_FAST_TF32=77,
-                               CUBLAS_GEMM_DEFAULT=-1, gemmStridedBatchedEx=_gemm_strided_batched_ex)
+class Cublas:
+    """cuBLAS for the library's own calls (tinyalbert/kernels/gpu/cublas.py)."""
+
+    def cublasCreate_v2(self, place):
+        ctypes.c_void_p.from_address(place).value = 1
+        return 0
+
+    def cublasSetStream_v2(self, handle, stream):
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle, workspace, size):
+        return 0
+
+    def cublasGemmStridedBatchedEx(self, handle, *arguments):
+        _gemm(*arguments)
+        return 0
+
+
+def _wrapped_gemm(handle, *arguments):
+    refuse_in_capture("a call of cuBLAS", NotImplementedError)
+    _gemm(*arguments)
+
+
+CUBLAS = types.SimpleNamespace(gemmStridedBatchedEx=_wrapped_gemm)
 
 
 # --- streams ----------------------------------------------------------------------------------------------
@@ -346,17 +438,45 @@ class Event:
 
     @property
     def done(self):
+        if captured:
+            captured.append("a question")
         return self.stream.marks >= self.number + lag
 
 
 class Stream:
     """What is `later` on a stream is done when another stream waits for a mark behind it; the first one works at once."""
 
+    ptr, current = 0, []
+
     def __init__(self, non_blocking=False):
-        self.later, self.marks = [], 0
+        self.later, self.marks, self.non_blocking = [], 0, non_blocking
+
+    def __enter__(self):
+        Stream.current.append(self)
+        return self
+
+    def __exit__(self, *error):
+        Stream.current.pop()
 
     def synchronize(self):
+        if captured:
+            captured.append("a wait")
+            raise RuntimeError("cudaErrorStreamCaptureUnsupported")
         _count("sync")
+
+    def begin_capture(self, mode=None):
+        assert not captured and self.non_blocking, "only a stream of one's own can be captured"
+        captured.append([])
+
+    def end_capture(self):
+        notes, *spoilt = captured
+        captured.clear()
+        if spoilt:
+            raise RuntimeError(f"cudaErrorStreamCaptureInvalidated: {spoilt}")
+        return Graph(notes)
+
+    def is_capturing(self):
+        return bool(captured)
 
     def record(self):
         return Event(self, len(self.later))
@@ -365,6 +485,24 @@ class Stream:
         for copy in event.stream.later[:event.place]:
             copy()
         event.stream.later = event.stream.later[event.place:]
+
+
+class Graph:
+    """What a stream would have run."""
+
+    def __init__(self, notes):
+        self.notes = notes
+
+    @QUIET
+    def launch(self, stream=None):
+        _count("launch")
+        for note in self.notes:
+            note()
+
+
+class MemoryPool:
+    def malloc(self, size):
+        return types.SimpleNamespace(ptr=0)
 
 
 WORK = Stream()
@@ -395,7 +533,8 @@ class RawModule:
             for kind, a in zip(signature, args):
                 self.check(name, *kind, a)
             _count("launch")
-            self.compute(name, grid, block, [a._a if isinstance(a, FakeArray) else a for a in args])
+            given = [a._a if isinstance(a, FakeArray) else a.copy() if isinstance(a, np.ndarray) else a for a in args]
+            later(lambda: self.compute(name, grid, block, given))
         return run
 
     def check(self, kernel, kind, parameter, a):
@@ -455,13 +594,18 @@ vars(cupy).update(
     RawModule=RawModule,
     __version__="fake", __getattr__=_lookup, ndarray=FakeArray, asnumpy=asnumpy,
     cuda=types.SimpleNamespace(is_available=lambda: True, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
-                               Stream=Stream, get_current_stream=lambda: WORK, cublas=CUBLAS, Device=Device))
+                               Stream=Stream, get_current_stream=lambda: (Stream.current or [WORK])[-1], cublas=CUBLAS, Device=Device,
+                               MemoryPool=MemoryPool, using_allocator=contextlib.nullcontext),
+    get_default_memory_pool=MemoryPool)
 
 
 def modules():
     """{name: module}: what `import cupy` and `from cupyx.scipy.special import erf` are to find."""
     cupyx, scipy, special = (types.ModuleType(n) for n in ("cupyx", "cupyx.scipy", "cupyx.scipy.special"))
     cupyx.scipy, scipy.special, special.erf, cupyx.empty_pinned = scipy, special, erf, empty_pinned
+    with contextlib.suppress(ImportError):       # the folder kernels/ was taken out
+        from tinyalbert.kernels.gpu import cublas
+        cublas.LIBRARIES[cupy.__version__] = Cublas()
     return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy, "cupyx.scipy.special": special}
 
 

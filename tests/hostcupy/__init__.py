@@ -5,7 +5,8 @@ those of the CUDA runtime and driver are replaced by functions on host memory; t
 that CuPy makes is compiled by g++ behind a header that runs its threads (cudacpu.h); cublas.c stands for cuBLAS.
 So CuPy's own type rules, indexing and kernels are what is tested.  Not shown: speed, races, cuBLAS's rounding.
 
-`install()` before the first import of CuPy; `counts` has launches, copies (h2d, d2h) and waits (sync).
+`install()` before the first import of CuPy; `counts` has launches, copies (h2d, d2h) and waits (sync).  CUDA graphs are
+in graphs.py.
 Sorting and cupy.random are compiled into the wheel for a GPU and raise.
 """
 
@@ -19,10 +20,12 @@ import sys
 import types
 from pathlib import Path
 
+from . import graphs
+from .graphs import counts  # noqa: F401
+
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyalbert" / "hostcupy"
 VERSION = "14.2.0"                               # the capsules are private: another version may lay them out otherwise
-counts = {"launch": 0, "h2d": 0, "d2h": 0, "d2d": 0, "sync": 0, "compile": 0}
 _kept = []                                       # callbacks run until the interpreter is gone: never freed
 
 _TYPES = {"int": ctypes.c_int, "intptr_t": ctypes.c_ssize_t, "size_t": ctypes.c_size_t, "unsigned int": ctypes.c_uint,
@@ -67,26 +70,29 @@ def _replace_runtime(runtime, driver):
     libc = ctypes.CDLL(None)
     libc.aligned_alloc.restype, libc.aligned_alloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t] * 2
     libc.free.argtypes = [ctypes.c_void_p]
-    modules, functions = [], {}
+    modules, functions, sizes = [], {}, {}
+    streams = iter(range(1024, 1 << 30))         # each has a number of its own
 
     def nothing(*_):
         return None
 
-    def wait(*_):
-        counts["sync"] += 1
-
     def allocate(size, *_):
-        return libc.aligned_alloc(512, (max(size, 1) + 511) // 512 * 512)
+        counts["malloc"] += 1
+        size = (max(size, 1) + 511) // 512 * 512
+        pointer = libc.aligned_alloc(512, size)
+        graphs.blocks[pointer] = size
+        return pointer
 
     def free(pointer, *_, release=libc.free):
+        graphs.blocks.pop(pointer, None)
         release(pointer)
 
-    def copy(to, source, size, kind, *_):
+    def copy(to, source, size, kind, *stream):
         counts[{1: "h2d", 2: "d2h"}.get(kind, "d2d")] += 1
-        ctypes.memmove(to, source, size)
+        graphs.node(stream[0] if stream else 0, "copy", "", [to, source], lambda: ctypes.memmove(to, source, size))
 
-    def fill(pointer, value, size, *_):
-        ctypes.memset(pointer, value, size)
+    def fill(pointer, value, size, *stream):
+        graphs.node(stream[0] if stream else 0, "fill", "", [pointer], lambda: ctypes.memset(pointer, value, size))
 
     def load(path):
         modules.append(ctypes.CDLL(path.decode()))
@@ -97,25 +103,41 @@ def _replace_runtime(runtime, driver):
         entry.argtypes, entry.restype = [ctypes.c_void_p] + [ctypes.c_uint] * 6, None
         address = ctypes.cast(entry, ctypes.c_void_p).value
         functions[address] = entry
+        widths = (ctypes.c_size_t * 256)()
+        number = getattr(modules[module - 1], f"__sizes_{name}")(widths)
+        sizes[address] = name, list(widths[:number])
         return address
 
     def launch(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
         counts["launch"] += 1
-        functions[function](parameters, gx, gy, gz, bx, by, bz)
+        if stream not in graphs.capturing:
+            functions[function](parameters, gx, gy, gz, bx, by, bz)
+            return
+        name, widths = sizes[function]           # CUDA copies the arguments when a launch is noted
+        given = ctypes.cast(parameters, ctypes.POINTER(ctypes.c_void_p))
+        values = [ctypes.create_string_buffer(ctypes.string_at(given[i], width), width) for i, width in enumerate(widths)]
+        places = (ctypes.c_void_p * max(1, len(values)))(*map(ctypes.addressof, values))
+        words = [int.from_bytes(v.raw[i:i + 8], "little") for v in values for i in range(0, len(v) - 7, 8)]
+        graphs.node(stream, "kernel", name, words, lambda kept=values: functions[function](
+            ctypes.addressof(places), gx, gy, gz, bx, by, bz))
 
     attributes = {75: 8, 76: 0, 10: 32, 1: 1024, 16: 8}        # compute capability 8.0, warp, threads, processors
     replaced = {
         nothing: "_ensure_context setDevice deviceSetLimit streamDestroy eventDestroy eventRecord streamWaitEvent "
-                 "deviceEnablePeerAccess _deviceEnsurePeerAccess profilerStart profilerStop memAdvise",
-        wait: "deviceSynchronize streamSynchronize eventSynchronize",
+                 "deviceEnablePeerAccess _deviceEnsurePeerAccess profilerStart profilerStop memAdvise graphDestroy "
+                 "graphUpload",
+        graphs.wait: "deviceSynchronize streamSynchronize eventSynchronize", graphs.query: "streamQuery",
+        graphs.begin: "streamBeginCapture", graphs.end: "streamEndCapture", graphs.launch: "graphLaunch",
+        graphs.forget: "graphExecDestroy", (lambda graph, *_: graph): "graphInstantiate",
+        (lambda stream, *_: int(stream in graphs.capturing)): "streamIsCapturing",
+        (lambda *_: next(streams)): "streamCreate streamCreateWithFlags streamCreateWithPriority",
         allocate: "malloc mallocAsync hostAlloc", free: "free freeAsync freeHost", copy: "memcpy memcpyAsync",
-        fill: "memset memsetAsync", (lambda *_: 0): "getDevice streamIsCapturing streamQuery eventQuery "
-                                                    "pointerGetMemoryType deviceCanAccessPeer",
+        fill: "memset memsetAsync", (lambda *_: 0): "getDevice eventQuery pointerGetMemoryType "
+                                                    "deviceCanAccessPeer",
         (lambda *_: 1): "getDeviceCount", (lambda *_: 13020): "driverGetVersion",
         (lambda *_: (8 << 30, 8 << 30)): "memGetInfo", (lambda *_: 0.0): "eventElapsedTime",
         (lambda attribute, _: attributes.get(int(attribute), 0)): "deviceGetAttribute",
-        (lambda *_: 1024): "streamCreate streamCreateWithFlags streamCreateWithPriority eventCreate "
-                           "eventCreateWithFlags",
+        (lambda *_: 1024): "eventCreate eventCreateWithFlags",
         (lambda _: {"name": b"hostcupy", "major": 8, "minor": 0, "multiProcessorCount": 8, "warpSize": 32,
                     "maxThreadsPerBlock": 1024, "sharedMemPerBlock": 49152}): "getDeviceProperties"}
     for function, names in replaced.items():
@@ -124,7 +146,7 @@ def _replace_runtime(runtime, driver):
     for name, function in {"moduleLoadData": load, "moduleGetFunction": get_function, "launchKernel": launch,
                            "moduleUnload": nothing, "ctxGetCurrent": lambda: 1}.items():
         _replace(driver, name, function)
-    for value in (_kept, libc, counts, modules, functions, ctypes):
+    for value in (_kept, libc, counts, modules, functions, sizes, streams, graphs, ctypes):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
@@ -169,7 +191,8 @@ def _library(source, *options):
     source = re.sub(r"extern\s+__shared__\s+([^;\[]+)\[\s*\]\s*;", r"static \1[12288];", source)
     call = "entry_with_barriers" if re.search("__sync(threads|warp)", source) else "entry"
     entries = "".join(f'extern "C" void __entry_{n}(void** p, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned '
-                      f'by, unsigned bz) {{ cudacpu::{call}({n}, p, gx, bx); }}\n' for n in names)
+                      f'by, unsigned bz) {{ cudacpu::{call}({n}, p, gx, bx); }}\n'
+                      f'extern "C" int __sizes_{n}(size_t* out) {{ return cudacpu::sizes({n}, out); }}\n' for n in names)
     text = f'#include "cudacpu.h"\n{source}\n{entries}'
     shim = HERE / "cudacpu.h"
     flags = [option for option in options if option.startswith("-D")]      # a precompiled header is for one set of them
@@ -240,4 +263,9 @@ def install():
                            "pip install -e '.[hostcupy]'")
     cupy.cuda.compiler._compile_module_with_cache = _compile
     cupy.random = _NoRandom("cupy.random")
+    try:
+        from tinyalbert.kernels.gpu import cublas
+    except ImportError:                          # the folder kernels/ was taken out
+        return cupy
+    cublas.LIBRARIES[cupy.__version__] = graphs.Cublas(cublas.open_library())
     return cupy

@@ -104,6 +104,13 @@ template <class T, class U> inline T atomicSub(T *p, U v) { T old = *p; *p -= (T
 template <class T, class U> inline T atomicMax(T *p, U v) { T old = *p; if ((T)v > old) *p = (T)v; return old; }
 template <class T, class U> inline T atomicMin(T *p, U v) { T old = *p; if ((T)v < old) *p = (T)v; return old; }
 
+namespace cudacpu {                                // sizes of a kernel's arguments, so that they can be copied
+template <class... A> int sizes(void (*)(A...), size_t *out) {
+    size_t all[] = {sizeof(std::remove_reference_t<A>)..., 0};
+    for (size_t i = 0; i < sizeof...(A); i++) out[i] = all[i];
+    return sizeof...(A);
+}
+}
 namespace cudacpu {                                // call a kernel with CUDA's void** of pointers to its arguments
 template <class... A, size_t... I> void unpack(void (*f)(A...), void **p, std::index_sequence<I...>) {
     f(*(std::remove_reference_t<A> *)p[I]...);

@@ -14,10 +14,9 @@ import numpy as np
 from ...backend import xp_of
 from ...modes import mode
 from ...tensor import selective
+from . import cublas
+from .cublas import CUDA_TYPES
 from .launch import computed_in, contiguous, launch_over, name_of, real, strip_sums
-
-# cudaDataType of library_types.h
-CUDA_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 
 
 def _operand(x):
@@ -39,9 +38,6 @@ def product(a, b, dtype=None):
     Shapes: (..., n, k), (..., k, m), leading axes equal -> (..., n, m).  In the precision "tf32"
     float32 is rounded to TF32 first, with 10 bits behind the point.
     """
-    import cupy
-
-    cublas = cupy.cuda.cublas
     a, a_transposed, a_line = _operand(a)
     b, b_transposed, b_line = _operand(b)
     *batch, n, k = a.shape
@@ -51,16 +47,15 @@ def product(a, b, dtype=None):
         c.fill(0)  # a sum of nothing, if it is not itself empty
         return c
     tf32 = mode.precision is not None and mode.precision.name == "tf32"
-    how = {"float64": cublas.CUBLAS_COMPUTE_64F}.get(name_of(a.dtype), cublas.CUBLAS_COMPUTE_32F)
+    how = cublas.COMPUTE_64F if name_of(a.dtype) == "float64" else cublas.COMPUTE_32F
     if tf32 and a.dtype == "float32":
-        how = cublas.CUBLAS_COMPUTE_32F_FAST_TF32
+        how = cublas.COMPUTE_TF32
     one, zero = _one_and_zero(computed_in(a.dtype))
     a_type = CUDA_TYPES[name_of(a.dtype)]
     b_type = CUDA_TYPES[name_of(b.dtype)]
     c_type = CUDA_TYPES[name_of(c.dtype)]
     # cuBLAS counts column by column, so what it sees is the transpose of each array, and c' = b' a'
-    cublas.gemmStridedBatchedEx(
-        cupy.cuda.Device().cublas_handle,
+    cublas.gemm(
         b_transposed,
         a_transposed,
         m,
@@ -82,7 +77,7 @@ def product(a, b, dtype=None):
         n * m,
         math.prod(batch),
         how,
-        cublas.CUBLAS_GEMM_DEFAULT,
+        cublas.DEFAULT_ALGORITHM,
     )
     return c
 
