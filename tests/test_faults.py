@@ -9,6 +9,7 @@ import copy
 import errno
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tinyalbert.errors import advice_for
 from tinyalbert.files.writing import CannotWrite, replacing
 from tinyalbert.modes import mode
 from tinyalbert.plots import draw_run
+from tinyalbert.tensor import Tensor
 from tinyalbert.training.log import Log
 from tinyalbert.training.loop import train
 from tinyalbert.training.replicas import Threads, _blas
@@ -474,20 +476,27 @@ def test_a_model_is_read_between_its_steps_or_not_at_all():
 
 def test_a_step_under_way_refuses_whoever_else_reads_or_trains():
     model = small()
+    early = model.eval()(**batch())
     trainer = Trainer(model, threads=1)
     with model.turns.changing():
         heard = []
 
         def other():
-            for act in (lambda: model(batch()["input_ids"]), lambda: trainer.step(batch())):
+            ids = batch()["input_ids"]
+            hidden = np.ones((1, 3, 16), np.float32)
+            for act in (lambda: model(ids), lambda: trainer.step(batch()), lambda: model.albert(ids), lambda: early.logits,
+                        lambda: model.albert.encode(ids, None, None), lambda: model.albert.embeddings(ids),
+                        lambda: model.albert.encoder.layers()[0](Tensor(hidden)), lambda: model.predictions.dense(hidden),
+                        lambda: Trainer(model.albert, threads=1).step(batch())):
                 with pytest.raises(UserError, match="training"):
                     act()
                 heard.append(act)
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-        assert len(heard) == 2
-    assert copy.deepcopy(model).turns is None
+        assert len(heard) == 9
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin.turns is None or twin.turns is not model.turns and twin.turns.number == 0
     assert model.eval()(batch()["input_ids"]).logits.shape == (4, 8, 50)
 
 

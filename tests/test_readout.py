@@ -10,10 +10,11 @@ from strategies import seeds
 from test_albert import tiny
 from test_heads import ALL, make
 
-from tinyalbert import heads, readout
+from tinyalbert import Trainer, UserError, heads, readout
 from tinyalbert.albert import PreTrainedModel
 from tinyalbert.modes import mode, no_grad, use_kernels, use_readout
 from tinyalbert.nn import DropoutRng
+from tinyalbert.optim import AdamW
 from tinyalbert.tensor import Tensor, backward
 from tinyalbert.training.replicas import Threads
 
@@ -114,7 +115,8 @@ def test_a_late_value_does_not_see_that_dropout_was_switched_on(kind, name):
 
 def test_a_late_value_is_computed_once_and_an_error_leaves_the_switches_alone():
     calls = []
-    out = readout.LateOutput({"late": lambda: calls.append(1) or 7, "bad": lambda: 1 / 0}, now=1)
+    model, _ = make("AlbertForMaskedLM", 0)
+    out = readout.LateOutput({"late": lambda: calls.append(1) or 7, "bad": lambda: 1 / 0}, model, now=1)
     assert sorted(out.keys()) == ["bad", "late", "now"] and not calls
     assert (out.late, out["late"], len(calls)) == (7, 7, 1)
     with use_kernels(False):
@@ -123,6 +125,30 @@ def test_a_late_value_is_computed_once_and_an_error_leaves_the_switches_alone():
         assert mode.kernels is False
     with pytest.raises(AttributeError, match="no never; it has"):
         out.never                                       # noqa: B018
+
+
+@pytest.mark.parametrize("change", ["step", "other optimiser", "other weights"])
+@pytest.mark.parametrize("kind, name", LATE)
+def test_a_late_value_of_weights_that_are_gone_is_refused(kind, name, change):
+    """What was read before the step stays, what is first read behind it would belong to other weights."""
+    model, b = make(kind, 0)
+    state = {n: a.copy() for n, a in model.state_dict().items()}
+    out, other = model(**b), model(**b)
+    want = other[name].data.copy()
+    if change == "step":
+        Trainer(model, threads=1, lr=0.1).step(b)
+    elif change == "other optimiser":
+        AdamW([("one", model.parameters()[-1])], 0.1).step(backward(model(**b).loss))
+    else:
+        model.load_state_dict(state)
+    np.testing.assert_array_equal(other[name].data, want)
+    with pytest.raises(UserError, match=f"{name} is computed when it is first read.*use_readout"):
+        out[name]
+    assert out.loss.item() == other.loss.item() and model.eval()(**b)[name].shape == want.shape
+    with use_readout(False):
+        out = model(**b)
+    Trainer(model, threads=1, lr=0.1).step(b)
+    assert out[name].shape == want.shape
 
 
 def test_the_switch_belongs_to_the_thread_and_goes_with_replicas():

@@ -260,13 +260,15 @@ class AlbertModel(PreTrainedModel):
         rng=None,
     ):
         """`forward` for inputs that are checked and on the model's device already."""
-        embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)  # (B, T, E)
-        bias = None if attention_mask is None else padding_bias(attention_mask, embedded.dtype)
-        states, attentions = self.encoder(embedded, bias, rng, output_attentions)
-        last = states[-1]  # (B, T, H)
+        with self.reading():
+            embedded = self.embeddings(input_ids, token_type_ids, inputs_embeds, rng)  # (B, T, E)
+            bias = None if attention_mask is None else padding_bias(attention_mask, embedded.dtype)
+            states, attentions = self.encoder(embedded, bias, rng, output_attentions)
+            last = states[-1]  # (B, T, H)
+            pooled = self.pool(last)  # (B, H)
         return ModelOutput(
             last_hidden_state=last,
-            pooler_output=self.pool(last),
+            pooler_output=pooled,
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(attentions) if output_attentions else None,
         )

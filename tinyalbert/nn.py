@@ -6,6 +6,7 @@ in evaluation mode; `model.train()` turns dropout on.  Taught in lessons 06, 07 
 """
 
 import contextlib
+import itertools
 
 import numpy as np
 
@@ -15,14 +16,25 @@ from .errors import UserError
 from .modes import mode, use_step
 from .tensor import Tensor
 
+_moments = itertools.count(1)
+
+
+def moment():
+    """A number for now, larger than those of all moments before, whatever thread asked."""
+    return next(_moments)
+
 
 class Parameter(Tensor):
-    """A Tensor that training changes; optimisers write to its .data between two steps."""
+    """A Tensor that training changes; optimisers write to its .data between two steps.
 
-    __slots__ = ()
+    changed: the `moment` when one did last.
+    """
+
+    __slots__ = ("changed",)
 
     def __init__(self, data):
         super().__init__(data, requires_grad=True)
+        self.changed = 0
 
 
 def truncated_normal(rng, shape, std):
@@ -72,6 +84,10 @@ class Turns:
     def __deepcopy__(self, memo):
         """Nobody trains a copy yet."""
 
+    def __reduce__(self):
+        """Nor one in another process or a file."""
+        return Turns, ()
+
     @contextlib.contextmanager
     def changing(self):
         """Context of a step; threads with its switches may read as they please."""
@@ -108,11 +124,19 @@ class Module:
     """A tree of Parameters, named by the attributes that hold them, in order of assignment."""
 
     training = False
-    turns = None  # the Turns of a model that a Trainer trains
+    turns = None  # the Turns of a model that a Trainer trains, and of all its parts
 
     def __call__(self, *args, **kwargs):
-        with self.reading():
+        if self.turns is None or mode.step is self.turns:
             return self.forward(*args, **kwargs)
+        with self.turns.reading():
+            return self.forward(*args, **kwargs)
+
+    def take_turns(self):
+        """Have who reads this module, or a part of it, told of steps by other threads."""
+        turns = next((module.turns for module in self.modules() if module.turns), None) or Turns()
+        for module in self.modules():
+            module.turns = turns
 
     def reading(self):
         """Context for who reads the parameters, while another thread may train the model."""
@@ -197,6 +221,7 @@ class Module:
         for name, a in arrays.items():
             p = own[name].data
             p[...] = to_device(a.astype(p.dtype, copy=False), device_of(p))
+            own[name].changed = moment()
         return missing, unexpected
 
     def train(self, mode=True):

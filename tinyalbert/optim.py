@@ -14,6 +14,7 @@ import numpy as np
 
 from .backend import device_of, to_device, xp_of
 from .errors import UserError
+from .nn import moment
 from .tensor import kernel_for
 
 EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"  # parameters without weight decay and trust ratio
@@ -119,6 +120,9 @@ class AdamW:
         self.steps += 1
         arrays = {name: self._flat(name, g) for name, g in gradients.items()}
         lr = self.lr if lr is None else float(lr)
+        now = moment()
+        for name in gradients:
+            self.parameters[name].changed = now
         kernel = kernel_for(self.kernel, *gradients.values())
         if kernel is None:
             self.update_each(arrays, lr, finite)

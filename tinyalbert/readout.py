@@ -25,7 +25,9 @@ from . import ops
 from .albert import ModelOutput
 from .attention import padding_bias
 from .backend import to_host
+from .errors import UserError
 from .modes import mode
+from .nn import moment
 from .ops import IGNORE
 
 
@@ -59,12 +61,14 @@ class LateOutput(ModelOutput):
 
     late: {name: function}.  A function runs under the switches of the call that made the output
     (no_grad, use_kernels, precision), not of the place where the value is read.  It uses the
-    weights as they are then: read the value before the next training step.
+    weights of `module` as they are then, so it is refused once they were trained further.
     """
 
-    def __init__(self, late, **values):
+    def __init__(self, late, module, **values):
         super().__init__(**values)
         self._late = late
+        self._module = module
+        self._moment = moment()
         self._switches = mode.snapshot()
 
     def __getattr__(self, name):  # only called for what is not there yet
@@ -74,12 +78,23 @@ class LateOutput(ModelOutput):
         here = mode.snapshot()
         mode.adopt(self._switches)
         try:
-            value = late[name]()
+            with self._module.reading():
+                self._check_weights(name)
+                value = late[name]()
         finally:
             mode.adopt(here)
         del late[name]
         setattr(self, name, value)
         return value
+
+    def _check_weights(self, name):
+        """Refuse a value that the other values of this output do not belong to."""
+        if any(p.changed > self._moment for p in self._module.parameters()):
+            raise UserError(
+                f"{name} is computed when it is first read, and the model's weights have changed "
+                "since the call that made this output; read it before the next step of training, "
+                "or call the model in `with tinyalbert.modes.use_readout(False):`"
+            )
 
     def keys(self):
         """The names of the values."""
@@ -126,6 +141,7 @@ def encode_rows(albert, rows, input_ids, attention_mask, token_type_ids, rng):
     states = layer_at(last, gather_rows(hidden, rows), hidden, bias)  # (B, M, H)
     return LateOutput(
         {"last_hidden_state": lambda: layer_at(last, hidden, hidden, bias)},
+        albert,
         states_at_rows=states,
         pooler_output=albert.pool(states),
         hidden_states=None,
@@ -158,7 +174,7 @@ def run_at_targets(model, inputs, labels, rng, options):
         "last_hidden_state": lambda: out.last_hidden_state,
         model.scores: lambda: model.word_scores(out.last_hidden_state),
     }
-    return LateOutput(late, **{name: a for name, a in values.items() if name not in late})
+    return LateOutput(late, model, **{name: a for name, a in values.items() if name not in late})
 
 
 def run_at_first_token(model, inputs, labels, rng, options, **head_options):

@@ -34,7 +34,8 @@ def predict(task, model, features, batch_size=64, replicas=None):
         return task.infer(model, batch)
 
     aside = replicas and model.device() == "cpu"  # threads are no help to a GPU
-    results = replicas.run(run, parts) if aside else [run(part) for part in parts]
+    with model.reading():  # all of them by the same weights
+        results = replicas.run(run, parts) if aside else [run(part) for part in parts]
     outputs = [None] * len(features)
     for indices, values in zip(parts, results):
         for index, value in zip(indices, values):

@@ -17,7 +17,7 @@ import numpy as np
 from .. import ops
 from ..backend import xp_of
 from ..errors import UserError
-from ..nn import DropoutRng, Turns
+from ..nn import DropoutRng
 from ..optim import (
     OPTIMIZERS,
     clip_by_global_norm,
@@ -82,7 +82,7 @@ class Trainer:
             check_precision(precision, model.device()), model.named_parameters()
         )
         self.model = model
-        self.model.turns = getattr(model, "turns", None) or Turns()
+        model.take_turns()
         self.lr = lr
         self.total_steps = total_steps
         self.warmup = warmup
