@@ -76,8 +76,8 @@ def ids_to_text(ids):
 # %%
 config = AlbertConfig.preset("tiny", vocab_size=tokenizer.vocab_size, initializer_range=0.04, sentence_task="none")
 model = put(AlbertForPreTraining(config))                        # to the GPU, if you ran this with --device gpu
-p = predict("How many numbers (parameters) does this very small model have, in thousands?", guess=None)
-p.reveal(model.num_parameters() / 1000, "{:.0f} thousand")
+parameter_count = predict("How many numbers (parameters) does this very small model have, in thousands?", guess=None)
+parameter_count.reveal(model.num_parameters() / 1000, "{:.0f} thousand")
 for part, n, times in parameter_rows(config):
     print(f"   {part:36s}{n:8,d}   used {times} time{'s' * (times > 1)}")
 

@@ -40,14 +40,18 @@ for h in (1.0, 0.1, 0.001):
 # of a". The *chain rule* says: if y depends on u and u depends on x, multiply: dy/dx = dy/du · du/dx. If x reaches y
 # along several paths, add.
 # %%
-x, w, b = 2.0, -3.0, 10.0
-u = x * w                                        # u = -6
-y = u + b                                        # y = 4
-loss = y * y                                     # loss = 16
+def on_paper(x, w, b):
+    u = x * w                                    # forward: -6 for the numbers below,
+    y = u + b                                    # 4,
+    loss = y * y                                 # 16
 
-dy = y + y                                       # d loss / d y: loss = y * y uses y twice
-du, db = dy * 1, dy * 1                          # y = u + b passes the derivative on to both
-dx, dw = du * w, du * x                          # u = x * w: each gets the other as a factor
+    dy = y + y                                   # backward, d loss / d y: loss = y * y uses y twice
+    du, db = dy * 1, dy * 1                      # y = u + b passes the derivative on to both
+    dx, dw = du * w, du * x                      # u = x * w: each gets the other as a factor
+    return loss, dx, dw, db
+
+
+_, dx, dw, db = on_paper(2.0, -3.0, 10.0)
 print(f"d loss / d x = {dx}, d loss / d w = {dw}, d loss / d b = {db}")
 
 # %% [markdown]
@@ -55,7 +59,8 @@ print(f"d loss / d x = {dx}, d loss / d w = {dw}, d loss / d b = {db}")
 # sweep, or backpropagation.
 # %%
 h = 1e-6
-same(((x * (w + h) + b) ** 2 - (x * (w - h) + b) ** 2) / (2 * h), dw, "the derivative with respect to w, by a nudge", rtol=1e-6)
+by_nudge = (on_paper(2.0, -3.0 + h, 10.0)[0] - on_paper(2.0, -3.0 - h, 10.0)[0]) / (2 * h)
+same(by_nudge, dw, "the derivative with respect to w, by a nudge", rtol=1e-6)
 
 # %% [markdown]
 # ## Build it: numbers that remember
@@ -76,10 +81,9 @@ class Value:
         return Value(a * b, (self, other), lambda g: (g * b, g * a))
 
 
-x, w, b = Value(2.0), Value(-3.0), Value(10.0)
-y = x * w + b
-loss = y * y
-print("loss =", loss.number, "made from", [v.number for v in loss.inputs])
+remembered = Value(2.0) * Value(-3.0) + Value(10.0)
+squared = remembered * remembered
+print("loss =", squared.number, "made from", [v.number for v in squared.inputs])
 
 # %% [markdown]
 # Now the walk. The first idea that comes to mind: go through the values once, from the loss down. At each, add what
@@ -94,13 +98,13 @@ def backward_once(value, g=1.0, done=None):
             backward_once(v, gv, done)
 
 
-p = predict("a = x * x, b = a + a, loss = a + b, at x = 2. What is d loss / dx?  And what will the walk above say?", guess=None)
+walked_once = predict("a = x * x, b = a + a, loss = a + b, at x = 2. What is d loss / dx?  And what will the walk above say?", guess=None)
 x = Value(2.0)
 a = x * x
 b = a + a
 loss = a + b
 backward_once(loss)
-p.reveal((12.0, x.grad), "correct, and by the walk above: {}")
+walked_once.reveal((12.0, x.grad), "correct, and by the walk above: {}")
 too_early = {"x": x.grad, "a": a.grad, "b": b.grad, "loss": loss.grad}
 assert x.grad == 4.0
 
@@ -234,16 +238,21 @@ def tanh(value):
 # forward, sweep backward, and move w and b a small step *against* their gradients. That is all there is to training;
 # what comes later is only larger.
 # %%
-w, b, losses = Value(-0.8), Value(0.1), []
-for _ in range(40):
-    x, minus_target = Value(2.0), Value(-0.5)
-    error = tanh(w * x + b) + minus_target
-    loss = error * error
-    backward(loss)
-    losses.append(loss.number)
-    w.number -= 0.02 * w.grad
-    b.number -= 0.02 * b.grad
+def learn(rounds):
+    """The loss in each round."""
+    w, b, losses = Value(-0.8), Value(0.1), []
+    for _ in range(rounds):
+        x, minus_target = Value(2.0), Value(-0.5)
+        error = tanh(w * x + b) + minus_target
+        loss = error * error
+        backward(loss)
+        losses.append(loss.number)
+        w.number -= 0.02 * w.grad
+        b.number -= 0.02 * b.grad
+    return losses
 
+
+losses = learn(rounds=40)
 fig, ax = plt.subplots()
 ax.plot(losses, color="black")
 ax.set(xlabel="round", ylabel="loss", title="Small steps against the gradient teach one neuron one answer")

@@ -12,7 +12,7 @@ import tracemalloc
 import weakref
 
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import backend, ops, tensor
 
@@ -111,9 +111,9 @@ w, x = Tensor(rng.standard_normal((4, 3)), requires_grad=True), Tensor(rng.stand
 loss = total(mul(mul(w, x), w))                  # sum of w² x
 mine = backward(loss)[w]
 
-lw = tensor.Tensor(put(w.data), requires_grad=True)      # put: onto the GPU if this runs with --device gpu
-library = tensor.backward((lw * put(x.data) * lw).sum())
-same(loss.data, (lw * put(x.data) * lw).sum().data, "the loss")
+lw = tensor.Tensor(w.data, requires_grad=True)
+library = tensor.backward((lw * x.data * lw).sum())
+same(loss.data, (lw * x.data * lw).sum().data, "the loss")
 same(mine, library[lw], "the gradient of a Tensor that is used twice")
 same(mine, 2 * w.data * x.data, "and on paper: 2 w x")
 
@@ -121,7 +121,7 @@ same(mine, 2 * w.data * x.data, "and on paper: 2 w x")
 # ## Break it: keep the gradients
 # What if every Tensor kept its gradient in `.grad`, and a second sweep simply added to it?
 # %%
-p = predict("Sweep the same loss twice, adding into .grad everywhere. Is the leaf's .grad doubled?", guess=None)
+doubled = predict("Sweep the same loss twice, adding into .grad everywhere. Is the leaf's .grad doubled?", guess=None)
 
 
 def backward_keeping(loss, grads):
@@ -137,12 +137,12 @@ def backward_keeping(loss, grads):
 grads = {}
 for _ in range(2):
     backward_keeping(loss, grads)
-p.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.1f} times that of one sweep, because leftover intermediate gradients are passed on again")
+doubled.reveal(float((grads[w] / mine).flat[0]), "no: it is {:.1f} times that of one sweep, because leftover intermediate gradients are passed on again")
 assert not np.allclose(grads[w], 2 * mine)
 
 lw.grad = None
 for _ in range(2):
-    (lw * put(x.data) * lw).sum().backward()
+    (lw * x.data * lw).sum().backward()
 same(lw.grad, 2 * mine, "two sweeps of the library: exactly twice")
 
 

@@ -8,7 +8,7 @@
 # own numbers. Forgetting this is the most common mistake in a hand-written backward pass.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import ops, tensor
 from tinyalbert.tensor import Tensor
@@ -33,7 +33,7 @@ except ValueError as refusal:
     print("(3, 4) + (3,):", refusal)
 
 # %%
-p = predict("A bias is added to 1,000 rows, and the loss is the sum of everything. What is the gradient of one number "
+of_the_bias = predict("A bias is added to 1,000 rows, and the loss is the sum of everything. What is the gradient of one number "
             "of the bias?", guess=None)
 
 # %% [markdown]
@@ -49,10 +49,10 @@ def bias_gradient_loop(g):
 
 
 g = rng.standard_normal((1000, 4))
-bias = Tensor(put(rng.standard_normal(4)), requires_grad=True)
-library = tensor.backward(Tensor(put(rng.standard_normal((1000, 4)))) + bias, put(g))[bias]
+bias = Tensor(rng.standard_normal(4), requires_grad=True)
+library = tensor.backward(Tensor(rng.standard_normal((1000, 4))) + bias, g)[bias]
 same(bias_gradient_loop(g), library, "gradient of a bias, by a loop")
-p.reveal(bias_gradient_loop(np.ones((1000, 4)))[0])
+of_the_bias.reveal(bias_gradient_loop(np.ones((1000, 4)))[0])
 
 # %% [markdown]
 # ## Then for any shapes
@@ -69,8 +69,8 @@ def unbroadcast(g, shape):
 
 
 for shape, full in (((4,), (1000, 4)), ((3, 1), (2, 3, 5)), ((2, 1, 5), (2, 3, 5)), ((), (6, 2)), ((1, 1), (4, 7))):
-    g = rng.standard_normal(full)
-    same(unbroadcast(g, shape), tensor.unbroadcast(put(g), shape), f"{full} summed back to {shape}")
+    gradient = rng.standard_normal(full)
+    same(unbroadcast(gradient, shape), tensor.unbroadcast(gradient, shape), f"{full} summed back to {shape}")
 
 # %%
 copy = np.zeros((6, 2))                          # (a, b) -> a b a b a b, as a matrix
@@ -106,10 +106,10 @@ figure(fig, "which_axes_are_summed")
 # 4, comes back as (3, 4). An update written `gain = gain - step * gradient` does not complain: it broadcasts, and the
 # gain has quietly become a (3, 4) array.
 # %%
-gain, x = rng.standard_normal((1, 4)), rng.standard_normal((3, 4))
-forgotten = np.ones((3, 4)) * x                  # d(gain * x)/d gain, without the sum
-print("gain", gain.shape, "becomes", (gain - 0.1 * forgotten).shape, "after one careless update")
-assert (gain - 0.1 * forgotten).shape != gain.shape
+row_gain, rows = rng.standard_normal((1, 4)), rng.standard_normal((3, 4))
+forgotten = np.ones((3, 4)) * rows                  # d(row_gain * rows)/d row_gain, without the sum
+print("gain", row_gain.shape, "becomes", (row_gain - 0.1 * forgotten).shape, "after one careless update")
+assert (row_gain - 0.1 * forgotten).shape != row_gain.shape
 
 
 # %% [markdown]
@@ -145,11 +145,11 @@ def summed_axes(shape, full):
 
 # %%
 x, gain = rng.standard_normal((3, 4)), rng.standard_normal((3, 1))
-g = rng.standard_normal((3, 4))
-lx, lgain = Tensor(put(x), requires_grad=True), Tensor(put(gain), requires_grad=True)
+g_product = rng.standard_normal((3, 4))
+lx, lgain = Tensor(x, requires_grad=True), Tensor(gain, requires_grad=True)
 result = lx * lgain
 same(x * gain, result.data, "a stretched product")
-same(gain_backward(gain, x, g), tensor.backward(result, put(g))[lgain], "and the gradient of its gain")
+same(gain_backward(gain, x, g_product), tensor.backward(result, g_product)[lgain], "and the gradient of its gain")
 
 # %% [markdown]
 # ## In the library

@@ -7,7 +7,7 @@
 # a check that finds such faults, and shows why the check that most people write does not.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import gradcheck as library
 from tinyalbert import ops, tensor
@@ -62,11 +62,11 @@ def softmax_with_wrong_vjp(x):
     return ops.softmax.raw(x)[0], lambda g: (np.zeros_like(x),)
 
 
-p = predict("Softmax (lesson 05) makes positive numbers that sum to 1. Give it a backward pass that always returns "
+zeros_pass = predict("Softmax (lesson 05) makes positive numbers that sum to 1. Give it a backward pass that always returns "
             "zeros. Does the check above pass it?", guess=None)
-x = rng.standard_normal((2, 5))
-p.reveal(check_by_sum(softmax_with_wrong_vjp, x))
-assert check_by_sum(softmax_with_wrong_vjp, x)
+two_rows = rng.standard_normal((2, 5))
+zeros_pass.reveal(check_by_sum(softmax_with_wrong_vjp, two_rows))
+assert check_by_sum(softmax_with_wrong_vjp, two_rows)
 
 # %% [markdown]
 # It does: the results sum to 1 whatever the input. So the derivative of the *sum* is 0, and zeros are right; a
@@ -102,6 +102,11 @@ def gradcheck(f, *arrays, rng, h=1e-5, rtol=1e-7):
         assert abs(backward - forward) <= rtol * scale, f"argument {i}: ratio {backward / forward:.6g}"
 
 
+# %% [markdown]
+# Line by line: the loop takes one input after the other. `v` is the direction for it, `plus` and `minus` are all inputs with
+# this one nudged by h along v, to either side. `terms` is the forward line before it is summed, so that `scale` can say how
+# large the terms were: what agrees to 7 digits of *that* agrees.
+# %%
 gradcheck(matmul, rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), rng=rng)
 gradcheck(matmul, rng.standard_normal((5, 3, 4)), rng.standard_normal((4, 2)), rng=rng)        # b is stretched over 5
 library.gradcheck(ops.matmul, rng.standard_normal((5, 3, 4)), rng.standard_normal((4, 2)), rng=rng)
@@ -116,15 +121,15 @@ def caught(f, *arrays):
         return f"caught ({error})"
 
 
-print("softmax with zeros:", caught(softmax_with_wrong_vjp, x))
+print("softmax with zeros:", caught(softmax_with_wrong_vjp, two_rows))
 
 # %%
 a, b = rng.standard_normal((3, 4)), rng.standard_normal((4, 2))
-g = rng.standard_normal((3, 2))
-mine, theirs = matmul(a, b), ops.matmul.raw(put(a), put(b))
+g_product = rng.standard_normal((3, 2))
+mine, theirs = matmul(a, b), ops.matmul.raw(a, b)
 same(mine[0], theirs[0], "matmul forward")
 for i in range(2):
-    same(mine[1](g)[i], theirs[1](put(g))[i], f"matmul gradient of argument {i}")
+    same(mine[1](g_product)[i], theirs[1](g_product)[i], f"matmul gradient of argument {i}")
 
 # %% [markdown]
 # ## Break it, on purpose, in many ways
@@ -154,10 +159,10 @@ def sum_of_rows(x, axis):
     return x.sum(axis=axis), vjp
 
 
-x = rng.standard_normal((3, 3))
+three_rows = rng.standard_normal((3, 3))
 for axis in (0, 1):
-    print(f"sum along axis {axis}: {caught(lambda a, axis=axis: sum_of_rows(a, axis), x)}")
-assert caught(lambda a: sum_of_rows(a, 0), x) == "passes" != caught(lambda a: sum_of_rows(a, 1), x)
+    print(f"sum along axis {axis}: {caught(lambda a, axis=axis: sum_of_rows(a, axis), three_rows)}")
+assert caught(lambda a: sum_of_rows(a, 0), three_rows) == "passes" != caught(lambda a: sum_of_rows(a, 1), three_rows)
 logits, labels = rng.standard_normal((4, 5)), np.array([2, 0, 4, 4])
 print("cross-entropy (lesson 05), its labels held fixed:", caught(ops.cross_entropy.raw, logits, labels))
 
@@ -241,11 +246,11 @@ def linear(x, weight, bias):
 
 arrays = tuple(rng.standard_normal(s) for s in ((2, 3, 4), (5, 4), (5,)))
 gradcheck(linear, *arrays, rng=rng)
-mine, theirs = linear(*arrays), ops.linear.raw(*(put(a) for a in arrays))
-g = rng.standard_normal((2, 3, 5))
-same(arrays[0] @ arrays[1].T + arrays[2], theirs[0], "linear forward")
+my_linear, library_linear = linear(*arrays), ops.linear.raw(*arrays)
+g_linear = rng.standard_normal((2, 3, 5))
+same(arrays[0] @ arrays[1].T + arrays[2], library_linear[0], "linear forward")
 for i, name in enumerate(("x", "weight", "bias")):
-    same(mine[1](g)[i], theirs[1](put(g))[i], f"linear gradient of {name}")
+    same(my_linear[1](g_linear)[i], library_linear[1](g_linear)[i], f"linear gradient of {name}")
 
 # %% [markdown]
 # ## In the library

@@ -9,7 +9,7 @@
 # that ALBERT learns from passes through these two functions.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import ops
 
@@ -18,7 +18,7 @@ TEACHES = ["ops.softmax", "ops.log_softmax", "ops.cross_entropy"]
 rng = np.random.default_rng(5)
 
 # %%
-p = predict("Add 100 to every score of a row. By what factor does the largest probability change?",
+shifted_scores = predict("Add 100 to every score of a row. By what factor does the largest probability change?",
             guess=None)
 
 # %% [markdown]
@@ -46,11 +46,11 @@ def softmax_overflowing(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-same(softmax_loop(scores), ops.softmax.raw(put(scores))[0], "softmax of small scores")
+same(softmax_loop(scores), ops.softmax.raw(scores)[0], "softmax of small scores")
 
 # %%
 before, after = softmax_overflowing(scores)[0].max(), softmax_overflowing(scores + 100)[0].max()
-p.reveal(after / before, "{:.6f}")
+shifted_scores.reveal(after / before, "{:.6f}")
 
 # %% [markdown]
 # Adding the same number c to a row multiplies every exponential by e^c, both in the numerator and in the sum, so it
@@ -75,7 +75,7 @@ def softmax(x, axis=-1):
 
 
 huge = np.array([[1e4, 0.0, -1e4], [3.0, 3.0, 3.0]])
-same(softmax(huge), ops.softmax.raw(put(huge))[0], "softmax of huge scores")
+same(softmax(huge), ops.softmax.raw(huge)[0], "softmax of huge scores")
 
 # %%
 plt = pyplot()
@@ -123,13 +123,13 @@ same(np.diag(three) - np.outer(three, three), np.stack(nudged, axis=1), "the Jac
 #
 #     (gᵀ J)_j = Σ_i g_i y_i (δ_ij - y_j) = g_j y_j - y_j Σ_i g_i y_i = y_j (g_j - Σ_i g_i y_i)
 # %%
-p = predict("A loss that is the sum of all probabilities: what is its gradient with respect to the scores?", guess=None)
+of_the_sum = predict("A loss that is the sum of all probabilities: what is its gradient with respect to the scores?", guess=None)
 x, g = rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
-y, vjp = ops.softmax.raw(put(x))
+y, vjp = ops.softmax.raw(x)
 jacobian = np.array([np.diag(row) - np.outer(row, row) for row in softmax(x)])   # (4, 6, 6)
 by_table = np.einsum("bi,bij->bj", g, jacobian)                                 # (4, 6): in each row b, sum over i
-same(by_table, vjp(put(g))[0], "softmax gradient, from the full Jacobian")
-p.reveal(float(abs(vjp(put(np.ones_like(g)))[0]).max()), "0, up to rounding (largest entry here: {:.1e})")
+same(by_table, vjp(g)[0], "softmax gradient, from the full Jacobian")
+of_the_sum.reveal(float(abs(vjp(np.ones_like(g))[0]).max()), "0, up to rounding (largest entry here: {:.1e})")
 
 # %% [markdown]
 # The sum of probabilities is always 1, so nothing changes it. A test that differentiates `softmax(x).sum()`
@@ -141,7 +141,7 @@ def softmax_backward(g, y):
     ...
 
 
-same(softmax_backward(g, softmax(x)), vjp(put(g))[0], "softmax gradient, without the Jacobian")
+same(softmax_backward(g, softmax(x)), vjp(g)[0], "softmax gradient, without the Jacobian")
 
 # %% [markdown]
 # ## Cross-entropy
@@ -156,7 +156,7 @@ def log_softmax(x, axis=-1):
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
-same(log_softmax(huge), ops.log_softmax.raw(put(huge))[0], "log_softmax of huge scores")
+same(log_softmax(huge), ops.log_softmax.raw(huge)[0], "log_softmax of huge scores")
 
 
 def cross_entropy(logits, labels):                               # logits: another word for scores
@@ -166,12 +166,12 @@ def cross_entropy(logits, labels):                               # logits: anoth
 
 R, V = 6, 11
 logits, labels = rng.standard_normal((R, V)), rng.integers(0, V, R)
-loss, loss_vjp = ops.cross_entropy.raw(put(logits), put(labels))
+loss, loss_vjp = ops.cross_entropy.raw(logits, labels)
 same(cross_entropy(logits, labels), loss, "cross-entropy")
 
 # %%
-p = predict("Before training, a model knows nothing: all 8,000 words are equally likely. What is its loss?", guess=None)
-p.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}")
+untrained_loss = predict("Before training, a model knows nothing: all 8,000 words are equally likely. What is its loss?", guess=None)
+untrained_loss.reveal(cross_entropy(np.zeros((1, 8000)), np.array([17])), "log(8000) = {:.3f}")
 
 # %% [markdown]
 # That number, the logarithm of the vocabulary size V, is the upper of the two lines in every loss plot of this
@@ -192,7 +192,7 @@ def cross_entropy_backward(logits, labels):
     ...
 
 
-same(cross_entropy_backward(logits, labels), loss_vjp(put(np.ones(())))[0], "cross-entropy gradient")
+same(cross_entropy_backward(logits, labels), loss_vjp(np.ones(()))[0], "cross-entropy gradient")
 
 # %%
 example = np.array([[2.0, 1.0, 0.5, -1.0, 0.0]])
@@ -221,9 +221,9 @@ def cross_entropy_ignoring(logits, labels):
 
 
 gap = np.array([3, -100, 5, -100, 0, 1])
-library_loss, library_vjp = ops.cross_entropy.raw(put(logits), put(gap))
+library_loss, library_vjp = ops.cross_entropy.raw(logits, gap)
 same(cross_entropy_ignoring(logits, gap), library_loss, "cross-entropy with positions that don't count")
-assert float(abs(library_vjp(put(np.ones(())))[0][1]).max()) == 0.0
+assert float(abs(library_vjp(np.ones(()))[0][1]).max()) == 0.0
 
 # %% [markdown]
 # ## In the library

@@ -12,7 +12,7 @@
 import math
 
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import nn, ops
 from tinyalbert.gradcheck import gradcheck
@@ -24,7 +24,7 @@ B, T, H = 2, 3, 8
 x = rng.standard_normal((B, T, H)) * 5 + 40      # B sequences of T tokens, vectors of H numbers, far from 0
 
 # %%
-p = predict("Multiply x by 1000. By what factor does the gradient of layer_norm(x) with respect to x change?", guess=None)
+scaled = predict("Multiply x by 1000. By what factor does the gradient of layer_norm(x) with respect to x change?", guess=None)
 
 # %% [markdown]
 # ## Build it: from the definition
@@ -49,14 +49,14 @@ def layer_norm(x, gamma, beta, eps=1e-12):
 
 
 gamma, beta = rng.standard_normal(H), rng.standard_normal(H)
-y, vjp = ops.layer_norm.raw(put(x), put(gamma), put(beta))
+y, vjp = ops.layer_norm.raw(x, gamma, beta)
 same(layer_norm_loop(x, gamma, beta), y, "layer_norm, by loops")
 same(layer_norm(x, gamma, beta), y, "layer_norm, with arrays")
 
 # %%
 g = rng.standard_normal(y.shape)
 norms = [np.linalg.norm(ops.layer_norm.raw(s * x, gamma, beta)[1](g)[0]) for s in (1, 1000)]
-p.reveal(norms[1] / norms[0], "{:.2e}: the scale is divided out again, so the same nudge has a thousandth of the effect")
+scaled.reveal(norms[1] / norms[0], "{:.2e}: the scale is divided out again, so the same nudge has a thousandth of the effect")
 
 # %% [markdown]
 # ## The backward pass
@@ -95,9 +95,9 @@ centred = x - x.mean(-1, keepdims=True)
 rstd = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
 xhat = centred * rstd
 gx = layer_norm_backward(g * gamma, xhat, rstd)
-same(gx, vjp(put(g))[0], "layer_norm gradient of x")
-same((g * xhat).sum((0, 1)), vjp(put(g))[1].sum((0, 1)), "layer_norm gradient of gamma")
-same(g.sum((0, 1)), vjp(put(g))[2].sum((0, 1)), "layer_norm gradient of beta")
+same(gx, vjp(g)[0], "layer_norm gradient of x")
+same((g * xhat).sum((0, 1)), vjp(g)[1].sum((0, 1)), "layer_norm gradient of gamma")
+same(g.sum((0, 1)), vjp(g)[2].sum((0, 1)), "layer_norm gradient of beta")
 print("part along ones:", f"{abs(gx.sum(-1)).max():.1e}", " part along xhat:", f"{abs((gx * xhat).sum(-1)).max():.1e}")
 assert abs(gx.sum(-1)).max() < 1e-9 and abs((gx * xhat).sum(-1)).max() < 1e-9
 
@@ -139,7 +139,7 @@ except AssertionError as error:
 # single operation for it.
 # %%
 residual = rng.standard_normal((B, T, H))
-same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(put(x), put(residual), put(gamma), put(beta))[0],
+same(layer_norm(x + residual, gamma, beta), ops.add_layer_norm.raw(x, residual, gamma, beta)[0],
      "add_layer_norm forward")
 
 # %% [markdown]
@@ -156,17 +156,17 @@ def gelu(x):
 
 
 z = rng.standard_normal((3, 7)) * 2
-same(gelu(z), ops.gelu.raw(put(z))[0], "gelu, tanh form")
+same(gelu(z), ops.gelu.raw(z)[0], "gelu, tanh form")
 exact = np.array([v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in z.ravel()])       # Φ(v) = (1 + erf(v / √2)) / 2
 exact = exact.reshape(z.shape)
-same(exact, ops.gelu_erf.raw(put(z))[0], "gelu, exact form")
+same(exact, ops.gelu_erf.raw(z)[0], "gelu, exact form")
 
 # %%
-p = predict("Where, and by how much, do the two forms differ most?", guess=None)
+two_forms = predict("Where, and by how much, do the two forms differ most?", guess=None)
 line = np.linspace(-5, 5, 2001)
 difference = ops.gelu.raw(line)[0] - ops.gelu_erf.raw(line)[0]
 worst = int(np.abs(difference).argmax())
-p.reveal((abs(line[worst]), abs(difference[worst])), "at |x| = {0[0]:.2f}, by {0[1]:.1e}")
+two_forms.reveal((abs(line[worst]), abs(difference[worst])), "at |x| = {0[0]:.2f}, by {0[1]:.1e}")
 
 fig, ax = plt.subplots()
 ax.plot(line, ops.gelu.raw(line)[0], color="0.0")
@@ -195,7 +195,7 @@ def relu_backward(x, g):
 
 
 gz = rng.standard_normal(z.shape)
-same(gelu_backward(z, gz), ops.gelu.raw(put(z))[1](put(gz))[0], "gelu gradient")
+same(gelu_backward(z, gz), ops.gelu.raw(z)[1](gz)[0], "gelu gradient")
 
 # %% [markdown]
 # ## In the library

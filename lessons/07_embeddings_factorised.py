@@ -9,7 +9,7 @@
 # to make the rows short and stretch them afterwards.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import Module, Parameter, nn, ops
 from tinyalbert.albert import AlbertEmbeddings
@@ -22,10 +22,10 @@ TEACHES = ["ops.embedding", "ops.reshape", "AlbertConfig", "nn.Embedding", "nn.L
 rng = np.random.default_rng(7)
 
 # %%
-p = predict("A vocabulary of 30,000 pieces, vectors of 4,096 numbers (the largest ALBERT). How many million numbers does "
+table_size = predict("A vocabulary of 30,000 pieces, vectors of 4,096 numbers (the largest ALBERT). How many million numbers does "
             "the table have, and how many with short rows of 128 plus one map from 128 to 4,096?", guess=None)
 V, E, H = 30_000, 128, 4096
-p.reveal((V * H / 1e6, (V * E + E * H) / 1e6), "{0[0]:.0f} and {0[1]:.1f}")
+table_size.reveal((V * H / 1e6, (V * E + E * H) / 1e6), "{0[0]:.0f} and {0[1]:.1f}")
 
 # %% [markdown]
 # ## Build it: looking up rows
@@ -38,9 +38,9 @@ table = rng.standard_normal((7, 3))              # (V, E)
 ids = np.array([[2, 5, 2], [0, 2, 6]])           # (B, T): number 2 is used three times
 one_hot = np.eye(7)[ids]                         # (B, T, V)
 g = rng.standard_normal((2, 3, 3))               # (B, T, E)
-y, vjp = ops.embedding.raw(put(table), put(ids))
+y, vjp = ops.embedding.raw(table, ids)
 same(one_hot @ table, y, "lookup as a product")
-same(np.einsum("btv,bte->ve", one_hot, g), vjp(put(g))[0], "gradient of the table, as a product")
+same(np.einsum("btv,bte->ve", one_hot, g), vjp(g)[0], "gradient of the table, as a product")
 
 
 # %%
@@ -51,7 +51,7 @@ def embedding_backward(table, ids, g):
     ...
 
 
-same(embedding_backward(table, ids.reshape(-1), g.reshape(-1, 3)), vjp(put(g))[0], "gradient of the table, row by row")
+same(embedding_backward(table, ids.reshape(-1), g.reshape(-1, 3)), vjp(g)[0], "gradient of the table, row by row")
 
 # %% [markdown]
 # ## Break it: `gradient[ids] += g`
@@ -60,14 +60,14 @@ same(embedding_backward(table, ids.reshape(-1), g.reshape(-1, 3)), vjp(put(g))[0
 # %%
 careless = np.zeros_like(table)
 careless[ids.reshape(-1)] += g.reshape(-1, 3)
-right = np.zeros_like(table)
-np.add.at(right, ids.reshape(-1), g.reshape(-1, 3))
-print("row of piece 2, careless:", careless[2].round(2), " right:", right[2].round(2))
-assert not np.allclose(careless, right)
+added_up = np.zeros_like(table)
+np.add.at(added_up, ids.reshape(-1), g.reshape(-1, 3))
+print("row of piece 2, careless:", careless[2].round(2), " added_up:", added_up[2].round(2))
+assert not np.allclose(careless, added_up)
 text = rng.zipf(1.3, 4000) % 1000                # piece frequencies as uneven as those of real words
-p = predict("In a batch of 4,000 pieces from 1,000, distributed like real words: what share of the gradient's rows "
+lost_rows = predict("In a batch of 4,000 pieces from 1,000, distributed like real words: what share of the gradient's rows "
             "would be lost?", guess=None)
-p.reveal(1 - len(np.unique(text)) / len(text), "{:.0%}")
+lost_rows.reveal(1 - len(np.unique(text)) / len(text), "{:.0%}")
 
 # %% [markdown]
 # ## Three tables and a norm
@@ -89,9 +89,9 @@ def embed(ids, segments):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12)
 
 
-ids, segments = np.array([[2, 7, 3, 9], [2, 4, 4, 3]]), np.array([[0, 0, 0, 1], [0, 0, 1, 1]])
-out = library(ids, segments)
-same(embed(ids, segments), out.data, "ALBERT's embeddings")
+two_texts, segments = np.array([[2, 7, 3, 9], [2, 4, 4, 3]]), np.array([[0, 0, 0, 1], [0, 0, 1, 1]])
+out = library(two_texts, segments)
+same(embed(two_texts, segments), out.data, "ALBERT's embeddings")
 
 
 # %%
@@ -101,9 +101,9 @@ def position_gradient(g):
     ...
 
 
-table = Tensor(rng.standard_normal((6, 5)), requires_grad=True)
-g = rng.standard_normal((2, 4, 5))
-same(position_gradient(g), backward(Tensor(np.zeros((2, 4, 5))) + table[:4], g)[table][:4], "gradient of the positions")
+position_table = Tensor(rng.standard_normal((6, 5)), requires_grad=True)
+g_sum = rng.standard_normal((2, 4, 5))
+same(position_gradient(g_sum), backward(Tensor(np.zeros((2, 4, 5))) + position_table[:4], g_sum)[position_table][:4], "gradient of the positions")
 
 # %% [markdown]
 # ## Factorised

@@ -11,10 +11,9 @@
 import math
 
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import attention, nn, ops
-from tinyalbert.backend import to_host
 from tinyalbert.config import AlbertConfig
 from tinyalbert.tensor import Tensor
 
@@ -50,7 +49,7 @@ def one_head(q, k, v):
     return weights @ v                                           # (T, D)
 
 
-of_library, _ = ops.attention.raw(put(q[None]), put(k[None]), put(v[None]), None, num_heads=1)
+of_library, _ = ops.attention.raw(q[None], k[None], v[None], None, num_heads=1)
 same(attention_loop(q, k, v), of_library[0], "one head, by loops")
 same(one_head(q, k, v), of_library[0], "one head, with products")
 
@@ -59,11 +58,11 @@ same(one_head(q, k, v), of_library[0], "one head, with products")
 # *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share the weight evenly, 0 if
 # one token has it all. The figure shows it with and without the division.
 # %%
-p = predict("Queries and keys of D random numbers. How does the typical size of a score grow with D, without the division? "
+score_size = predict("Queries and keys of D random numbers. How does the typical size of a score grow with D, without the division? "
             "(as a power of D)", guess=None)
 sizes = np.array([4, 16, 64, 256, 1024])
 spread = [np.std((rng.standard_normal((4000, d)) * rng.standard_normal((4000, d))).sum(1)) for d in sizes]
-p.reveal(np.polyfit(np.log(sizes), np.log(spread), 1)[0], "{:.2f}")
+score_size.reveal(np.polyfit(np.log(sizes), np.log(spread), 1)[0], "{:.2f}")
 
 
 def mean_entropy(d, scale):
@@ -130,7 +129,7 @@ def multi_head(Q, K, V, n, bias=0.0):
 
 
 Q, K, V = (rng.standard_normal((B, T, H)) for _ in range(3))
-same(multi_head(Q, K, V, N)[0], ops.attention.raw(put(Q), put(K), put(V), None, num_heads=N)[0], "many heads")
+same(multi_head(Q, K, V, N)[0], ops.attention.raw(Q, K, V, None, num_heads=N)[0], "many heads")
 
 # %% [markdown]
 # ## Masks
@@ -141,13 +140,13 @@ same(multi_head(Q, K, V, N)[0], ops.attention.raw(put(Q), put(K), put(V), None, 
 mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])              # (B, T): the second sequence has 3 tokens
 bias = attention.padding_bias(mask, np.float64)                  # (B, 1, 1, T)
 masked, weights = multi_head(Q, K, V, N, bias)
-same(masked, ops.attention.raw(put(Q), put(K), put(V), put(bias), num_heads=N)[0], "many heads with a mask")
-p = predict("Replace the padding of the second sequence by other words. How much do the answers for its three real tokens change?",
+same(masked, ops.attention.raw(Q, K, V, bias, num_heads=N)[0], "many heads with a mask")
+other_padding = predict("Replace the padding of the second sequence by other words. How much do the answers for its three real tokens change?",
             guess=None)
 other_K, other_V = K.copy(), V.copy()
 other_K[1, 3:] = 99.0
 other_V[1, 3:] = -99.0
-p.reveal(float(abs(multi_head(Q, other_K, other_V, N, bias)[0][1, :3] - masked[1, :3]).max()))
+other_padding.reveal(float(abs(multi_head(Q, other_K, other_V, N, bias)[0][1, :3] - masked[1, :3]).max()))
 
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.9))
 for ax, w, title in ((axes[0], multi_head(Q, K, V, N)[1][1, 0], "unmasked: padding is heard"),
@@ -194,9 +193,9 @@ def one_head_backward(q, k, v, g):
 
 
 one = [rng.standard_normal((4, 6)) for _ in range(4)]
-_, vjp = ops.attention.raw(*(put(x[None]) for x in one[:3]), None, num_heads=1)
-one_gradients = vjp(put(one[3][None]))
-same(one_head_backward(*one), np.concatenate([to_host(d[0]) for d in one_gradients[:3]]),
+_, vjp = ops.attention.raw(*(x[None] for x in one[:3]), None, num_heads=1)
+one_gradients = vjp(one[3][None])
+same(one_head_backward(*one), np.concatenate([d[0] for d in one_gradients[:3]]),
      "gradients of query, key and value")
 
 # %% [markdown]
@@ -214,8 +213,8 @@ for b in range(B):
         gradients[0, b, :, own] = gq
         gradients[1, b, there, own] = gk
         gradients[2, b, there, own] = gv
-_, all_heads_vjp = ops.attention.raw(put(Q), put(K), put(V), put(bias), num_heads=N)
-for what, mine, theirs in zip(("query", "key", "value"), gradients, all_heads_vjp(put(g))):
+_, all_heads_vjp = ops.attention.raw(Q, K, V, bias, num_heads=N)
+for what, mine, theirs in zip(("query", "key", "value"), gradients, all_heads_vjp(g)):
     same(mine, theirs, f"gradient of the {what}, many heads with a mask")
 
 # %% [markdown]

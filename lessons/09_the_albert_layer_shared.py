@@ -7,11 +7,10 @@
 # second idea: BERT's twelve layers are twelve sets of matrices, while ALBERT has one set and applies it twelve times.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import albert, ops
 from tinyalbert.albert import AlbertModel
-from tinyalbert.backend import to_host
 from tinyalbert.config import AlbertConfig
 from tinyalbert.info import describe, parameter_rows
 from tinyalbert.tensor import Tensor, backward
@@ -51,46 +50,88 @@ def albert_layer(x, w, add=1):
     return layer_norm(linear(wide, "ffn_output") + add * attended)
 
 
-config = AlbertConfig(**SIZE, num_hidden_layers=1)
-layer = albert.AlbertLayer(rng, config).astype(np.float64)
+one_layer = AlbertConfig(**SIZE, num_hidden_layers=1)
+layer = albert.AlbertLayer(rng, one_layer).astype(np.float64)
 x = rng.standard_normal((2, 5, 8))
 weights = layer.state_dict()
-same(albert_layer(x, weights), put(layer)(Tensor(put(x)))[0].data, "AlbertLayer")
+same(albert_layer(x, weights), layer(Tensor(x))[0].data, "AlbertLayer")
 
 # %% [markdown]
-# Now backward, by hand. We know every op of the layer and its vjp from lessons 04 to 08, so we run the layer once
-# more and keep the vjps; then we take the same steps from the last to the first. Where a vector was used twice, its
-# gradients add up: the input of a half goes both into the sum *and* into the work of that half.
+# ## The way back through a half
+# Where a vector was used twice, its gradients add up. The input of a half is used twice: in the sum *and* in the work of
+# that half. Here is a half that is simpler than ALBERT's, without biases and norm, and with ReLU for a bend. Its rows are
+# tokens, which do not meet here.
+# %%
+def some_half(tokens, H, F):
+    return tuple(rng.standard_normal(shape) for shape in ((tokens, H), (F, H), (H, F), (tokens, H)))
+
+
+@exercise(trials=[some_half(3, 4, 6), some_half(2, 3, 9)])
+def half_backward(x, wide, narrow, g):
+    """Gradient of x in relu(x @ wide.T) @ narrow.T + x; g, in the shape of x, is the gradient of the result."""
+    ...
+
+
+half = some_half(5, 8, 32)
+entered = Tensor(half[0], requires_grad=True)
+left = entered + ops.linear(ops.relu(ops.linear(entered, half[1], np.zeros(32))), half[2], np.zeros(8))
+same(half_backward(*half), backward(left, half[3])[entered], "gradient of what enters a half")
+
+# %% [markdown]
+# Now the whole layer. We know every op of it and its vjp from lessons 04 to 08, so we run the layer once more and keep the
+# vjps; then we take the same steps from the last to the first.
+# %%
+def linear(x, w, name):
+    return ops.linear.raw(x, w[f"{name}.weight"], w[f"{name}.bias"])
+
+
+def norm(x, w, name):
+    return ops.layer_norm.raw(x, w[f"{name}.weight"], w[f"{name}.bias"], eps=1e-12)
+
+
+def attention_half(x, w):
+    """The half's result, and its vjp: the gradients of x and of the query's matrix."""
+    q, back_q = linear(x, w, "attention.query")
+    k, back_k = linear(x, w, "attention.key")
+    v, back_v = linear(x, w, "attention.value")
+    context, back_attention = ops.attention.raw(q, k, v, None, num_heads=2)
+    answer, back_dense = linear(context, w, "attention.dense")
+    attended, back_norm = norm(answer + x, w, "attention.LayerNorm")
+
+    def vjp(g):
+        g = back_norm(g)[0]                                      # of answer and, since they were added, of x
+        g_q, g_k, g_v = back_attention(back_dense(g)[0])[:3]
+        g_x, g_query_matrix, _ = back_q(g_q)
+        return g + g_x + back_k(g_k)[0] + back_v(g_v)[0], g_query_matrix         # all of x: four uses
+    return attended, vjp
+
+
+def feed_forward_half(attended, w):
+    """The half's result, and its vjp: the gradients of what came in and of the narrowing matrix."""
+    wide, back_wide = linear(attended, w, "ffn")
+    bent, back_bent = ops.gelu.raw(wide)
+    narrow, back_narrow = linear(bent, w, "ffn_output")
+    out, back_norm = norm(narrow + attended, w, "full_layer_layer_norm")
+
+    def vjp(g):
+        g = back_norm(g)[0]
+        g_bent, g_narrow_matrix, _ = back_narrow(g)
+        return g + back_wide(back_bent(g_bent)[0])[0], g_narrow_matrix           # two uses
+    return out, vjp
+
+
 # %%
 def albert_layer_backward(x, w, g):
     """Gradients of x and of two of the matrices, for the gradient g (B, T, H) of the result."""
-    def linear(x, name):
-        return ops.linear.raw(x, w[f"{name}.weight"], w[f"{name}.bias"])
-
-    def norm(x, name):
-        return ops.layer_norm.raw(x, w[f"{name}.weight"], w[f"{name}.bias"], eps=1e-12)
-    q, back_q = linear(x, "attention.query")
-    k, back_k = linear(x, "attention.key")
-    v, back_v = linear(x, "attention.value")
-    context, back_attention = ops.attention.raw(q, k, v, None, num_heads=2)
-    answer, back_dense = linear(context, "attention.dense")
-    attended, back_norm_1 = norm(answer + x, "attention.LayerNorm")
-    wide, back_wide = linear(attended, "ffn")
-    bent, back_bent = ops.gelu.raw(wide)
-    narrow, back_narrow = linear(bent, "ffn_output")
-    _, back_norm_2 = norm(narrow + attended, "full_layer_layer_norm")
-
-    g = back_norm_2(g)[0]                                        # of narrow and, since they were added, of attended
-    g_bent, g_narrow_matrix, _ = back_narrow(g)
-    g = g + back_wide(back_bent(g_bent)[0])[0]                   # all of attended: two uses
-    g = back_norm_1(g)[0]                                        # of answer and, through the sum, of x
-    g_q, g_k, g_v = back_attention(back_dense(g)[0])[:3]
-    g_x, g_query_matrix, _ = back_q(g_q)
-    return g + g_x + back_k(g_k)[0] + back_v(g_v)[0], g_query_matrix, g_narrow_matrix
+    attended, back_attention_half = attention_half(x, w)
+    _, back_feed_forward = feed_forward_half(attended, w)
+    g, g_narrow_matrix = back_feed_forward(g)
+    g, g_query_matrix = back_attention_half(g)
+    return g, g_query_matrix, g_narrow_matrix
 
 
-g, entering = rng.standard_normal(x.shape), Tensor(put(x), requires_grad=True)
-library = backward(layer(entering)[0], put(g))
+g, entering = rng.standard_normal(x.shape), Tensor(x, requires_grad=True)
+library = backward(layer(entering)[0], g)
 for what, mine, theirs in zip(("what came in", "the query's matrix", "the narrowing matrix"),
                               albert_layer_backward(x, weights, g),
                               (entering, layer.attention.query.weight, layer.ffn_output.weight)):
@@ -119,7 +160,7 @@ def albert_model(ids, state, layers):
 
 ids = rng.integers(5, 50, (3, 7))
 hidden, pooled = albert_model(ids, state, 4)
-out = put(model)(ids)
+out = model(ids)
 same(hidden, out.last_hidden_state.data, "AlbertModel, a vector for each token")
 same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
 
@@ -129,21 +170,21 @@ same(pooled, out.pooler_output.data, "AlbertModel, a vector for each sequence")
 # each layer its own copy with the same numbers (`shared_parameters="none"` makes such an *untied* model), and take
 # the gradient of each copy.
 # %%
-p = predict("One copy per layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
+equal_copies = predict("One copy per layer, same numbers, same input. Do the four copies get equal gradients?", guess=None)
 untied = AlbertModel(AlbertConfig(**SIZE, num_hidden_layers=4, shared_parameters="none"), seed=None)
 for name, parameter in untied.named_parameters():
     shared_name = name
     for i in range(4):
         shared_name = shared_name.replace(f"groups.{i}.", "groups.0.")
-    parameter.data = put(state[shared_name].copy())
-g = put(rng.standard_normal((3, 7, 8)))
-one = backward(model(ids).last_hidden_state, g)
-many = backward(untied(ids).last_hidden_state, g)
-tied = {name: one[p] for name, p in model.named_parameters() if p in one}
-copies = {name: many[p] for name, p in untied.named_parameters() if p in many}
+    parameter.data = state[shared_name].copy()
+g_top = rng.standard_normal((3, 7, 8))
+one = backward(model(ids).last_hidden_state, g_top)
+many = backward(untied(ids).last_hidden_state, g_top)
+tied = {name: one[parameter] for name, parameter in model.named_parameters() if parameter in one}
+copies = {name: many[parameter] for name, parameter in untied.named_parameters() if parameter in many}
 FFN = "encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
-terms = [to_host(copies[FFN.format(i)]) for i in range(4)]
-p.reveal(", ".join(f"{np.linalg.norm(t):.2f}" for t in terms), "no, their norms (square root of the sum of squares) are {}")
+terms = [copies[FFN.format(i)] for i in range(4)]
+equal_copies.reveal(", ".join(f"{np.linalg.norm(t):.2f}" for t in terms), "no, their norms (square root of the sum of squares) are {}")
 assert not any(np.allclose(terms[i], terms[j], rtol=0.01) for i in range(4) for j in range(i))
 same(sum(terms), tied[FFN.format(0)], "gradient of the shared matrix = sum over the four layers")
 
@@ -173,8 +214,23 @@ figure(fig, "sum_of_layers")
 # %% [markdown]
 # A cosine is 1 for gradients in the same direction, 0 for unrelated and -1 for opposite ones: layers may ask the
 # matrix for different changes. The sum needed no code of its own: the sweep adds up the uses of a parameter, and
-# sharing *means* several uses.
-#
+# sharing *means* several uses. Without a sweep it is yours to write, for the smallest model that shares: one matrix,
+# applied again and again.
+# %%
+@exercise(trials=[(rng.standard_normal(3), rng.standard_normal((3, 3)), rng.standard_normal(3), times) for times in (1, 2, 4)])
+def shared_gradient(x, matrix, g, times):
+    """Gradient of matrix (n, n), applied `times` times to x (n,): x = matrix @ x.  g (n,): the gradient of the last x."""
+    ...
+
+
+again = Tensor(rng.standard_normal((4, 4)), requires_grad=True)
+first = rng.standard_normal((4, 1))
+last = Tensor(first)
+for _ in range(5):
+    last = ops.matmul(again, last)
+same(shared_gradient(first[:, 0], again.data, np.ones(4), 5), backward(last, np.ones((4, 1)))[again], "gradient of a matrix that is used five times")
+
+# %% [markdown]
 # ## What sharing saves, and what it does not
 # %%
 print(describe("base_v2"))
@@ -205,15 +261,11 @@ def layer_parameters(H, F):
     ...
 
 
-@exercise(trials=[(i, L, G) for L, G in ((12, 1), (12, 4), (18, 14), (6, 6)) for i in range(0, L, 3)])
-def group_of(layer, layers, groups):
-    """Which of `groups` parameter sets does layer number `layer` of `layers` use?"""
-    ...
-
+same(layer_parameters(8, 16), layer.num_parameters(), "parameters of the layer above")
 
 # %% [markdown]
-# The obvious code for groups, int(layer / (layers / groups)), rounds on the way and is wrong for some sizes; integer
-# arithmetic is exact:
+# Which of the groups does a layer use? The obvious code, int(layer / (layers / groups)), rounds on the way and is wrong for
+# some sizes; layer * groups // layers, in whole numbers, is exact:
 # %%
 off = [(L, G) for L in range(1, 25) for G in range(1, L + 1)
        if any(int(i / (L / G)) != i * G // L for i in range(L))]
@@ -224,10 +276,10 @@ print("layers and groups for which dividing fractions picks a wrong group:", off
 # What does the norm do in a stack of identical layers? Leave it out, and the same map is applied again and again to
 # its own output: numbers multiplied by the same matrix over and over grow or shrink like compound interest.
 # %%
-@exercise(trials=[(rng.standard_normal(3), rng.standard_normal((3, 3)), t) for t in (1, 2, 5)])
 def apply_again(x, matrix, times):
-    """Apply the same matrix `times` times."""
-    ...
+    for _ in range(times):
+        x = matrix @ x
+    return x
 
 
 matrix, start = rng.standard_normal((8, 8)) * 0.8, rng.standard_normal(8)
@@ -251,7 +303,7 @@ figure(fig, "the_same_layer_again")
 # ALBERT's, with a standard deviation of 0.02. Attention is then nearly an even mean over the tokens, and with nothing of
 # its own added each token gets that mean.
 # %%
-p = predict("How many passes through the layer does it take, without the sums, until all tokens have the same vector to six digits?",
+without_sums = predict("How many passes through the layer does it take, without the sums, until all tokens have the same vector to six digits?",
             guess=None)
 fresh = albert.AlbertLayer(rng, AlbertConfig(**(SIZE | dict(hidden_size=64, intermediate_size=256, initializer_range=0.02))))
 fresh_weights = fresh.astype(np.float64).state_dict()
@@ -262,7 +314,7 @@ for add in apart:
         states = albert_layer(states, fresh_weights, add)
         own = states - states.mean(axis=1, keepdims=True)        # what a token has that the mean of its sequence has not
         apart[add].append(np.linalg.norm(own) / np.linalg.norm(states))
-p.reveal(1 + int(np.argmax(np.array(apart[0]) < 1e-6)))
+without_sums.reveal(1 + int(np.argmax(np.array(apart[0]) < 1e-6)))
 for add, shares in apart.items():
     print(f"   {'with' if add else 'without'} the sums, after 1, 2, 4 and 12 passes: " + ", ".join(f"{shares[i]:.1e}" for i in (0, 1, 3, 11)))
 assert apart[0][1] < 1e-6 and apart[1][-1] > 0.5
@@ -271,7 +323,7 @@ assert apart[0][1] < 1e-6 and apart[1][-1] > 0.5
 # The numbers are the share of a state that tells its token from the others of its sequence. Without the sums it is gone
 # after two passes, rounding errors are all that's left after four, and no head could say which word stood where. With
 # them, each pass only *changes* what came in, so twelve passes through small random matrices leave the words readable. On
-# the way back the sum is a straight road for the gradient: in `albert_layer_backward` above, g goes past each half as it is,
+# the way back the sum is a straight road for the gradient: in the vjps of both halves above, g goes past the work as it is,
 # and what comes through the half is added.
 
 # %% [markdown]

@@ -69,9 +69,9 @@ def score(pieces, logp):
 
 
 word = "▁innkeeper"
-p = predict(f"In how many ways can {word} be cut into pieces of this vocabulary?", guess=None)
+how_many_ways = predict(f"In how many ways can {word} be cut into pieces of this vocabulary?", guess=None)
 ways = sorted(segmentations(word, logp), key=lambda pieces: -score(pieces, logp))
-p.reveal(len(ways))
+how_many_ways.reveal(len(ways))
 for pieces in ways[:4]:
     print(f"   {score(pieces, logp):7.2f}  {' '.join(pieces)}")
 assert ways[0] == spm.encode("innkeeper", out_type=str)
@@ -124,8 +124,8 @@ def greedy(text, logp):
 
 words = Counter(w for s in sentences for w in ("▁" + prepare(s)).replace(" ", " ▁").split())
 differ = [w for w in words if greedy(w, logp) != viterbi(w, logp)]
-p = predict("For what share of the distinct words does the longest-piece rule cut differently?", guess=None)
-p.reveal(len(differ) / len(words), "{:.0%}")
+cut_differently = predict("For what share of the distinct words does the longest-piece rule cut differently?", guess=None)
+cut_differently.reveal(len(differ) / len(words), "{:.0%}")
 worst = max(differ, key=lambda w: score(viterbi(w, logp), logp) - score(greedy(w, logp), logp))
 print("   longest first:", greedy(worst, logp), f"{score(greedy(worst, logp), logp):.1f}")
 print("   best         :", viterbi(worst, logp), f"{score(viterbi(worst, logp), logp):.1f}")
@@ -192,14 +192,14 @@ def expected_counts(text, prob):
 
 
 prob = {piece: math.exp(x) for piece, x in logp.items()}
-counts, total = expected_counts(word, prob)
+word_counts, total = expected_counts(word, prob)
 weights = np.exp([score(pieces, logp) for pieces in ways])
 by_hand = Counter()
 for pieces, weight in zip(ways, weights / weights.sum()):
     for piece in pieces:
         by_hand[piece] += weight
-print("the most likely pieces of", word, [(piece, round(n, 3)) for piece, n in counts.most_common(5)])
-same([counts[piece] for piece in logp], [by_hand[piece] for piece in logp], "expected counts, by sweeps and by listing all ways")
+print("the most likely pieces of", word, [(piece, round(n, 3)) for piece, n in word_counts.most_common(5)])
+same([word_counts[piece] for piece in logp], [by_hand[piece] for piece in logp], "expected word_counts, by sweeps and by listing all ways")
 
 # %% [markdown]
 # `before` and `after` are a sweep forward and a sweep back, as in lesson 01. This is no accident. The derivative of
@@ -215,7 +215,7 @@ for end in range(1, len(word) + 1):
     if terms:
         reach[end] = ops.log(sum(ops.exp(term) for term in terms))
 same(math.log(total), reach[len(word)].data, "log-probability of a word")
-same([counts[name] for name in names], backward(reach[len(word)])[parameter], "expected counts are a gradient")
+same([word_counts[name] for name in names], backward(reach[len(word)])[parameter], "expected word_counts are a gradient")
 
 # %% [markdown]
 # ## The M step
@@ -317,8 +317,8 @@ def template(a, b, cls, sep):
 
 
 a, b = (np.array(trained.encode(text, add_special_tokens=False)) for text in ("a cat", "the mat"))
-row = trained("a cat", "the mat")
-same(template(a, b, trained.cls_token_id, trained.sep_token_id), [row["input_ids"], row["token_type_ids"]], "a pair as one row")
+pair_row = trained("a cat", "the mat")
+same(template(a, b, trained.cls_token_id, trained.sep_token_id), [pair_row["input_ids"], pair_row["token_type_ids"]], "a pair as one row")
 
 
 # %% [markdown]

@@ -34,9 +34,9 @@ tok = AlbertTokenizer.train([s for d in documents[:300] for s in d], 800, num_th
 # ## Hide words, not pieces
 # %%
 sentence = documents[0][0]
-ids = tok.encode_batch_ids([sentence])[0]
-starts = tok.word_starts[ids]                    # does this piece start a word?
-print(tok.convert_ids_to_tokens(ids))
+in_sentence = tok.encode_batch_ids([sentence])[0]
+starts = tok.word_starts[in_sentence]                    # does this piece start a word?
+print(tok.convert_ids_to_tokens(in_sentence))
 print(starts.astype(int).tolist())
 
 # %% [markdown]
@@ -51,8 +51,8 @@ def ngram_probabilities(ngram):
     ...
 
 
-p = predict("Runs of 1, 2 and 3 words, with probabilities proportional to 1/n. How long is a run on average, in words?", guess=None)
-p.reveal(ngram_probabilities(3) @ np.arange(1, 4), "{:.3f}")
+run_length = predict("Runs of 1, 2 and 3 words, with probabilities proportional to 1/n. How long is a run on average, in words?", guess=None)
+run_length.reveal(ngram_probabilities(3) @ np.arange(1, 4), "{:.3f}")
 
 # %% [markdown]
 # ## Build it: lay runs until 15 % is covered
@@ -198,8 +198,8 @@ def sentence_order_pairs(u, sentences, windows):
     ...
 
 
-u, sentences, windows = some_windows(50)
-same(sentence_order_pairs(u, sentences, windows), np.stack(pairs.sentence_order_pairs(u, sentences, windows, 10_000)), "sentence-order pairs")
+draws_of_pairs, begins, ranges = some_windows(50)
+same(sentence_order_pairs(draws_of_pairs, begins, ranges), np.stack(pairs.sentence_order_pairs(draws_of_pairs, begins, ranges, 10_000)), "sentence-order pairs")
 
 # %% [markdown]
 # ## Break it: cutting leaves traces
@@ -283,12 +283,12 @@ def guesser_accuracy(s):
     return ((x[half:] @ w > 0) == y[half:]).mean()
 
 
-p = predict("Shuffled stories, cut the obvious way. How often does a guesser that cannot read get it right?", guess=None)
+without_reading = predict("Shuffled stories, cut the obvious way. How often does a guesser that cannot read get it right?", guess=None)
 google = [google_pairs() for _ in range(4)]
 found = {"the obvious way": guesser_accuracy(joined(obvious_pairs() for _ in range(4))),
          "google-research/albert": guesser_accuracy(joined(s for s, _ in google)),
          "tinyalbert": guesser_accuracy(joined(our_pairs() for _ in range(4)))}
-p.reveal(found["the obvious way"], "{:.0%}")
+without_reading.reveal(found["the obvious way"], "{:.0%}")
 for way, accuracy in found.items():
     print(f"   {way:24s} {accuracy:.1%}")
 assert found["the obvious way"] > found["google-research/albert"] > found["tinyalbert"] and found["tinyalbert"] < 0.54

@@ -8,7 +8,7 @@
 # descent plus two. We take them one after another.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, put, pyplot, same, show
+from _check import exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import (
     LAMB,
@@ -20,7 +20,6 @@ from tinyalbert import (
     backward,
     optim,
 )
-from tinyalbert.backend import to_host
 from tinyalbert.stories import corpus
 
 NEEDS = ["05", "09", "11"]
@@ -54,8 +53,8 @@ def descend(lr, steps=40):
     return np.array(path)
 
 
-p = predict("Where is the limit? The steep curvature is 40: what is the largest learning rate that doesn't explode?", guess=None)
-p.reveal(2 / CURVATURE.max(), "{}: a step multiplies y by 1 - 40 lr, which must stay between -1 and 1")
+largest_rate = predict("Where is the limit? The steep curvature is 40: what is the largest learning rate that doesn't explode?", guess=None)
+largest_rate.reveal(2 / CURVATURE.max(), "{}: a step multiplies y by 1 - 40 lr, which must stay between -1 and 1")
 for lr in (0.01, 0.045, 0.051):
     print(f"   lr {lr}: loss {loss(START):.0f} -> {loss(descend(lr)[-1]):.3g}")
 assert loss(descend(0.051)[-1]) > loss(START) > loss(descend(0.045)[-1])
@@ -94,16 +93,16 @@ plt = pyplot()
 fig, ax = plt.subplots(figsize=(6.8, 3.3))
 xx, yy = np.meshgrid(np.linspace(-10, 2, 121), np.linspace(-2, 2, 81))
 ax.contour(xx, yy, loss(np.stack([xx, yy], axis=-1)), levels=[0.3, 2, 6, 15, 30, 50, 80], colors="0.85", linewidths=0.8)
-plain, adam = descend(0.045), adam_path(0.35)
+plain, adam_steps = descend(0.045), adam_path(0.35)
 ax.plot(*plain.T, "o-", color="0.55", ms=2.5, lw=1)
-ax.plot(*adam.T, "o-", color="0.0", ms=2.5, lw=1)
+ax.plot(*adam_steps.T, "o-", color="0.0", ms=2.5, lw=1)
 ax.text(-8.5, -1.75, "gradient descent", color="0.4")
 ax.text(-5.4, 0.55, "Adam", color="0.0")
 ax.plot(0, 0, "+", color="0.0", ms=10)
 ax.set(xlabel="the flat direction", ylabel="the steep direction",
        title="Gradient descent zigzags; Adam walks along the valley")
 figure(fig, "a_long_valley")
-print(f"after {len(plain) - 1} steps: gradient descent {loss(plain[-1]):.2g}, Adam {loss(adam[-1]):.2g}")
+print(f"after {len(plain) - 1} steps: gradient descent {loss(plain[-1]):.2g}, Adam {loss(adam_steps[-1]):.2g}")
 
 # %% [markdown]
 # ## Weight decay, apart from the gradient
@@ -122,13 +121,13 @@ def adamw_step(w, g, m, v, lr):
     ...
 
 
-parameter = Parameter(put(w.copy()))
+parameter = Parameter(w.copy())
 optimiser = AdamW([("matrix", parameter)], lr=0.01)
 mine = w, np.zeros_like(w), np.zeros_like(w)
 for _ in range(20):
-    g = rng.standard_normal(w.shape)
-    mine = adamw_step(mine[0], g, mine[1], mine[2], 0.01)
-    optimiser.step({"matrix": put(g)})
+    g_step = rng.standard_normal(w.shape)
+    mine = adamw_step(mine[0], g_step, mine[1], mine[2], 0.01)
+    optimiser.step({"matrix": g_step})
 same(mine[0], parameter.data, "AdamW, 20 steps")
 
 # %% [markdown]
@@ -137,9 +136,9 @@ same(mine[0], parameter.data, "AdamW, 20 steps")
 # 1 - beta^t corrects this exactly; it is called *bias correction*. Google's ALBERT, like Google's BERT, leaves it
 # out.
 # %%
-p = predict("Without correction, with beta1 = 0.9 and beta2 = 0.999: by what factor is the very first step too long?", guess=None)
+first_step = predict("Without correction, with beta1 = 0.9 and beta2 = 0.999: by what factor is the very first step too long?", guess=None)
 u = optim.adam_direction(np.zeros(1), np.ones(1), np.zeros(1), np.zeros(1), eps=1e-12)[0]
-p.reveal(float(u[0]), "{:.2f}")
+first_step.reveal(float(u[0]), "{:.2f}")
 
 
 def step_sizes(beta2, corrected, steps=3000):
@@ -201,15 +200,15 @@ def lamb_step(w, g, m, v, lr):
     ...
 
 
-parameter = Parameter(put(w.copy()))
-optimiser = LAMB([("matrix", parameter)], lr=0.01)
-mine = w, np.zeros_like(w), np.zeros_like(w)
+lamb_weights = Parameter(w.copy())
+lamb_optimiser = LAMB([("matrix", lamb_weights)], lr=0.01)
+my_lamb = w, np.zeros_like(w), np.zeros_like(w)
 for _ in range(20):
-    before, g = mine[0], rng.standard_normal(w.shape)
-    mine = lamb_step(mine[0], g, mine[1], mine[2], 0.01)
-    optimiser.step({"matrix": put(g)})
-same(mine[0], parameter.data, "LAMB, 20 steps")
-print("length of the last step, as a share of the tensor:", np.linalg.norm(mine[0] - before) / np.linalg.norm(before))
+    before, g_step_2 = my_lamb[0], rng.standard_normal(w.shape)
+    my_lamb = lamb_step(my_lamb[0], g_step_2, my_lamb[1], my_lamb[2], 0.01)
+    lamb_optimiser.step({"matrix": g_step_2})
+same(my_lamb[0], lamb_weights.data, "LAMB, 20 steps")
+print("length of the last step, as a share of the tensor:", np.linalg.norm(my_lamb[0] - before) / np.linalg.norm(before))
 
 # %% [markdown]
 # ## Measure it on a real model
@@ -226,14 +225,14 @@ config = AlbertConfig.preset("tiny", vocab_size=len(tok))
 
 def shares(optimiser_class, lr, steps=3):
     """{matrix: |step| / |matrix|} of the last of a few steps; biases and norms are left out."""
-    model = put(AlbertForPreTraining(config, seed=0)).eval()
+    model = AlbertForPreTraining(config, seed=0).eval()
     named = dict(model.named_parameters())
     optimiser = optimiser_class(named, lr=lr, bias_correction=True)
     for _ in range(steps):
         gradients = backward(model(**batch).loss)
-        before = {name: to_host(parameter.data).copy() for name, parameter in named.items()}
+        before = {name: parameter.data.copy() for name, parameter in named.items()}
         optimiser.step(gradients)
-    moved = {name: np.linalg.norm(to_host(parameter.data) - before[name]) / np.linalg.norm(before[name])
+    moved = {name: np.linalg.norm(parameter.data - before[name]) / np.linalg.norm(before[name])
              for name, parameter in named.items() if name not in optimiser.excluded and parameter in gradients}
     return moved, gradients, named
 
@@ -267,12 +266,12 @@ def clip(a, b, limit):
     ...
 
 
-by_name = {name: to_host(gradients[parameter]).copy() for name, parameter in named.items() if parameter in gradients}
+by_name = {name: gradients[parameter].copy() for name, parameter in named.items() if parameter in gradients}
 flat = np.concatenate([g.ravel() for g in by_name.values()])
-norm = optim.clip_by_global_norm(by_name, 0.5)
+optim.clip_by_global_norm(by_name, 0.5)           # in place
 same(clip(flat[:1000].astype(float), flat[1000:].astype(float), 0.5), np.concatenate([g.ravel() for g in by_name.values()]),
      "clipped gradients", rtol=1e-5)
-print(f"norm of all gradients: {norm:.2f} before, {np.linalg.norm(np.concatenate([g.ravel() for g in by_name.values()])):.2f} after")
+print(f"norm of all gradients: {np.linalg.norm(flat):.2f} before, {np.linalg.norm(np.concatenate([g.ravel() for g in by_name.values()])):.2f} after")
 print(f"the paper's rate for batches of 4096 is 0.00176; for 64 by the square-root rule: {optim.sqrt_scaled_lr(0.00176, 64):.6f}")
 frozen = optim.freeze(named.items(), "embeddings")
 print(f"frozen, no longer trained: {len(frozen)} of {len(named)} tensors")

@@ -22,7 +22,6 @@ from tinyalbert import (
     heads,
     ops,
 )
-from tinyalbert.backend import to_host
 from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
@@ -70,7 +69,7 @@ def masked_word_scores(hidden, state):
 
 
 batch = data[16].batch(0, 4)
-out = put(model)(**batch)
+out = model(**batch)
 hidden = out.last_hidden_state.numpy()
 same(masked_word_scores(hidden.reshape(-1, 32), state), out.prediction_logits.numpy().reshape(-1, len(tokenizer)),
      "scores of all words at all places")
@@ -115,7 +114,7 @@ same(word_loss + cross_entropy(order, batch["sentence_order_label"]), out.loss.n
 # %%
 gradients = backward(model(**batch).loss)
 table = model.albert.embeddings.word_embeddings.weight
-whole = to_host(gradients[table])
+whole = gradients[table]
 seen = np.unique(batch["input_ids"])
 unseen = np.setdiff1d(np.arange(len(tokenizer)), seen)
 print(f"pieces in the batch: {len(seen)} of {len(tokenizer)}; the gradient of the others is nowhere 0, on average "
@@ -164,12 +163,12 @@ def train(length, steps, beta2=0.98, first=(), seed=3):
     return np.array(curve)
 
 
-p = predict("Three runs of 600 steps: 1 with the library's beta2 = 0.98; 2 with Adam's usual beta2 = 0.999; 3 with sequences "
+highest = predict("Three runs of 600 steps: 1 with the library's beta2 = 0.98; 2 with Adam's usual beta2 = 0.999; 3 with sequences "
             "of 16 tokens for the first 300 steps. Which one ends with the HIGHEST held-out loss? (1, 2 or 3)", guess=None)
 runs = {"beta2 = 0.98": train(64, 600), "beta2 = 0.999": train(64, 600, beta2=0.999),
         "16 tokens at first": train(64, 600, first=(16, 300))}
 final = {name: curve[-1, 1] for name, curve in runs.items()}
-p.reveal(1 + int(np.argmax(list(final.values()))))
+highest.reveal(1 + int(np.argmax(list(final.values()))))
 for name, value in final.items():
     print(f"   {name:28s}{value:.2f}")
 
@@ -226,7 +225,7 @@ figure(fig, "too_long_at_first")
 # ## Words alone
 # `AlbertForMaskedLM` is the same model without the second task. A pretrained folder opens as either.
 # %%
-words_only = put(AlbertForMaskedLM(config, seed=1).astype(np.float64))
+words_only = AlbertForMaskedLM(config, seed=1).astype(np.float64)
 words_only.load_state_dict({k: v for k, v in state.items() if k in words_only.state_dict()})
 same(word_loss, words_only(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=batch["labels"]).loss.numpy(),
      "AlbertForMaskedLM, same weights")

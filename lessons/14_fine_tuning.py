@@ -22,7 +22,6 @@ from tinyalbert import (
     Trainer,
     no_grad,
 )
-from tinyalbert.backend import to_host
 from tinyalbert.optim import AdamW
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.shards import prepare
@@ -106,13 +105,13 @@ for row in test_rows[:4]:
 # The head is one linear map from the pooled `[CLS]` vector to one score per label. Its loss is the cross-entropy of
 # lesson 05.
 # %%
-model = put(AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64))
+model = AlbertForSequenceClassification(config.with_labels(names), seed=2).astype(np.float64)
 task = Classification(labels=names)
 features = Features(task, test_rows[:6], RowEncoder(tokenizer, 16))
 batch = features.take(np.arange(6))
 out = model(**batch)
 pooled = model.albert(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).pooler_output.numpy()
-scores = pooled @ to_host(model.classifier.weight.data).T + to_host(model.classifier.bias.data)   # (B, labels)
+scores = pooled @ model.classifier.weight.data.T + model.classifier.bias.data   # (B, labels)
 same(scores, out.logits.numpy(), "scores of the labels")
 logp = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
 same(-logp[np.arange(6), batch["labels"]].mean(), out.loss.numpy(), "the loss")
@@ -157,7 +156,7 @@ same(f1_score(rare, (np.arange(100) < 10).astype(int)), 2 / 11, "F1 of ten predi
 # The same classifier is trained twice, from the pretrained encoder and from random weights. The number of labelled
 # sentences stays the same; the number of different people in them grows.
 # %%
-p = predict("The labels are about 8 men and 8 women, the test is about others. How many of 100 sentences does the classifier "
+from_random = predict("The labels are about 8 men and 8 women, the test is about others. How many of 100 sentences does the classifier "
             "that starts from RANDOM weights get right?", guess=None)
 test = Features(task, test_rows, RowEncoder(tokenizer, 16))
 gold = encode_labels(test_rows, names)
@@ -185,7 +184,7 @@ curves = {start: [np.mean([fine_tune(rows, start == "pretrained", seed) for seed
 words = [bag_of_words_baseline([r.text for r in rows], encode_labels(rows, names), [r.text for r in test_rows], 2)
          for rows in tables]
 curves["bag of words"] = [classification_metrics(gold, w, 2)["accuracy"] for w in words]
-p.reveal(100 * curves["random"][2], "{:.0f}")
+from_random.reveal(100 * curves["random"][2], "{:.0f}")
 for name, values in curves.items():
     print(f"   {name:16s}" + "".join(f"{v:8.1%}" for v in values) + f"   with {sizes} men and as many women")
 print(f"   {'majority':16s}{majority_baseline(encode_labels(tables[-1], names), gold):8.1%}")

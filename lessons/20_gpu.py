@@ -108,9 +108,9 @@ def counted(function, *arguments):
 
 
 x, g = rng.standard_normal((4, 7)), rng.standard_normal((4, 7))
-p = predict("softmax on the device, as written above: how many launches?", guess=None)
+launches = predict("softmax on the device, as written above: how many launches?", guess=None)
 (y, vjp), cost = counted(softmax, far.asarray(x))
-p.reveal(cost["launches"])
+launches.reveal(cost["launches"])
 leaf = Tensor(put(x), requires_grad=True)
 library = ops.softmax(leaf)
 same(y.get(), library.data, "softmax on the paper device")
@@ -142,9 +142,9 @@ def clip_with_an_if(g, limit):
 
 
 gradient = rng.standard_normal(50)
-clipped, cost = counted(clip_with_an_if, far.asarray(gradient), 1.0)
-print(f"   with an if: {cost['waits']} wait")
-assert cost["waits"] == 1
+clipped, cost_of_if = counted(clip_with_an_if, far.asarray(gradient), 1.0)
+print(f"   with an if: {cost_of_if['waits']} wait")
+assert cost_of_if["waits"] == 1
 
 
 # %%
@@ -161,9 +161,9 @@ def clip(g, limit):
 
 
 same(clip(gradient, 1.0), clipped.near, "the same without an if")
-_, cost = counted(clip, far.asarray(gradient), 1.0)
-print(f"   without: {cost['waits']} waits, {cost['launches']} launches")
-assert cost["waits"] == 0
+_, cost_without = counted(clip, far.asarray(gradient), 1.0)
+print(f"   without: {cost_without['waits']} waits, {cost_without['launches']} launches")
+assert cost_without["waits"] == 0
 
 # %% [markdown]
 # That is why what `Trainer.step` returns (the loss and the like) stays on the GPU until somebody reads it: the
@@ -219,11 +219,11 @@ def scatter_add(V, ids, rows):
 
 
 words, weight = rng.integers(0, 5, 12), Tensor(put(rng.standard_normal((5, 3))), requires_grad=True)
-g = rng.standard_normal((12, 3))
-same(scatter_add(5, words, g), backward(ops.embedding(weight, put(words)), put(g))[weight], "the gradient of an embedding")
+g_rows = rng.standard_normal((12, 3))
+same(scatter_add(5, words, g_rows), backward(ops.embedding(weight, put(words)), put(g_rows))[weight], "the gradient of an embedding")
 filled = put(np.zeros((5, 3)))
-backend.scatter_add(filled, put(words), put(g))
-same(scatter_add(5, words, g), filled, "backend.scatter_add")
+backend.scatter_add(filled, put(words), put(g_rows))
+same(scatter_add(5, words, g_rows), filled, "backend.scatter_add")
 
 # %% [markdown]
 # A GPU adds in whatever order the writers arrive. Sums of rounded numbers depend on the order, so two runs would

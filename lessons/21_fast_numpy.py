@@ -68,8 +68,8 @@ def peak_bytes(function, *arguments):
 
 
 x = rng.standard_normal((2048, 1024)).astype(np.float32)
-p = predict("GELU of an array of 8 MiB, with a result of 8 MiB: how many MiB are in use at the peak, not counting the input?", guess=None)
-p.reveal(peak_bytes(gelu_as_written, x) / 2**20, "{:.0f}")
+peak = predict("GELU of an array of 8 MiB, with a result of 8 MiB: how many MiB are in use at the peak, not counting the input?", guess=None)
+peak.reveal(peak_bytes(gelu_as_written, x) / 2**20, "{:.0f}")
 
 
 # %% [markdown]
@@ -125,10 +125,10 @@ def gelu_in_blocks(x, step):
 
 
 steps = [1, 4, 16, 64, 256, 1024, 2048]
-p = predict("Blocks of 1, 4, 16, 64, 256, 1024 or 2048 (all) rows of 4 KiB: which is fastest?", guess=None)
+fastest = predict("Blocks of 1, 4, 16, 64, 256, 1024 or 2048 (all) rows of 4 KiB: which is fastest?", guess=None)
 by_step = [seconds(lambda step=step: gelu_in_blocks(x, step), rounds=15) for step in steps]
 best = steps[int(np.argmin(by_step))]
-p.reveal(best)
+fastest.reveal(best)
 written, into = seconds(lambda: gelu_as_written(x), 15), seconds(lambda: gelu_into(x, y, u), 15)
 print(f"   as written {written * 1e3:.1f} ms, with out= {into * 1e3:.1f} ms, in blocks of {best} rows {min(by_step) * 1e3:.1f} ms")
 np.testing.assert_array_equal(gelu_in_blocks(x, 64), gelu_in_blocks(x, 2048))
@@ -220,13 +220,13 @@ def layer_norm(x, gamma, beta, step=64, eps=1e-12):
 
 # %%
 gamma, beta = rng.standard_normal(40), rng.standard_normal(40)
-mine, vjp = layer_norm(small, gamma, beta)
+my_norm, norm_vjp = layer_norm(small, gamma, beta)
 with use_kernels(True):
     leaves = [Tensor(a, requires_grad=True) for a in (small, gamma, beta)]
-    library = ops.layer_norm(*leaves)
-    gradients = backward(library, g)
-same(mine, library.numpy(), "layer norm in blocks")
-for what, a, leaf in zip(("x", "gain", "shift"), vjp(g), leaves):
+    library_norm = ops.layer_norm(*leaves)
+    gradients = backward(library_norm, g)
+same(my_norm, library_norm.numpy(), "layer norm in blocks")
+for what, a, leaf in zip(("x", "gain", "shift"), norm_vjp(g), leaves):
     same(a, gradients[leaf], f"its gradient of {what}")
 
 
@@ -234,9 +234,9 @@ def there_and_back(norm):
     return norm(x, np.ones(1024, np.float32), np.zeros(1024, np.float32))[1](x)
 
 
-p = predict("Layer norm and its gradient, with an input of 8 MiB: how many MiB at the peak, plain (ops.py) and in blocks?", guess=None)
+there_and_back_peak = predict("Layer norm and its gradient, with an input of 8 MiB: how many MiB at the peak, plain (ops.py) and in blocks?", guess=None)
 plain_bytes, block_bytes = (peak_bytes(there_and_back, norm) for norm in (ops.layer_norm.raw, layer_norm))
-p.reveal((plain_bytes / 2**20, block_bytes / 2**20), "{0[0]:.0f} and {0[1]:.0f}")
+there_and_back_peak.reveal((plain_bytes / 2**20, block_bytes / 2**20), "{0[0]:.0f} and {0[1]:.0f}")
 assert block_bytes < plain_bytes
 plain_time, block_time = (seconds(lambda norm=norm: there_and_back(norm)) for norm in (ops.layer_norm.raw, layer_norm))
 print(f"   plain {plain_time * 1e3:.1f} ms, in blocks {block_time * 1e3:.1f} ms")

@@ -68,9 +68,9 @@ def flat_gradient(model, batch, term="mlm"):
 model = new_model()
 whole, targets = flat_gradient(model, batch)
 halves = [flat_gradient(model, part) for part in parts]
-p = predict("Both halves have 4 rows. Is the mean of their two gradients the gradient of the whole batch?", guess=None)
+mean_of_two = predict("Both halves have 4 rows. Is the mean of their two gradients the gradient of the whole batch?", guess=None)
 mean = (halves[0][0] + halves[1][0]) / 2
-p.reveal(np.linalg.norm(mean - whole) / np.linalg.norm(whole), "no: it is off by {:.0%} of its length")
+mean_of_two.reveal(np.linalg.norm(mean - whole) / np.linalg.norm(whole), "no: it is off by {:.0%} of its length")
 print("hidden pieces in the halves:", [count for _, count in halves], "in all:", targets)
 
 # %% [markdown]
@@ -243,8 +243,8 @@ def ring_seconds(n, size, bandwidth, latency):
     ...
 
 
-p = predict("With 64 ranks instead of 2, and no latency: by what factor does the ring take longer?", guess=None)
-p.reveal(ring_seconds(64, 1e9, 1e9, 0) / ring_seconds(2, 1e9, 1e9, 0), "{:.2f}")
+longer_ring = predict("With 64 ranks instead of 2, and no latency: by what factor does the ring take longer?", guess=None)
+longer_ring.reveal(ring_seconds(64, 1e9, 1e9, 0) / ring_seconds(2, 1e9, 1e9, 0), "{:.2f}")
 
 # %% [markdown]
 # The factor never reaches 2: each rank sends at most twice the size of the gradient, however many ranks there are.

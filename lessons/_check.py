@@ -2,7 +2,7 @@
 
 A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`, with --help for what it can be asked) and as a
 notebook.  `python lessons/_check.py 05` runs it too, even if one of its functions can't be parsed.  With `--device gpu`, the
-library's side of a lesson, including models and their training, is computed on the GPU.
+library's ops take their arrays to the GPU and bring the results back; a model that is trained lives there (`put`).
 
 What an exercise is compared with, its hint and the names of its typical mistakes stand in lessons/solutions/.
 """
@@ -31,8 +31,10 @@ import _slices  # noqa: E402
 
 from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
 from tinyalbert.errors import UserError  # noqa: E402
+from tinyalbert.tensor import KERNELS, OPS, selective  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
+ABOUT_THE_CPU = {"01", "02", "10", "11", "21", "22"}       # lessons that measure it, or have nothing to compute on a GPU
 MARKS = {"right": "+", "open": "-", "wrong": "x"}
 
 
@@ -91,9 +93,35 @@ def _options():
     return options
 
 
+def _moved(raw, on_gpu):
+    """The op `raw` for the lessons' own NumPy arrays: `on_gpu` computes it there, and what it returns comes back."""
+    def to_gpu(value):
+        return to_device(value, "gpu") if isinstance(value, (np.ndarray, np.generic)) else value
+
+    def back(values):
+        return tuple(v if v is None else to_host(v) for v in values)
+
+    @functools.wraps(raw)
+    def run(*arguments, **named):
+        if not any(isinstance(a, np.ndarray) for a in arguments):        # a model that lives on the GPU
+            return raw(*arguments, **named)
+        out, vjp = on_gpu(*map(to_gpu, arguments), **named)
+        if isinstance(vjp, selective):
+            return to_host(out), selective(lambda g, needs: back(vjp(to_gpu(g), needs)))
+        return to_host(out), lambda g: back(vjp(to_gpu(g)))
+    return run
+
+
+def _compute_on_the_gpu():
+    """Let every op of the library compute there, fused where it has a fused version."""
+    from tinyalbert import ops
+    for name, raw in list(OPS.items()):
+        OPS[name] = getattr(ops, name).raw = _moved(raw, raw)
+        KERNELS[name, "numpy"] = _moved(raw, KERNELS.get((name, "cupy"), raw))
+
+
 def put(what):
-    """An array or a model on the device of this run (`--device gpu`, else the CPU)."""
-    state.put = True
+    """An array, or a model to be trained, on the device of this run (`--device gpu`, else the CPU)."""
     return what.to(DEVICE) if hasattr(what, "parameters") else to_device(np.asarray(what), DEVICE)
 
 
@@ -115,7 +143,7 @@ class State:
     def __init__(self):
         self.verdicts = {}                       # {exercise: Verdict}; a cell that runs again replaces its own
         self.equal = {}                          # {what was compared: exercises it waits for}
-        self.put = self.finished = False
+        self.finished = False
 
 
 state = State()
@@ -159,7 +187,7 @@ def same(mine, library, what, rtol=1e-10):
     """
     mine, library = np.asarray(to_host(mine)), np.asarray(to_host(library))
     rtol = max(rtol, 1e-4) if DEVICE == "gpu" and library.dtype == np.float32 else rtol
-    exercises, with_library = _lesson().depends_on(what) if _lesson() else ([], True)
+    exercises, with_library = _lesson().depends_on(what) if _lesson() else ([], False)
     waits = [e for e in exercises if e in state.verdicts and state.verdicts[e].outcome != "right"]
     try:
         np.testing.assert_allclose(mine, library, rtol=rtol, atol=rtol * max(1.0, float(np.abs(library).max(initial=0))), err_msg=what)
@@ -305,7 +333,7 @@ def _verdicts():
     compared = "" if options.only else (f"{equal} time{'s' * (equal != 1)} equal to the library"
                                         f"{f', {waiting} more wait for your answers' if waiting else ''}; ")
     print(f"{lesson_name()}: {compared}exercises: {_count('right')} right, {_count('open')} open, {_count('wrong')} wrong")
-    if DEVICE == "gpu" and not state.put and not options.only:
+    if DEVICE == "gpu" and lesson_name()[:2] in ABOUT_THE_CPU and not options.only:
         print("(this lesson is about the CPU: --device gpu had no effect)")
     if options.report:
         _write_report()
@@ -380,6 +408,8 @@ else:
         check_device(DEVICE)
     except UserError as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    if DEVICE == "gpu" and lesson_name()[:2] not in ABOUT_THE_CPU | {"20"}:         # 20 moves its arrays itself
+        _compute_on_the_gpu()
     if not IN_NOTEBOOK and "pytest" not in sys.modules:
         sys.excepthook = _stopped
     if options.only:

@@ -59,8 +59,10 @@ class Origins:
         return made or arguments                 # a method of an object, a function that a call gave
 
     def _of_name(self, name, i, seen):
-        if (name, i) in seen or name in self.modules:
+        if i < 0 or name in self.modules:
             return set()
+        if (name, i) in seen:                    # x = x.reshape(...): what it was before
+            return self._of_name(name, i - 1, seen)
         if name in self.library:
             return {"library"}
         seen, found = seen | {(name, i)}, set()

@@ -19,7 +19,7 @@ LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 FILES = sorted(LESSONS.glob("[0-9]*.py"))
 NAMES = [f.stem for f in FILES]
 WITHOUT_GRADIENT = {"00", "10", "11", "20", "21"}         # they build nothing that is differentiated
-ABOUT_THE_CPU = {"01", "10", "11", "21", "22"}
+ABOUT_THE_CPU = {"01", "02", "10", "11", "21", "22"}
 ON_THE_STAND_IN = f"""if True:
     import runpy, sys
     sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(LESSONS.parent)!r}]
@@ -196,6 +196,43 @@ def test_what_waits_for_which_exercise(path):
     if path.stem[:2] == "06":                    # gx is made by the exercise, the gradient of gamma is not
         assert [waits for what, waits, _ in compared if what.startswith("layer_norm")] == [
             [], [], ["layer_norm_backward"], [], []]
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_name_means_one_thing_in_a_lesson(path):
+    """A name is bound once at the top level, or is a sum or the like that goes on: chain = chain + 1.  Figures are drawn on `fig, ax`."""
+    bound, twice = set(), []
+    for statement in slices(path).statements:
+        found = {}
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Assign) and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+                names = {n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+                found.update(dict.fromkeys(names, {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}))
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            found[statement.name] = set()
+        twice += [(name, statement.lineno) for name, used in found.items() if name in bound - used - {"_", "fig", "ax", "axes", "left", "right"}]
+        bound |= set(found)
+    assert not twice
+
+
+def numbers_in(text):
+    """The lessons that a path names: "01, NumPy, 02 to 05, 08"."""
+    found = []
+    for start, end in re.findall(r"(\d\d)(?: to (\d\d))?", text):
+        found += [name[:2] for name in NAMES if start <= name[:2] <= (end or start)]
+    return found
+
+
+def test_each_path_has_what_its_lessons_need_and_takes_as_long_as_it_says():
+    page = (LESSONS / "README.md").read_text(encoding="utf-8")
+    minutes = {number: int(n) for number, n in re.findall(r"^\| \[?(\d\d|NumPy)\b.*?\| (\d+) min \|", page, re.M)}
+    paths = re.findall(r"^\| (an? \w+|the whole course) \| (.+?) \| about (\d+)(½?) hours \|", page, re.M)
+    assert len(paths) == 3
+    needs = {path.stem[:2]: constants(path)["NEEDS"] for path in FILES}
+    for name, lessons, hours, half in paths:
+        on_it = numbers_in(lessons)
+        assert not [(n, need) for i, n in enumerate(on_it) for need in needs[n] if need not in on_it[:i]], name
+        assert abs(sum(minutes[n] for n in on_it) + minutes["NumPy"] - 60 * int(hours) - 30 * len(half)) <= 30, name
 
 
 def test_needs_come_before():
