@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 import tinyalbert
+from tinyalbert.ask import Finder
 from tinyalbert.explore.explorer import Explorer
 from tinyalbert.explore.views import answer
 
@@ -252,6 +254,18 @@ def test_what_a_lesson_says_it_teaches_stands_in_it(path):
     gone = {number for node in aside for number in range(node.lineno, node.end_lineno + 1)}
     rest = "\n".join(line for number, line in enumerate(text.splitlines(), 1) if number not in gone)
     assert not [name for name in constants(path)["TEACHES"] if not re.search(rf"\b{name.split('.')[-1]}\b", rest)]
+
+
+def test_the_search_of_lesson_16_ranks_as_the_librarys():
+    """BM25 as the learner writes it, beside bm25s behind `tinyalbert ask`."""
+    pytest.importorskip("bm25s")
+    rng = np.random.default_rng(16)
+    words = ["kite", "rope", "barn", "goat", "drum"]
+    texts = [" ".join(rng.choice(words, n)) for n in rng.integers(3, 30, 40)]
+    counts = np.array([[text.split().count(word) for word in words] for text in texts])
+    scores = solutions("16_answering_questions").bm25(counts[:, [0, 3]], counts.sum(axis=1))
+    found = Finder(texts)("Kite, goat?", len(texts))
+    assert len(found) == (scores > 0).sum() > 20 and (np.diff(scores[found]) < 1e-6).all()
 
 
 def test_every_public_name_is_taught():

@@ -238,6 +238,40 @@ TABLE = [
     ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w != words[i - 1] else -100 for i, w in enumerate(words)])", "[CLS] and [SEP] belong to no word (-1): -1 as an index takes the last"),
     ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w >= 0 and w != words[i - 1] else 0 for i, w in enumerate(words)])", "places without a label have 0, which is a tag of its own; write -100"),
     ("15", "labels_of_pieces", "lambda words, tags: np.array([tags[w] if w >= 0 and w not in words[i + 1:] else -100 for i, w in enumerate(words)])", "the last piece of each word is labelled, not the first"),
+    ("16", "span_backward", "SPAN(axis=1)", "softmax runs along the text here (axis 0): places compete, not start a"),
+    ("16", "span_backward", "SPAN(axis='(0, 1)')", "summed along the wrong axis, (0, 1)"),
+    ("16", "span_backward", "SPAN(half='')", "the loss is the mean of two cross-entropies: half of this"),
+    ("16", "span_backward", "SPAN(half='/ len(scores)')", "divided by the number of tokens; the loss is a mean of two"),
+    ("16", "span_backward", "SPAN(end='gradient[last, 0] -= 1')", "the last token belongs to column 1, the ends"),
+    ("16", "span_backward", "SPAN(end='')", "a step is missing: `gradient[last, 1] -= 1`"),
+    ("16", "span_backward", "lambda scores, first, last: (np.exp(scores) / np.exp(scores).sum(0))[[first, last]] - 1", "shape (2, 2), expected (4, 2); 2 too few along axis 0"),
+    ("16", "span_backward", "lambda scores, first, last: np.exp(scores) / np.exp(scores).sum(0)", "two things: 0 stands where 1 belongs; and right up to a factor of 2"),
+    ("16", "best_span", "lambda starts, ends, longest: (np.argmax(starts), np.argmax(ends))", "start and end are chosen each for itself; the pair must be chosen, so"),
+    ("16", "best_span", "lambda starts, ends, longest: max((s + e, i, j) for i, s in enumerate(starts) for j, e in enumerate(ends) if i <= j < i + longest)", "something is there that should not be: for starts = [0.0, 2.0, 5.0, 1."),
+    ("16", "best_span", "lambda starts, ends, longest: max((s + e, i, j) for i, s in enumerate(starts) for j, e in enumerate(ends) if i <= j)[1:]", "the limit on the length is missing"),
+    ("16", "best_span", "lambda starts, ends, longest: max((s + e, i, j) for i, s in enumerate(starts) for j, e in enumerate(ends) if i <= j <= i + longest)[1:]", "a span of `longest` tokens ends at first + longest - 1; this is one to"),
+    ("16", "best_span", "lambda starts, ends, longest: max((s + e, i, j) for i, s in enumerate(starts) for j, e in enumerate(ends) if i < j < i + longest)[1:]", "a span may be one token: the last may be the first"),
+    ("16", "best_span", "lambda starts, ends, longest: max((s * e, i, j) for i, s in enumerate(starts) for j, e in enumerate(ends) if i <= j < i + longest)[1:]", "two things: `ends[last]` is a factor here; it should be added; and `en"),
+    ("16", "best_span", "lambda starts, ends, longest: (lambda i: (i, i + int(np.argmax(ends[i:i + longest]))))(int(np.argmax(starts)))", "the best start, and the best end behind it; another start may make a b"),
+    ("16", "best_span", "lambda starts, ends, longest: (lambda i: (i, int(np.argmax(ends[i:]))))(int(np.argmax(starts)))", "the end is counted from the start here; both are places in the whole t"),
+    ("16", "best_window", "lambda begins, lengths: np.array([max(i for i, (b, n) in enumerate(zip(begins, lengths)) if b <= t < b + n) for t in range((begins + lengths).max())])", "the last window that has the token, whatever it sees around it"),
+    ("16", "best_window", "lambda begins, lengths: np.array([min(i for i, (b, n) in enumerate(zip(begins, lengths)) if b <= t < b + n) for t in range((begins + lengths).max())])", "the first window that has the token, whatever it sees around it"),
+    ("16", "best_window", "WINDOW('min(t - b, b + n - 1 - t)')", "0.01 times the length is missing: it decides between equals"),
+    ("16", "best_window", "WINDOW('t - b + 0.01 * n')", "the first window that has the token, whatever it sees around it"),
+    ("16", "best_window", "WINDOW('max(t - b, b + n - 1 - t) + 0.01 * n')", "a max stands where a min belongs"),
+    ("16", "best_window", "WINDOW('-abs(t - b - n / 2) + 0.01 * n')", ""),
+    ("16", "best_window", "WINDOW('min(t - b, b + n - 1 - t) + 0.01 * n', tie='')", "of equals the first window counts; here it is the last"),
+    ("16", "best_window", "lambda begins, lengths: np.searchsorted(begins, np.arange((begins + lengths).max()), side='right') - 1", "the last window that has the token, whatever it sees around it"),
+    ("16", "bm25", "BM25(long='1')", "the length is missing: every text counts as of mean length"),
+    ("16", "bm25", "BM25(long='(lengths / lengths.mean())[:, None]')", "the length counts in full; it should be 0.25 + 0.75 of it"),
+    ("16", "bm25", "BM25(rare='1')", "rarity is missing: every word counts the same"),
+    ("16", "bm25", "BM25(rare='np.log((len(counts) - n + 0.5) / (n + 0.5))')", "a term is missing: `1`"),
+    ("16", "bm25", "BM25(n='counts.sum(0)')", "n is the number of texts that have the word, not of its occurrences"),
+    ("16", "bm25", "BM25(damp='counts')", "not divided by `counts + 1.5 * long`"),
+    ("16", "bm25", "BM25(end='.sum(0)')", "summed along the wrong axis, 0"),
+    ("16", "bm25", "BM25(long='0.25 + 0.75 * lengths / lengths.mean()')", "it stopped with ValueError: operands could not be broadcast together w"),
+    ("16", "bm25", "BM25(end='')", "nothing is summed: `sum` is missing"),
+    ("16", "bm25", "lambda counts, lengths: (counts > 0).sum(1)", "this counts the words in common; rarity, repetition and length are mis"),
     ("18", "causal_weights", "lambda s: (lambda e: e / e.sum(-1, keepdims=True))(np.exp(s) * np.triu(np.ones(s.shape[-2:])))", "the wrong way round: each word sees the later ones"),
     ("18", "causal_weights", "lambda s: (lambda e: e / e.sum(-1, keepdims=True))(np.exp(s)) * np.tril(np.ones(s.shape[-2:]))", "hidden after softmax, so the rows no longer sum to 1"),
     ("18", "causal_weights", "lambda s: (lambda e: e / e.sum(-1, keepdims=True))(np.exp(np.tril(s)))", "a score of 0 is not a weight of 0"),
@@ -400,8 +434,37 @@ def tagging(axis="-1, keepdims=True", minus="p[counted, gold[counted]] -= 1", re
 """
 
 
+def span_gradient(axis=0, half="/ 2", end="gradient[last, 1] -= 1"):
+    return f"""def answer(scores, first, last):
+    gradient = np.exp(scores) / np.exp(scores).sum({axis}, keepdims=True)
+    gradient[first, 0] -= 1
+    {end}
+    return gradient {half}
+"""
+
+
+def believed(context, tie="-i"):
+    return f"""def answer(begins, lengths):
+    found = []
+    for t in range((begins + lengths).max()):
+        sees = [({context}, {tie or 'i'}) for i, (b, n) in enumerate(zip(begins, lengths)) if b <= t < b + n]
+        found.append(abs(max(sees)[1]))
+    return np.array(found)
+"""
+
+
+def searching(n="(counts > 0).sum(0)", rare="np.log(1 + (len(counts) - n + 0.5) / (n + 0.5))", long="(0.25 + 0.75 * lengths / lengths.mean())[:, None]",
+           damp="counts / (counts + 1.5 * long)", end=".sum(1)"):
+    return f"""def answer(counts, lengths):
+    n = {n}
+    rare = {rare}
+    long = {long}
+    return (rare * {damp}){end}
+"""
+
+
 MAKERS = {"ONE_HEAD": one_head, "WHILE": cutting, "MASKS": masks, "PAIRS": order_pairs, "ADAM": adam, "LAMB": lamb, "GELU": gelu,
-          "ENTITIES": found_entities, "TAG": tagging}
+          "ENTITIES": found_entities, "TAG": tagging, "SPAN": span_gradient, "WINDOW": believed, "BM25": searching}
 
 
 def answer(source, scope):
