@@ -97,7 +97,8 @@ def test_rows_of_qqp_that_lack_columns_are_left_out_and_counted_but_not_in_a_sub
     rows = [("a?", "b?", "1"), ("c?", "d?", "0")]
     (tmp_path / "train.tsv").write_text(table("qqp", rows) + "5\t6\t7\tonly one question?\n")
     qqp, said = task("qqp")
-    assert len(qqp.read(tmp_path, "train")) == 2 and said == [f"{tmp_path / 'train.tsv'}: 1 rows lack columns and were left out"]
+    assert len(qqp.read(tmp_path, "train")) == 2 and said == [
+        f"{tmp_path}: read train.tsv", f"{tmp_path / 'train.tsv'}: 1 rows lack columns and were left out"]
     (tmp_path / "test.tsv").write_text(table("qqp", rows, labelled=False) + "5\tonly one?\n")
     with pytest.raises(UserError, match="test.tsv, line 4: 2 columns; expected 3"):
         qqp.read(tmp_path, "predict")

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,9 @@ from tinyalbert.errors import UserError
 from tinyalbert.pretraining import corpus
 from tinyalbert.tasks.choice_files import read_questions
 from tinyalbert.tasks.documents import read_paragraphs
+from tinyalbert.tasks.minimal_pairs import read_sets
 from tinyalbert.tasks.options import TableSettings
+from tinyalbert.tasks.summary_files import read_documents
 from tinyalbert.tasks.tables import read_table
 from tinyalbert.tasks.task import BadRows
 from tinyalbert.tasks.text_files import read_text
@@ -242,11 +245,62 @@ def test_searched_folders_name_all_bad_files_and_what_is_left_out(tmp_path):
     (tmp_path / "b.pdf").write_bytes(b"%PDF")
     said = []
     assert [each.text for each in read_paragraphs(tmp_path, said.append)] == ["The dog ran."]
-    assert said == [f"left out: 1 of another ending ({tmp_path}/b.pdf)"]
+    assert said == [f"{tmp_path}: read a.txt; left out: 1 of another ending ({tmp_path}/b.pdf)"]
     for name in ("c.txt", "d.md"):
         (tmp_path / name).write_bytes("да нет".encode("cp1251"))
     with pytest.raises(UserError, match="2 files of .*\n.*c.txt, line 1: not UTF-8.*\n.*d.md, line 1: not UTF-8"):
         read_paragraphs(tmp_path)
+
+
+QUESTION = '{"context": "Bo ran.", "question": "Who?", "choices": ["Bo", "Al"], "label": 0}\n'
+PAIRS = "Bo run.\nBo runs.\n"
+FOLDERS = {  # command: (reading, the files that it reads, a file in which it finds rows, what else stands there)
+    "search": (read_paragraphs, "a.txt", "The dog ran.", {}),
+    "choice": (lambda path, say: read_questions(path, "train", BadRows(), say), "a.jsonl", QUESTION, {}),
+    "part": (lambda path, say: read_questions(path, "train", BadRows(), say), "train/b/a.txt", QUESTION, {"dev.json": QUESTION}),
+    "pairs": (lambda path, say: read_sets(path, say=say), "b/a.txt", PAIRS, {}),
+    "summary": (lambda path, say: read_documents(path, "predict", BadRows().skipping, say=say), "a.md", "The dog ran.", {}),
+    "articles": (lambda path, say: read_documents(path, "train", BadRows().skipping, say=say), "article/a.txt",
+                 "The dog ran.", {"summary/a.txt": "It ran."}),
+    "label folders": (lambda path, say: list(read_table(path, say=say)), "good/a.txt", "The dog ran.", {})}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_reader_of_a_folder_says_what_it_read_and_what_not(tmp_path, name):
+    """An archive, a note, a hidden file and a link to nothing are named, in the folder or below, never passed over."""
+    read, file, content, more = FOLDERS[name]
+    for each, text in {file: content, **more}.items():
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_text(text)
+    plain = []
+    assert len(read(tmp_path, plain.append)) == 1
+    assert any(f"read {part}" in line for line in plain for part in (file, Path(file).name, Path(file).parts[0])), plain
+    assert not any("left out" in line for line in plain) or name == "part"
+    folder = (tmp_path / file).parent
+    folder = tmp_path if name == "label folders" else folder
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.writestr("c.txt", content)
+    (folder / ".old.txt").write_text(content)
+    (folder / "gone.txt").symlink_to(tmp_path / "nowhere")
+    said = []
+    assert len(read(tmp_path, said.append)) == 1
+    told = "; ".join(said)
+    assert all(each in told for each in ("more.zip", ".old.txt", "gone.txt"))
+
+
+def test_parts_of_a_set_with_the_same_name_are_not_chosen_by_chance(tmp_path):
+    (tmp_path / "train.json").write_text(QUESTION)
+    (tmp_path / "train.zip").write_bytes(b"PK")
+    said = []
+    assert len(read_questions(tmp_path, "train", BadRows(), said.append)) == 1
+    assert said == [f"{tmp_path}: read train.json; left out: 1 no part of the set ({tmp_path}/train.zip)"]
+    for other in ("train.csv", "train.jsonl.gz"):
+        (tmp_path / other).write_text(QUESTION)
+        with pytest.raises(UserError, match="are both called train; expected one"):
+            read_questions(tmp_path, "train", BadRows())
+        (tmp_path / other).unlink()
+    (tmp_path / "train.old").mkdir()
+    assert len(read_questions(tmp_path, "train", BadRows())) == 1
 
 
 def test_questions_in_a_folder_name_all_bad_files(tmp_path):

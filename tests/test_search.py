@@ -66,7 +66,7 @@ def test_the_texts_of_a_folder_are_read(texts):
 
 
 @pytest.mark.parametrize("source, words", [("nothing", "there is no nothing"), ("texts/picture.png", "picture.png, line 1: not UTF-8"),
-                                           ("empty", "has no text; expected files that end in .txt")])
+                                           ("empty", "has no text, only white space; expected paragraphs")])
 def test_what_has_no_text_is_refused(source, words, texts):
     (texts / "empty").mkdir()
     (texts / "empty" / "blank.txt").write_text("\n \n")

@@ -66,11 +66,11 @@ def tell(answers, options):
 
 
 def run(command, options, say):
-    """Run one of the commands below: (options, its Rows, answering) -> Answers."""
+    """Run one of the commands below: (options, its Rows, bad rows, say) -> Answers."""
     check_output_file(options.output, *options.text)
     bad_rows = BadRows(options.skip_bad_rows)
     rows = texts_of(options, bad_rows, say)
-    tell(at_least_one(command(options, rows, bad_rows), bad_rows), options)
+    tell(at_least_one(command(options, rows, bad_rows, say), bad_rows), options)
     if bad_rows.summary():
         say(bad_rows.summary())
 
@@ -109,7 +109,7 @@ def _answered(blocks, bad_rows, pipe):
 # --- the commands ---------------------------------------------------------------------------------
 
 
-def fill_masks(options, rows, bad_rows):
+def fill_masks(options, rows, bad_rows, say):
     """The words that fit at each [MASK]."""
     fill = pipeline("fill-mask", options.model, device=options.device)
     targets = options.targets
@@ -134,7 +134,7 @@ def fill_masks(options, rows, bad_rows):
         )
 
 
-def zero_shot(options, rows, bad_rows):
+def zero_shot(options, rows, bad_rows, say):
     """Which of some labels fits."""
     classify = pipeline("zero-shot-classification", options.model, device=options.device)
     how = (options.labels, options.template, options.multi_label)
@@ -151,7 +151,7 @@ def zero_shot(options, rows, bad_rows):
         yield Answer(answer, [{**row_said, **shares}], "\n".join([row.text, *lines]))
 
 
-def sentence_order(options, rows, bad_rows):
+def sentence_order(options, rows, bad_rows, say):
     """Whether sentences stand in the order in which they were written."""
     order = pipeline("sentence-order", options.model, device=options.device)
 
@@ -171,7 +171,7 @@ def sentence_order(options, rows, bad_rows):
         yield Answer({**record, "scores": answer["scores"]}, [in_table], shown)
 
 
-def score(options, rows, bad_rows):
+def score(options, rows, bad_rows, say):
     """How likely texts are."""
     likelihood = pipeline("pseudo-likelihood", options.model, device=options.device)
     how = {"whole_words": options.whole_words, "batch_size": options.batch_size}
@@ -189,10 +189,10 @@ def score(options, rows, bad_rows):
         heading = ""
 
 
-def ask(options, rows, bad_rows):
+def ask(options, rows, bad_rows, say):
     """The answers of a folder of texts to questions."""
     documents = Documents(
-        options.model, options.documents, options.paragraphs, options.device, options.threads
+        options.model, options.documents, options.paragraphs, options.device, options.threads, say
     )
 
     def answered(rows):

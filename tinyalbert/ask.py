@@ -30,10 +30,20 @@ TOKEN = r"(?u)\b\w+\b"
 class Documents:
     """A collection of texts, and a model that answers questions about them."""
 
-    def __init__(self, model, documents, paragraphs=20, device="cpu", threads=None, **settings):
+    def __init__(
+        self,
+        model,
+        documents,
+        paragraphs=20,
+        device="cpu",
+        threads=None,
+        say=lambda line: None,
+        **settings,
+    ):
         """model: a folder of the task squad or squad2.  documents: a folder of texts, or one
-        text.  paragraphs: so many are read for a question.  settings: of the task, such as
-        null_threshold, in place of those that the model was fine-tuned with.
+        text.  paragraphs: so many are read for a question.  say: told which files are read and
+        what is left out.  settings: of the task, such as null_threshold, in place of those that
+        the model was fine-tuned with.
         """
         if not issubclass(task_of(model)[0], Squad):
             raise UserError(
@@ -41,7 +51,7 @@ class Documents:
                 f"squad QUESTIONS --model {model}"
             )
         self.task, self.model, self.tokenizer = load_finetuned(model, device, settings=settings)
-        self.paragraphs = read_paragraphs(documents)
+        self.paragraphs = read_paragraphs(documents, say)
         self.finder = Finder([paragraph.text for paragraph in self.paragraphs])
         self.count = paragraphs
         self.threads = threads

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..strict_json import JSONDecodeError, loads
-from ..text.folders import BadFiles, files_of
+from ..text.folders import BadFiles, describe_read
 from .fields import Fields
 from .task import BadRows
-from .text_files import ending, name_of, read_text
+from .text_files import ending, files_ending_in, name_of, read_text
 
 # what a part of a published set is called, as a file or a folder
 PARTS = {"train": ("train",), "test": ("dev", "valid", "val"), "predict": ("test",)}
-ENDINGS = (".txt", ".json", ".jsonl", ".csv")
+ENDINGS = (".txt", ".json", ".jsonl", ".csv", ".tsv")
 PLAIN = '{"context": TEXT, "question": TEXT, "choices": [TEXT, ...], "label": NUMBER}'
 
 COLUMNS = {  # what those of a table are usually called; the first two as in SWAG
@@ -59,15 +59,16 @@ class Question:
         return f"{self.question} {option}".strip()
 
 
-def read_questions(source, split, bad_rows):
+def read_questions(source, split, bad_rows, say=lambda line: None):
     """The Questions of a file, a folder, or the standard input for "-".
 
-    split: as Task.read has it.  bad_rows: a BadRows, around each record.
+    split: as Task.read has it.  bad_rows: a BadRows, around each record.  say: told what of a
+    folder is read and what is left out.
     """
     questions = []
     problems = BadFiles()
     files = {}
-    for path in _files(part_of(Path(source), split)):
+    for path in _files(part_of(Path(source), split, say), say):
         with problems.noting():
             files[path] = list(_records(path))
     problems.raise_any(source)
@@ -78,34 +79,61 @@ def read_questions(source, split, bad_rows):
     return questions
 
 
-def part_of(folder, split):
+def part_of(folder, split, say=lambda line: None):
     """The file or folder of a set's part: what PARTS calls it in `folder`; else `folder` itself."""
     parts = parts_of(folder)
     if parts and split not in parts:
         raise UserError(
             f"{folder} has no part named {' or '.join(PARTS[split])}; expected one, or name a file"
         )
+    if parts:
+        left_out = [("no part of the set", path) for path in others_in(folder, parts)]
+        say(describe_read(folder, [parts[split]], left_out))
     return parts.get(split, folder)
 
 
 def parts_of(folder):
     """{split: file or folder} of a set whose parts stand side by side in a folder."""
+    parts = {}
+    for split, names in PARTS.items():
+        found = [path for name in names for path in _parts_in(folder) if _stem(path) == name]
+        if len(found) > 1 and _stem(found[0]) == _stem(found[1]):
+            raise UserError(
+                f"{found[0]} and {found[1].name} are both called {_stem(found[0])}; expected one "
+                "in the folder, or name the file to be read"
+            )
+        if found:
+            parts[split] = found[0]
+    return parts
+
+
+def others_in(folder, parts):
+    """What stands beside the parts of a set."""
+    return [path for path in sorted(folder.iterdir()) if path not in parts.values()]
+
+
+def _parts_in(folder):
+    """The folders and the files that may be parts of a set."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    named = {path.stem.lower(): path for path in inside}
-    found = {split: [named[n] for n in names if n in named] for split, names in PARTS.items()}
-    return {split: paths[0] for split, paths in found.items() if paths}
+    return [path for path in inside if path.is_dir() or ending(path) in ENDINGS]
 
 
-def _files(path):
-    """The files of a part: itself, or those of a folder; `all.txt` stands for its neighbours."""
-    if not path.is_dir():
-        return [path]
-    files = [file for file in files_of(path).files if ending(file) in ENDINGS]
+def _stem(path):
+    """The name of a folder, or of a file without its ending."""
+    name = path.name.lower()
+    return name if path.is_dir() else name.rpartition(ending(path))[0]
+
+
+def _files(path, say):
+    """The files of a part: itself, or those of a folder."""
+    return files_ending_in(ENDINGS, path, say, _in_all) if path.is_dir() else [path]
+
+
+def _in_all(files):
+    """What is left out beside an `all.txt`, which stands for its neighbours."""
     whole = {file.parent for file in files if file.name == "all.txt"}
-    files = [file for file in files if file.name == "all.txt" or file.parent not in whole]
-    if not files:
-        raise UserError(f"{path} has no files that end in {', '.join(ENDINGS)}; expected questions")
-    return files
+    beside = [file for file in files if file.parent in whole and file.name != "all.txt"]
+    return [("beside an all.txt", file) for file in beside]
 
 
 def _records(path):

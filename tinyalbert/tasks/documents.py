@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..pretraining.corpus import found_at
-from ..text.folders import BadFiles, describe_left_out
-from .text_files import ending, read_text
+from ..text.folders import BadFiles
+from .text_files import files_ending_in, read_text
 
 ENDINGS = (".txt", ".text", ".md", ".rst")
 _BLANK_LINE = re.compile(r"(?>\r\n|[\n\r])[^\S\n\r]*(?>\r\n|[\n\r])")
@@ -30,7 +30,7 @@ def read_paragraphs(source, say=lambda line: None):
     """All Paragraphs of a text, or of the texts (ENDINGS) below a folder, sorted by name.
 
     Blank lines part them.  Files and folders whose names begin with a dot are passed over.  Names
-    are told from the folder on.  say: told what else is left out.
+    are told from the folder on.  say: told what of a folder is read and what is left out.
     """
     source = Path(source)
     if not source.exists():
@@ -43,25 +43,15 @@ def read_paragraphs(source, say=lambda line: None):
             paragraphs += split_paragraphs(read_text(file), name)
     problems.raise_any(source)
     if not paragraphs:
-        endings = ", ".join(ENDINGS)
-        raise UserError(f"{source} has no text; expected files that end in {endings}")
+        raise UserError(f"{source} has no text, only white space; expected paragraphs")
     return paragraphs
 
 
 def texts_of(source, say=lambda line: None):
-    """A file itself, or the texts below a folder; say() is told what else is there."""
-    found = found_at(source)
-    if not Path(source).is_dir():
-        return found.files
-    left_out = found.left_out
-    left_out += [("of another ending", file) for file in found.files if not _is_text(file)]
-    if left_out:
-        say(describe_left_out(left_out))
-    return [file for file in found.files if _is_text(file)]
-
-
-def _is_text(file):
-    return ending(file) in ENDINGS
+    """A file itself, or the texts below a folder; say() is told of them and what else is there."""
+    if Path(source).is_dir():
+        return files_ending_in(ENDINGS, source, say)
+    return found_at(source).files
 
 
 def split_paragraphs(text, file=""):

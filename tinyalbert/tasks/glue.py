@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.writing import replacing
+from ..text.folders import describe_read
 from .classification import Classification
 from .regression import Regression, number
 from .tables import Row
@@ -55,7 +56,10 @@ class Example(Row):
 def read_files(published, source, split, bad_rows, say):
     """The Examples of a folder or file; labels are left out if split is "predict"."""
     examples = []
-    for path in _paths(source, split):
+    paths = _paths(source, split)
+    if source.is_dir():
+        say(describe_read(source, paths, []))
+    for path in paths:
         examples += _read(published, path, split, bad_rows, say)
     return examples
 

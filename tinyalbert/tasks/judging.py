@@ -17,7 +17,7 @@ def judge_folder(options, say):
     sets = [
         each
         for source in options.pairs
-        for each in read_sets(source, options.first, options.encoding)
+        for each in read_sets(source, options.first, options.encoding, say)
     ]
     tokenizer = AlbertTokenizer.from_pretrained(options.model)
     model = load_trained(

@@ -17,7 +17,7 @@ from ..pretraining.preparation import is_prepared
 from ..pretraining.shards import Shards
 from ..strict_json import loads
 from .likelihood import better_of_pairs, pseudo_log_likelihood
-from .text_files import ending, read_text
+from .text_files import ending, files_ending_in, read_text
 
 BIGRAM_SHARE = 0.7  # of the neighbours' frequency; the rest is the piece's own
 BIGRAMS = "bigram frequencies"
@@ -34,19 +34,15 @@ class PairSet(NamedTuple):
 # --- the files ------------------------------------------------------------------------------------
 
 
-def read_sets(source, first=None, encoding="utf-8"):
+def read_sets(source, first=None, encoding="utf-8", say=lambda line: None):
     """The PairSets of a file, or of all files of a folder.
 
     .txt: a bad line, then the good one (Zorro).  .jsonl: sentence_good and sentence_bad (BLiMP).
-    .tsv, .csv: columns named good and bad.  first: so many pairs of each.
+    .tsv, .csv: columns named good and bad.  first: so many pairs of each.  say: told what of a
+    folder is read and what is left out.
     """
     path = Path(source)
-    if path.is_dir():
-        files = sorted(each for each in path.iterdir() if each.suffix in READERS)
-    else:
-        files = [path]
-    if not files:
-        raise UserError(f"{path} has no pairs; expected files that end in {', '.join(READERS)}")
+    files = files_ending_in(tuple(READERS), path, say) if path.is_dir() else [path]
     sets = []
     for file in files:
         reader = READERS.get(ending(file))

@@ -48,7 +48,7 @@ class MultipleChoice(Task):
 
     def read(self, source, split):
         if not str(source).startswith("stories:"):
-            return read_questions(source, split, self.bad_rows)
+            return read_questions(source, split, self.bad_rows, self.say)
         rows = story_rows(source, "choice", self.seed, "train" if split == "train" else "test")
         found = [of_record(row, f"{source}, row {i}") for i, row in enumerate(rows, 1)]
         return [question for each in found for question in each]

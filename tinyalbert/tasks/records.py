@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..strict_json import JSONDecodeError, decode_at, loads
-from ..text.folders import BadFiles, describe_left_out, files_of
+from ..text.folders import BadFiles, describe_read, files_of
 from .columns import DELIMITERS, UNUSED, guessed, is_usual
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
 
@@ -121,13 +121,12 @@ class Records:
                 f"{folder} is a folder without folders that hold texts; expected one for each "
                 "label, with a text in each file, or a table"
             )
-        left_out = [each for each in found.left_out if each[0] != "empty"]
+        left_out = [each for each in found.left_out if each[0] != "empty"]  # a row without text
         if inner:
             beside = [path for path in parts if len(parts[path]) == 1]
             left_out += [("beside the folders", path) for path in beside]
             parts = {path: parts[path] for path in parts if len(parts[path]) == 2}
-        if left_out:
-            self.say(f"{folder}: {describe_left_out(left_out)}")
+        self.say(describe_read(folder, list(parts), left_out))
         yield from self._labelled_texts(folder, parts)
 
     def _labelled_texts(self, folder, parts):

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..stories.tasks import story_rows
 from ..strict_json import JSONDecodeError, loads
+from ..text.folders import describe_left_out
 from ..text.sentences import sentence_spans
 from .documents import split_paragraphs, texts_of
 from .fields import TABLES, Fields
@@ -86,14 +87,15 @@ def _checked(document):
     return document
 
 
-def read_documents(source, split, skipping, seed=0):
+def read_documents(source, split, skipping, seed=0, say=lambda line: None):
     """The Documents of a source.
 
     source: a folder with the folders `article` and `summary`, whose files have the same names;
     a table or JSON with "text" or "sentences", and "summary"; `stories:summary[:N]`.  split:
     "predict" needs no summaries, and takes a folder of texts, a file or the words of a text, or "-"
     for the standard input too.
-    skipping: a context that passes over bad ones, or raises.
+    skipping: a context that passes over bad ones, or raises.  say: told what of a folder is read
+    and what is left out.
     """
     if str(source).startswith("stories:"):
         items = _story_documents(source, seed, split)
@@ -106,7 +108,7 @@ def read_documents(source, split, skipping, seed=0):
     elif ending(source) in TABLES:
         items = _table_documents(source, split != "predict")
     else:
-        items = _files(Path(source), split != "predict")
+        items = _files(Path(source), split != "predict", say)
     documents = []
     for make in items:
         with skipping():
@@ -125,7 +127,7 @@ def _story_documents(source, seed, split):
         )
 
 
-def _files(source, need_summary):
+def _files(source, need_summary, say):
     """What makes each document of a folder, or of one text."""
     articles = next((source / name for name in ARTICLES if (source / name).is_dir()), None)
     if articles is None and need_summary:
@@ -134,7 +136,12 @@ def _files(source, need_summary):
             "files have the same names, or JSON lines (.jsonl) with text and summary"
         )
     folder = articles or source
-    for file in texts_of(folder):
+    if articles:
+        known = (*ARTICLES, *SUMMARIES)
+        others = [path for path in sorted(source.iterdir()) if path.name not in known]
+        if others:
+            say(f"{source}: {describe_left_out([('beside the folders', each) for each in others])}")
+    for file in texts_of(folder, say):
         yield lambda file=file: document(
             read_text(file), _partner(source, folder, file) if need_summary else None, str(file)
         )

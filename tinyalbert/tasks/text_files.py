@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
+from ..text.folders import describe_left_out, describe_read, files_of
 from ..text.plain_text import ENDINGS, UNPACKING, decode, unix_ends, unpacked
 
 STANDARD_INPUT = "-"
@@ -15,6 +16,31 @@ def ending(source):
     if path.suffix.lower() in ENDINGS:
         path = path.with_suffix("")
     return path.suffix.lower()
+
+
+def files_ending_in(endings, folder, say=lambda line: None, beside=None):
+    """The files below a folder whose names end so, sorted; say() is told of them and the others.
+
+    beside: a function of the files that gives [(why, path), ...] of those to be left out as well.
+    """
+    found = files_of(folder)
+    left_out = [
+        *found.left_out,
+        *(("of another ending", path) for path in found.files if ending(path) not in endings),
+    ]
+    files = [path for path in found.files if ending(path) in endings]
+    if beside:
+        left_out += beside(files)
+    others = {path for _, path in left_out}
+    files = [path for path in files if path not in others]
+    if files:
+        say(describe_read(folder, files, left_out))
+        return files
+    rest = describe_left_out(left_out)
+    raise UserError(
+        f"{folder} has no files that end in {', '.join(endings)}; expected some"
+        + (f" ({rest})" if rest else "")
+    )
 
 
 def is_file(source):

@@ -80,6 +80,14 @@ def describe_left_out(left_out):
     return f"left out: {', '.join(parts)}" if parts else ""
 
 
+def describe_read(folder, files, left_out):
+    """Which files of a folder were read and what was left out, in words."""
+    names = ", ".join(str(path.relative_to(folder)) for path in files[:NAMED])
+    more = f" and {len(files) - NAMED:,} more" if len(files) > NAMED else ""
+    rest = describe_left_out(left_out)
+    return f"{folder}: read {names}{more}" + (f"; {rest}" if rest else "")
+
+
 class BadFiles:
     """Complaints about several files, which are made together."""
 
