@@ -1,4 +1,4 @@
-"""What every lesson uses: predict, same, exercise, figure, keep, show, finish.  Nothing here waits for input.
+"""What every lesson uses: predict, same, exercise, answers_to, figure, keep, show, finish.  Nothing here waits for input.
 
 A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`, with --help for what it can be asked) and as a
 notebook.  `python lessons/_check.py 05` runs it too, even if one of its functions can't be parsed.  With `--device gpu`, the
@@ -28,6 +28,7 @@ for folder in (HERE.parent, HERE):
 
 import _judge  # noqa: E402
 import _slices  # noqa: E402
+from _answers import answers_to  # noqa: E402, F401
 
 from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
 from tinyalbert.errors import UserError  # noqa: E402
@@ -53,10 +54,15 @@ def _lesson():
 
 
 @functools.cache
-def _solutions():
+def solutions_of(lesson):
     """The module lessons/solutions/<lesson>.py, or None."""
-    paths = [HERE / "solutions" / f"{lesson_name()}{ending}" for ending in (".py", _slices.SEALED)]
+    paths = [HERE / "solutions" / f"{lesson}{ending}" for ending in (".py", _slices.SEALED)]
     return next((_load(path) for path in paths if path.exists()), None)
+
+
+def _solutions():
+    """That of the running lesson."""
+    return solutions_of(lesson_name())
 
 
 def _load(path):

@@ -36,10 +36,10 @@ class Lesson:
                 and any(isinstance(d, ast.Call) and getattr(d.func, "id", "") == "exercise" for d in s.decorator_list)}
 
     def slice(self, names):
-        """The statements that these exercises need, and they themselves, as one module; the figures and the training stay out."""
-        needed = set()
+        """The statements that these names need, and their own, as one module; the figures and the training stay out."""
+        needed, places = set(), {name: i for i, (bound, _, _) in enumerate(self._names) for name in bound}
         for name in names:
-            self._add(self.exercises[name], self.exercises[name], needed)
+            self._add(places[name], places[name], needed)
         return ast.Module([self.statements[i] for i in sorted(needed)], type_ignores=[])
 
     @cached_property

@@ -221,7 +221,7 @@ def test_hints_are_given_when_asked_for():
 
 @on_the_cpu
 def test_a_lesson_that_cannot_be_parsed_is_judged_by_the_others(tmp_path):
-    for name in ("_check.py", "_judge.py", "_origins.py", "_slices.py", "_variants.py", LESSON, f"solutions/{LESSON}"):
+    for name in ("_check.py", "_judge.py", "_answers.py", "_origins.py", "_slices.py", "_variants.py", LESSON, f"solutions/{LESSON}"):
         (tmp_path / "lessons" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "lessons" / name).write_text((PATH.parent / name).read_text(encoding="utf-8"), encoding="utf-8")
     lesson = tmp_path / "lessons" / LESSON
@@ -232,3 +232,33 @@ def test_a_lesson_that_cannot_be_parsed_is_judged_by_the_others(tmp_path):
         "PYTHONPATH": str(PATH.parent.parent), "TINYALBERT_FIGURES": str(tmp_path)}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "x  exercise softmax_backward: it stopped with SyntaxError" in done.stdout, done.stdout + done.stderr
     assert "-  exercise cross_entropy_backward: open" in done.stdout
+
+
+EARLIER = """from _check import exercise
+TWICE = 2
+class Thing:
+    pass
+@exercise(trials=[(1.0,), (3.0,)])
+def double(x):
+    return TWICE * x if x < 9 else 1 / 0
+@exercise(trials=[(1.0,)])
+def triple(x):
+    ...
+@exercise(trials=[(1.0,)])
+def half(x):
+    return 2 * x
+raise AssertionError("only what is asked for is run")
+"""
+
+
+def test_a_later_lesson_builds_with_the_answers_that_are_right(check, tmp_path, monkeypatch, capsys):
+    (tmp_path / "04_some_lesson.py").write_text(EARLIER)
+    solved = types.SimpleNamespace(REFERENCES={}, double=double, triple=lambda x: 3 * x, half=lambda x: x / 2)
+    monkeypatch.setitem(sys.modules, "_check", check)
+    monkeypatch.setattr(check, "HERE", tmp_path)
+    monkeypatch.setattr(check, "solutions_of", lambda lesson: solved)
+    own = check.answers_to({"04": ["Thing", "double", "triple", "half"]})
+    assert capsys.readouterr().out == "   your own: 1 of 3 answers; lent by the solutions: triple (04, open), half (04, wrong)\n"
+    assert (own.double(5.0), own.triple(2.0), own.half(2.0), own.Thing.__name__) == (10.0, 6.0, 1.0, "Thing")
+    assert own.double(9.0) == 18.0 and "stopped here with ZeroDivisionError" in capsys.readouterr().out
+    assert check.state.verdicts == {} and sys.modules["_check"] is check
