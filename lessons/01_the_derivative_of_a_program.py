@@ -10,7 +10,7 @@
 # %%
 import math
 
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import animation, exercise, figure, finish, predict, pyplot, same, show
 
 from tinyalbert import tensor
 from tinyalbert.tensor import Tensor
@@ -177,15 +177,50 @@ places = {"x": (0, 0), "a": (1.2, 0), "b": (2.1, 0.7), "loss": (3, 0)}
 arrows = [("x", "a", 0.25), ("x", "a", -0.25), ("a", "b", 0.25), ("a", "b", -0.25), ("a", "loss", 0.0), ("b", "loss", 0.0)]
 for ax, title, grads in ((axes[0], f"passed on too early: x gets {too_early['x']:g}", too_early),
                          (axes[1], f"passed on when complete: x gets {complete['x']:g}", complete)):
+    ax.text(0.6, 0.42, f"a passes on {grads['x'] / 4:g}", ha="center", fontsize=8)        # x gets 2x = 4 times that
     for start, end, bend in arrows:
         ax.annotate("", places[end], places[start], arrowprops={
             "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 16, "shrinkB": 16})
     for name, (px, py) in places.items():
         ax.text(px, py, name, ha="center", va="center", fontsize=11, bbox={"boxstyle": "circle", "fc": "white"})
-        ax.text(px, py + (0.3 if name == "b" else -0.75), f"gradient\n{grads[name]:g}", ha="center")
+        ax.text(px, py + (0.3 if name == "b" else -0.75), f"in the end\n{grads[name]:g}", ha="center", fontsize=8)
     ax.set(xlim=(-0.5, 3.5), ylim=(-0.8, 1.4), title=title)
     ax.axis("off")
 figure(fig, "order_matters")
+
+# %% [markdown]
+# The same walk, one value after the other, as moving pictures:
+# %%
+fig, ax = plt.subplots(figsize=(4.4, 3.0))
+GRAPH = topological_order(loss)                  # x, a, b, loss
+NAMES = {id(x): "x", id(a): "a", id(b): "b", id(loss): "loss"}
+
+
+def draw_sweep(frame):
+    """After `frame` values have passed on their gradients."""
+    gradients = dict.fromkeys(NAMES, 0.0) | {id(loss): 1.0}
+    done = list(reversed(GRAPH))[:frame]
+    for value in done:
+        for v, gv in zip(value.inputs, value.vjp(gradients[id(value)]) if value.vjp else ()):
+            gradients[id(v)] += gv
+    ax.clear()
+    for start, end, bend in arrows:
+        passed = any(NAMES[id(v)] == end for v in done)
+        ax.annotate("", places[start], places[end], arrowprops={"arrowstyle": "->", "lw": 2.5 if passed else 0.8, "color": "0.0" if passed else "0.7",
+                    "connectionstyle": f"arc3,rad={-bend}", "shrinkA": 16, "shrinkB": 16})
+    for key, name in NAMES.items():
+        px, py = places[name]
+        now = bool(done) and key == id(done[-1])
+        ax.text(px, py, name, ha="center", va="center", fontsize=11, color="white" if now else "black", bbox={"boxstyle": "circle", "fc": "0.1" if now else "white"})
+        ax.text(px, py + (0.3 if name == "b" else -0.6), f"{gradients[key]:g}", ha="center", weight="bold")
+    last = done[-1] if done else loss
+    said = (f"{NAMES[id(last)]} has passed on its {gradients[id(last)]:g}" if done and last.vjp
+            else f"d loss / dx = {gradients[id(last)]:g}" if done else "the loss begins with 1")
+    ax.set(xlim=(-0.5, 3.5), ylim=(-0.9, 1.4), title=said)
+    ax.axis("off")
+
+
+animation(fig, draw_sweep, len(GRAPH) + 1, "reverse_sweep")
 
 # %% [markdown]
 # The library's sweep is the same idea with arrays in place of numbers. It finds the order with a list instead of

@@ -9,13 +9,16 @@
 # that ALBERT learns from passes through these two functions.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, here, predict, pyplot, same, show
 
 from tinyalbert import ops
 
 NEEDS = ["03", "04"]
 TEACHES = ["ops.softmax", "ops.log_softmax", "ops.cross_entropy"]
 rng = np.random.default_rng(5)
+
+# %%
+here("softmax")
 
 # %%
 shifted_scores = predict("Add 100 to every score of a row. By what factor does the largest probability change?",

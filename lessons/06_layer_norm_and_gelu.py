@@ -13,7 +13,7 @@ import math
 import re
 
 import numpy as np
-from _check import answers_to, exercise, figure, finish, predict, pyplot, same, show
+from _check import answers_to, exercise, figure, finish, here, predict, pyplot, same, show
 
 from tinyalbert import nn, ops
 from tinyalbert.gradcheck import gradcheck
@@ -24,6 +24,9 @@ TEACHES = ["ops.layer_norm", "ops.add_layer_norm", "ops.gelu", "ops.gelu_erf", "
 rng = np.random.default_rng(6)
 B, T, H = 2, 3, 8
 x = rng.standard_normal((B, T, H)) * 5 + 40      # B sequences of T tokens, vectors of H numbers, far from 0
+
+# %%
+here("norm and GELU")
 
 # %%
 scaled = predict("Multiply x by 1000. By what factor does the gradient of layer_norm(x) with respect to x change?", guess=None)

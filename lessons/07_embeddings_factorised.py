@@ -9,7 +9,7 @@
 # to make the rows short and stretch them afterwards.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, here, predict, pyplot, same, show
 
 from tinyalbert import Module, Parameter, nn, ops
 from tinyalbert.albert import AlbertEmbeddings
@@ -20,6 +20,9 @@ from tinyalbert.tensor import Tensor, backward
 NEEDS = ["02", "04", "06"]
 TEACHES = ["ops.embedding", "ops.reshape", "AlbertConfig", "nn.Embedding", "nn.Linear", "Parameter", "Module"]
 rng = np.random.default_rng(7)
+
+# %%
+here("embeddings")
 
 # %%
 table_size = predict("A vocabulary of 30,000 pieces, vectors of 4,096 numbers (the largest ALBERT). How many million numbers does "

@@ -11,7 +11,7 @@
 import math
 
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import animation, exercise, figure, finish, here, predict, pyplot, same, show
 
 from tinyalbert import attention, nn, ops
 from tinyalbert.config import AlbertConfig
@@ -20,6 +20,9 @@ from tinyalbert.tensor import Tensor
 NEEDS = ["04", "05"]
 TEACHES = ["ops.attention", "ops.transpose", "attention.padding_bias", "ops.dropout", "DropoutRng"]
 rng = np.random.default_rng(8)
+
+# %%
+here("attention")
 
 # %% [markdown]
 # ## Build it: one head, by loops
@@ -54,6 +57,31 @@ same(attention_loop(q, k, v), of_library[0], "one head, by loops")
 same(one_head(q, k, v), of_library[0], "one head, with products")
 
 # %% [markdown]
+# One token after the other asks; the pictures show how much it hears of each, and what comes of it:
+# %%
+plt = pyplot()
+asking, (values_panel, weights_panel, context_panel) = plt.subplots(1, 3, figsize=(6.4, 2.4), width_ratios=[4, 1.2, 4])
+
+
+def draw_attention(i):
+    """Token i asks: all values, its weights, the weighted mean."""
+    weights = ops.softmax.raw(q @ k.T / math.sqrt(D))[0][i]
+    for panel in (values_panel, weights_panel, context_panel):
+        panel.clear()
+        panel.set(xticks=[], yticks=range(T))
+    values_panel.imshow(v, vmin=-2, vmax=2)
+    values_panel.set(title="values of the tokens", ylabel="token")
+    weights_panel.barh(range(T), weights, color="0.2")
+    weights_panel.set(xlim=(0, 1), ylim=(T - 0.5, -0.5), title="weights")
+    for j, share in enumerate(weights):
+        weights_panel.text(share + 0.05, j, f"{share:.2f}", va="center", fontsize=8)
+    context_panel.imshow((weights @ v)[None], vmin=-2, vmax=2)
+    context_panel.set(yticks=[], title=f"what token {i} gets")
+
+
+animation(asking, draw_attention, T, "one_token_asks")
+
+# %% [markdown]
 # ## Why the division?
 # *Entropy*, -Σ w log w, measures how spread out the weights w are: log n if n tokens share the weight evenly, 0 if
 # one token has it all. The figure shows it with and without the division.
@@ -72,7 +100,6 @@ def mean_entropy(d, scale):
 
 
 plain, scaled = [mean_entropy(d, 1.0) for d in sizes], [mean_entropy(d, 1 / math.sqrt(d)) for d in sizes]
-plt = pyplot()
 fig, ax = plt.subplots()
 ax.semilogx(sizes, plain, "o-", color="0.6")
 ax.semilogx(sizes, scaled, "o-", color="0.0")

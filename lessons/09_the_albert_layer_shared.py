@@ -7,7 +7,7 @@
 # second idea: BERT's twelve layers are twelve sets of matrices, while ALBERT has one set and applies it twelve times.
 # %%
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, here, predict, pyplot, same, show
 
 from tinyalbert import albert, ops
 from tinyalbert.albert import AlbertModel
@@ -20,6 +20,9 @@ TEACHES = ["AlbertModel", "albert.AlbertLayer", "albert.AlbertEncoder"]
 rng = np.random.default_rng(9)
 SIZE = dict(vocab_size=50, embedding_size=6, hidden_size=8, num_attention_heads=2, intermediate_size=16,
             max_position_embeddings=12, initializer_range=0.5)       # large weights, so that each layer changes a lot
+
+# %%
+here("layer")
 
 # %% [markdown]
 # ## Build it: one layer

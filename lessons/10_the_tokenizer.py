@@ -12,7 +12,7 @@ import math
 from collections import Counter
 
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, here, predict, pyplot, same, show
 from sentencepiece import SentencePieceProcessor
 
 from tinyalbert import AlbertTokenizer, Tensor, backward, ops
@@ -22,6 +22,9 @@ from tinyalbert.text import encoding, tokenizer, vocabulary
 NEEDS = ["01", "05"]
 TEACHES = ["AlbertTokenizer", "tokenizer.TextPreparation", "vocabulary.train_vocabulary", "encoding.encode",
            "encoding.template", "encoding.windows", "corpus.documents"]
+
+# %%
+here("tokenizer")
 
 # %% [markdown]
 # ## The text, and a vocabulary to look at

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from _check import exercise, figure, finish, predict, pyplot, same, show
+from _check import exercise, figure, finish, here, predict, pyplot, same, show
 
 from tinyalbert import AlbertTokenizer
 from tinyalbert.pretraining import masking, pairs
@@ -29,6 +29,9 @@ TEACHES = ["masking.ngram_probabilities", "masking.cover", "masking.choose_targe
 rng = np.random.default_rng(11)
 documents = list(corpus.documents(1000))
 tok = AlbertTokenizer.train([s for d in documents[:300] for s in d], 800, num_threads=1)
+
+# %%
+here("masks")
 
 # %% [markdown]
 # ## Hide words, not pieces

@@ -11,7 +11,7 @@ import math
 import tempfile
 
 import numpy as np
-from _check import answers_to, exercise, figure, finish, predict, put, pyplot, same, show
+from _check import answers_to, exercise, figure, finish, here, predict, put, pyplot, same, show
 
 from tinyalbert import (
     AlbertConfig,
@@ -32,6 +32,9 @@ from tinyalbert.stories.corpus import documents
 NEEDS = ["02", "04", "05", "06", "07", "08", "09", "11", "12"]
 TEACHES = ["AlbertForPreTraining", "AlbertForMaskedLM", "Trainer", "heads.MaskedLMHead", "heads.SentenceOrderHead"]
 rng = np.random.default_rng(13)
+
+# %%
+here("heads")
 
 # %%
 folder = tempfile.TemporaryDirectory()

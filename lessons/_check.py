@@ -1,4 +1,4 @@
-"""What every lesson uses: predict, same, exercise, answers_to, figure, keep, show, finish.  Nothing here waits for input.
+"""What every lesson uses: predict, same, exercise, answers_to, figure, here, animation, keep, show, finish.  Nothing here waits for input.
 
 A lesson runs as a script (`python lessons/05_softmax_and_cross_entropy.py`, with --help for what it can be asked) and as a
 notebook.  `python lessons/_check.py 05` runs it too, even if one of its functions can't be parsed.  With `--device gpu`, the
@@ -29,6 +29,7 @@ for folder in (HERE.parent, HERE):
 import _judge  # noqa: E402
 import _slices  # noqa: E402
 from _answers import answers_to  # noqa: E402, F401
+from _diagram import you_are_here  # noqa: E402
 
 from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
 from tinyalbert.errors import UserError  # noqa: E402
@@ -300,6 +301,24 @@ def figure(fig, name):
     if not IN_NOTEBOOK:
         import matplotlib.pyplot as plt
         plt.close(fig)
+
+
+def here(part):
+    """The picture of the whole model, with a mark at the part that this lesson builds: lessons/_diagram.py has the parts."""
+    figure(you_are_here(pyplot(), part), "you_are_here")
+
+
+def animation(fig, draw, frames, name):
+    """Save draw(0) to draw(frames - 1), each drawn on the figure, as runs/lessons/<number>_<name>.gif; a notebook also shows it."""
+    from matplotlib.animation import FuncAnimation, PillowWriter
+    path = _made() / f"{lesson_name()[:2]}_{name}.gif"
+    FuncAnimation(fig, draw, frames=frames, init_func=lambda: None).save(path, writer=PillowWriter(fps=1), dpi=80)
+    print(f"   figure: {_shown(path)}")
+    import matplotlib.pyplot as plt
+    plt.close(fig)
+    if IN_NOTEBOOK:
+        from IPython.display import Image, display
+        display(Image(filename=path))
 
 
 def pyplot():

@@ -177,6 +177,22 @@ def test_a_figure_goes_where_no_tracked_file_is(check, tmp_path, monkeypatch, ca
     assert "/runs/" in (PATH.parent.parent / ".gitignore").read_text().splitlines()
 
 
+def test_every_you_are_here_names_a_part_of_the_picture(check):
+    from _diagram import BOXES, PARTS
+    used = [part for path in PATH.parent.glob("[0-9]*.py") for part in re.findall(r'^here\("(.*)"\)', path.read_text(encoding="utf-8"), re.M)]
+    assert len(used) >= 8 and set(used) <= set(PARTS)
+    assert {box for boxes in PARTS.values() for box in boxes} <= {name for name, *_ in BOXES}
+
+
+def test_moving_pictures_are_a_gif_with_all_frames(check, tmp_path, monkeypatch, capsys):
+    from PIL import Image
+    monkeypatch.setenv("TINYALBERT_FIGURES", str(tmp_path))
+    fig, ax = check.pyplot().subplots(figsize=(1, 1))
+    check.animation(fig, lambda i: ax.set(title=str(i)), 3, "x")
+    with Image.open(tmp_path / "99_x.gif") as picture:
+        assert picture.n_frames == 3 and "99_x.gif" in capsys.readouterr().out
+
+
 LESSON = "05_softmax_and_cross_entropy.py"
 ANSWERS = """import numpy as np
 
@@ -221,7 +237,7 @@ def test_hints_are_given_when_asked_for():
 
 @on_the_cpu
 def test_a_lesson_that_cannot_be_parsed_is_judged_by_the_others(tmp_path):
-    for name in ("_check.py", "_judge.py", "_answers.py", "_origins.py", "_slices.py", "_variants.py", LESSON, f"solutions/{LESSON}"):
+    for name in ("_check.py", "_judge.py", "_answers.py", "_diagram.py", "_origins.py", "_slices.py", "_variants.py", LESSON, f"solutions/{LESSON}"):
         (tmp_path / "lessons" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "lessons" / name).write_text((PATH.parent / name).read_text(encoding="utf-8"), encoding="utf-8")
     lesson = tmp_path / "lessons" / LESSON
