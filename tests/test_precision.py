@@ -17,7 +17,7 @@ from strategies import CASES
 from test_devices import counted
 from test_training import batch_at, tiny_config
 
-from tinyalbert import AlbertForPreTraining, Trainer, UserError, ops
+from tinyalbert import AlbertForPreTraining, Trainer, UserError, ops, products
 from tinyalbert.backend import to_device, to_host
 from tinyalbert.cli import main
 from tinyalbert.files.checkpoint import load_state
@@ -72,7 +72,8 @@ def scaled_to(t, value):
 # --- what is refused --------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", ["tf32", "fp16", "bf16"])
-def test_the_cpu_computes_in_float32_only(name, tmp_path, capsys):
+def test_a_cpu_without_16_bit_units_computes_in_float32_only(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(products, "sixteen_bit_units", lambda: [])
     with pytest.raises(UserError, match=f"'{name}' on the CPU.*expected 'fp32'"):
         Trainer(AlbertForPreTraining(tiny_config(), seed=1), precision=name)
     for command in (["pretrain", "stories:20", "--steps", "1"], ["finetune", "stories:topic:20", "--model", "nowhere"]):
@@ -83,7 +84,7 @@ def test_the_cpu_computes_in_float32_only(name, tmp_path, capsys):
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match="'fp8' is unknown; expected one of fp32, tf32, fp16, bf16"):
+    with pytest.raises(UserError, match="'fp8' is unknown; expected one of fp32, tf32, fp16, bf16, bf16-emulated"):
         check_precision("fp8", "gpu")
 
 
@@ -365,3 +366,81 @@ def test_pretraining_and_fine_tuning_from_text(precision, tmp_path):
     assert found[0]["mlm_loss"] == pytest.approx(found[1]["mlm_loss"], rel=1e-3)
     lower, full = (load_state(tmp_path / name) for name in (precision, "fp32"))      # one rounded loss can be the same
     assert any(not np.array_equal(lower[name], full[name]) for name in full)
+
+
+# --- on the CPU -------------------------------------------------------------------------------------------
+
+def fast_here():
+    try:
+        return [products.sixteen_bits().name]
+    except products.Unusable:
+        return []
+
+
+ON_CPU = [*(["bf16-emulated"] if "bf16" in HALF else []), *(["bf16"] if "bf16" in HALF and fast_here() else [])]
+on_cpu = pytest.mark.parametrize("precision", ON_CPU)
+
+
+def cpu_trainer(precision="fp32", **options):
+    options = {"lr": 3e-3, "total_steps": 9, "threads": 1, "clip": 0.5, **options}
+    return Trainer(AlbertForPreTraining(tiny_config(), seed=1), precision=precision, **options)
+
+
+@on_cpu
+@with_and_without
+def test_steps_on_the_cpu_are_near_float32s_and_the_same_every_time(precision, kernels):
+    near, again, exact = cpu_trainer(precision), cpu_trainer(precision), cpu_trainer()
+    with use_kernels(kernels):
+        for step in range(4):
+            got, same, want = (t.step(batch_at(step)) for t in (near, again, exact))
+            assert (got["loss"], got["grad_norm"]) == (same["loss"], same["grad_norm"])
+            assert got["loss"] == pytest.approx(want["loss"], rel=0.02) and got["loss"] != want["loss"]
+            assert got["grad_norm"] == pytest.approx(want["grad_norm"], rel=0.16)
+    for name, a in numbers_of(near).items():
+        assert a.dtype == np.float32, name       # the weights and the moments
+        np.testing.assert_array_equal(a, numbers_of(again)[name])
+    assert near.gradients.flat.dtype == np.float32
+
+
+@on_cpu
+def test_threads_share_the_products_of_16_bits(precision):
+    one, two = cpu_trainer(precision), cpu_trainer(precision, threads=2)
+    for step in range(3):
+        got, want = two.step(batch_at(step)), one.step(batch_at(step))
+        assert got["loss"] == pytest.approx(want["loss"], rel=0.01)
+
+
+@on_cpu
+def test_what_is_kept_on_the_cpu_has_16_bits(precision, monkeypatch):
+    seen = {}
+    real = Precision.run
+
+    def spied(self, raw, kernel, args, arrays, static):
+        out, vjp = real(self, raw, kernel, args, arrays, static)
+        seen.setdefault(raw.__name__, set()).add(out.dtype.name)
+        return out, vjp
+    monkeypatch.setattr(Precision, "run", spied)
+    cpu_trainer(precision).step(batch_at(0))
+    for name in ("linear", "linear_gelu", "attention", "add_layer_norm", "tanh", "gelu"):
+        assert seen[name] == {"bfloat16"}, name
+    assert seen["cross_entropy"] == {"float32"}
+
+
+@on_cpu
+def test_a_run_on_the_cpu_resumes_bit_for_bit(precision, tmp_path):
+    def run(folder, steps, **more):
+        t = cpu_trainer(precision, total_steps=None, schedule=lambda step: 3e-3, threads=2)
+        train(t, batch_at, steps, output_dir=tmp_path / folder, log_every=2, save_every=2, progress=False, **more)
+        return t
+
+    whole = run("whole", 4)
+    run("parts", 2)
+    parts = run("parts", 4, resume=True)
+    for name, a in numbers_of(whole).items():
+        np.testing.assert_array_equal(numbers_of(parts)[name], a)
+    assert {a.dtype.name for a in load_state(tmp_path / "whole").values()} == {"float32"}
+
+
+def test_the_emulation_is_for_the_cpu():
+    with pytest.raises(UserError, match="'bf16-emulated' is for the CPU; on a GPU, use bf16"):
+        check_precision("bf16-emulated", "gpu")

@@ -4,20 +4,23 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import time
 
 import numpy as np
 
-from . import __version__
+from . import __version__, products
 from .backend import probe_gpu, to_host
 from .config import AlbertConfig
 from .errors import UserError
 from .heads import AlbertForPreTraining
 from .ops import IGNORE
 from .precision import PRECISIONS, check_precision
+from .products import rates
+from .products.processor import model_name, sixteen_bit_units
 from .tensor import KERNELS
 from .training.replicas import physical_cores
 from .training.trainer import Trainer
+
+NOTEWORTHY = 1.1  # a gain in speed below this may be chance
 
 
 def _version(package):
@@ -38,19 +41,52 @@ def _memory():
         return "unknown"
 
 
-def product_rate(seconds=0.3, n=1024):
-    """GFLOP/s of float32 matrix products on one thread."""
-    from threadpoolctl import threadpool_limits
+def product_lines():
+    """{name: line} about who multiplies matrices here, how fast, and what would be faster."""
+    measured = rates.rates()
+    numpy_rate = measured["numpy", "float32"]
+    said = []
+    for name in products.LIBRARIES:
+        single = measured.get((name, "float32"))
+        half = measured.get((name, "bfloat16"))
+        if single:
+            said.append(f"{name} {single:.0f}" + (f" (16 bits: {half:.0f})" if half else ""))
+        else:
+            said.append(products.find(name)[1])
+    lines = {"products": f"GFLOP/s on one thread: {'; '.join(said)}"}
+    free = rates.rate_without_settings()
+    if free and free > NOTEWORTHY * numpy_rate:
+        names = " and ".join(name for name in rates.OPENBLAS_SETTINGS if name in os.environ)
+        lines["slowed down"] = (
+            f"{names} in the environment hold NumPy back: {numpy_rate:.0f} GFLOP/s with, "
+            f"{free:.0f} without; unset them to train faster"
+        )
+    lines["float32 by"] = _float32_line(measured)
+    lines["bf16 by"] = _bf16_line(measured)
+    return lines
 
-    a = np.ones((n, n), dtype=np.float32)
-    with threadpool_limits(1, "blas"):
-        a @ a
-        count = 0
-        start = time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            a @ a
-            count += 1
-        return 2 * n**3 * count / (time.perf_counter() - start) / 1e9
+
+def _float32_line(measured):
+    """Which library multiplies float32, and whether another would be faster."""
+    taken = products.library_for(np.dtype(np.float32)).name
+    single = {name: value for (name, kind), value in measured.items() if kind == "float32"}
+    best = max(single, key=single.get)
+    if single[best] <= NOTEWORTHY * single[taken]:
+        return f"{taken}, as fast as any here"
+    gain = single[best] / single[taken]
+    return f"{taken}; set {products.VARIABLE}={best}, which is {gain:.2f} times as fast here"
+
+
+def _bf16_line(measured):
+    """Which library multiplies 16 bits, or why none does."""
+    try:
+        check_precision("bf16", "cpu")
+        taken = products.sixteen_bits().name
+    except UserError as error:
+        return str(error)
+    gain = measured[taken, "bfloat16"] / measured["numpy", "float32"]
+    units = sixteen_bit_units()[0]
+    return f"{taken} on {units}, {gain:.1f} times NumPy's float32: --precision bf16"
 
 
 def gpu_step_difference():
@@ -112,7 +148,8 @@ def report(device=None):
         "tinyalbert": __version__,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "NumPy": f"{np.__version__}, BLAS {blas}",
-        "products": f"{product_rate():.0f} GFLOP/s on one thread",
+        "processor": f"{model_name()}, {' and '.join(sixteen_bit_units()) or 'no 16-bit units'}",
+        **product_lines(),
         "threads": f"{physical_cores()} replicas, one per physical core, each with one BLAS thread",
         "kernels": f"{len(KERNELS)} fused ops" if KERNELS else "off: plain ops only",
         "memory": _memory(),

@@ -18,6 +18,8 @@ class Switches:
     kernels: bool = True  # the fused versions of kernels/ run in place of the plain ops
     readout: bool = True  # head models compute only what their loss reads (readout.py)
     precision: object = None  # the precision.Precision of the step, if it is not float32
+    products: str | None = None  # the library that multiplies on the CPU; see products/
+    one_thread: bool = False  # a library may not start threads: others compute beside this one
     step: object = None  # the nn.Turns of the model that this is a step of training of
 
 
@@ -32,6 +34,8 @@ class Mode:
     kernels = property(lambda self: _switches.get().kernels)
     readout = property(lambda self: _switches.get().readout)
     precision = property(lambda self: _switches.get().precision)
+    products = property(lambda self: _switches.get().products)
+    one_thread = property(lambda self: _switches.get().one_thread)
     step = property(lambda self: _switches.get().step)
 
     def snapshot(self):
@@ -75,6 +79,16 @@ def use_readout(on):
 def use_precision(precision):
     """Context in which every op runs through `precision.run`; None is plain float32."""
     return _switched(precision=precision)
+
+
+def use_products(name):
+    """Context in which this library of products/ multiplies; None: that of the environment."""
+    return _switched(products=name)
+
+
+def use_one_thread():
+    """Context in which a library of products/ starts no threads of its own."""
+    return _switched(one_thread=True)
 
 
 def use_step(turns):

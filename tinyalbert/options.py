@@ -342,9 +342,12 @@ def threads_option():
 
 
 def precision_option():
-    """What a GPU computes in."""
-    help = "what a GPU computes in while training; the weights stay float32"
-    return option("fp32", help, check=OneOf("fp32", "tf32", "fp16", "bf16"), free=True)
+    """What products are computed in."""
+    help = (
+        "what products are computed in; the weights stay float32 (bf16 also on some CPUs: doctor)"
+    )
+    names = ("fp32", "tf32", "fp16", "bf16", "bf16-emulated")
+    return option("fp32", help, check=OneOf(*names), free=True)
 
 
 def output_option(help, metavar="FOLDER"):

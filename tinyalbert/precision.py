@@ -1,4 +1,4 @@
-"""Half precision on a GPU: matrix products read and write 16-bit numbers, the rest is float32.
+"""Half precision: matrix products read and write 16-bit numbers, the rest is float32.
 
 An op on 16-bit arrays is the op in float32, its result rounded to 16 bits: `rounded` is that
 definition, the kernels compute it without the detour.  How a training step flows: parameters, their
@@ -9,35 +9,55 @@ float32 again.  Which numbers are small is decided here and nowhere else.
 fp16 has 10 bits behind the point and ends at 65504 and 6e-8, so its losses are multiplied by a
 `LossScale`; bf16 has 7 and float32's range.  tf32 stores float32 and rounds to 10 bits inside
 products.  (Micikevicius et al. 2018.)
+
+A GPU has units for all of them.  Some processors have units for bf16, which a library of products/
+uses; on any other, "bf16-emulated" rounds the same numbers at the same places, slowly.
 """
 
 import contextlib
 
 import numpy as np
 
+from . import products
 from .backend import to_device, to_host, xp_of
 from .errors import UserError
 from .modes import use_precision
 from .tensor import Tensor, call_vjp, kernel_for, selective, unbroadcast
 
 # name: the activations' type, where it is not float32
-PRECISIONS = {"fp32": None, "tf32": None, "fp16": "float16", "bf16": "bfloat16"}
+PRECISIONS = {
+    "fp32": None,
+    "tf32": None,
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "bf16-emulated": "bfloat16",
+}
+EMULATED = "bf16-emulated"
 PRODUCTS = {"matmul", "linear", "linear_gelu", "attention"}  # 16-bit results of any operands
 SUMS = {"cross_entropy", "mse", "bce_with_logits", "sum", "mean"}  # what has float32 results
 MOVES = {"reshape", "transpose", "getitem", "concat"}  # what computes nothing
 
 
 def check_precision(name, device):
-    """`name` if training can compute in it on `device`; otherwise a UserError with the reason."""
+    """`name` if it can be computed in on `device`; otherwise a UserError with the reason."""
     if name not in PRECISIONS:
         raise UserError(f"precision {name!r} is unknown; expected one of {', '.join(PRECISIONS)}")
-    if name == "fp32":
-        return name
-    if device != "gpu":
-        raise UserError(
-            f"precision {name!r} on the CPU, which has no fast products of it; "
-            "expected 'fp32': leave --precision out, or use --device gpu"
-        )
+    if name != "fp32":
+        (_check_gpu if device == "gpu" else _check_cpu)(name)
+    if PRECISIONS[name] == "bfloat16":
+        try:
+            import ml_dtypes  # noqa: F401       # gives NumPy, and with it CuPy, the type
+        except ImportError:
+            raise UserError(
+                f"precision {name!r} needs ml_dtypes, which can't be imported; "
+                "pip install ml_dtypes, or use fp16 on a GPU, or fp32"
+            ) from None
+    return name
+
+
+def _check_gpu(name):
+    if name == EMULATED:
+        raise UserError(f"precision {name!r} is for the CPU; on a GPU, use bf16")
     import cupy
 
     capability = int(cupy.cuda.Device().compute_capability)
@@ -46,15 +66,23 @@ def check_precision(name, device):
             f"precision {name!r} on a GPU of compute capability {capability / 10}; "
             "expected 8.0 (Ampere) or above: use fp16 or fp32"
         )
-    if name == "bf16":
-        try:
-            import ml_dtypes  # noqa: F401       # gives NumPy, and with it CuPy, the type
-        except ImportError:
-            raise UserError(
-                "precision 'bf16' needs ml_dtypes, which can't be imported; "
-                "pip install ml_dtypes, or use fp16"
-            ) from None
-    return name
+
+
+def _check_cpu(name):
+    if name == EMULATED:
+        return
+    if name != "bf16":
+        raise UserError(
+            f"precision {name!r} on the CPU, which has no fast products of it; "
+            "expected 'fp32' or 'bf16': leave --precision out, or use --device gpu"
+        )
+    try:
+        products.sixteen_bits()
+    except products.Unusable as reason:
+        raise UserError(
+            f"precision 'bf16' on the CPU: {reason}; expected 'fp32', which is faster then: leave "
+            f"--precision out, or use --device gpu, or {EMULATED} for the same numbers, slowly"
+        ) from None
 
 
 def is_half(a):
@@ -86,7 +114,7 @@ def rounded(raw):
 
 
 class Precision:
-    """What training computes in: the 16-bit copies of the weights, and how an op is run.
+    """What a model computes in: the 16-bit copies of the weights, and how an op is run.
 
     loss_scale: a LossScale for fp16, else None.
     """
@@ -95,9 +123,10 @@ class Precision:
         self.name = name
         self.dtype = None
         self.loss_scale = None
+        self.products = None  # the library that multiplies 16 bits on the CPU, if it's not NumPy
         if PRECISIONS[name] is None:
             return
-        if name == "bf16":
+        if PRECISIONS[name] == "bfloat16":
             import ml_dtypes  # noqa: F401
         # weights of products have two axes; biases, gains and shifts are read as float32
         self.weights = [p for _, p in named_parameters if p.ndim == 2]
@@ -105,6 +134,8 @@ class Precision:
         xp = xp_of(*(p.data for p in self.weights))
         self.bounds = np.cumsum([0] + [p.size for p in self.weights]).tolist()
         self.flat = xp.empty(self.bounds[-1], dtype=self.dtype)
+        if name == "bf16" and xp is np:
+            self.products = products.sixteen_bits()
         self.copies = {
             p: self.flat[low:high].reshape(p.shape)
             for p, low, high in zip(self.weights, self.bounds, self.bounds[1:])

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..backend import to_device, to_host, xp_of
 from ..errors import UserError
-from ..modes import mode
+from ..modes import mode, use_one_thread
 from ..tensor import kernel_for
 
 MOST_THREADS = 1024
@@ -178,7 +178,7 @@ class Threads:
     def run(self, fn, parts):
         """[fn(part) for part in parts], side by side, in order; the first error is raised here."""
         parts = list(parts)
-        with _single_threaded_blas:
+        with _single_threaded_blas, use_one_thread():
             if self.n == 1 or len(parts) < 2:
                 return [fn(part) for part in parts]
             if self._process != os.getpid():  # forked: the pool's threads stayed in the parent

@@ -46,8 +46,8 @@ class Trainer:
     the warm-up, "google" (google-research/albert, with its jump), "constant", or a function of the
     step; without total_steps the rate is constant.  clip: largest global gradient norm, None for no
     limit. accumulation: micro-batches of a batch, worked on one after the other.  threads: None is
-    one a core. precision: "fp32", or on a GPU also "tf32", "fp16", "bf16", of which precision.py
-    tells.
+    one a core. precision: "fp32", or on a GPU also "tf32", "fp16", "bf16", or on a CPU "bf16" if it
+    has units for it, and "bf16-emulated"; precision.py tells more.
     """
 
     def __init__(

@@ -11,8 +11,9 @@ import math
 
 import numpy as np
 
+from ...products import multiply
 from ...tensor import selective, unbroadcast
-from .blocks import BLOCK, empty, recording, scratch
+from .blocks import BLOCK, empty, is_bfloat16, narrow, recording, scratch, wide, wide_out, wide_type
 from .dropout import keep_mask
 
 # exp of a score up to LARGE and sums from TINY on are ordinary numbers, and so is 1 / r
@@ -46,7 +47,7 @@ def _exponentials(q, k, bias, e):
     """
     ones = np.ones((e.shape[-1], 1), e.dtype)
     for by_row in (e.dtype == np.float16, True):
-        np.matmul(q, k.swapaxes(-1, -2), out=e)
+        multiply(q, k.swapaxes(-1, -2), e)
         if bias is not None:
             e += bias
         if by_row:
@@ -60,13 +61,74 @@ def _exponentials(q, k, bias, e):
     return sums
 
 
+def _without_dropped(weights, kept, slot):
+    """The weights that are left, in scratch memory; all of them if `kept` is None."""
+    if kept is None:
+        return weights
+    left = scratch(slot, weights.shape, weights.dtype)
+    if is_bfloat16(weights):  # 0 or 1 times its bits
+        np.multiply(weights.view(np.uint16), kept, out=left.view(np.uint16))
+    else:
+        np.multiply(weights, kept, out=left)
+    return left
+
+
+def _narrowed(x, dtype, slot):
+    """x, or x rounded to `dtype` in scratch memory if that is another type."""
+    if x.dtype == dtype:
+        return x
+    rounded = scratch(slot, x.shape, dtype)
+    narrow(x, rounded)
+    return rounded
+
+
+def _forward(q, k, v, bias, kept, weights, y, scale, gain):
+    """Attention in a block of heads: writes `weights` (softmax times r) and y; returns r.
+
+    Operands of products and what is kept have q's type, scores and softmax the wide one.
+    """
+    kind = wide_type(q)
+    scaled = np.multiply(wide(q, 0), scale, out=scratch(1, q.shape, kind))
+    scores = wide_out(weights, 3)
+    sums = _exponentials(_narrowed(scaled, q.dtype, 2), k, bias, scores)
+    narrow(scores, weights)
+    mixed = wide_out(y, 4)
+    multiply(_without_dropped(weights, kept, 5), v, mixed)
+    mixed *= gain / sums
+    narrow(mixed, y)
+    return sums
+
+
+def _backward(g, q, k, v, kept, weights, y, sums, scale, gain, gradients):
+    """Gradients of a block of heads, into `gradients` of q, k, v and the scores (or None).
+
+    That of the scores is softmax * (g vᵀ - rowsum(g y)).
+    """
+    gq, gk, gv, gbias = gradients
+    kind = wide_type(q)
+    over_r = np.divide(wide(g, 0), sums, out=scratch(1, g.shape, kind))
+    along = np.vecdot(over_r, wide(y, 0))[..., None]
+    over_r *= gain
+    over_r = _narrowed(over_r, q.dtype, 2)
+    multiply(_without_dropped(weights, kept, 3).swapaxes(-1, -2), over_r, gv)
+    gscores = multiply(over_r, v.swapaxes(-1, -2), scratch(4, weights.shape, kind))
+    if kept is not None:
+        gscores *= kept
+    gscores -= along
+    gscores *= wide(weights, 5)
+    if gbias is not None:
+        gbias[...] = gscores
+    gscores *= scale
+    gscores = _narrowed(gscores, q.dtype, 6)
+    multiply(gscores, k, gq)
+    multiply(gscores.swapaxes(-1, -2), q, gk)
+
+
 def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     """ops.attention: scores, softmax and dropout of a block of heads at a time, no head copied."""
     shapes = (q.shape, k.shape, v.shape)
     dtype = q.dtype
-    q = _heads(q, num_heads)  # (B, N, M, D)
-    k = _heads(k, num_heads)  # (B, N, T, D)
-    v = _heads(v, num_heads)
+    q, k, v = (_heads(x, num_heads) for x in (q, k, v))  # (B, N, M, D), (B, N, T, D) twice
     B, N, M, D = q.shape
     T = k.shape[2]
     scale = 1 / math.sqrt(D)
@@ -76,18 +138,12 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     context = empty(shapes[0], dtype)
     y = _heads(context, N)
     e = empty(size, dtype) if recording() else None
-    sums = np.empty((B, N, M, 1), dtype)
+    sums = np.empty((B, N, M, 1), wide_type(q))
     kept = keep_mask(size, p, key, first_row) if p else None
     bias_shape = None
     if bias is not None:
         bias_shape = bias.shape
         bias = np.broadcast_to(bias, (B, *bias_shape[1:]))
-
-    def dropped(part, at):
-        """The weights that are left of this block, times r / gain."""
-        if kept is None:
-            return part
-        return np.multiply(part, kept[at], out=scratch(2, part.shape, dtype))
 
     def bias_at(at):
         if bias is None:
@@ -96,34 +152,21 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
         return bias[examples, heads if bias.shape[1] > 1 else slice(None)]
 
     for at in blocks:
-        scaled = np.multiply(q[at], scale, out=scratch(0, q[at].shape, dtype))
-        part = scratch(1, (*scaled.shape[:3], T), dtype) if e is None else e[at]
-        sums[at] = _exponentials(scaled, k[at], bias_at(at), part)
-        np.matmul(dropped(part, at), v[at], out=y[at])
-        y[at] *= gain / sums[at]
+        part = scratch(6, (*q[at].shape[:3], T), dtype) if e is None else e[at]
+        mask = None if kept is None else kept[at]
+        sums[at] = _forward(q[at], k[at], v[at], bias_at(at), mask, part, y[at], scale, gain)
 
     @selective
     def vjp(g, needs):
         g = _heads(g, N)
         gradients = [empty(shape, dtype) for shape in shapes]
-        gq, gk, gv = (_heads(x, N) for x in gradients)
-        gbias = np.empty(size, dtype) if bias is not None and needs[3] else None
-        for at in blocks:  # weights * (g vᵀ - rowsum(g y)) is the gradient of the scores
-            part = e[at]
-            over_r = np.divide(g[at], sums[at], out=scratch(0, g[at].shape, dtype))
-            along = np.vecdot(over_r, y[at])[..., None]
-            over_r *= gain
-            np.matmul(dropped(part, at).swapaxes(-1, -2), over_r, out=gv[at])
-            gscores = np.matmul(over_r, v[at].swapaxes(-1, -2), out=scratch(1, part.shape, dtype))
-            if kept is not None:
-                gscores *= kept[at]
-            gscores -= along
-            gscores *= part
-            if gbias is not None:
-                gbias[at] = gscores
-            gscores *= scale
-            np.matmul(gscores, k[at], out=gq[at])
-            np.matmul(gscores.swapaxes(-1, -2), q[at], out=gk[at])
+        heads = [_heads(x, N) for x in gradients]
+        gbias = np.empty(size, sums.dtype) if bias is not None and needs[3] else None
+        for at in blocks:
+            mask = None if kept is None else kept[at]
+            own = (a[at] for a in (e, y, sums))
+            into = [x[at] for x in heads] + [None if gbias is None else gbias[at]]
+            _backward(g[at], q[at], k[at], v[at], mask, *own, scale, gain, into)
         if gbias is not None:
             gbias = unbroadcast(gbias, bias_shape)
         return *gradients, gbias, None, None, None, None

@@ -67,6 +67,41 @@ def tile(slot, row, rows):
     return repeated
 
 
+def is_bfloat16(x):
+    """Whether x has 16-bit numbers that are computed with in float32; see precision.py."""
+    return x.dtype.name == "bfloat16"
+
+
+def wide_type(*arrays):
+    """The type that an op on these arrays is computed in."""
+    return np.dtype(np.float32) if any(map(is_bfloat16, arrays)) else arrays[0].dtype
+
+
+def widened(x):
+    """x itself, or a float32 copy of a small array of bfloat16."""
+    return x.astype(np.float32) if is_bfloat16(x) else x
+
+
+def wide(x, slot):
+    """x itself, or a float32 copy in scratch memory of a block of bfloat16."""
+    if not is_bfloat16(x):
+        return x
+    copy = scratch(slot, x.shape, np.float32)
+    copy[...] = x
+    return copy
+
+
+def wide_out(out, slot):
+    """Where to compute what goes to `out`: there, or in scratch memory that `narrow` rounds."""
+    return scratch(slot, out.shape, np.float32) if is_bfloat16(out) else out
+
+
+def narrow(block, out):
+    """Round `block` to `out`, unless it is `out`."""
+    if block is not out:
+        out[...] = block
+
+
 def recording():
     """Whether ops record for a backward pass: without one, nothing need be kept for it."""
     return mode.recording

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .blocks import BLOCK, empty, matrix, row_blocks, scratch
+from .blocks import BLOCK, empty, matrix, narrow, row_blocks, scratch, wide, wide_out
 
 
 def _mix(x, shifted):
@@ -40,8 +40,9 @@ def _times_mask(x, keep, scale):
     y = empty(flat.shape, x.dtype)
     mask = keep.reshape(flat.shape)
     for part in row_blocks(*flat.shape):
-        block = np.multiply(flat[part], mask[part], out=y[part])
+        block = np.multiply(wide(flat[part], 0), mask[part], out=wide_out(y[part], 1))
         block *= scale
+        narrow(block, y[part])
     return y.reshape(x.shape)
 
 

@@ -3,7 +3,19 @@
 import numpy as np
 
 from ...ops import refuse_empty
-from .blocks import empty, matrix, row_blocks, scratch, tile
+from .blocks import (
+    empty,
+    is_bfloat16,
+    matrix,
+    narrow,
+    row_blocks,
+    scratch,
+    tile,
+    wide,
+    wide_out,
+    wide_type,
+    widened,
+)
 
 
 def layer_norm(x, gamma, beta, eps=1e-12):
@@ -25,25 +37,31 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
     if residual is not None:
         residual = matrix(residual)
     R, H = x.shape
-    y = empty(x.shape, x.dtype)
-    xhat = empty(x.shape, x.dtype)
-    rstd = np.empty((R, 1), x.dtype)
+    kept = x if residual is None or is_bfloat16(x) else residual
+    gamma, beta = widened(gamma), widened(beta)
+    dtype = wide_type(kept, gamma)
+    y = empty(x.shape, kept.dtype)
+    xhat = empty(x.shape, kept.dtype)
+    rstd = np.empty((R, 1), dtype)
     parts = row_blocks(R, H)
     step = parts[0].stop if parts else 0
     gains = tile(0, gamma, step)
     shifts = tile(1, beta, step)
-    average = np.full((H, 1), 1 / H, x.dtype)
+    average = np.full((H, 1), 1 / H, dtype)
     for part in parts:
-        block = xhat[part]
+        block = wide_out(xhat[part], 2)
         if residual is None:
-            np.subtract(x[part], x[part] @ average, out=block)
+            given = wide(x[part], 3)
+            np.subtract(given, given @ average, out=block)
         else:
-            np.add(x[part], residual[part], out=block)
+            np.add(wide(x[part], 3), wide(residual[part], 4), out=block)
             block -= block @ average
         std = np.sqrt(np.vecdot(block, block)[:, None] / H + eps)
         block *= np.divide(1, std, out=rstd[part])
-        out = np.multiply(block, gains[: len(block)], out=y[part])
+        out = np.multiply(block, gains[: len(block)], out=wide_out(y[part], 3))
         out += shifts[: len(block)]
+        narrow(block, xhat[part])
+        narrow(out, y[part])
 
     def vjp(g):
         g = matrix(g)
@@ -51,20 +69,22 @@ def add_layer_norm(x, residual, gamma, beta, eps=1e-12):
         ggamma = np.zeros_like(gamma)
         gbeta = np.zeros_like(gamma)
         gains = tile(0, gamma, step)
-        ones = np.ones(step, g.dtype)
+        ones = np.ones(step, dtype)
         weighted = (gamma / H)[:, None]
         for part in parts:
             n = part.stop - part.start
-            block = gx[part]
-            normal = xhat[part]
-            product = np.multiply(g[part], normal, out=scratch(1, normal.shape, g.dtype))
+            block = wide_out(gx[part], 2)
+            normal = wide(xhat[part], 3)
+            given = wide(g[part], 4)
+            product = np.multiply(given, normal, out=scratch(1, normal.shape, dtype))
             ggamma += ones[:n] @ product
-            gbeta += ones[:n] @ g[part]
+            gbeta += ones[:n] @ given
             along = product @ weighted  # (rows, 1) mean of gx * xhat
-            np.multiply(g[part], gains[:n], out=block)
+            np.multiply(given, gains[:n], out=block)
             block -= np.multiply(normal, along, out=product)
-            block -= g[part] @ weighted
+            block -= given @ weighted
             block *= rstd[part]
+            narrow(block, gx[part])
         gx = gx.reshape(shape)
         return gx, gx, ggamma, gbeta
 
