@@ -350,7 +350,7 @@ def test_every_word_gets_one_tag_whatever_its_length(tokenizer, words, longest, 
     [cut] = predicted(task, [sentence], RowEncoder(tokenizer, longest, long))
     assert len(whole.tags) == len(cut.tags) == len(words) and not whole.cut
     if long == "windows":
-        assert cut.tags == whole.tags and not cut.cut and cut.pieces == whole.pieces
+        assert cut.tags == whole.tags and not cut.cut and cut.read[0].pieces == whole.read[0].pieces
     else:
         kept = len(words) - len(cut.cut)
         assert cut.cut == set(range(kept, len(words)))
@@ -366,11 +366,12 @@ def test_a_piece_is_read_where_it_has_most_context(tokenizer):
     outputs = [np.tile(np.eye(41, dtype=np.float32)[i], (len(row["input_ids"]), 1)) for i, row in enumerate(rows)]
     said = task.decode(sentence, rows, outputs)                               # the label says which window it was
     windows = list(zip(encoder.window_starts(rows), (len(row["input_ids"]) for row in rows)))
-    for number, window in enumerate(said.scores.argmax(axis=1).tolist()):
+    [read] = said.read
+    for number, window in enumerate(read.scores.argmax(axis=1).tolist()):
         contexts = [min(place, n - 1 - place) if 0 < place < n - 1 else -1
                     for place, n in ((number - start + 1, n) for start, n in windows)]
         assert window == contexts.index(max(contexts))
-    assert number + 1 == len(said.tokens) and said.tokens[-1].word == 29
+    assert number + 1 == len(read.tokens) and read.tokens[-1].word == 29
 
 
 @pytest.mark.parametrize("pieces", ["first", "all"])
@@ -408,7 +409,7 @@ def test_entities_lost_to_cutting_are_missed_and_said(tokenizer):
 
 def test_one_tag_for_every_word_is_said():
     sentences = [Sentence(["a", "b"], tags=["B-X", "O"]), Sentence(["c"], tags=["O"])]
-    nothing, found = ([Tagged(each, [], [], None, tags, set()) for each, tags in zip(sentences, said)] for said in ([["O", "O"], ["O"]], [["B-X", "O"], ["O"]]))
+    nothing, found = ([Tagged(each, [], tags, set()) for each, tags in zip(sentences, said)] for said in ([["O", "O"], ["O"]], [["B-X", "O"], ["O"]]))
     assert "every predicted tag is 'O'" in tagger().confusion(sentences, nothing)
     assert "every predicted tag" not in tagger().confusion(sentences, found)
 

@@ -18,6 +18,7 @@ from test_ner import IOB, TAGS  # noqa: E402
 from test_tokenizer import CORPUS  # noqa: E402
 
 from tinyalbert import AlbertConfig, AlbertForTokenClassification, AlbertTokenizer, pipeline  # noqa: E402
+from tinyalbert.errors import UserError  # noqa: E402
 from tinyalbert.tasks.conll import Sentence  # noqa: E402
 from tinyalbert.tasks.entities import entities, strict_entities  # noqa: E402
 from tinyalbert.tasks.ner import Ner  # noqa: E402
@@ -148,3 +149,35 @@ def test_answers_for_words_are_transformers(twins, strategy, words):
         expected = theirs(words, **options)
     [answers], [expected] = ours(words, **options), expected
     compare(answers, expected, " ".join(words), strategy)
+
+
+@pytest.mark.parametrize("words", [False, True])
+@settings(max_examples=5)
+@given(text=st.lists(TEXT, min_size=1, max_size=4).map(" ".join), strategy=st.sampled_from([None, *STRATEGIES[1:]]), length=st.integers(8, 20),
+       stride=st.integers(0, 5), everything=st.booleans())
+def test_windows_with_a_stride_are_transformers(twins, words, text, strategy, length, stride, everything):
+    """Each window is answered by itself; of answers that overlap the longest stays, of equally long ones the surest."""
+    ours, theirs = twins
+    given = text.split() if words else text
+    assume(theirs.tokenizer(given, is_split_into_words=words).input_ids == ours.tokenizer(given, is_split_into_words=words).input_ids)
+    options = {"stride": stride, "ignore_labels": [] if everything else ["O", "NN", "PER"]}
+    options |= {"is_split_into_words": True} if words else {}
+    options |= {} if strategy is None else {"aggregation_strategy": strategy}
+    before = [each.tokenizer.model_max_length for each in twins]
+    try:
+        for each in twins:
+            each.tokenizer.model_max_length = length
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected, found = theirs(given, **options), ours(given, **options)
+    finally:
+        for each, longest in zip(twins, before):
+            each.tokenizer.model_max_length = longest
+    compare(*((found[0], expected[0]) if words else (found, expected)), text, strategy or "none")
+
+
+def test_a_stride_needs_answers_that_can_be_joined(twins):
+    with pytest.raises(UserError, match="expected one of simple, first, average, max, or no stride"):
+        twins[0]("the old river", stride=2, aggregation_strategy="none")
+    with pytest.raises(ValueError, match="please select another one"):
+        twins[1]("the old river", stride=2, aggregation_strategy="none")

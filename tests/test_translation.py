@@ -214,7 +214,7 @@ def test_a_finished_run_goes_on_and_a_trained_model_may_be_trained_further(insid
     ("finetune translation p.en,p.xx --output x --control done", ["not one with --random-init"]),
     ("finetune translation stories:translation:50 --output x --control random", ["another train"]),
     ("finetune translation p.en,p.xx --output x --keep-head", ["no vocabulary of another language"]),
-    ("finetune translation p.en,p.xx --output x --max-length 8 --long windows", ["p.en, line", "not in windows"]),
+    ("finetune translation p.en,p.xx --output x --max-length 8 --long windows", ["'windows' does not suit the task; expected one of truncate, error (--long)"]),
     ("finetune translation p.en,p.xx --output x --decoder-size 65", ["width 65"]),
     ("evaluate done p.en", ["p.en has no translations"]),
     ("predict done p.en --output p.en", ["the table itself"])])

@@ -1,5 +1,7 @@
 """Texts longer than a row: cut, read in windows, or refused; what did not fit is counted and said."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -13,7 +15,7 @@ from tinyalbert.tasks.inference import predict
 from tinyalbert.tasks.regression import Regression
 from tinyalbert.tasks.tables import Row
 from tinyalbert.text.encoding import shares, truncated, window_pairs
-from tinyalbert.text.rows import RowEncoder
+from tinyalbert.text.rows import LONG, RowEncoder
 
 
 class Letters:
@@ -64,10 +66,35 @@ def test_a_text_that_does_not_fit_is_refused_by_name():
     assert len(encode("abcdef", None, "t.tsv, line 2")) == 1
     with pytest.raises(UserError, match="t.tsv, line 3: 9 tokens; expected at most 8.*--long windows"):
         encode("abcdefg", None, "t.tsv, line 3")
-    with pytest.raises(UserError, match="'shorten' is unknown; expected one of truncate, windows, error"):
+    with pytest.raises(UserError, match="'shorten' is unknown; expected one of truncate, windows, error.*--long"):
         RowEncoder(Letters(), 8, "shorten")
     with pytest.raises(UserError, match="windows of 6 tokens can't overlap by 6"):
         RowEncoder(Letters(), 8, "windows", 6)("abcdefgh")
+
+
+@given(st.sampled_from(LONG), st.lists(st.sampled_from(LONG), min_size=1, unique=True), st.none() | st.integers(8, 30))
+def test_only_what_the_task_and_the_model_take_is_advised(long, policies, longest):
+    """Whatever is said of a text that is too long, an advice in it can be followed."""
+    if long not in policies:
+        with pytest.raises(UserError, match=f"'{long}' does not suit the task; expected one of {', '.join(policies)} "):
+            RowEncoder(Letters(), 8, long, None, policies, longest)
+        return
+    encode = RowEncoder(Letters(), 8, long, None, policies, longest)
+    try:
+        encode("abcdefghij", None, "t.tsv, line 3")
+        said = encode.summary()
+        assert encode.summary(advice=False) in said
+    except UserError as problem:
+        said = str(problem)
+    assert set(re.findall("--long ([a-z]+)", said)) <= set(policies) - {long}
+    assert ("--max-length" in said) == (longest != 8 and long != "windows")
+    if "--max-length" in said:
+        assert len(RowEncoder(Letters(), longest or 12, long, None, policies, longest)("abcdef")) == 1
+
+
+def test_rows_longer_than_the_models_positions_are_refused():
+    with pytest.raises(UserError, match="--max-length 9, but the model has 8 positions"):
+        RowEncoder(Letters(), 9, longest=8)
 
 
 def test_what_was_too_long_is_counted():

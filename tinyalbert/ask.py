@@ -83,7 +83,7 @@ class Documents:
     def _read(self, question, found):
         """A Reading of each paragraph."""
         examples = [Question("", question, each.text, [], f"{question!r}") for each in found]
-        features = Features(self.task, examples, row_encoder(self.model, self.tokenizer))
+        features = Features(self.task, examples, row_encoder(self.task, self.model, self.tokenizer))
         for line in self.task.remarks():
             warnings.warn(line, stacklevel=3)
         return predict(self.task, self.model, features, replicas=Threads(self.threads))

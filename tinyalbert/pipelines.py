@@ -40,10 +40,10 @@ class TaskPipeline:
         examples = [self.task.example(each) for each in given]
         if not examples:
             return []
-        encoder = row_encoder(self.model, self.tokenizer)
+        encoder = row_encoder(self.task, self.model, self.tokenizer)
         features = Features(self.task, examples, encoder)
         if encoder.too_long:
-            warnings.warn(encoder.summary(advice=""), stacklevel=2)
+            warnings.warn(encoder.summary(advice=False), stacklevel=2)
         for line in self.task.remarks():
             warnings.warn(line, stacklevel=2)
         predictions = predict(self.task, self.model, features)

@@ -70,7 +70,8 @@ def _spans(pipeline, text, pair):
     """The best answers, and each token's probability as start and as end."""
     given, _, options = pipeline.task.call(question=text, context=pair)
     example = pipeline.task.example(given[0])
-    features = Features(pipeline.task, [example], row_encoder(pipeline.model, pipeline.tokenizer))
+    encoder = row_encoder(pipeline.task, pipeline.model, pipeline.tokenizer)
+    features = Features(pipeline.task, [example], encoder)
     (read,) = predict(pipeline.task, pipeline.model, features)
     answers = pipeline.task.answer(read, top_k=ANSWERS, **options)
     answers = answers if isinstance(answers, list) else [answers]

@@ -5,6 +5,8 @@
     first, average, max    the pieces of a word agree first: on the label of the first piece, of the
                            mean of their scores, of the piece that is surest; then as simple
 
+Of a text read in windows each is answered by itself; where answers overlap, the longest stays.
+
 The vocabulary does not say where a word begins: it does at a piece that follows white space in the
 text.  Source of the rules: transformers 4.57, pipelines/token_classification.py.  Here a span
 leaves out the space before a word, any white space separates words, and the words of an entity
@@ -29,6 +31,13 @@ class Piece(NamedTuple):
     end: int
     index: int  # its place in the row
     inside: bool  # whether it goes on with the word of the piece before
+    spaces: int = 0  # characters before it that the vocabulary counts to the piece
+
+    @property
+    def reach(self):
+        """The characters (start, end) that transformers counts to the piece, at least one."""
+        start = self.start - self.spaces
+        return start, max(self.end, start + 1)
 
 
 def follows_a_letter(text, start):
@@ -38,16 +47,42 @@ def follows_a_letter(text, start):
 
 def aggregate(text, pieces, labels, strategy, ignored):
     """The answers for the pieces of a text: dicts, without those whose label is ignored."""
+    return aggregate_windows(text, [pieces], labels, strategy, ignored)
+
+
+def aggregate_windows(text, windows, labels, strategy, ignored):
+    """The answers for overlapping windows of a text, a list of pieces each, joined afterwards."""
     key = "entity" if strategy == "none" else "entity_group"
-    answers = [each for each in _answers(pieces, labels, strategy) if each[key] not in ignored]
-    return [{**each, **_trimmed(text, each["start"], each["end"])} for each in answers]
+    answers = [each for pieces in windows for each in _answers(pieces, labels, strategy)]
+    answers = [each for each in answers if each[key] not in ignored]
+    if len(windows) > 1:
+        answers = _without_overlaps(answers)
+    return [_trimmed(text, each) for each in answers]
 
 
-def _trimmed(text, start, end):
-    """A span without white space at its ends."""
-    surface = text[start:end]
+def _without_overlaps(answers):
+    """The longest of answers that overlap, of equally long ones the surest; in their order."""
+    kept = []
+    for answer in sorted(answers, key=lambda each: each["reach"][0]):
+        if kept and answer["reach"][0] < kept[-1]["reach"][1]:
+            kept[-1] = max(kept[-1], answer, key=_length_and_score)
+        else:
+            kept.append(answer)
+    return kept
+
+
+def _length_and_score(answer):
+    start, end = answer["reach"]
+    return end - start, answer["score"]
+
+
+def _trimmed(text, answer):
+    """An answer as it is returned: its span without white space at its ends."""
+    start = answer["start"]
+    surface = text[start : answer["end"]]
     start += len(surface) - len(surface.lstrip())
-    return {"start": start, "end": start + len(surface.strip())}
+    kept = {name: value for name, value in answer.items() if name != "reach"}
+    return {**kept, "start": start, "end": start + len(surface.strip())}
 
 
 def _answers(pieces, labels, strategy):
@@ -72,6 +107,7 @@ def _piece_answer(piece, labels):
         "word": piece.word,
         "start": piece.start,
         "end": piece.end,
+        "reach": piece.reach,
     }
 
 
@@ -98,17 +134,14 @@ def _word_scores(pieces, strategy):
 class _Word(NamedTuple):
     """A word, or a piece, with its label."""
 
-    pieces: list  # of str
+    pieces: list  # of Piece
     label: str
     score: float
-    start: int
-    end: int
 
 
 def _labelled(pieces, scores, labels):
     best = int(scores.argmax())
-    names = [piece.word for piece in pieces]
-    return _Word(names, labels[best], float(scores[best]), pieces[0].start, pieces[-1].end)
+    return _Word(pieces, labels[best], float(scores[best]))
 
 
 def _groups(words):
@@ -132,12 +165,14 @@ def _tag(label):
 
 
 def _group_answer(words):
-    first, *rest = [name for word in words for name in word.pieces]
+    pieces = [piece for word in words for piece in word.pieces]
+    first, *rest = [piece.word for piece in pieces]
     text = first.replace(SPACE, "") + "".join(rest).replace(SPACE, " ")
     return {
         "entity_group": words[0].label.split("-", 1)[-1],
         "score": float(np.mean([word.score for word in words])),
         "word": text,
-        "start": words[0].start,
-        "end": words[-1].end,
+        "start": pieces[0].start,
+        "end": pieces[-1].end,
+        "reach": (pieces[0].reach[0], pieces[-1].reach[1]),
     }

@@ -52,6 +52,7 @@ class Sentence:
     scheme: str | None = None  # of the given tags
     tags: list | None = None  # what is to be learned or compared with: IOB2 tags, or labels
     unit: str = "line"  # what `lines` counts, for messages
+    stride: int | None = None  # tokens that windows share which are answered apart
 
     def where(self, word=0):
         """The place of a word, for messages."""

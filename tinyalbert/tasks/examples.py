@@ -86,9 +86,10 @@ def spread(examples, count):
     return [examples[i * len(examples) // count] for i in range(count)]
 
 
-def encoded(task, examples, tokenizer, options, which, say):
-    """The rows of examples; says how many texts were too long for one."""
-    encoder = RowEncoder(tokenizer, options.max_length, options.long, options.overlap)
+def encoded(task, examples, tokenizer, config, options, which, say):
+    """The rows of examples, for a model of this config; says how many texts were too long."""
+    policy = (options.long, options.overlap, task.long, config.max_position_embeddings)
+    encoder = RowEncoder(tokenizer, options.max_length, *policy)
     features = Features(task, examples, encoder)
     if encoder.too_long:
         say(f"{which} rows: {encoder.summary()}")

@@ -131,10 +131,12 @@ def _run(options, saved, say, progress):
     )
 
     # their rows, and how long to train on them
-    features = encoded(task, examples, tokenizer, options, "training", say)
-    held_out = HeldOut(task, others, encoded(task, others, tokenizer, options, "held-out", say))
-    judged = _judged(held_out, tokenizer, options, say)
-    options = _resolved(options, features, task, network.config)
+    config = network.config
+    features = encoded(task, examples, tokenizer, config, options, "training", say)
+    rows = encoded(task, others, tokenizer, config, options, "held-out", say)
+    held_out = HeldOut(task, others, rows)
+    judged = _judged(held_out, tokenizer, config, options, say)
+    options = _resolved(options, features, task, config)
     rows = {"train": features.fingerprint(), "dev": held_out.rows.fingerprint()}
     rows["labels"] = task.labels and list(task.labels)  # as the settings file has them
     _refuse_other_rows(rows, saved.get("rows"), options)
@@ -188,14 +190,14 @@ def _run(options, saved, say, progress):
     return result
 
 
-def _judged(held_out, tokenizer, options, say):
+def _judged(held_out, tokenizer, config, options, say):
     """What tells the best checkpoint: all held-out rows, or some if predicting takes long."""
     task, count = held_out.task, held_out.task.judged
     if not count or len(held_out.examples) <= count:
         return held_out
     examples = spread(held_out.examples, count)
     say(f"the best checkpoint is told by {count:,} of the held-out rows")
-    rows = encoded(task, examples, tokenizer, options, "judged", lambda line: None)
+    rows = encoded(task, examples, tokenizer, config, options, "judged", lambda line: None)
     return HeldOut(task, examples, rows)
 
 

@@ -132,13 +132,14 @@ def _known(name, folder):
         ) from None
 
 
-def row_encoder(model, tokenizer, max_length=None, long=None):
+def row_encoder(task, model, tokenizer, max_length=None, long=None):
     """Rows as the model was fine-tuned with: as long, and with the same treatment of long texts."""
     config = model.config
-    longest = min(tokenizer.model_max_length, config.max_position_embeddings)
-    long = long or config.extra.get("long_inputs", "truncate")
+    positions = config.max_position_embeddings
+    max_length = max_length or min(tokenizer.model_max_length, positions)
+    long = long or config.extra.get("long_inputs", task.long[0])
     overlap = config.extra.get("window_overlap")
-    return RowEncoder(tokenizer, max_length or longest, long, overlap)
+    return RowEncoder(tokenizer, max_length, long, overlap, task.long, positions)
 
 
 def evaluate_file(options, say=print):
@@ -230,7 +231,7 @@ def loaded(options, say):
 
 def predicted(task, model, tokenizer, examples, options, say):
     """Predictions for examples; says what was too long."""
-    encoder = row_encoder(model, tokenizer, options.max_length, options.long)
+    encoder = row_encoder(task, model, tokenizer, options.max_length, options.long)
     features = Features(task, examples, encoder)
     if encoder.too_long:
         say(encoder.summary())

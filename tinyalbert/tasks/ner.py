@@ -13,9 +13,11 @@ import numpy as np
 from .. import ops
 from ..errors import UserError
 from ..heads import IGNORE, AlbertForTokenClassification
-from ..options import COUNT, TEXT, Many, OneOf, option
+from ..options import COUNT, TEXT, WHOLE, Many, OneOf, option
 from ..stories.tasks import story_rows
-from .aggregation import STRATEGIES, Piece, aggregate, follows_a_letter
+from ..text.rows import RowEncoder
+from ..text.vocabulary import SPACE
+from .aggregation import STRATEGIES, Piece, aggregate_windows, follows_a_letter
 from .baselines import has_sklearn
 from .conll import (
     Sentence,
@@ -62,6 +64,12 @@ class NerSettings(TaskSettings):
     aggregation_strategy: str = option(
         "none", "how the pipeline joins pieces, as in transformers", check=OneOf(*STRATEGIES)
     )
+    stride: int = option(
+        None,
+        "tokens that windows of the pipeline share, as in transformers (default: it reads long "
+        "texts as the task does)",
+        check=WHOLE,
+    )
     ignore_labels: tuple = option(
         ("O",), "labels that the pipeline leaves out (default: O)", check=Many(TEXT)
     )
@@ -75,17 +83,23 @@ class Window(NamedTuple):
     pieces: list
 
 
+class Read(NamedTuple):
+    """The pieces of a text, or of a window, with what the model says of them."""
+
+    tokens: list  # of Token, those of the template left out
+    pieces: list  # of str
+    scores: np.ndarray  # (pieces, L): the probability of each label
+
+
 @dataclass
 class Tagged:
-    """The prediction for a sentence: its pieces with the probability of each label, and its tags.
+    """The prediction for a sentence: its pieces with their scores, and its tags.
 
     A word that was cut off has the tag O.
     """
 
     sentence: Sentence
-    tokens: list  # of Token, those of the template left out
-    pieces: list  # of str
-    scores: np.ndarray  # (pieces, L)
+    read: list  # of Read: one, or the windows that are answered apart
     tags: list  # one for each word
     cut: set  # the words that the model has not read
 
@@ -244,6 +258,8 @@ class Ner(Task):
             text = example.text
         else:
             text = [_readable(word, encoder.tokenizer) for word in example.words]
+        if example.stride is not None:
+            encoder = RowEncoder(encoder.tokenizer, encoder.max_length, "windows", example.stride)
         rows = encoder(text, None, example.where(), tokens=True)
         for first, row in zip(encoder.window_starts(rows), rows):
             pieces = encoder.tokenizer.convert_ids_to_tokens(row["input_ids"])
@@ -274,8 +290,17 @@ class Ner(Task):
 
     def decode(self, example, rows, outputs):
         """Each piece is taken from the window in which it has most context, each word's tag from
-        its first piece.
+        its first piece.  With a stride the windows are kept apart.
         """
+        whole = self._stitched(rows, outputs)
+        tags, cut = self._word_tags(example, whole.tokens, whole.scores)
+        read = [whole]
+        if example.stride is not None:
+            read = [self._stitched([row], [output]) for row, output in zip(rows, outputs)]
+        return Tagged(example, read, tags, cut)
+
+    def _stitched(self, rows, outputs):
+        """A Read of all windows, each piece with the most of its context."""
         best = {}  # number of a piece: (its context, ...)
         for row, logits in zip(rows, outputs):
             first, tokens, pieces = row["about"]
@@ -288,8 +313,7 @@ class Ner(Task):
         tokens = [each[1] for each in chosen]
         logits = np.array([each[3] for each in chosen], dtype=np.float32)
         scores = ops.softmax.raw(logits.reshape(-1, len(self.labels)))[0]
-        tags, cut = self._word_tags(example, tokens, scores)
-        return Tagged(example, tokens, [each[2] for each in chosen], scores, tags, cut)
+        return Read(tokens, [each[2] for each in chosen], scores)
 
     def _word_tags(self, example, tokens, scores):
         """(a tag for each word, the words that have no piece)."""
@@ -421,24 +445,32 @@ class Ner(Task):
 
     # --- the pipeline
 
-    def call(self, inputs, *, is_split_into_words=False, delimiter=" ", **options):
+    def call(self, inputs, *, is_split_into_words=False, delimiter=" ", stride=None, **options):
         """A text or a list of texts; with is_split_into_words a list of words, or of such lists.
 
-        One list of words is answered as a list of one, as in transformers.
+        One list of words is answered as a list of one, as in transformers.  stride: texts are read
+        in windows that share so many tokens, each is answered by itself, and of answers that
+        overlap the longest stays.
         """
-        if isinstance(inputs, str):
-            return [inputs], True, options
-        inputs = list(inputs)
-        if not is_split_into_words:
-            return inputs, False, options
-        if all(isinstance(word, str) for word in inputs):
-            inputs = [inputs]
-        return [(words, delimiter) for words in inputs], False, options
+        stride = self.settings.stride if stride is None else stride
+        if stride is not None and options.get("aggregation_strategy") == "none":
+            raise UserError(
+                "stride joins the answers of windows, which aggregation_strategy='none' does not; "
+                f"expected one of {', '.join(STRATEGIES[1:])}, or no stride"
+            )
+        single = isinstance(inputs, str)
+        inputs = [inputs] if single else list(inputs)
+        if is_split_into_words and not single:
+            if all(isinstance(word, str) for word in inputs):
+                inputs = [inputs]
+            inputs = [(words, delimiter) for words in inputs]
+        return [(each, stride) for each in inputs], single, options
 
     def example(self, given):
-        """A text, or (its words, what stands between them)."""
+        """(a text, or its words and what stands between them; stride)."""
+        given, stride = given
         if isinstance(given, str):
-            return Sentence(None, text=given)
+            return Sentence(None, text=given, stride=stride)
         if not isinstance(given, tuple):
             raise UserError(
                 f"got {given!r:.60}; expected a text, or a list of words with "
@@ -450,7 +482,7 @@ class Ner(Task):
         for word in words:
             spans.append((start, start + len(word)))
             start += len(word) + len(delimiter)
-        return Sentence(list(words), text=delimiter.join(words), spans=spans)
+        return Sentence(list(words), text=delimiter.join(words), spans=spans, stride=stride)
 
     def answer(self, prediction, aggregation_strategy=None, ignore_labels=None):
         """A list of dicts, for each piece or entity; see aggregation.py."""
@@ -462,7 +494,8 @@ class Ner(Task):
             )
         ignored = self.settings.ignore_labels if ignore_labels is None else ignore_labels
         text = prediction.sentence.text
-        return aggregate(text, _pieces(prediction), self.labels, strategy, ignored)
+        windows = [_pieces(prediction.sentence, read) for read in prediction.read]
+        return aggregate_windows(text, windows, self.labels, strategy, ignored)
 
     def collect(self, answers, single):
         return answers[0] if single else answers
@@ -474,23 +507,24 @@ def _readable(word, tokenizer):
     return word if sure or tokenizer.tokenize(word) else EMPTY
 
 
-def _pieces(prediction):
-    """The Pieces of a Tagged text."""
-    text = prediction.sentence.text
-    words = prediction.sentence.spans or {}
+def _pieces(sentence, read):
+    """The Pieces of what was read of a sentence."""
+    text = sentence.text
+    words = sentence.spans or {}
     pieces = []
-    for place, (token, piece) in enumerate(zip(prediction.tokens, prediction.pieces)):
+    for place, (token, piece, scores) in enumerate(zip(*read)):
         first, last = words[token.word] if words else (0, len(text))
         start, end = (min(first + each, last) for each in token.span)  # EMPTY may be longer
         unknown = piece == EMPTY
         pieces.append(
             Piece(
                 text[start:end] if unknown else piece,
-                prediction.scores[place],
+                scores,
                 start,
                 end,
                 place + 1,
                 not unknown and follows_a_letter(text, start),
+                int(piece.startswith(SPACE) and not words and text[start - 1 : start].isspace()),
             )
         )
     return pieces

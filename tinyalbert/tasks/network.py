@@ -25,18 +25,15 @@ def task_network(task, options, say):
     for name in EARLIER:
         config.extra.pop(name, None)
     config.problem_type = None
-    if options.max_length > config.max_position_embeddings:
-        raise UserError(
-            f"--max-length {options.max_length}, but the model has "
-            f"{config.max_position_embeddings} positions; expected at most that"
-        )
     config = task.configure(config)
     config.extra["finetuning_task"] = task.name  # as transformers calls it
     settings = kept_settings(task.settings)
     if settings:
         config.extra["task_settings"] = settings
-    if options.long != "truncate":
+    if options.long != task.long[0]:
         config.extra["long_inputs"] = options.long
+    if options.overlap is not None:
+        _check_windows(task, options)
         config.extra["window_overlap"] = options.overlap
     if options.dropout is not None:
         config = changed(
@@ -62,6 +59,16 @@ def task_network(task, options, say):
         )
     load_into(network, state)
     return network
+
+
+def _check_windows(task, options):
+    """Refuse an overlap of windows where texts are not read in windows."""
+    if options.long != "windows":
+        instead = ", or choose --long windows" if "windows" in task.long else ""
+        raise UserError(
+            f"--overlap {options.overlap} is of windows, and --long is {options.long}; leave it "
+            f"out{instead}"
+        )
 
 
 def _by_name(state, task, names):

@@ -73,9 +73,11 @@ class Squad(Task):
     padding = {**Task.padding, "p_mask": 1}
     metric = "f1"
     Settings = SquadSettings
+    long = ("windows", "error")  # a paragraph is read to its end
     recipes = {
-        "laptop": {"doc_stride": 64},
+        "laptop": {"long": "windows", "doc_stride": 64},
         "paper": {  # SQuAD 1.1
+            "long": "windows",
             "lr": 5e-5,
             "batch_size": 48,
             "dropout": 0.0,
@@ -115,11 +117,7 @@ class Squad(Task):
     # --- rows -------------------------------------------------------------------------------------
 
     def encode(self, example, encoder):
-        """A row for each window over the paragraph; its "about" is the Window.
-
-        Whatever becomes of long texts in other tasks, a paragraph is read to its end, unless long
-        texts are refused.
-        """
+        """A row for each window over the paragraph; its "about" is the Window."""
         question = encoder.segment(example.question)
         context = self._context_tokens(encoder, example.context)
         encoder, question, step = self._layout(example, encoder, question)
@@ -143,7 +141,9 @@ class Squad(Task):
         question = question[:limit]
         if not example.layout:
             size = encoder.max_length - 3 - len(question)  # tokens of a window
-            return encoder, question, max(1, min(self.settings.doc_stride, size))
+            shared = encoder.overlap
+            step = self.settings.doc_stride if shared is None else size - shared
+            return encoder, question, max(1, min(step, size))
         encoder = RowEncoder(encoder.tokenizer, min(length, encoder.max_length))
         if overlap is None:
             overlap = min(encoder.max_length // 2, 128)
@@ -379,6 +379,7 @@ class Squad2(Squad):
     recipes = {
         "laptop": Squad.recipes["laptop"],
         "paper": {
+            "long": "windows",
             "lr": 3e-5,
             "batch_size": 48,
             "dropout": 0.0,

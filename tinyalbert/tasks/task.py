@@ -31,6 +31,7 @@ import contextlib
 from ..errors import UserError
 from ..heads import IGNORE
 from ..modes import no_grad
+from ..text.rows import LONG
 from .options import TaskSettings
 
 
@@ -50,6 +51,7 @@ class Task:
     Settings = TaskSettings
     # {option: value} for what is not given: for small models, and the paper's (appendix A.4)
     recipes = {"laptop": {}, "paper": {}}
+    long = LONG  # what may become of texts that are too long; the first where nothing is said
     targets = ("labels",)  # the fields of a row that only training needs
     # parts of a model that belong to one task alone
     head = ("classifier", "qa_outputs", "start_logits", "end_logits", "answer_class", "decoder")

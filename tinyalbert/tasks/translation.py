@@ -54,6 +54,7 @@ class Translation(Task):
     model_class = AlbertForTranslation
     metric = "bleu"
     Settings = TranslationSettings
+    long = ("truncate", "error")  # a text is translated at once, not in windows
     recipes = {"laptop": {"epochs": 10.0, "batch_size": 64}, "paper": {}}
     predictions = "predictions.txt"
     judged = 250
@@ -125,17 +126,12 @@ class Translation(Task):
     # --- texts to rows to texts -------------------------------------------------------------------
 
     def encode(self, example, encoder):
-        rows = encoder(example.source, None, example.where)
-        if len(rows) > 1:
-            raise UserError(
-                f"{example.where}: a text that is translated is read at once, not in windows; "
-                "expected --long truncate or --long error, or a larger --max-length"
-            )
+        [row] = encoder(example.source, None, example.where)
         if example.target is None:
-            return rows
+            return [row]
         ids = self.target.encode_batch_ids([example.target])[0]
         ids = [*ids, self.target.sep_token_id][: self.settings.target_length]
-        return [{**rows[0], "labels": np.array(ids, dtype=np.int32)}]
+        return [{**row, "labels": np.array(ids, dtype=np.int32)}]
 
     def infer(self, model, batch):
         """The ids of each translation; it is at most twice as long as its source, and 10 more."""

@@ -17,16 +17,29 @@ class RowEncoder:
     """Texts to rows of arrays; counts the texts that were too long.
 
     long: one of LONG.  overlap: tokens that neighbouring windows share; by default a quarter of a
-    window.
+    window.  policies: those of LONG that the task takes.  longest: the largest `max_length` that
+    the model takes, None if that is not known.
     """
 
-    def __init__(self, tokenizer, max_length, long="truncate", overlap=None):
-        if long not in LONG:
-            raise UserError(f"long texts: {long!r} is unknown; expected one of {', '.join(LONG)}")
+    def __init__(
+        self, tokenizer, max_length, long="truncate", overlap=None, policies=LONG, longest=None
+    ):
+        if long not in policies:
+            what = "does not suit the task" if long in LONG else "is unknown"
+            raise UserError(
+                f"long texts: {long!r} {what}; expected one of {', '.join(policies)} (--long)"
+            )
+        if longest is not None and max_length > longest:
+            raise UserError(
+                f"--max-length {max_length}, but the model has {longest} positions; expected at "
+                "most that"
+            )
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.long = long
         self.overlap = overlap
+        self.policies = policies
+        self.longest = longest
         self.texts = 0
         self.too_long = 0
         self.windows = 0  # of the texts that were too long
@@ -75,10 +88,7 @@ class RowEncoder:
         if sum(lengths) > self.max_length:
             self.too_long += 1
             if self.long == "error":
-                raise UserError(
-                    f"{where}: {sum(lengths)} tokens; expected at most {self.max_length}. Raise "
-                    "--max-length, or choose --long windows or --long truncate"
-                )
+                self._refuse(sum(lengths), where)
             windows = windows[:1] if self.long == "truncate" else windows
             self.windows += len(windows)
         return [self._row_of_sentences(window, parts) for window in windows]
@@ -115,11 +125,7 @@ class RowEncoder:
         """[(first, second), ...] of at most `room` tokens."""
         special = 2 if second is None else 3
         if self.long == "error":
-            raise UserError(
-                f"{where}: {len(first) + len(second or ()) + special} tokens; expected at most "
-                f"{self.max_length}. Raise --max-length, or choose --long windows or "
-                "--long truncate"
-            )
+            self._refuse(len(first) + len(second or ()) + special, where)
         if second is not None and cut != "longest":
             return self._one_cut(first, second, room, cut, where, step)
         if self.long == "truncate":
@@ -134,8 +140,8 @@ class RowEncoder:
             other = "second" if cut == "first" else "first"
             raise UserError(
                 f"{where}: the {other} text has {len(whole)} tokens and must stand whole in rows "
-                f"of {self.max_length}; expected room for the {cut} one beside it. Raise "
-                "--max-length, or shorten it"
+                f"of {self.max_length}; expected room for the {cut} one beside it"
+                f"{self._advice('to make room', ['a shorter text'])}"
             )
         overlap = size // 4 if self.overlap is None else min(self.overlap, size // 2)
         if step is not None:
@@ -143,6 +149,20 @@ class RowEncoder:
         several = self.long == "windows" or step is not None
         parts = windows(first, second, f"only_{cut}", room, overlap, several)
         return parts if several else parts[:1]
+
+    def _refuse(self, length, where):
+        """A text of too many tokens, where such texts are refused."""
+        ways = [f"--long {each}" for each in self.policies if each != "error"]
+        raise UserError(
+            f"{where}: {length} tokens; expected at most {self.max_length}"
+            f"{self._advice('to read it', ways)}"
+        )
+
+    def _advice(self, aim, ways):
+        """What a user can do: longer rows, if the model takes any, or one of these ways."""
+        if self.longest is None or self.max_length < self.longest:
+            ways = ["--max-length", *ways]
+        return f"; {aim}: {' or '.join(ways)}" if ways else ""
 
     def _row(self, first, second, tokens):
         row = template(first, second, *self._marks())
@@ -158,10 +178,10 @@ class RowEncoder:
             "token_type_ids": np.array([token.type for token in row], dtype=np.int32),
         }
 
-    def summary(self, advice="; to read all of them: --max-length or --long windows"):
+    def summary(self, advice=True):
         """What became of the texts that were too long, in words; None if all of them fitted.
 
-        advice: added if they were cut.
+        advice: if they were cut, with the options of a command that reads all of them.
         """
         if not self.too_long:
             return None
@@ -171,7 +191,10 @@ class RowEncoder:
         )
         if self.windows > self.too_long:
             return f"{longer} read in {self.windows:,} windows"
-        return f"{longer} cut{advice}"
+        if not advice:
+            return f"{longer} cut"
+        ways = ["--long windows"] if "windows" in self.policies else []
+        return f"{longer} cut{self._advice('to read all of them', ways)}"
 
 
 def sentence_windows(lengths, size, shared):

@@ -193,8 +193,8 @@ def refuse_given_up(checkpoints, unimproved, patience, log):
     if patience is not None and unimproved >= patience and log.ended(done):
         raise UserError(
             f"the run in {checkpoints.folder} ended at step {done}, since it was asked for a "
-            f"patience of {patience}; to go on give it more (--patience {2 * unimproved}), or start "
-            "another run in another folder"
+            f"patience of {patience}; to go on give it more (--patience {2 * unimproved}), or "
+            "start another run in another folder"
         )
 
 
