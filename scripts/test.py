@@ -47,8 +47,11 @@ NOT_ON_A_DEVICE = [
     )
 ]
 BROWSER = "tests/test_explore_browser.py"
-# What has cases for the deep profile alone: whole processes, long texts.
-SLOW = [f"tests/test_{name}.py" for name in ("folders", "faults", "linear_time", "every_task")]
+# What has cases for the deep profile alone: whole processes, long texts, lessons in Jupyter.
+SLOW = [
+    f"tests/test_{name}.py"
+    for name in ("folders", "faults", "linear_time", "every_task", "notebooks")
+]
 # What opens our folders in transformers and theirs here, as both of its versions in use do it.
 ON_TRANSFORMERS_5 = ["tests/test_parity_folders.py", "tests/test_parity_transformers.py"]
 # What computes with ops.  Left out besides: what reads and writes files, and test_training, since
@@ -89,7 +92,9 @@ def main():
         "--parity", action="store_true", help="compare with PyTorch, transformers and TensorFlow"
     )
     options, rest = parser.parse_known_args()
-    more = (["parity"] if options.parity else []) + (["browser"] if options.all else [])
+    more = (["parity"] if options.parity else []) + (
+        ["browser", "notebooks"] if options.all else []
+    )
     environment.enter(["test", *more])
 
     root = environment.ROOT
