@@ -444,3 +444,25 @@ def test_a_run_on_the_cpu_resumes_bit_for_bit(precision, tmp_path):
 def test_the_emulation_is_for_the_cpu():
     with pytest.raises(UserError, match="'bf16-emulated' is for the CPU; on a GPU, use bf16"):
         check_precision("bf16-emulated", "gpu")
+
+
+@on_cpu
+@pytest.mark.parametrize("kind", ["SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM", "SentenceEmbedding"])
+def test_answers_in_16_bits_are_near_float32s(kind, precision):
+    import tinyalbert
+    model = getattr(tinyalbert, f"AlbertFor{kind}")(tiny_config(), seed=1)
+    ids = batch_at(0)["input_ids"]
+    mask = np.ones_like(ids)
+    mask[0, 3:] = 0
+
+    def answers():
+        with tinyalbert.no_grad():
+            out = model(ids, mask)
+        name = next(n for n in ("logits", "start_logits", "embeddings") if n in out.keys())
+        return out[name].numpy()
+    want = answers()
+    with Precision(precision, model.named_parameters()).active():
+        got = answers()
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, rtol=0, atol=0.05 * abs(want).max())
+    assert (got != want).any()

@@ -80,11 +80,18 @@ class Pending:
         sums = self.sums
         if tensor not in sums:
             sums[tensor] = g
-        elif tensor in self.owned:
+            return
+        before = sums[tensor]
+        # the first array may belong to another Tensor as well: not in place
+        out = before if tensor in self.owned else None
+        kernel = kernel_for("added", before, g)
+        if kernel:
+            sums[tensor] = kernel(before, g, out)
+        elif out is not None:
             sums[tensor] += g
-        else:  # the first array may belong to another Tensor as well: not in place
-            sums[tensor] = sums[tensor] + g
-            self.owned.add(tensor)
+        else:
+            sums[tensor] = before + g
+        self.owned.add(tensor)
 
     def pop(self, tensor):
         """The finished sum, or None if no gradient arrived."""
@@ -255,8 +262,9 @@ class Tensor:
     size = property(lambda self: self.data.size)
 
     def numpy(self):
-        """The values as a NumPy array on the host."""
-        return to_host(self.data)
+        """The values as a NumPy array on the host; bfloat16, which NumPy has not, as float32."""
+        values = to_host(self.data)
+        return values.astype(np.float32) if values.dtype.name == "bfloat16" else values
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype=dtype)

@@ -56,6 +56,7 @@ for kernel in ON_NUMPY:
     KERNELS[kernel.__name__, "numpy"] = kernel
 for kernel in ON_CUPY:
     KERNELS[kernel.__name__, "cupy"] = kernel
+KERNELS["added", "numpy"] = cpu.sums.added
 KERNELS["AdamW", "cupy"] = gpu.optimizer.adamw
 KERNELS["LAMB", "cupy"] = gpu.optimizer.lamb
 KERNELS["LossScale", "cupy"] = gpu.optimizer.loss_scale

@@ -7,6 +7,7 @@ classes here, with
     name         as TINYALBERT_PRODUCTS has it
     multiply(a, b, out, bias=None)     out = a b + bias, of float32, or of bfloat16 with sums in
                                        float32; returns out
+    round_to(x, out)                   out = x, float32 rounded to bfloat16
     has_gelu     whether it has gelu(z, out) and gelu_gradient(g, z, out) of both types, in one pass
 
 float32 is NumPy's, bit for bit, unless the environment variable TINYALBERT_PRODUCTS, or the switch
@@ -96,6 +97,11 @@ def multiply(a, b, out, bias=None):
     out is float32.
     """
     return library_for(a.dtype).multiply(a, b, out, bias)
+
+
+def round_to(x, out):
+    """out = x, float32 rounded to bfloat16, to the nearest and of two nearest to the even one."""
+    library_for(out.dtype).round_to(x, out)
 
 
 def sixteen_bits():

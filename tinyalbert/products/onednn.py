@@ -108,6 +108,10 @@ class OneDnn:
             out[...] = result
         return out
 
+    def round_to(self, x, out):
+        """out = x, float32 rounded to bfloat16; of any layout."""
+        self._run("reorder", {SRC: x, DST: out})
+
     def gelu(self, z, out):
         """out = gelu(z), in its tanh form; both contiguous and of one type."""
         self._run("gelu", {SRC: z, DST: out})
@@ -177,6 +181,12 @@ class _Primitive:
             layouts.get(BIAS),
             layouts[DST],
             None,
+        )
+
+    def _describe_reorder(self, layouts):
+        engine = self.library.engine
+        return self.library.make(
+            "reorder_primitive_desc_create", layouts[SRC], engine, layouts[DST], engine, None
         )
 
     def _describe_gelu(self, layouts, out=DST):

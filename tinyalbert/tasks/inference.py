@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..files.checkpoint import read_config
 from ..files.taken import check_writable
 from ..options import make, over
+from ..precision import Precision, check_precision
 from ..text.rows import RowEncoder
 from ..text.tokenizer import AlbertTokenizer
 from ..training.replicas import Threads
@@ -220,6 +221,7 @@ def read_examples(task, source, split, say):
 
 def loaded(options, say):
     """(task, model, tokenizer) that the options name; say: told what the task finds out."""
+    check_precision(options.precision, check_device(options.device))
     settings = {}
     if isinstance(options, TaskSettings):
         own = fields(task_of(options.model, options.task)[0].Settings)
@@ -237,4 +239,5 @@ def predicted(task, model, tokenizer, examples, options, say):
         say(encoder.summary())
     for line in task.remarks():
         say(line)
-    return predict(task, model, features, replicas=Threads(options.threads))
+    with Precision(options.precision, model.named_parameters()).active():
+        return predict(task, model, features, replicas=Threads(options.threads))

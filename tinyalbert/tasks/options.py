@@ -222,6 +222,7 @@ class EvaluateOptions(Options):
     long: str = _long_as_trained()
     seed: int = seed_option("of built-in rows")
     device: str = device_option()
+    precision: str = precision_option()
     threads: int = threads_option()
 
 

@@ -1,5 +1,5 @@
 """Kernels for NumPy arrays."""
 
-from . import attention, blocks, dropout, elementwise, linear, loss, norm
+from . import attention, blocks, dropout, elementwise, linear, loss, norm, sums
 
-__all__ = ["attention", "blocks", "dropout", "elementwise", "linear", "loss", "norm"]
+__all__ = ["attention", "blocks", "dropout", "elementwise", "linear", "loss", "norm", "sums"]

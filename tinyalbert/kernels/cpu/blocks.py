@@ -13,6 +13,7 @@ import threading
 import numpy as np
 
 from ...modes import mode
+from ...products import plain, round_to
 
 BLOCK = 1 << 17  # elements of a block: 512 KiB of float32, four of them in a 2 MiB L2 cache
 LINE = 64  # bytes of a cache line and of an AVX-512 register
@@ -69,7 +70,7 @@ def tile(slot, row, rows):
 
 def is_bfloat16(x):
     """Whether x has 16-bit numbers that are computed with in float32; see precision.py."""
-    return x.dtype.name == "bfloat16"
+    return plain.is_bfloat16(x.dtype)
 
 
 def wide_type(*arrays):
@@ -99,7 +100,7 @@ def wide_out(out, slot):
 def narrow(block, out):
     """Round `block` to `out`, unless it is `out`."""
     if block is not out:
-        out[...] = block
+        round_to(block, out)
 
 
 def recording():
