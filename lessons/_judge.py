@@ -86,8 +86,8 @@ def on_all(function, trials, seconds=SECONDS):
 
 
 def plain(value):
-    """Tuples and arrays inside a value as lists, so that only its contents count."""
-    if isinstance(value, np.ndarray):
+    """Tuples and arrays inside a value as lists, NumPy's numbers as Python's, so that only its contents count."""
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]

@@ -272,6 +272,45 @@ TABLE = [
     ("16", "bm25", "BM25(long='0.25 + 0.75 * lengths / lengths.mean()')", "it stopped with ValueError: operands could not be broadcast together w"),
     ("16", "bm25", "BM25(end='')", "nothing is summed: `sum` is missing"),
     ("16", "bm25", "lambda counts, lengths: (counts > 0).sum(1)", "this counts the words in common; rarity, repetition and length are mis"),
+    ("17", "rouge", "ROUGE(grams='set(zip(*(w[i:] for i in range(n))))', both='len(wanted & found)', total='len(wanted) + len(found)')", "an n-gram counts as often as it stands in both; here each counts once"),
+    ("17", "rouge", "ROUGE(times='')", "a factor of 2 is missing"),
+    ("17", "rouge", "ROUGE(total='sum(wanted.values())', times='')", "this is the recall alone: divided by the n-grams of the reference"),
+    ("17", "rouge", "ROUGE(total='sum(found.values())', times='')", "this is the precision alone: divided by the n-grams of the summary"),
+    ("17", "rouge", "ROUGE(both='len(wanted & found)')", "the common n-grams are each counted once here; they count as often as"),
+    ("17", "rouge", "ROUGE(guard='')", "it stopped with ZeroDivisionError: division by zero, in line 5 for ref"),
+    ("17", "rouge", "ROUGE(grams='Counter(w)')", "single words are counted here, whatever n is"),
+    ("17", "rouge", "ROUGE(grams='Counter(zip(w, w[1:]))')", "pairs are counted here, whatever n is"),
+    ("17", "rouge", "ROUGE(both='sum((wanted | found).values())')", "common is what stands in both (&); here it is what stands in one or th"),
+    ("17", "rouge", "ROUGE(grams='Counter(tuple(w[i:i + n]) for i in range(0, len(w) - n + 1, n))')", "n-grams overlap: words 1 and 2, words 2 and 3, ...; here every word is"),
+    ("17", "choose", "lambda scores, sentences, count: sorted(np.argsort(-scores)[:count].tolist())", "the best ones, but nothing is passed over: see the rule of three words"),
+    ("17", "choose", "lambda scores, sentences, count: np.argsort(-scores)[:count].tolist()", "two things: sorting is missing; and a step is missing: `told |= runs`"),
+    ("17", "choose", "lambda scores, sentences, count: sorted(np.argsort(scores)[:count].tolist())", "two things: a minus sign is missing; and a step is missing: `told |= r"),
+    ("17", "choose", "CHOOSE(back='chosen')", "in the order of the scores; the text's order is asked for"),
+    ("17", "choose", "CHOOSE(runs='set(zip(*(sentences[i][k:] for k in range(2))))')", "two shared words in a row are enough here; three are meant"),
+    ("17", "choose", "CHOOSE(runs='set(sentences[i])')", "one shared word is enough here; three in a row are meant"),
+    ("17", "choose", "CHOOSE(order='range(len(scores))')", "gone through in the order of the text; the best score comes first"),
+    ("17", "choose", "CHOOSE(order='np.argsort(-scores)[:count]')", "a sentence that was passed over takes a place: go on until enough are"),
+    ("17", "choose", "CHOOSE(told='told = runs')", "compared with the last one only; with all that were taken"),
+    ("17", "choose", "CHOOSE(back='sorted(sentences[i] for i in chosen)')", "the numbers of the sentences are asked for, not the sentences"),
+    ("17", "fill_rows", "FILL(full='i > first and used + length >= size')", "a row that is exactly full is still right: at most `size`, not fewer"),
+    ("17", "fill_rows", "FILL(full='used > size')", "the row is closed too late: the sentence that no longer fits begins th"),
+    ("17", "fill_rows", "FILL(full='used + length > size')", "there is a row without a sentence: a long sentence closes a row that i"),
+    ("17", "fill_rows", "FILL(reset='first, used = i, length')", "the first sentence of each new row is counted twice"),
+    ("17", "fill_rows", "FILL(reset='first = i')", "a new row begins with no tokens used; here those of the rows before st"),
+    ("17", "fill_rows", "FILL(end='return rows')", "the last row is missing"),
+    ("17", "fill_rows", "FILL(row='(first, i - 1)')", "column 0 of the result is right, 1 is not: for lengths of shape (5,),"),
+    ("17", "fill_rows", "lambda lengths, size: [(i, i + 1) for i in range(len(lengths))]", "every sentence has a row of its own; a row holds as many as fit"),
+    ("17", "fill_rows", "lambda lengths, size: [int(x) for x in np.cumsum(lengths) // size]", "too many"),
+    ("17", "sentence_vectors", "lambda hidden, mask: hidden.mean(axis=1)", "mask has no effect on the result, but it should have one"),
+    ("17", "sentence_vectors", "VECTORS(mean='hidden.mean(1)')", "padding is heard: the mask is not used"),
+    ("17", "sentence_vectors", "VECTORS(length='1')", "two things: not divided by the part with mask; and not divided by the"),
+    ("17", "sentence_vectors", "VECTORS(mean='(hidden * mask).sum(1)')", "it stopped with ValueError: operands could not be broadcast together w"),
+    ("17", "sentence_vectors", "VECTORS(mean='(hidden * mask[:, :, None]).sum(2)')", "summed along the wrong axis, 2"),
+    ("17", "sentence_vectors", "VECTORS(mean='(hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)', length='np.sqrt((mean * mean).sum())')", "divided by one length for the whole batch; each vector has its own"),
+    ("17", "sentence_vectors", "VECTORS(length='np.sqrt((mean * mean).sum(1))')", "it stopped with ValueError: operands could not be broadcast together w"),
+    ("17", "sentence_vectors", "VECTORS(mean='(hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)', length='np.abs(mean).sum(1, keepdims=True)')", "the length is the root of the sum of squares, not the sum of the sizes"),
+    ("17", "sentence_vectors", "VECTORS(length='(mean * mean).sum(1, keepdims=True)')", "two things: not divided by the part with mask; and the square root is"),
+    ("17", "sentence_vectors", "VECTORS(mean='hidden[:, 0]')", "this is the vector of the first token, not a mean"),
     ("18", "causal_weights", "lambda s: (lambda e: e / e.sum(-1, keepdims=True))(np.exp(s) * np.triu(np.ones(s.shape[-2:])))", "the wrong way round: each word sees the later ones"),
     ("18", "causal_weights", "lambda s: (lambda e: e / e.sum(-1, keepdims=True))(np.exp(s)) * np.tril(np.ones(s.shape[-2:]))", "hidden after softmax, so the rows no longer sum to 1"),
     ("18", "causal_weights", "lambda s: (lambda e: e / e.sum(-1, keepdims=True))(np.exp(np.tril(s)))", "a score of 0 is not a weight of 0"),
@@ -485,8 +524,50 @@ def searching(n="(counts > 0).sum(0)", rare="np.log(1 + (len(counts) - n + 0.5) 
 """
 
 
+def rouge_n(grams="Counter(zip(*(w[i:] for i in range(n))))", both="sum((wanted & found).values())",
+            total="sum(wanted.values()) + sum(found.values())", times="2 * ", guard="if total else 0"):
+    return f"""def answer(reference, summary, n):
+    from collections import Counter
+    wanted, found = ({grams} for w in (reference, summary))
+    total = {total}
+    return {times}{both} / total {guard}
+"""
+
+
+def choosing(order="np.argsort(-scores)", runs="set(zip(*(sentences[i][k:] for k in range(3))))", told="told = told | runs", back="sorted(chosen)"):
+    return f"""def answer(scores, sentences, count):
+    chosen, told = [], set()
+    for i in {order}:
+        runs = {runs}
+        if len(chosen) < count and not runs & told:
+            chosen.append(int(i))
+            {told}
+    return {back}
+"""
+
+
+def filling(full="i > first and used + length > size", reset="first, used = i, 0", row="(first, i)", end="return rows + [(first, len(lengths))]"):
+    return f"""def answer(lengths, size):
+    rows, first, used = [], 0, 0
+    for i, length in enumerate(lengths):
+        if {full}:
+            rows.append({row})
+            {reset}
+        used += length
+    {end}
+"""
+
+
+def of_length_one(mean="(hidden * mask[:, :, None]).sum(1)", length="np.sqrt((mean * mean).sum(1, keepdims=True))"):
+    return f"""def answer(hidden, mask):
+    mean = {mean}
+    return mean / {length}
+"""
+
+
 MAKERS = {"ONE_HEAD": one_head, "WHILE": cutting, "MASKS": masks, "PAIRS": order_pairs, "ADAM": adam, "LAMB": lamb, "GELU": gelu,
-          "ENTITIES": found_entities, "TAG": tagging, "SPAN": span_gradient, "WINDOW": believed, "BM25": searching}
+          "ENTITIES": found_entities, "TAG": tagging, "SPAN": span_gradient, "WINDOW": believed, "BM25": searching,
+          "ROUGE": rouge_n, "CHOOSE": choosing, "FILL": filling, "VECTORS": of_length_one}
 
 
 def answer(source, scope):
