@@ -42,11 +42,12 @@ NOT_ON_A_DEVICE = [
         "linear_time",
         "plain_text",
         "read_back",
+        "slides",
         "strict_json",
         "wheels",
     )
 ]
-BROWSER = "tests/test_explore_browser.py"
+BROWSER = ["tests/test_explore_browser.py", "tests/test_slides_browser.py"]
 # What has cases for the deep profile alone: whole processes, long texts, lessons in Jupyter.
 SLOW = [
     f"tests/test_{name}.py"
@@ -146,7 +147,14 @@ def main():
         run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
         run("format", "ruff", "format", "--check", "--quiet", "tinyalbert", "scripts")
         once = [] if options.all else ["-k", "not test_untouched and not test_typical_mistakes"]
-        run("tests", *pytest, "tests", f"--ignore={BROWSER}", *once, HYPOTHESIS_PROFILE="ci")
+        run(
+            "tests",
+            *pytest,
+            "tests",
+            *[f"--ignore={path}" for path in BROWSER],
+            *once,
+            HYPOTHESIS_PROFILE="ci",
+        )
     if options.all:
         run(
             "gradient checks, deep profile", *pytest, "tests/test_ops.py", HYPOTHESIS_PROFILE="deep"
@@ -157,7 +165,7 @@ def main():
             *pytest,
             "tests",
             *NOT_ON_A_DEVICE,
-            f"--ignore={BROWSER}",
+            *[f"--ignore={path}" for path in BROWSER],
             "--backend",
             "fakecupy",
             HYPOTHESIS_PROFILE="ci",
@@ -182,13 +190,15 @@ def main():
             )
             stages.append(("the real CuPy on the CPU", 1 if "CI" in os.environ else None, 0))
         if shutil.which("chromium") and shutil.which("chromedriver"):
-            run("the explorer in a browser", "pytest", BROWSER)
+            run("the explorer and slides in a browser", "pytest", *BROWSER)
         else:
             print(
-                "\n=== the explorer in a browser: it needs Chromium and its driver (Debian, Ubuntu: "
+                "\n=== the explorer and slides in a browser: it needs Chromium and its driver (Debian, Ubuntu: "
                 "apt install chromium chromium-driver)"
             )
-            stages.append(("the explorer in a browser", 1 if "CI" in os.environ else None, 0))
+            stages.append(
+                ("the explorer and slides in a browser", 1 if "CI" in os.environ else None, 0)
+            )
     print()
     for name, code, seconds in stages:
         print(
