@@ -24,6 +24,7 @@ from tinyalbert.modes import use_kernels
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.pretraining.plateau import PlateauWatch
 from tinyalbert.tensor import KERNELS
+from tinyalbert.training.averaging import WeightAverage
 from tinyalbert.training.checkpoints import saved_total_steps
 from tinyalbert.training.data import FunctionData
 from tinyalbert.training.loop import prefetched, train
@@ -462,6 +463,55 @@ def test_a_run_that_lost_its_patience_is_complete_until_it_gets_more(tmp_path):
     with pytest.raises(UserError, match="ended at step 2, since it was asked for a patience of 1; .*--patience 2"):
         go(True, 1)
     assert go(True, 2) == 3 and go(True, None) == 6
+
+
+@settings(max_examples=5)
+@given(st.integers(2, 4), st.none() | st.integers(1, 5), st.permutations([1, 2, 3, 4, 5, 6]))
+def test_the_mean_of_the_last_evaluations_weights_is_judged_and_kept(count, stop_at, scores):
+    """The training goes on from the weights themselves, after an interruption too, bit for bit."""
+    def train_on(folder, stop_at=None, **options):
+        t, own, judged = interrupt_after(trainer(total_steps=None), stop_at), {}, {}
+        step = t.step
+
+        def stepping(batch, lr=None):
+            metrics = step(batch, lr)
+            own[t.steps_done] = parameters(t)
+            return metrics
+
+        def evaluate(model, replicas):
+            judged[t.steps_done] = parameters(t)
+            return {"accuracy": float(([0, *scores])[t.steps_done])}
+
+        t.step = stepping
+        train_to(folder, t, evaluate=evaluate, best="accuracy", eval_every=1, **options)
+        return own, judged, parameters(t)
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, judged, kept = train_on(Path(folder) / "whole", average=count)
+        plain, _, _ = train_on(Path(folder) / "plain")
+        if stop_at:
+            with pytest.raises(Interrupted):
+                train_on(Path(folder) / "cut", stop_at, average=count)
+            _, rest, other = train_on(Path(folder) / "cut", steps=None, resume=True, average=count)
+            assert all(rest[step].tobytes() == judged[step].tobytes() for step in rest if step > stop_at)
+            assert other.tobytes() == kept.tobytes()
+    for step in whole:
+        assert whole[step].tobytes() == plain[step].tobytes()
+        last = [whole[each] for each in range(max(1, step - count + 1), step + 1)]
+        np.testing.assert_allclose(judged[step], np.mean(last, axis=0), rtol=1e-5, atol=1e-7)
+    assert kept.tobytes() == judged[scores.index(6) + 1].tobytes()
+
+
+@pytest.mark.parametrize("change", [lambda array: array[..., :-1], lambda array: None])
+def test_earlier_weights_of_another_model_are_refused(change):
+    t = trainer()
+    average = WeightAverage(t.model, 2)
+    average.note()
+    arrays = average.state_dict()
+    name = next(iter(arrays))
+    array = change(arrays.pop(name))
+    with pytest.raises(UserError, match="earlier weight"):
+        average.load_state_dict(arrays if array is None else {**arrays, name: array})
 
 
 def test_without_a_metric_the_last_model_is_kept(tmp_path):

@@ -434,8 +434,10 @@ def changed(config, **changes):
 # --- the state of a training run ------------------------------------------------------------------
 
 
-def save_training_state(folder, model, optimizer, extra):
+def save_training_state(folder, model, optimizer, extra, average=None):
     """Write all that a training run needs to go on: parameters, moments and `extra` (JSON).
+
+    average: something else with a state_dict().
 
     It is one file, which replaces the one before in one go, so there is always a complete one.
     config.json lies beside it, so the folder also opens as a model.
@@ -443,18 +445,22 @@ def save_training_state(folder, model, optimizer, extra):
     folder = Path(folder)
     arrays = {f"model/{name}": to_host(a) for name, a in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": to_host(a) for name, a in optimizer.state_dict().items()}
+    if average is not None:
+        arrays |= {f"average/{name}": to_host(a) for name, a in average.state_dict().items()}
     write_config(folder, model.config, type(model).__name__)
     write_safetensors(
         folder / STATE_FILE, arrays, {"format": STATE_FORMAT, "extra": json.dumps(extra)}
     )
 
 
-def load_training_state(folder, model, optimizer):
+def load_training_state(folder, model, optimizer, average=None):
     """Restore what save_training_state wrote, bit for bit; returns `extra`."""
     arrays, extra = read_training_state(folder)
     try:
         optimizer.load_state_dict(_part(arrays, "optimizer/"))
         model.load_state_dict(_part(arrays, "model/"))
+        if average is not None:
+            average.load_state_dict(_part(arrays, "average/"))
     except UserError as problem:
         raise UserError(f"{Path(folder) / STATE_FILE}: {problem}") from None
     return extra

@@ -181,6 +181,7 @@ def _run(options, saved, say, progress):
         eval_every=_eval_every(options, features),
         best=best,
         patience=options.patience,
+        average=options.average,
         resume=options.resume,
         tokenizer=Vocabularies(tokenizer, task),
         begin=begin,

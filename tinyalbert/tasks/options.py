@@ -169,6 +169,9 @@ class FinetuneOptions(Options):
     metric: str = option(
         None, "of those that evaluation prints: its best value picks the kept model", metavar="NAME"
     )
+    average: int = option(
+        1, "judge and keep the mean of the weights at so many last evaluations", check=COUNT
+    )
     patience: int = option(
         None,
         "end after so many evaluations in a row without a better one (default: train to the end)",

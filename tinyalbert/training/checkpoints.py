@@ -106,14 +106,15 @@ class Checkpoints:
     """What a run keeps: the model in the output folder, the state of the training in last/.
 
     Only the first process writes.  Without a folder nothing is kept.  tokenizer: saved with the
-    model.
+    model.  average: a WeightAverage of the run, or None.
     """
 
-    def __init__(self, folder, trainer, tokenizer=None):
+    def __init__(self, folder, trainer, tokenizer=None, average=None):
         self.folder = Path(folder) if folder is not None else None
         self.last = self.folder / "last" if self.folder else None
         self.trainer = trainer
         self.tokenizer = tokenizer
+        self.average = average
         self.writes = self.folder is not None and trainer.ranks.rank == 0
 
     def folder_taken(self):
@@ -160,7 +161,9 @@ class Checkpoints:
                 "state": state,
             }
             with self._explained("the checkpoint"):
-                save_training_state(self.last, trainer.model, trainer.optimizer, progress)
+                save_training_state(
+                    self.last, trainer.model, trainer.optimizer, progress, self.average
+                )
         trainer.ranks.barrier()
 
     def _check_finite(self, arrays):
@@ -176,7 +179,7 @@ class Checkpoints:
         """Set the trainer back to the state in last/; returns (settings, state) as saved."""
         check_resumable(self.folder)
         trainer = self.trainer
-        progress = load_training_state(self.last, trainer.model, trainer.optimizer)
+        progress = load_training_state(self.last, trainer.model, trainer.optimizer, self.average)
         checked(progress, PROGRESS, self.last / STATE_FILE, ANEW)
         trainer.steps_done = progress["steps_done"]
         trainer.precision.load(progress.get("loss_scale"))

@@ -4,6 +4,7 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import UserError
+from .averaging import WeightAverage
 from .checkpoints import Checkpoints
 from .data import as_training_data
 from .log import Log
@@ -26,6 +27,7 @@ def train(
     log_every=10,
     best=None,
     patience=None,
+    average=1,
     resume=False,
     tokenizer=None,
     untrained=None,
@@ -47,6 +49,7 @@ def train(
         None for the last model.  Only values with the same metric max_seq_length, if any, are
         compared.
     patience: the run ends after so many evaluations in a row without a better value of `best`.
+    average: what is evaluated and kept is the mean of the weights at so many last evaluations.
     tokenizer: saved with the model.
     untrained: what `evaluate` says of the model before training, if that is known already.
     facts: {name: value} for the first line of the log.
@@ -57,7 +60,8 @@ def train(
     """
     data = as_training_data(data)
     shown = progress and trainer.ranks.rank == 0
-    checkpoints = Checkpoints(output_dir, trainer, tokenizer)
+    mean = WeightAverage(trainer.model, average) if average > 1 else None
+    checkpoints = Checkpoints(output_dir, trainer, tokenizer, mean)
     log = Log(checkpoints.folder, checkpoints.writes)
     with checkpoints.folder_taken():
         if resume:

@@ -153,7 +153,7 @@ def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untra
         steps = int(told_by_the_first(trainer.ranks, max(1.0, steps)))
         return FittedSteps(steps, step_seconds, steps / eval_every * evaluation_seconds, untrained)
     evaluations = DEFAULT_EVALUATIONS
-    if evaluations * evaluation_seconds > EVALUATING_SHARE * left:
+    if evaluation_seconds and evaluations * evaluation_seconds > EVALUATING_SHARE * left:
         evaluations = max(1, int(EVALUATING_SHARE * left / evaluation_seconds))
     evaluations = int(told_by_the_first(trainer.ranks, float(evaluations)))
     steps = (left - evaluations * evaluation_seconds) / step_seconds

@@ -159,6 +159,18 @@ class Run:
         self.read()
         if self.keeps_best and self.state["saved_step"] is None:
             self.save()  # a model without a checkpoint could neither be resumed nor replaced
+        with self.averaged():
+            self._evaluate(step)
+
+    def averaged(self):
+        """Context in which the model has the weights that are evaluated and kept."""
+        average = self.checkpoints.average
+        if average is None:
+            return contextlib.nullcontext()
+        average.note()
+        return average.in_use()
+
+    def _evaluate(self, step):
         begun = time.perf_counter()
         self.state["metrics"] = evaluated(self.trainer, self.evaluator)
         self.state["evaluated"] = step
