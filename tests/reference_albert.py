@@ -17,8 +17,10 @@ def norm(x, w, name, eps):
     return (x - x.mean(-1)[..., None]) / np.sqrt(x.var(-1)[..., None] + eps) * w[name + ".weight"] + w[name + ".bias"]
 
 
-def dense(x, w, name):
-    return np.einsum("...i,oi->...o", x, w[name + ".weight"]) + w[name + ".bias"]
+def dense(x, w, name, groups=1):
+    """One group of features at a time, on its own rows of the weight."""
+    parts = zip(np.split(x, groups, -1), np.split(w[name + ".weight"], groups))
+    return np.concatenate([np.einsum("...i,oi->...o", *part) for part in parts], -1) + w[name + ".bias"]
 
 
 def softmax(x):
@@ -29,7 +31,7 @@ def softmax(x):
 def self_attention(x, mask, w, name, c):
     """One head at a time, on its own slice of the features."""
     D = c.hidden_size // c.num_attention_heads
-    q, k, v = (dense(x, w, f"{name}.{part}") for part in ("query", "key", "value"))
+    q, k, v = (dense(x, w, f"{name}.{part}", c.projection_groups) for part in ("query", "key", "value"))
     heads = []
     for n in range(c.num_attention_heads):
         own = slice(n * D, (n + 1) * D)
@@ -39,11 +41,22 @@ def self_attention(x, mask, w, name, c):
     return np.concatenate(heads, -1)
 
 
+def feed_forward(x, w, name, c):
+    inner = ACT[c.hidden_act](dense(x, w, name + ".ffn", c.projection_groups))
+    if c.gated_ffn:
+        inner = inner * dense(x, w, name + ".ffn_gate", c.projection_groups)
+    return dense(inner, w, name + ".ffn_output", c.projection_groups)
+
+
 def layer(x, mask, w, name, c):
+    first, second = name + ".attention.LayerNorm", name + ".full_layer_layer_norm"
+    if c.pre_norm:
+        read = norm(x, w, first, c.layer_norm_eps)
+        x = x + dense(self_attention(read, mask, w, name + ".attention", c), w, name + ".attention.dense")
+        return x + feed_forward(norm(x, w, second, c.layer_norm_eps), w, name, c)
     attended = dense(self_attention(x, mask, w, name + ".attention", c), w, name + ".attention.dense")
-    a = norm(x + attended, w, name + ".attention.LayerNorm", c.layer_norm_eps)
-    f = dense(ACT[c.hidden_act](dense(a, w, name + ".ffn")), w, name + ".ffn_output")
-    return norm(a + f, w, name + ".full_layer_layer_norm", c.layer_norm_eps)
+    a = norm(x + attended, w, first, c.layer_norm_eps)
+    return norm(a + feed_forward(a, w, name, c), w, second, c.layer_norm_eps)
 
 
 def encode(w, c, ids, mask, types):
@@ -59,6 +72,8 @@ def encode(w, c, ids, mask, types):
         for j in range(c.inner_group_num):
             states.append(layer(states[-1], mask, w,
                                 f"albert.encoder.albert_layer_groups.{group}.albert_layers.{j}", c))
+    if c.pre_norm:
+        states[-1] = norm(states[-1], w, "albert.encoder.final_layer_norm", c.layer_norm_eps)
     return states
 
 

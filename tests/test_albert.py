@@ -42,7 +42,8 @@ CONFIGS = st.sampled_from([
     {}, {"num_hidden_groups": 2}, {"num_hidden_groups": 3, "inner_group_num": 2}, {"inner_group_num": 2},
     {"embedding_size": 8}, {"embedding_size": 8, "embedding_projection": False}, {"hidden_act": "gelu"},
     {"hidden_act": "relu"}, {"num_attention_heads": 8}, {"shared_parameters": "none"}, {"layer_norm_eps": 0.1},
-    {"shared_parameters": "attention"}, {"shared_parameters": "ffn"}, {"num_attention_heads": 1}])
+    {"shared_parameters": "attention"}, {"shared_parameters": "ffn"}, {"num_attention_heads": 1}, {"pre_norm": True},
+    {"gated_ffn": True}, {"projection_groups": 2}, {"pre_norm": True, "gated_ffn": True, "projection_groups": 4}])
 
 
 @given(changes=CONFIGS, seed=seeds)
@@ -75,7 +76,8 @@ def test_layer_i_uses_group_floor_i_G_over_L(layers, data, seed):
 @pytest.mark.parametrize("changes", [
     {}, {"shared_parameters": "attention"}, {"shared_parameters": "ffn"}, {"num_hidden_layers": 4, "num_hidden_groups": 2},
     {"inner_group_num": 2}, {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
-    {"num_hidden_layers": 4, "num_hidden_groups": 3}], ids=str)
+    {"num_hidden_layers": 4, "num_hidden_groups": 3},
+    {"shared_parameters": "ffn", "pre_norm": True, "gated_ffn": True, "projection_groups": 2}], ids=str)
 @given(seed=seeds)
 def test_shared_gradient_is_the_sum_of_untied_gradients(changes, seed):
     """A model that shares, and one with the same weights copied to every layer: same loss, gradients add up."""

@@ -45,7 +45,8 @@ def check(component, width, seed, output, call=None):
 
 CONFIGS = st.fixed_dictionaries({
     "hidden_act": st.sampled_from(["gelu_new", "gelu", "tanh"]), "num_attention_heads": st.sampled_from([1, 2, 4]),
-    "hidden_dropout_prob": st.sampled_from([0.0, 0.3]), "attention_probs_dropout_prob": st.sampled_from([0.0, 0.3])})
+    "hidden_dropout_prob": st.sampled_from([0.0, 0.3]), "attention_probs_dropout_prob": st.sampled_from([0.0, 0.3])},
+    optional={"pre_norm": st.just(True), "gated_ffn": st.just(True), "projection_groups": st.sampled_from([2, 4])})
 ENCODERS = st.sampled_from([
     {}, {"embedding_size": 8}, {"embedding_size": 8, "embedding_projection": False}, {"num_hidden_groups": 2},
     {"inner_group_num": 2}, {"shared_parameters": "attention"}, {"shared_parameters": "ffn"}, {"shared_parameters": "none"}])

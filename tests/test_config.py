@@ -1,5 +1,6 @@
 """The configuration: parameter counts from the model itself, unknown keys, errors."""
 
+import json
 from dataclasses import fields
 
 import pytest
@@ -52,10 +53,26 @@ def test_round_trip_keeps_unknown_keys(tmp_path):
 @pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"hidden_size": 10}, {"hidden_act": "swish"},
                                    {"hidden_dropout_prob": 1}, {"num_hidden_groups": 9}, {"vocab_size": 1.5},
                                    {"shared_parameters": "some"}, {"embedding_projection": False, "hidden_size": 64},
-                                   {"sentence_task": "nps"}])
+                                   {"sentence_task": "nps"}, {"projection_groups": 3}, {"pre_norm": 1}])
 def test_refusals_name_the_field(wrong):
     with pytest.raises(UserError, match="|".join(wrong)):
         AlbertConfig(**wrong)
+
+
+@pytest.mark.parametrize("part", [{"pre_norm": True}, {"gated_ffn": True}, {"projection_groups": 4}], ids=str)
+def test_a_model_that_is_no_released_albert_is_not_called_one(part, tmp_path):
+    """Other libraries would read its config as that of the post-LN model, and its weights for that."""
+    for name, values in (("own", part), ("plain", {})):
+        write_config(tmp_path, AlbertConfig(**values), "AlbertModel")
+        read = AlbertConfig.from_json_file(tmp_path / "config.json")
+        kind = json.loads((tmp_path / "config.json").read_text())["model_type"]
+        assert (kind, read.own_parts()) == (("tinyalbert", [*part]) if name == "own" else ("albert", []))
+        assert all(getattr(read, field) == value for field, value in values.items())
+
+
+def test_a_projection_in_groups_saves_what_the_groups_say():
+    counts = [AlbertModel(AlbertConfig.preset("base_v2", projection_groups=groups), seed=None).num_parameters() for groups in (1, 4)]
+    assert counts[0] - counts[1] == (3 * 768 * 768 + 2 * 768 * 3072) * 3 // 4
 
 
 def test_unreadable_files(tmp_path):

@@ -70,6 +70,12 @@ def test_every_encoder_gives_the_same_in_onnx(changes, sizes):
     assert abs(got - expected).max() < 1e-5 * max(1, abs(expected).max())
 
 
+@pytest.mark.parametrize("part", [{"pre_norm": True}, {"gated_ffn": True}, {"projection_groups": 2}], ids=str)
+def test_what_onnx_has_no_words_for_here_is_refused(part):
+    with pytest.raises(UserError, match=[*part][0]):
+        onnx_model(model_of(CLASSES["AlbertForMaskedLM"], **part))
+
+
 @pytest.mark.parametrize("layers", [1, 6])
 def test_a_shared_layer_is_in_the_file_once(layers):
     model = model_of(CLASSES["AlbertForMaskedLM"], num_hidden_layers=layers, hidden_size=128, intermediate_size=512)

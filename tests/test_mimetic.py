@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyalbert import AlbertConfig, AlbertForPreTraining
+from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.pretraining.mimetic import (
     imitate_trained_attention,
     orthonormal,
@@ -18,6 +18,7 @@ SIZES = {
     "wider than the embedding": dict(hidden_size=256),
     "narrower than the embedding": dict(hidden_size=64, num_attention_heads=2),
     "no projection": dict(embedding_projection=False),
+    "normalised before": dict(pre_norm=True),
     "a set a layer": dict(num_hidden_groups=4),
     "tiny": dict(hidden_size=64, embedding_size=64, num_hidden_layers=2, num_attention_heads=2),
 }
@@ -67,6 +68,11 @@ def test_a_model_without_room_for_positions_runs():
     """Heads of one dimension: no sinusoid fits."""
     model = started(embedding_size=4, hidden_size=4, num_attention_heads=4, intermediate_size=8)
     assert np.isfinite(model(np.arange(5, 20)[None]).sop_logits.numpy()).all()
+
+
+def test_queries_in_groups_are_refused():
+    with pytest.raises(UserError, match="projection_groups"):
+        started(projection_groups=2)
 
 
 def test_all_else_is_as_it_was():

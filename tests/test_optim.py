@@ -14,6 +14,7 @@ from tinyalbert import (
     AdamW,
     AlbertConfig,
     AlbertForPreTraining,
+    Muon,
     UserError,
     backend,
     ops,
@@ -28,6 +29,8 @@ from tinyalbert.optim import (
     google_schedule,
     lamb_step,
     linear_warmup_decay,
+    muon_step,
+    orthogonalised,
     sqrt_scaled_lr,
     unscale,
 )
@@ -35,6 +38,7 @@ from tinyalbert.tensor import KERNELS, backward
 
 seeds = st.integers(0, 2**32 - 1)
 KINDS = {"adamw": (AdamW, adamw_step), "lamb": (LAMB, lamb_step)}
+CLASSES = {"adamw": AdamW, "lamb": LAMB, "muon": Muon}
 SHAPES = {"encoder.weight": (7, 5), "encoder.bias": (7,), "LayerNorm.weight": (4,), "table": (3, 2, 2), "scalar": ()}
 
 
@@ -150,6 +154,60 @@ def test_adamw_with_bias_correction_is_torchs(seed):
         np.testing.assert_allclose(p[name].data, t.detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
+@given(seed=seeds, steps=st.integers(1, 4), decay=st.sampled_from([0.0, 0.3]), momentum=st.sampled_from([0.0, 0.95]))
+def test_muon_is_its_definition_between_hidden_states_and_adamw_elsewhere(seed, steps, decay, momentum):
+    rng = np.random.default_rng(seed)
+    expected = draw(rng, shapes={**SHAPES, "albert.encoder.ffn.weight": (3, 8), "encoder.0.LayerNorm.weight": (4,)})
+    hidden = {"encoder.weight", "albert.encoder.ffn.weight"}
+    p, moments = parameters(expected), {name: (0.0 * a, 0.0 * a) for name, a in expected.items()}
+    optimizer = Muon(p.items(), lr=0.1, momentum=momentum, betas=(0.8, 0.9), weight_decay=decay)
+    for _ in range(steps):
+        g = {name: rng.standard_normal(a.shape) for name, a in expected.items()}
+        optimizer.step(g)
+        for name, w in expected.items():
+            m, v = moments[name]
+            if name in hidden:
+                expected[name], m = muon_step(w, g[name], m, 0.1, momentum, decay)
+            else:
+                excluded = "bias" in name or "LayerNorm" in name
+                expected[name], m, v = adamw_step(w, g[name], m, v, lr=0.1, betas=(0.8, 0.9), decay=0.0 if excluded else decay)
+            moments[name] = m, v
+            np.testing.assert_allclose(p[name].data, expected[name], rtol=1e-10, atol=1e-12)
+    assert all(not optimizer.moments[name][1].any() for name in hidden)
+
+
+@given(seed=seeds, rows=st.integers(1, 12), columns=st.integers(1, 12))
+def test_orthogonalised_keeps_the_singular_vectors_and_evens_out_the_values(seed, rows, columns):
+    """By the singular value decomposition, which shares nothing with Newton-Schulz."""
+    rng = np.random.default_rng(seed)
+    u, s, v = np.linalg.svd(rng.standard_normal((rows, columns)), full_matrices=False)
+    s = np.maximum(s, 0.05 * np.linalg.norm(s))
+    inside = u.T @ orthogonalised(u * s @ v) @ v.T
+    values = np.diag(inside)
+    np.testing.assert_allclose(inside - np.diag(values), 0, atol=1e-9)
+    assert 0.6 < values.min() and values.max() < 1.3
+
+
+@given(seed=seeds, scale=st.sampled_from([1e-2, 7.0, 1e4]))
+def test_muon_sees_neither_the_scale_nor_the_axes_of_a_gradient(seed, scale):
+    """Turned on both sides, transposed or multiplied, the gradient gives the same update, turned or transposed."""
+    rng = np.random.default_rng(seed)
+    g = rng.standard_normal((5, 3))
+    left, right = (np.linalg.qr(rng.standard_normal((n, n)))[0] for n in g.shape)
+    plain = orthogonalised(g)
+    np.testing.assert_allclose(orthogonalised(scale * left @ g @ right), left @ plain @ right, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(orthogonalised(g.T), plain.T, rtol=1e-9, atol=1e-12)
+    assert not orthogonalised(0 * g).any()
+
+
+@given(seed=seeds, rows=st.integers(2, 40), columns=st.integers(2, 40))
+def test_a_muon_update_is_about_as_long_as_one_of_adamw(seed, rows, columns):
+    """Root mean square 0.2 per number of a square matrix: as AdamW's, whatever the shape."""
+    g = np.random.default_rng(seed).standard_normal((rows, columns))
+    w, _ = muon_step(0 * g, g, 0 * g, lr=1.0)
+    assert 0.1 < np.sqrt((w * w).mean()) < 0.3
+
+
 # --- what the optimisers mean -------------------------------------------------------------------------------
 
 @given(seed=seeds, scale=st.sampled_from([1e-3, 7.0, 1e4]), steps=st.integers(1, 4))
@@ -185,7 +243,7 @@ def test_lamb_with_an_empty_norm_takes_the_plain_step(kind, w, g):
     np.testing.assert_allclose(KINDS[kind][1](w, g, 0 * w, 0 * w, lr=0.1, decay=0.0)[0], plain, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSES)
 def test_what_decays(kind):
     """Without gradients that move anything, decay alone changes weights, tables and W, no bias and no norm."""
     config = AlbertConfig(vocab_size=20, embedding_size=4, hidden_size=8, num_attention_heads=2, intermediate_size=8,
@@ -195,7 +253,7 @@ def test_what_decays(kind):
     for p in named.values():
         p.data = p.data + 1.0
     before = {name: p.data.copy() for name, p in named.items()}
-    KINDS[kind][0](named.items(), lr=0.1).step({name: np.zeros_like(p.data) for name, p in named.items()})
+    CLASSES[kind](named.items(), lr=0.1).step({name: np.zeros_like(p.data) for name, p in named.items()})
     decayed = {name for name, p in named.items() if not np.array_equal(p.data, before[name])}
     assert decayed == {name for name in named if not (name.endswith("bias") or "ayer_norm" in name
                                                       or "LayerNorm" in name or name == "b")}
@@ -204,17 +262,17 @@ def test_what_decays(kind):
                 "albert.encoder.albert_layer_groups.0.albert_layers.0.full_layer_layer_norm.weight"} & decayed
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSES)
 def test_without_a_gradient_nothing_changes(kind):
     p = parameters(draw(np.random.default_rng(0)))
-    optimizer = KINDS[kind][0](p.items(), lr=0.1)
+    optimizer = CLASSES[kind](p.items(), lr=0.1)
     before = {name: q.data.copy() for name, q in p.items()}
     optimizer.step({"table": np.ones(SHAPES["table"])})
     assert [name for name in p if not np.array_equal(p[name].data, before[name])] == ["table"]
     assert set(optimizer.state_dict()) == {"table/adam_m", "table/adam_v", "global_step"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSES)
 def test_a_step_that_is_not_finite_changes_neither_parameters_nor_moments(kind):
     """Whether it is, is a number on the device: nobody waits for it."""
     rng = np.random.default_rng(0)
@@ -222,7 +280,7 @@ def test_a_step_that_is_not_finite_changes_neither_parameters_nor_moments(kind):
     ends = []
     for finite in (None, np.array(1.0), np.array(0.0)):
         p = parameters(start)
-        optimizer = KINDS[kind][0](p.items(), lr=0.1)
+        optimizer = CLASSES[kind](p.items(), lr=0.1)
         optimizer.step(gradients[0])
         once = [a.copy() for name in p for a in (p[name].data, *optimizer.moments[name])]
         optimizer.step(gradients[1], finite=finite)
@@ -299,14 +357,14 @@ def test_a_rate_of_zero_fills_the_moments_only(kind):
         np.testing.assert_allclose(optimizer.moments[name][1], 0.001)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(seed=seeds)
 def test_in_place_and_in_the_parameters_precision(kind, dtype, seed):
     rng = np.random.default_rng(seed)
     p, strided = parameters(draw(rng, dtype)), Parameter(np.zeros((3, 4), dtype).T)
     arrays = {name: q.data for name, q in p.items()}
-    optimizer = KINDS[kind][0]([*p.items(), ("strided", strided)], lr=0.1)
+    optimizer = CLASSES[kind]([*p.items(), ("strided", strided)], lr=0.1)
     for _ in range(2):
         optimizer.step({**draw(rng, dtype), "strided": np.ones((3, 4), dtype).T})
     assert all(p[name].data is arrays[name] for name in p)
@@ -328,14 +386,14 @@ def test_nothing_of_the_models_size_is_allocated(kind):
     assert peak < 2.5 * 4 * optim.BLOCK                # bytes: the two blocks of scratch, of which n has forty
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSES)
 @given(seed=seeds, before=st.integers(0, 3), after=st.integers(1, 3), corrected=st.booleans())
 def test_state_round_trip(kind, seed, before, after, corrected):
     """Saved after some steps and loaded into a new optimiser: the same bits as without the interruption."""
     rng = np.random.default_rng(seed)
     p = parameters(draw(rng, np.float32))
     def new(q):
-        return KINDS[kind][0](q.items(), lr=0.1, bias_correction=corrected)
+        return CLASSES[kind](q.items(), lr=0.1, bias_correction=corrected)
     optimizer = new(p)
     for _ in range(before):
         optimizer.step(draw(rng, np.float32))

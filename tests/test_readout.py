@@ -22,7 +22,8 @@ MODELS = st.fixed_dictionaries({}, optional={
     "hidden_dropout_prob": st.sampled_from([0.0, 0.2]), "attention_probs_dropout_prob": st.sampled_from([0.0, 0.2]),
     "classifier_dropout_prob": st.sampled_from([0.0, 0.3]), "sop_dropout": st.booleans(), "num_hidden_layers": st.integers(1, 3),
     "num_hidden_groups": st.just(1), "inner_group_num": st.sampled_from([1, 2]), "num_attention_heads": st.sampled_from([1, 2, 8]),
-    "hidden_act": st.sampled_from(["gelu_new", "gelu", "relu"]), "sentence_task": st.sampled_from(["sop", "none"])})
+    "hidden_act": st.sampled_from(["gelu_new", "gelu", "relu"]), "sentence_task": st.sampled_from(["sop", "none"]),
+    "pre_norm": st.booleans(), "gated_ffn": st.booleans(), "projection_groups": st.sampled_from([1, 2])})
 OPTIONS = st.sampled_from([{}, {}, {"output_hidden_states": True}, {"output_attentions": True}])
 
 

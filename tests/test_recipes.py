@@ -14,10 +14,11 @@ from shard_folder import random_documents, write_shards
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.optim import linear_warmup_decay
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
+from tinyalbert.pretraining.plan import PretrainingPlan
 from tinyalbert.pretraining.pretrain import pretrain
 from tinyalbert.pretraining.recipes import RECIPES, Recipe, Stage, recipe_for
 from tinyalbert.pretraining.shards import Shards
-from tinyalbert.pretraining.staged import StageBatches
+from tinyalbert.pretraining.staged import PlannedBatches, StageBatches
 from tinyalbert.training.replicas import Single
 
 
@@ -150,3 +151,30 @@ def test_short_documents_are_not_padded_to_the_longest_stage(tmp_path):
     write_shards(tmp_path / "data", documents, held_out=[0, 1])
     stages = StageBatches(tmp_path / "data", AlbertConfig.preset("tiny", vocab_size=64), recipe_for("tiny"), 0, Single())
     assert all(draw(0)["input_ids"].shape[1] == 16 for _, draw in stages.kinds())
+
+
+@given(first=st.floats(0.05, 0.5), last=st.floats(0.05, 0.5), total=st.integers(2, 1000), step=st.integers(0, 999))
+def test_the_share_of_masks_goes_in_a_line(first, last, total, step):
+    recipe = Recipe(lr=1e-3, masked_lm_prob=first, final_masked_lm_prob=last)
+    step = min(step, total - 1)
+    shares = [recipe.masked_lm_prob_at(s, total) for s in (0, step, total - 1)]
+    np.testing.assert_allclose(shares, [first, first + (last - first) * step / (total - 1), last])
+    assert recipe.changed(final_masked_lm_prob=None).masked_lm_prob_at(0, 1) == first
+    assert Recipe(lr=1e-3, masked_lm_prob=first).masked_lm_prob_at(step, total) == first
+
+
+def test_masks_are_as_many_as_the_recipe_says_and_evaluation_is_the_same(tmp_path):
+    write_shards(tmp_path, random_documents(np.random.default_rng(0), 40), held_out=range(8))
+    config = AlbertConfig.preset("tiny", vocab_size=64)
+    evaluations = []
+    for first, last in ((0.15, None), (0.4, 0.1)):
+        recipe = Recipe(lr=1e-3, batch_size=8, max_seq_length=64, masked_lm_prob=first, final_masked_lm_prob=last)
+        stages = StageBatches(tmp_path, config, recipe, 0, Single())
+        batches = PlannedBatches(stages, PretrainingPlan(recipe, 11))
+        for step, share in ((0, first), (5, (first + (last or first)) / 2), (10, last or first)):
+            batch = batches.batch(step)
+            lengths, masks = batch["attention_mask"].sum(1), (batch["labels"] != -100).sum(1)
+            np.testing.assert_array_equal(masks, np.maximum(1, np.rint(lengths * share)))
+        evaluations.append(stages.full.evaluation_batches(2, 4))
+    for a, b in zip(*evaluations):
+        assert all(np.array_equal(a[name], b[name]) for name in a)

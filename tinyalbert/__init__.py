@@ -34,7 +34,7 @@ READING_ORDER = {
     "span_heads": "the end of an answer given its start, for SQuAD 2.0",
     "decoder": "a decoder that writes from the encoder's states, for translation",
     "generation": "greedy and beam search",
-    "optim": "AdamW, LAMB, clipping, learning rates",
+    "optim": "AdamW, LAMB, Muon, clipping, learning rates",
     "text": "sentences, vocabulary, tokenizer, encoding",
     "options": "one dataclass for each command",
     "training": "the step, the loop, threads and processes, checkpoints, progress",
@@ -73,7 +73,7 @@ _PUBLIC = {
     "span_heads": ["AlbertForConditionalQuestionAnswering"],
     "decoder": ["AlbertForTranslation"],
     "text.tokenizer": ["AlbertTokenizer"],
-    "optim": ["AdamW", "LAMB"],
+    "optim": ["AdamW", "LAMB", "Muon"],
     "training.trainer": ["Trainer"],
     "pipelines": ["pipeline"],
 }

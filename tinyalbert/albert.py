@@ -15,7 +15,7 @@ from .attention import AlbertAttention, padding_bias
 from .backend import device_of
 from .config import AlbertConfig
 from .errors import UserError
-from .nn import Dropout, Embedding, LayerNorm, Linear, Module
+from .nn import Dropout, Embedding, LayerNorm, Linear, Module, ResidualNorm, projection
 from .transfer import to_device_together
 
 ACTIVATIONS = {
@@ -81,29 +81,36 @@ class AlbertEmbeddings(Module):
 
 
 class AlbertLayer(Module):
-    """Attention and feed-forward, each added to its input, the sum then normalised (post-LN)."""
+    """Attention and feed-forward, each added to its input, the sum then normalised (post-LN).
+
+    With pre_norm the input of each is normalised, not the sum.
+    """
 
     def __init__(self, rng, config):
         H, F, std = config.hidden_size, config.intermediate_size, config.initializer_range
-        self.full_layer_layer_norm = LayerNorm(H, config.layer_norm_eps)
+        groups = config.projection_groups
+        self.full_layer_layer_norm = ResidualNorm(H, config.layer_norm_eps, config.pre_norm)
         self.attention = AlbertAttention(rng, config)
-        self.ffn = Linear(rng, H, F, std)
-        self.ffn_output = Linear(rng, F, H, std)
+        self.ffn = projection(rng, H, F, std, groups)
+        self.ffn_output = projection(rng, F, H, std, groups)
+        self.ffn_gate = projection(rng, H, F, std, groups) if config.gated_ffn else None
         self.dropout = Dropout(config.hidden_dropout_prob if config.ffn_dropout else 0.0)
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, hidden, bias=None, rng=None, output_attentions=False):
         """(B, T, H) -> (B, T, H), and the attention weights (B, N, T, T) or None."""
         attended, weights = self.attention(hidden, bias, rng, output_attentions)
-        inner = self.expand(attended)  # (B, T, F)
+        inner = self.expand(self.full_layer_layer_norm.before(attended))  # (B, T, F)
         projected = self.dropout(self.ffn_output(inner), rng)  # (B, T, H)
-        return self.full_layer_layer_norm(projected, attended), weights
+        return self.full_layer_layer_norm.after(projected, attended), weights
 
-    def expand(self, attended):
+    def expand(self, x):
         """The first half of the feed-forward: (..., H) -> (..., F)."""
-        if self.activation is ops.gelu:
-            return ops.linear_gelu(attended, self.ffn.weight, self.ffn.bias)
-        return self.activation(self.ffn(attended))
+        if self.activation is ops.gelu and isinstance(self.ffn, Linear):
+            inner = ops.linear_gelu(x, self.ffn.weight, self.ffn.bias)
+        else:
+            inner = self.activation(self.ffn(x))
+        return inner if self.ffn_gate is None else inner * self.ffn_gate(x)
 
 
 class AlbertLayerGroup(Module):
@@ -117,7 +124,7 @@ class AlbertLayerGroup(Module):
         names = (
             ("attention",)
             if part == "attention"
-            else ("ffn", "ffn_output", "full_layer_layer_norm")
+            else ("ffn", "ffn_output", "ffn_gate", "full_layer_layer_norm")
         )
         for own, shared in zip(self.albert_layers, first.albert_layers):
             for name in names:
@@ -139,6 +146,9 @@ class AlbertEncoder(Module):
                 rng, config.embedding_size, config.hidden_size, config.initializer_range
             )
         self.albert_layer_groups = [AlbertLayerGroup(rng, config) for _ in range(self.num_groups)]
+        self.final_layer_norm = None
+        if config.pre_norm:  # after the last sum, which nothing else normalises
+            self.final_layer_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
         if config.shared_parameters in ("attention", "ffn"):
             for group in self.albert_layer_groups[1:]:
                 group.share_with(self.albert_layer_groups[0], config.shared_parameters)
@@ -158,11 +168,15 @@ class AlbertEncoder(Module):
         projection = self.embedding_hidden_mapping_in
         return embedded if projection is None else projection(embedded)
 
+    def finish(self, hidden):
+        """What the heads read of the last layer's states: with pre_norm their layer norm."""
+        return hidden if self.final_layer_norm is None else self.final_layer_norm(hidden)
+
     def forward(self, embedded, bias=None, rng=None, output_attentions=False):
         """The hidden states and the attention weights of all layers.
 
-        (B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first; attention
-        weights.
+        (B, T, E) -> hidden states [(B, T, H)] * (layers + 1), the projection first, the last one
+        finished; attention weights.
         """
         hidden = self.project(embedded)  # (B, T, H)
         states, attentions = [hidden], []
@@ -170,6 +184,7 @@ class AlbertEncoder(Module):
             hidden, weights = layer(hidden, bias, rng, output_attentions)
             states.append(hidden)
             attentions.append(weights)
+        states[-1] = self.finish(states[-1])
         return states, attentions
 
 

@@ -4,7 +4,7 @@ import math
 
 from . import ops
 from .backend import xp_of
-from .nn import Dropout, LayerNorm, Linear, Module
+from .nn import Dropout, Linear, Module, ResidualNorm, projection
 from .ops import merge_heads, split_heads
 
 
@@ -38,19 +38,21 @@ def attend(q, k, v, bias, num_heads, dropout=None):
 
 
 class AlbertAttention(Module):
-    """Self-attention, its output projection, the first of a layer's two post-LN residual sums.
+    """Self-attention, its output projection, the first of a layer's two residual sums.
 
-    LayerNorm(dropout(dense(attention(q, k, v))) + hidden): (B, T, H) -> (B, T, H).
+    LayerNorm(dropout(dense(attention(q, k, v))) + hidden): (B, T, H) -> (B, T, H); with pre_norm
+    the layer norm comes before q, k and v.
     """
 
     def __init__(self, rng, config):
         H, std = config.hidden_size, config.initializer_range
+        groups = config.projection_groups
         self.num_heads = config.num_attention_heads
-        self.query = Linear(rng, H, H, std)
-        self.key = Linear(rng, H, H, std)
-        self.value = Linear(rng, H, H, std)
-        self.dense = Linear(rng, H, H, std)
-        self.LayerNorm = LayerNorm(H, config.layer_norm_eps)
+        self.query = projection(rng, H, H, std, groups)
+        self.key = projection(rng, H, H, std, groups)
+        self.value = projection(rng, H, H, std, groups)
+        self.dense = Linear(rng, H, H, std)  # never in groups: it mixes the heads
+        self.LayerNorm = ResidualNorm(H, config.layer_norm_eps, config.pre_norm)
         self.attention_dropout = Dropout(config.attention_probs_dropout_prob)
         self.output_dropout = Dropout(config.hidden_dropout_prob)
 
@@ -60,7 +62,8 @@ class AlbertAttention(Module):
         hidden (B, T, H), bias (B, 1, 1, T) or None -> (hidden (B, T, H), weights (B, N, T, T) or
         None).
         """
-        q, k, v = self.query(hidden), self.key(hidden), self.value(hidden)  # (B, T, H) each
+        read = self.LayerNorm.before(hidden)
+        q, k, v = self.query(read), self.key(read), self.value(read)  # (B, T, H) each
         dropout = self.attention_dropout.key(rng) or {}
         if output_attentions:
             context, weights = attend(q, k, v, bias, self.num_heads, dropout)
@@ -68,4 +71,4 @@ class AlbertAttention(Module):
             context = ops.attention(q, k, v, bias, num_heads=self.num_heads, **dropout)
             weights = None
         projected = self.output_dropout(self.dense(context), rng)  # (B, T, H)
-        return self.LayerNorm(projected, hidden), weights
+        return self.LayerNorm.after(projected, hidden), weights

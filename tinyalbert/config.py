@@ -48,6 +48,9 @@ CHECKS = {
     "embedding_projection": SWITCH,
     "ffn_dropout": SWITCH,
     "sop_dropout": SWITCH,
+    "pre_norm": SWITCH,
+    "gated_ffn": SWITCH,
+    "projection_groups": _size(1 << 8),
 }
 MOST_PADDING = 128  # rows without a piece, by which a vocabulary is filled up to a round number
 # What a file has to say: weights of other sizes may have the same shapes.
@@ -78,7 +81,13 @@ OWN_FIELDS = {  # unknown to other libraries, or written only if they differ fro
     "sop_dropout",
     "num_labels",
     "problem_type",
+    "pre_norm",
+    "gated_ffn",
+    "projection_groups",
 }
+# What no ALBERT of other libraries has; a model with one of them is of a type of its own there.
+OWN_PARTS = ("pre_norm", "gated_ffn", "projection_groups")
+OWN_TYPE = "tinyalbert"
 
 
 def _preset(hidden, layers, heads, intermediate=None, dropout=0.0, **more):
@@ -149,6 +158,9 @@ class AlbertConfig:
     embedding_projection: bool = True  # False leaves out the E->H map (Google's rule when E == H)
     ffn_dropout: bool = True  # Google drops the FFN output, transformers does not
     sop_dropout: bool = False  # transformers drops the pooled vector before the SOP head
+    pre_norm: bool = False  # layer norm before attention and feed-forward (Xiong et al. 2020)
+    gated_ffn: bool = False  # act(x W) * (x V) in place of act(x W) (Shazeer 2020)
+    projection_groups: int = 1  # groups of q, k, v and feed-forward (Iandola et al. 2020)
     extra: dict = field(default_factory=dict)  # unknown keys of a config.json, kept as they were
 
     def __post_init__(self):
@@ -158,6 +170,13 @@ class AlbertConfig:
                 f"hidden_size {self.hidden_size} can't be split over {self.num_attention_heads} "
                 "heads; choose num_attention_heads so that it divides hidden_size"
             )
+        for width in ("hidden_size", "intermediate_size"):
+            if getattr(self, width) % self.projection_groups:
+                raise UserError(
+                    f"{width} {getattr(self, width)} can't be split into {self.projection_groups} "
+                    "groups; choose projection_groups so that it divides hidden_size and "
+                    "intermediate_size"
+                )
         self._settle_groups()
         if not self.embedding_projection and self.embedding_size != self.hidden_size:
             raise UserError(
@@ -222,7 +241,7 @@ class AlbertConfig:
         """
         values = dict(values)
         kind = values.pop("model_type", None)
-        if kind not in (None, "albert"):
+        if kind not in (None, "albert", OWN_TYPE):
             raise UserError(f"the model is of type {shown(kind)} (model_type); expected 'albert'")
         if kind is None and values.get("hidden_act") == "gelu":
             values["hidden_act"] = "gelu_new"
@@ -243,17 +262,23 @@ class AlbertConfig:
         return cls(**known, extra={k: v for k, v in values.items() if k not in own})
 
     def to_dict(self):
-        """The keys of a config.json that transformers also opens."""
+        """The keys of a config.json that transformers also opens, unless it has own_parts."""
         values = {
             f.name: getattr(self, f.name)
             for f in fields(self)
             if f.name != "extra"
             and not (f.name in OWN_FIELDS and getattr(self, f.name) == f.default)
         }
-        values = {**self.extra, **values, "model_type": "albert"}
+        kind = OWN_TYPE if self.own_parts() else "albert"
+        values = {**self.extra, **values, "model_type": kind}
         if "id2label" in values:
             values.pop("num_labels", None)
         return values
+
+    def own_parts(self):
+        """The names of OWN_PARTS that this model has."""
+        defaults = {f.name: f.default for f in fields(self)}
+        return [name for name in OWN_PARTS if getattr(self, name) != defaults[name]]
 
     def has_room_for(self, vocab_size):
         """Whether a vocabulary of this size is the model's, which may be padded a little."""

@@ -27,6 +27,7 @@ def parameter_rows(config):
         "projection E -> H": "embedding_hidden_mapping_in",
         "attention, with its layer norm": ".attention.",
         "feed-forward, with its layer norm": "albert_layers.",
+        "final layer norm": "final_layer_norm",
         "pooler": "pooler",
         "masked-word head (decoder tied)": "predictions",
         "sentence-order head": "sop_classifier",
@@ -44,6 +45,20 @@ def parameter_rows(config):
         uses[part] = depth // len([name for name in named if name.endswith(matrix)])
     uses["word embeddings (V x E)"] = 2  # looked up at the bottom, multiplied at the top
     return [(part, n, uses[part]) for part, n in counts.items() if n]
+
+
+def products_per_token(config, length):
+    """Multiplications of the encoder for one token of a sequence, forward; biases and norms apart.
+
+    length: tokens of the sequence, which every token attends to.  Sharing changes nothing of it.
+    """
+    encoder = AlbertForPreTraining(config, seed=None).albert.encoder
+    attention = 2 * length * config.hidden_size  # scores, and the mean of the values
+    weights = sum(
+        p.size for layer in encoder.layers() for p in layer.parameters() if p.data.ndim == 2
+    )
+    projected = config.embedding_projection * config.embedding_size * config.hidden_size
+    return weights + projected + attention * len(encoder.layers())
 
 
 def describe(name):

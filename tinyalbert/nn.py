@@ -258,6 +258,35 @@ class Linear(Module):
         return ops.linear(x, self.weight, self.bias)
 
 
+class GroupedLinear(Module):
+    """A linear map of each of G groups of features by itself: (..., I) -> (..., O).
+
+    One part in G of the products of a Linear; a 1 x 1 convolution in groups (Iandola et al. 2020,
+    SqueezeBERT, §3).  The weight is [O, I / G], as a convolution's.
+    """
+
+    def __init__(self, rng, inputs, outputs, groups, std=0.02):
+        self.groups = groups
+        self.weight = Parameter(truncated_normal(rng, (outputs, inputs // groups), std))
+        self.bias = Parameter(np.zeros(outputs, DEFAULT_DTYPE))  # (O,)
+
+    def forward(self, x):
+        G = self.groups
+        *shape, inputs = x.shape
+        outputs = self.weight.shape[0]
+        rows = x.reshape(-1, G, inputs // G).transpose(1, 0, 2)  # (G, N, I / G)
+        maps = self.weight.reshape(G, outputs // G, inputs // G).transpose(0, 2, 1)
+        y = (rows @ maps).transpose(1, 0, 2)  # (N, G, O / G)
+        return y.reshape(*shape, outputs) + self.bias
+
+
+def projection(rng, inputs, outputs, std, groups=1):
+    """A Linear, or a GroupedLinear if there are groups."""
+    if groups == 1:
+        return Linear(rng, inputs, outputs, std)
+    return GroupedLinear(rng, inputs, outputs, groups, std)
+
+
 class Embedding(Module):
     """A table of vectors, looked up by id: int (...) -> (..., E)."""
 
@@ -283,6 +312,25 @@ class LayerNorm(Module):
         if residual is None:
             return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
         return ops.add_layer_norm(x, residual, self.weight, self.bias, eps=self.eps)
+
+
+class ResidualNorm(LayerNorm):
+    """The layer norm around f, which is attention or feed-forward.
+
+    LN(f(x) + x), after the sum, as BERT and ALBERT have it; or, with pre, x + f(LN(x)), before f.
+    """
+
+    def __init__(self, width, eps, pre=False):
+        super().__init__(width, eps)
+        self.pre = pre
+
+    def before(self, x):
+        """What f reads."""
+        return self(x) if self.pre else x
+
+    def after(self, y, x):
+        """What goes on, of y = f(before(x)) and x."""
+        return y + x if self.pre else self(y, x)
 
 
 class Dropout(Module):

@@ -1,10 +1,10 @@
-"""Optimisers: AdamW and LAMB as in ALBERT's training, clipping, learning-rate schedules.
+"""Optimisers: AdamW and LAMB as in ALBERT's training, Muon, clipping, learning-rate schedules.
 
-Both follow google-research/albert (optimization.py, lamb_optimizer.py): no bias correction, epsilon
-outside the square root, weight decay apart from the gradient, and neither decay nor trust ratio for
-biases and layer norms.  `adamw_step` and `lamb_step` are the definitions, for one tensor, as in the
-papers.  The classes compute the same in place, block by block, so that nothing of the model's size
-is allocated.  Taught in lesson 12.
+AdamW and LAMB follow google-research/albert (optimization.py, lamb_optimizer.py): no bias
+correction, epsilon outside the square root, weight decay apart from the gradient, and neither decay
+nor trust ratio for biases and layer norms.  `adamw_step`, `lamb_step` and `muon_step` are the
+definitions, for one tensor, as in the papers.  The classes compute the same in place, AdamW and
+LAMB block by block, so that nothing of the model's size is allocated.  Taught in lesson 12.
 """
 
 import math
@@ -18,6 +18,9 @@ from .nn import moment
 from .tensor import kernel_for
 
 EXCLUDED = r"LayerNorm|layer_norm|bias|(^|\.)b$"  # parameters without weight decay and trust ratio
+HIDDEN = r"(^|\.)encoder\..*weight$"  # matrices between hidden states, for Muon
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of s, s^3, s^5 (Jordan et al. 2024)
+MUON_RMS = 0.2  # root mean square of a Muon update, about that of AdamW's (Liu et al. 2025, §2.2)
 OTHER = {"m": "v", "v": "m"}  # the moments come in pairs
 BLOCK = 1 << 15  # floats in one block on the CPU: six arrays of that size stay in the L2 cache
 
@@ -52,6 +55,35 @@ def lamb_step(w, g, m, v, lr, **options):
     w_norm, u_norm = (w * w).sum() ** 0.5, (u * u).sum() ** 0.5
     ratio = w_norm / u_norm if w_norm > 0 and u_norm > 0 else 1.0
     return w - lr * ratio * u, m, v
+
+
+def orthogonalised(m, steps=5):
+    """(R, C) -> a matrix with m's singular vectors and all singular values near 1.
+
+    Newton-Schulz: x becomes a x + b (x xᵀ) x + c (x xᵀ)² x, which changes the singular values s
+    alone, to a s + b s³ + c s⁵.  With these coefficients five steps bring every s above some
+    hundredths of the matrix's norm to between 0.7 and 1.2 (Jordan et al. 2024, "Muon").
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = m.shape[0] <= m.shape[1]
+    x = m if wide else m.T  # the smaller product
+    x = x / ((x * x).sum() ** 0.5 + 1e-30)  # a gradient of zeros stays one
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x if wide else x.T
+
+
+def muon_step(w, g, m, lr, momentum=0.95, decay=0.01):
+    """One Muon step on one matrix -> new (w, m).
+
+    Source: Jordan et al. 2024, with Nesterov's momentum; length and decay as Liu et al. 2025
+    (arXiv 2502.16982) have them, so that AdamW's learning rate fits.
+    """
+    m = momentum * m + (1 - momentum) * g
+    u = orthogonalised(momentum * m + (1 - momentum) * g)
+    u = u * (MUON_RMS * max(w.shape) ** 0.5) + decay * w
+    return w - lr * u, m
 
 
 # --- the optimisers -------------------------------------------------------------------------------
@@ -273,7 +305,36 @@ class LAMB(AdamW):
             w[part] -= u
 
 
-OPTIMIZERS = {"adamw": AdamW, "lamb": LAMB}  # by the names of recipes and options
+class Muon(AdamW):
+    """Muon over named Parameters: the matrices between hidden states get orthogonal updates.
+
+    hidden: regular expression of their names.  All else, embeddings, heads, biases and layer norms,
+    takes AdamW's steps.  A shared layer's matrices are orthogonalised once a step, however often
+    the layer is used.  Their second moments stay 0; the state has AdamW's form.
+    """
+
+    def __init__(self, named_parameters, lr, momentum=0.95, hidden=HIDDEN, **options):
+        if not 0 <= momentum < 1:
+            raise UserError(f"momentum is {momentum}; expected a number from 0 to below 1")
+        super().__init__(named_parameters, lr, **options)
+        self.momentum = momentum
+        self.hidden = {
+            name for name, p in self.parameters.items() if p.ndim == 2 and re.search(hidden, name)
+        }
+
+    def _update(self, name, w, g, m, v, lr):
+        """muon_step, in place."""
+        if name not in self.hidden:
+            return super()._update(name, w, g, m, v, lr)
+        shape = self.parameters[name].shape
+        decay = 0.0 if name in self.excluded else self.weight_decay
+        matrices = (a.reshape(shape) for a in (w, g, m))
+        new_w, new_m = muon_step(*matrices, lr, self.momentum, decay)
+        w[...] = new_w.reshape(-1)
+        m[...] = new_m.reshape(-1)
+
+
+OPTIMIZERS = {"adamw": AdamW, "lamb": LAMB, "muon": Muon}  # by the names of recipes and options
 
 
 def blocks(flat):

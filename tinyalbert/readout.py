@@ -119,11 +119,14 @@ def layer_at(layer, asking, hidden, bias):
     asking (B, M, H), hidden (B, T, H) -> (B, M, H).
     """
     attention = layer.attention
-    q, k, v = attention.query(asking), attention.key(hidden), attention.value(hidden)
+    read = attention.LayerNorm.before(hidden)
+    q = attention.query(attention.LayerNorm.before(asking))
+    k, v = attention.key(read), attention.value(read)
     context = ops.attention(q, k, v, bias, num_heads=attention.num_heads)  # (B, M, H)
-    attended = attention.LayerNorm(attention.dense(context), asking)  # (B, M, H)
-    projected = layer.ffn_output(layer.expand(attended))  # (B, M, H)
-    return layer.full_layer_layer_norm(projected, attended)
+    attended = attention.LayerNorm.after(attention.dense(context), asking)  # (B, M, H)
+    norm = layer.full_layer_layer_norm
+    projected = layer.ffn_output(layer.expand(norm.before(attended)))  # (B, M, H)
+    return norm.after(projected, attended)
 
 
 def encode_rows(albert, rows, input_ids, attention_mask, token_type_ids, rng):
@@ -138,9 +141,10 @@ def encode_rows(albert, rows, input_ids, attention_mask, token_type_ids, rng):
     *layers, last = albert.encoder.layers()
     for layer in layers:
         hidden, _ = layer(hidden, bias, rng)
-    states = layer_at(last, gather_rows(hidden, rows), hidden, bias)  # (B, M, H)
+    finish = albert.encoder.finish
+    states = finish(layer_at(last, gather_rows(hidden, rows), hidden, bias))  # (B, M, H)
     return LateOutput(
-        {"last_hidden_state": lambda: layer_at(last, hidden, hidden, bias)},
+        {"last_hidden_state": lambda: finish(layer_at(last, hidden, hidden, bias))},
         albert,
         states_at_rows=states,
         pooler_output=albert.pool(states),

@@ -67,7 +67,7 @@ def encode(albert, layers, words, reading):
     hidden = albert.encoder.project(embedded)
     for layer in layers:
         hidden, _ = layer(hidden, bias)
-    return hidden
+    return albert.encoder.finish(hidden)
 
 
 def twin(module):

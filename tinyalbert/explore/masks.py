@@ -31,7 +31,9 @@ def view(explorer, reading, top_k=8):
     shown = list(reading.masked[:MOST_MASKS])
     states = explorer.states(reading)[:, shown]  # (L + 1, masks, H)
     with no_grad():
-        scores = explorer.model.word_scores(Tensor(states)).numpy()
+        before = explorer.model.albert.encoder.finish(Tensor(states[:-1]))
+        read = ops.concat(before, Tensor(states[-1:]), axis=0)  # the last ones are finished
+        scores = explorer.model.word_scores(read).numpy()
     probabilities = ops.softmax.raw(scores)[0]  # (L + 1, masks, V)
     return {
         "masks": [

@@ -20,6 +20,11 @@ def onnx_model(model, int8=False):
     span_heads.py.
     """
     kind = type(model)
+    if model.config.own_parts():
+        raise UserError(
+            f"a model with {', '.join(model.config.own_parts())} can't be exported to ONNX, only "
+            "one with the layers of the released ALBERT; --int8 alone makes a smaller folder"
+        )
     if kind not in OUTPUTS:
         known = ", ".join(each.__name__ for each in OUTPUTS)
         raise UserError(

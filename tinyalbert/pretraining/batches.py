@@ -227,7 +227,7 @@ class PretrainingData:
         token_type_ids = ((place > middle) & (place <= end)).astype(np.int32)
         return ids, segment, attention_mask, token_type_ids
 
-    def batch(self, step, batch_size, first=0, count=None, echo=(), best_of=1):
+    def batch(self, step, batch_size, first=0, count=None, echo=(), best_of=1, masked_lm_prob=None):
         """Rows of a step's batch: {name: int32 (count, T)}.
 
         first, count: the rows are first to first + count (all if None).
@@ -237,6 +237,7 @@ class PretrainingData:
         order, 1 swapped.
         echo (least, most) and best_of make the order easier to see (curriculum.py); every pair then
         comes in both orders.
+        masked_lm_prob: of this batch, in place of the data's own.
         """
         count = batch_size - first if count is None else count
         if step < 0 or first < 0 or count < 1 or first + count > batch_size:
@@ -244,9 +245,10 @@ class PretrainingData:
                 f"rows {first} to {first + count} of {batch_size} at step {step}; expected rows "
                 "of the batch"
             )
-        return self._draw(step * batch_size + np.arange(first, first + count), echo, best_of)
+        examples = step * batch_size + np.arange(first, first + count)
+        return self._draw(examples, echo, best_of, masked_lm_prob)
 
-    def _draw(self, examples, echo=(), best_of=1):
+    def _draw(self, examples, echo=(), best_of=1, masked_lm_prob=None):
         """The batch of the examples with these numbers (n,)."""
         if self.sentence_task != "sop" or self.faithful:
             echo = ()
@@ -261,7 +263,8 @@ class PretrainingData:
             starts[:, 1:] |= unknown[:, :-1]
         else:
             starts = np.ones_like(segment, dtype=bool)
-        wanted = targets_wanted(attention_mask.sum(1), self.masked_lm_prob, self.max_predictions)
+        share = self.masked_lm_prob if masked_lm_prob is None else masked_lm_prob
+        wanted = targets_wanted(attention_mask.sum(1), share, self.max_predictions)
         covered = choose_targets(
             uniforms(self.seed, TARGETS, examples, 2 * T),
             starts,

@@ -10,6 +10,8 @@ like any other.
 
 import numpy as np
 
+from ..errors import UserError
+
 # Radians per token, of the first and the last pair of columns.
 FASTEST = 2.0
 SLOWEST = 0.4
@@ -59,6 +61,11 @@ def imitate_trained_attention(model, seed=0):
     pieces find each other.
     """
     config = model.config
+    if config.projection_groups > 1:
+        raise UserError(
+            f"queries in {config.projection_groups} groups see a part of each vector and can't "
+            "look for positions; set mimetic to false, or projection_groups to 1"
+        )
     albert = model.albert
     rng = np.random.default_rng([seed, 1])
     H = config.hidden_size

@@ -18,6 +18,7 @@ from ..options import (
     WHOLE,
     Anything,
     Many,
+    Number,
     OneOf,
     Options,
     device_option,
@@ -144,6 +145,9 @@ class PrepareOptions(Options):
     overwrite: bool = option(False, "replace the folder if it exists")
 
 
+RATE = Number(float, 0.01, below=1)
+
+
 def of_recipe(help, check, **about):
     """A field of the recipe: None leaves it as the preset's recipe has it."""
     return option(None, help, check=check, **about)
@@ -199,6 +203,10 @@ class PretrainOptions(Options):
         "mask runs of up to N whole words (paper: 3); 1: single pieces", COUNT
     )
     whole_word: bool | None = of_recipe("mask whole words", SWITCH, flag="")
+    masked_lm_prob: float | None = of_recipe("share of the pieces to guess", RATE, flag="--masks")
+    final_masked_lm_prob: float | None = of_recipe(
+        "the share at the end, to which that of --masks goes in a line", RATE, flag="--final-masks"
+    )
     fill: str | None = of_recipe("segments", OneOf("whole", "cut"), flag="")
 
     # batches
@@ -279,6 +287,8 @@ class PretrainOptions(Options):
         if self.max_seq_length is None:  # the recipe's own length gives way to a smaller model
             longest = min(recipe.max_seq_length, config.max_position_embeddings)
             recipe = recipe.changed(max_seq_length=longest)
+        if self.mimetic is None and config.projection_groups > 1:  # it could not be
+            recipe = recipe.changed(mimetic=False)
         if recipe.max_seq_length > config.max_position_embeddings:
             raise UserError(
                 f"sequences of {recipe.max_seq_length} tokens, but the model has "

@@ -24,6 +24,10 @@ class PretrainingPlan:
         """The learning rate of step `step`."""
         return self.recipe.lr_at(step, self.total_steps)
 
+    def masked_lm_prob(self, step):
+        """The share of the pieces to be guessed at step `step`."""
+        return self.recipe.masked_lm_prob_at(step, self.total_steps)
+
     def longest(self, step):
         """Tokens of the longest sequences among the first `step` batches.
 

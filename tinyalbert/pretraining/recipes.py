@@ -74,6 +74,8 @@ class Recipe:
     mimetic: bool = True  # attention begins as trained heads look (mimetic.py), not at random
     ngram: int = 1  # longest run of words that is masked together
     whole_word: bool = False
+    masked_lm_prob: float = 0.15  # of the pieces are to be guessed,
+    final_masked_lm_prob: float | None = None  # falling or rising in a line to this, if given
     fill: str = "whole"  # segments of whole sentences; "cut" fills every sequence to the end
 
     def changed(self, **changes):
@@ -122,6 +124,13 @@ class Recipe:
     def tokens_by(self, step, total_steps):
         """Tokens in the first `step` batches."""
         return int(self._done(step, total_steps) @ [math.prod(stage[:2]) for stage in self.plan()])
+
+    def masked_lm_prob_at(self, step, total_steps):
+        """The share of the pieces to be guessed at a step of a run of so many."""
+        if self.final_masked_lm_prob is None:
+            return self.masked_lm_prob
+        done = step / max(total_steps - 1, 1)
+        return self.masked_lm_prob + done * (self.final_masked_lm_prob - self.masked_lm_prob)
 
     def lr_at(self, step, total_steps):
         """Warm-up and decay over the tokens of the run, in batches of the first stage."""

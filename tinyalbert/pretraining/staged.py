@@ -32,15 +32,16 @@ class StageBatches:
         }
         self.full = self.data[recipe.max_seq_length]
 
-    def draw(self, stage, step):
+    def draw(self, stage, step, masked_lm_prob=None):
         """The batch of `step` in a stage, without the columns that are padding in every row.
 
-        stage: (length, sequences, echo, best_of).  Every process cuts for itself, to a multiple of
-        8.
+        stage: (length, sequences, echo, best_of).  masked_lm_prob: by default the recipe's first.
+        Every process cuts for itself, to a multiple of 8.
         """
+        share = masked_lm_prob or self.recipe.masked_lm_prob
         length, size, echo, best_of = stage
         first, end = own_rows(size, self.ranks)
-        batch = self.data[length].batch(step, size, first, end - first, echo, best_of)
+        batch = self.data[length].batch(step, size, first, end - first, echo, best_of, share)
         longest = int(batch["attention_mask"].sum(1).max())
         columns = -(-longest // 8) * 8
         return {name: a[:, :columns] if a.ndim == 2 else a for name, a in batch.items()}
@@ -63,7 +64,7 @@ class PlannedBatches:
 
     def batch(self, step):
         """This process's rows of the batch of `step`."""
-        return self.stages.draw(self.plan.stage(step), step)
+        return self.stages.draw(self.plan.stage(step), step, self.plan.masked_lm_prob(step))
 
 
 class HeldOut:

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""The tables of the ALBERT paper in miniature, and some of what came after: one command a table.
+
+    python scripts/ablation.py --list
+    python scripts/ablation.py sharing --minutes 10 --seeds 3 --corpus runs/data
+    python scripts/ablation.py sizes
+
+Every variant of the table is trained with every seed for the same number of steps (in `time`: of
+minutes), so many that all runs together take about --minutes; evaluations count, Zorro does not.
+--corpus is a folder that `tinyalbert prepare` made; without it the built-in stories are taken,
+which say nothing about natural language.
+
+After Ctrl-C, or killed, the same command goes on; a finished run is not repeated.  In OUTPUT/NAME:
+a folder for each run; NAME.md, the table beside the paper's numbers; NAME.png, whose title is the
+finding.  "Noise" is twice the standard error of a difference over the seeds: a claim is reproduced
+if the effect is larger, not reproduced if the opposite is, undecided in between or with one seed.
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # replicas bring the parallelism
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from ablation_measures import measured, model_sizes
+from ablation_tables import TABLES
+from kept_runs import kept
+
+from tinyalbert import AlbertConfig, AlbertTokenizer
+from tinyalbert.errors import UserError
+from tinyalbert.files.writing import replacing
+from tinyalbert.options import make
+from tinyalbert.plots import LIGHT, MIDDLE, _figure, _save
+from tinyalbert.pretraining.options import PretrainOptions
+from tinyalbert.pretraining.preparation import is_prepared, train_tokenizer
+from tinyalbert.pretraining.pretrain import build_model, build_optimizer, build_trainer, pretrain
+from tinyalbert.pretraining.recipes import recipe_for
+from tinyalbert.pretraining.shards import Shards, prepare
+from tinyalbert.pretraining.staged import HeldOut, StageBatches
+from tinyalbert.training.plan import seconds_per_step
+from tinyalbert.training.replicas import Single
+
+EVALUATIONS = 2  # of a run: before it and at its end
+FEWEST = 20  # steps that a comparison needs, which still says little
+QUICK = {"steps": 4, "stories": 300, "vocabulary": 400}
+STORIES = {"stories": 20000, "vocabulary": 2000}
+COLUMNS = {  # metric: (title, format)
+    "parameters": ("parameters", "{:,.0f}"),
+    "step_seconds": ("seconds a step", "{:.3f}"),
+    "mlm_loss": ("masked-word loss", "{:.3f}"),
+    "mlm_accuracy": ("words right", "{:.1%}"),
+    "sop_accuracy": ("sentence task right", "{:.1%}"),
+    "zorro": ("Zorro", "{:.1%}"),
+    "ngram_mlm_loss": ("loss on runs of words", "{:.3f}"),
+    "nsp_given": ("next sentence right", "{:.1%}"),
+    "sop_given": ("sentence order right", "{:.1%}"),
+    "distance": ("L2 from layer to layer", "{:.2f}"),
+    "angle": ("angle, degrees", "{:.1f}"),
+    "unevenness": ("unevenness of L2", "{:.3f}"),
+    "step_of_optimizer": ("optimiser, ms a step", "{:.2f}"),
+    "step_not_shared": ("the same, nothing shared", "{:.2f}"),
+}
+ALWAYS = "parameters step_seconds mlm_loss mlm_accuracy sop_accuracy zorro".split()
+
+
+def main(words=None):
+    """The whole of it; returns the exit code."""
+    args = _arguments(words)
+    try:
+        if args.list:
+            said = listed(AlbertConfig.preset(args.preset))
+        elif args.name == "sizes":
+            said = model_sizes(args.output / "sizes", 60 * args.minutes, args.quick)
+        else:
+            said = run_table(args)
+    except UserError as problem:
+        print(f"ablation.py: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on", file=sys.stderr)
+        return 130
+    print(said)
+    return 0
+
+
+def listed(preset):
+    """The tables, a line each."""
+    tables = {name: table(preset) for name, table in TABLES.items()}
+    lines = [f"{name:12s}{t.source}: {', '.join(t.variants)}" for name, t in tables.items()]
+    first = f"{'sizes':12s}Lan et al. 2020, Tables 1 and 2: nothing is trained, steps are timed"
+    return "\n".join([first, *lines])
+
+
+def _arguments(words):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="?", choices=["sizes", *TABLES], metavar="NAME")
+    parser.add_argument("--list", action="store_true", help="name the tables")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of all runs (default: 10)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (default: 3)")
+    parser.add_argument("--corpus", type=Path, help="prepared folder (default: built-in stories)")
+    parser.add_argument("--preset", default="mini", help="size and recipe (default: mini)")
+    parser.add_argument("--threads", type=int, help="replicas of the model (default: all cores)")
+    parser.add_argument("--zorro", type=Path, help="folder of minimal pairs, to be judged as well")
+    parser.add_argument("--quick", action="store_true", help="a few steps of a tiny model")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/ablation"), help="(default: runs/ablation)"
+    )
+    args = parser.parse_args(words)
+    if not (args.name or args.list):
+        parser.error(f"which table? one of sizes, {', '.join(TABLES)}")
+    if args.seeds < 1 or not 0 < args.minutes < math.inf:
+        parser.error(
+            f"--seeds {args.seeds} --minutes {args.minutes:g}; expected 1 or more, above 0"
+        )
+    if args.quick:
+        args.preset = "tiny"
+    data = os.environ.get("TINYALBERT_DATA")
+    if args.zorro is None and data and not args.quick and (Path(data) / "zorro").is_dir():
+        args.zorro = Path(data) / "zorro"
+    return args
+
+
+# --- the runs -------------------------------------------------------------------------------------
+
+
+def run_table(args):
+    """Train, compare, write; returns what is to be said."""
+    table = TABLES[args.name](AlbertConfig.preset(args.preset))
+    folder = args.output / args.name
+    corpus = args.corpus or stories(args)
+    if not is_prepared(corpus):
+        raise UserError(f"{corpus} is no prepared folder; tinyalbert prepare makes one of text")
+    given = {name: options(args, table, name, corpus) for name in table.variants}
+    steps = planned(args, table, folder, given)
+    results = {name: [] for name in given}
+    for seed in range(args.seeds):
+        for name, values in given.items():
+            output = folder / f"{re.sub(r'[^a-zA-Z0-9]+', '_', name).strip('_')}-{seed}"
+            one = trained(output, {**values, "seed": seed, "steps": steps[name]}, table, args)
+            results[name].append(one["metrics"])
+            print(f"{name}, seed {seed}: {in_short(one['metrics'])}", flush=True)
+    return write(folder, table, args, corpus, steps, results)
+
+
+def stories(args):
+    """The prepared folder of built-in stories, made once."""
+    sizes = QUICK if args.quick else STORIES
+    folder = args.output / f"stories-{sizes['stories']}"
+    source = [f"stories:{sizes['stories']}"]
+    if not is_prepared(folder / "data"):
+        tokenizer = train_tokenizer(
+            source, sizes["vocabulary"], folder / "vocabulary", progress=False
+        )
+        prepare(source, tokenizer, folder / "data", workers=1, overwrite=True, progress=False)
+    return folder / "data"
+
+
+def options(args, table, name, corpus):
+    """The options of pretrain for a variant, without seed and steps; JSON values."""
+    variant = table.variants[name]
+    recipe = recipe_for(args.preset)
+    size = {"initializer_range": recipe.initializer_range, **variant["config"]}
+    config = AlbertConfig.preset(args.preset, **size)
+    values = {
+        "sources": [str(corpus)],
+        "config": config.to_dict(),
+        "preset": args.preset,
+        **variant["run"],
+    }
+    if args.threads:
+        values["threads"] = args.threads
+    return values
+
+
+def planned(args, table, folder, given):
+    """{variant: steps}, fixed once: from the times of a few steps of each."""
+    path = folder / "plan.json"
+    asked = {
+        "minutes": args.minutes,
+        "seeds": args.seeds,
+        "quick": args.quick,
+        "variants": given,
+    }
+    if path.is_file():
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["asked"] != json.loads(json.dumps(asked)):
+            raise UserError(
+                f"{folder} was begun with other --minutes, --seeds, --preset, --threads or "
+                "--corpus; give those again, or another --output"
+            )
+        return saved["steps"]
+    if args.quick:
+        steps = dict.fromkeys(given, QUICK["steps"])
+    else:
+        print(f"timing a few steps of {len(given)} variants", flush=True)
+        times = {name: seconds_of(values, args) for name, values in given.items()}
+        steps = shared_out(60 * args.minutes / args.seeds, times, table.equal)
+    with replacing(path) as file:
+        file.write((json.dumps({"asked": asked, "steps": steps}, indent=2) + "\n").encode())
+    return steps
+
+
+def seconds_of(given, args):
+    """(seconds of a step, seconds of an evaluation) of a run with these options."""
+    values = {**given, "model_config": given["config"], "minutes": args.minutes, "output": "-"}
+    del values["config"]
+    chosen = make(PretrainOptions, values).resolved()
+    corpus = chosen.sources[0]
+    model = build_model(chosen, AlbertTokenizer.from_pretrained(corpus).vocab_size)
+    stages = StageBatches(corpus, model.config, chosen.recipe(), 0, Single())
+    trainer = build_trainer(model, build_optimizer(model, chosen.recipe()), chosen, Single())
+    try:
+        begun = time.perf_counter()
+        HeldOut(stages).evaluate(model.eval(), trainer.replicas, stages.recipe.max_seq_length)
+        evaluation = time.perf_counter() - begun
+        return seconds_per_step(trainer, stages, 60 * args.minutes / args.seeds), evaluation
+    finally:
+        trainer.replicas.close()
+
+
+def shared_out(seconds, times, equal):
+    """{variant: steps} that take `seconds` together; times: {variant: (step, evaluation)}."""
+    evaluations = EVALUATIONS * sum(evaluation for _, evaluation in times.values())
+    if equal == "minutes":
+        share = (seconds - evaluations) / len(times)
+        steps = {name: int(share / step) for name, (step, _) in times.items()}
+    else:
+        number = int((seconds - evaluations) / sum(step for step, _ in times.values()))
+        steps = dict.fromkeys(times, number)
+    if min(steps.values()) < FEWEST:
+        needed = evaluations + FEWEST * sum(step for step, _ in times.values())
+        raise UserError(
+            f"a seed of all variants takes {needed / 60:.1f} minutes for {FEWEST} steps each, and "
+            f"{seconds / 60:.1f} are left for it; raise --minutes or lower --seeds"
+        )
+    return steps
+
+
+def trained(output, given, table, args):
+    """What a run came to: kept_runs.kept, with "metrics"."""
+
+    def run(begun):
+        steps = given["steps"]
+        metrics = pretrain(
+            **given,
+            output=str(output),
+            resume=begun,
+            eval_every=steps,
+            save_every=max(1, steps // 5),
+            progress=False,
+            say=lambda text: None,
+        )
+        return {"metrics": {**metrics, **measured(output, given, table.columns, args.zorro)}}
+
+    return kept(output, given, run)
+
+
+def in_short(metrics):
+    """A run in a line."""
+    shown = [name for name in ("mlm_loss", "mlm_accuracy", "sop_accuracy") if name in metrics]
+    return ", ".join(f"{COLUMNS[n][0]} {COLUMNS[n][1].format(metrics[n])}" for n in shown)
+
+
+# --- the findings ---------------------------------------------------------------------------------
+
+
+def tested(claim, results):
+    """(verdict, effect, noise) of a claim; effect and noise are nan if it was not measured.
+
+    results: {variant: [metrics of each seed]}.  noise: twice the standard error of the weighted sum
+    of means, from the variance within the variants.
+    """
+    values = {name: [one.get(claim.metric) for one in results[name]] for name in claim.contrast}
+    if any(value is None for each in values.values() for value in each):
+        return "not measured", math.nan, math.nan
+    seeds = len(next(iter(values.values())))
+    effect = sum(weight * np.mean(values[name]) for name, weight in claim.contrast.items())
+    if seeds < 2:
+        return "undecided", float(effect), math.inf
+    variance = np.mean([np.var(each, ddof=1) for each in values.values()])
+    weights = np.array(list(claim.contrast.values()))
+    noise = float(2 * math.sqrt(variance * (weights**2).sum() / seeds))
+    if effect > noise:
+        return "reproduced", float(effect), noise
+    return "not reproduced" if effect < -noise else "undecided", float(effect), noise
+
+
+def finding(table, results):
+    """The one sentence: reproduced, not reproduced, or undecided, and why."""
+    all_tested = [(claim, *tested(claim, results)) for claim in table.claims]
+    order = ("not reproduced", "undecided", "not measured", "reproduced")
+    verdict = min((each[1] for each in all_tested), key=order.index)
+    reasons = []
+    for claim, one, effect, noise in all_tested:
+        if one == "not measured":
+            reasons.append(f"{claim.says}: not measured")
+            continue
+        beyond = f"noise {noise:.2g}" if noise < math.inf else "one seed tells no noise"
+        reasons.append(f"{claim.says}: {one}, {claim.metric} {effect:+.3g}, {beyond}")
+    told = "undecided within the noise of the seeds" if verdict == "undecided" else verdict
+    return f"{told.capitalize()}: {'; '.join(reasons)}."
+
+
+def write(folder, table, args, corpus, steps, results):
+    """NAME.md and NAME.png; returns the table as text."""
+    sentence = finding(table, results)
+    lines = [
+        f"# {args.name}: {table.source}",
+        "",
+        sentence,
+        "",
+        budget(args, corpus, steps, results),
+        "",
+        *rows(table, results),
+    ]
+    text = "\n".join(lines) + "\n"
+    with replacing(folder / f"{args.name}.md") as file:
+        file.write(text.encode())
+    try:
+        picture = draw(folder / f"{args.name}.png", table, results, sentence)
+        return f"\n{text}\nwritten to {folder / args.name}.md, picture {picture}"
+    except UserError as problem:  # matplotlib is an extra
+        return f"\n{text}\nwritten to {folder / args.name}.md; no picture: {problem}"
+
+
+def budget(args, corpus, steps, results):
+    """How the numbers were made, in a sentence."""
+    distinct = sorted(set(steps.values()))
+    told = " to ".join(f"{n:,}" for n in dict.fromkeys((distinct[0], distinct[-1])))
+    threads = args.threads or os.cpu_count()
+    one = next(iter(results.values()))[0]
+    meta = Shards(corpus).meta
+    return (
+        f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {told} steps a "
+        f"run, {one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
+        f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}; "
+        f"corpus {corpus.name} of {meta['tokens'] / 1e6:.2f} million pieces, vocabulary of "
+        f"{meta['vocab_size']:,}. Mean (least to most) of the seeds; losses in nats a piece."
+    )
+
+
+def rows(table, results):
+    """The table's lines in Markdown."""
+    there = [
+        n for n in (*ALWAYS, *table.columns) if all(n in r for o in results.values() for r in o)
+    ]
+    titles = ["", *(COLUMNS[name][0] for name in there)]
+    if table.paper:
+        titles.append(f"paper: {table.paper_metric}")
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for name, metrics in results.items():
+        cells = [name, *(spread([one[n] for one in metrics], COLUMNS[n][1]) for n in there)]
+        if table.paper:
+            cells.append(str(table.paper.get(name) or ""))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def spread(values, how):
+    """The mean, and the least and the most if they differ."""
+    told = [how.format(value) for value in (np.mean(values), min(values), max(values))]
+    return told[0] if told[1] == told[2] else f"{told[0]} ({told[1]} to {told[2]})"
+
+
+def draw(path, table, results, sentence):
+    """The claims' metric, a point for each seed and a line at the mean; the title is the finding."""
+    measures = [claim.metric for claim in table.claims]
+    there = [m for m in measures if all(m in one for each in results.values() for one in each)]
+    metric = (there or ["mlm_loss"])[0]
+    figure = _figure(8.5, 1.6 + 0.42 * len(results))
+    ax = figure.subplots()
+    for place, metrics in enumerate(results.values()):
+        values = [one[metric] for one in metrics]
+        ax.plot(values, [place] * len(values), "o", color=LIGHT, ms=6)
+        ax.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color="0", lw=2)
+        label = COLUMNS[metric][1].format(np.mean(values))
+        ax.annotate(label, (np.mean(values), place - 0.32), ha="center", va="bottom", fontsize=8)
+    ax.set_yticks(range(len(results)), list(results))
+    ax.set_ylim(len(results) - 0.4, -0.7)
+    ax.set_xlabel(f"{COLUMNS[metric][0]}, held-out text; a point is a seed, a line the mean")
+    ax.grid(axis="x", color=LIGHT, lw=0.4)
+    ax.tick_params(colors=MIDDLE, labelcolor="0")
+    ax.set_title("\n".join(wrapped(sentence)), fontsize=9, loc="left")
+    return _save(figure, path)
+
+
+def wrapped(text, width=105):
+    import textwrap
+
+    return textwrap.wrap(text, width)[:4]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""scripts/ablation.py: the paper's tables in miniature; runs are kept, and the verdict heeds the noise."""
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+import ablation
+from ablation_tables import TABLES, Claim
+
+from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
+from tinyalbert.config import PRESETS
+from tinyalbert.pretraining.options import PretrainOptions
+from tinyalbert.training.trainer import Trainer
+
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("preset", ["tiny", "mini", "small"])
+def test_every_table_can_be_trained_and_its_claims_are_about_it(name, preset, tmp_path):
+    table = TABLES[name](AlbertConfig.preset(preset))
+    args = ablation._arguments([name, "--preset", preset])
+    for variant in table.variants:
+        given = ablation.options(args, table, variant, tmp_path)
+        AlbertForPreTraining(AlbertConfig.from_dict(given["config"]), seed=None)
+        assert given.keys() - {"config"} <= {*PretrainOptions.__dataclass_fields__}
+        assert json.loads(json.dumps(given)) == given
+    assert len({json.dumps(ablation.options(args, table, v, tmp_path)) for v in table.variants}) == len(table.variants)
+    for claim in table.claims:
+        assert set(claim.contrast) <= set(table.variants) and claim.metric in ablation.COLUMNS
+        assert sum(claim.contrast.values()) == 0
+    assert set(table.paper) <= set(table.variants)
+
+
+def test_a_gated_ffn_has_as_many_parameters_as_the_plain_one():
+    config = AlbertConfig.preset("mini")
+    variants = TABLES["gate"](config).variants
+    plain, gated = (AlbertForPreTraining(AlbertConfig(**{**PRESETS["mini"], **v["config"]}), seed=None).num_parameters() for v in variants.values())
+    assert abs(gated - plain) < 0.01 * 2 * config.hidden_size * config.intermediate_size
+
+
+@given(seeds=st.integers(2, 6), effect=st.floats(-3, 3), spread=st.floats(0.01, 1), seed=st.integers(0, 999))
+def test_a_verdict_is_the_effect_against_twice_its_standard_error(seeds, effect, spread, seed):
+    rng = np.random.default_rng(seed)
+    values = {name: rng.standard_normal(seeds) * spread + shift for name, shift in (("worse", effect), ("better", 0.0))}
+    results = {name: [{"mlm_loss": float(v)} for v in each] for name, each in values.items()}
+    verdict, got, noise = ablation.tested(Claim("", {"worse": 1, "better": -1}), results)
+    difference = values["worse"].mean() - values["better"].mean()
+    error = math.sqrt((values["worse"].var(ddof=1) + values["better"].var(ddof=1)) / seeds)   # of two independent means
+    np.testing.assert_allclose([got, noise], [difference, 2 * error])
+    assert verdict == ("reproduced" if difference > 2 * error else "not reproduced" if difference < -2 * error else "undecided")
+
+
+@pytest.mark.parametrize("effects, expected", [
+    ((1, 1), "Reproduced"), ((1, -1), "Not reproduced"), ((1, 0), "Undecided within the noise of the seeds"), ((0, -1), "Not reproduced")])
+def test_a_table_is_as_good_as_its_weakest_claim(effects, expected):
+    claims = tuple(Claim(f"claim {i}", {f"a{i}": 1, f"b{i}": -1}) for i in range(2))
+    results = {f"{x}{i}": [{"mlm_loss": (e if x == "a" else 0) + d} for d in (0, 0.1)] for i, e in enumerate(effects) for x in "ab"}
+    table = type("T", (), {"claims": claims})
+    assert ablation.finding(table, results).startswith(expected + ":")
+
+
+def test_one_seed_decides_nothing_and_what_was_not_measured_is_said():
+    one = {"a": [{"mlm_loss": 9.0}], "b": [{"mlm_loss": 1.0}]}
+    assert ablation.tested(Claim("", {"a": 1, "b": -1}), one)[0] == "undecided"
+    assert ablation.tested(Claim("", {"a": 1, "b": -1}, "zorro"), one)[0] == "not measured"
+
+
+@given(steps=st.lists(st.floats(0.01, 1), min_size=1, max_size=5), evaluation=st.floats(0, 2), minutes=st.floats(5, 60))
+def test_the_minutes_are_shared_out(steps, evaluation, minutes):
+    times = {str(i): (step, evaluation) for i, step in enumerate(steps)}
+    for equal in ("steps", "minutes"):
+        found = ablation.shared_out(60 * minutes, times, equal)
+        taken = {name: found[name] * step + 2 * evaluation for name, (step, _) in times.items()}
+        assert 60 * minutes - 2 * sum(steps) <= sum(taken.values()) <= 60 * minutes + 1e-6
+        if equal == "steps":
+            assert len(set(found.values())) == 1
+        else:
+            assert max(taken.values()) - min(taken.values()) <= max(steps) + 1e-6
+    with pytest.raises(UserError, match="raise --minutes"):
+        ablation.shared_out(1.0, {"a": (1.0, 0.1)}, "steps")
+
+
+def test_a_table_goes_on_where_it_stopped_and_nothing_is_done_twice(tmp_path, monkeypatch, capsys):
+    step, words = Trainer.step, f"norm --quick --seeds 1 --threads 1 --output {tmp_path}".split()
+
+    def interrupted(trainer, batch, **options):
+        if trainer.steps_done == 2 and trainer.model.config.pre_norm:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer, batch, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        assert ablation.main(words) == 130
+    assert ablation.main(words) == 0
+    text = (tmp_path / "norm" / "norm.md").read_text()
+    assert "| pre-LN | " in text and "Undecided within the noise" in text and (tmp_path / "norm" / "norm.png").is_file()
+    runs = {path.parent.name: path.read_text() for path in tmp_path.glob("norm/*/run.json")}
+    assert sorted(runs) == ["post_LN-0", "pre_LN-0"]
+    monkeypatch.setattr(ablation, "pretrain", None)
+    assert ablation.main(words) == 0 and (tmp_path / "norm" / "norm.md").read_text() == text
+    assert ablation.main([*words, "--minutes", "3"]) == 2
+    assert "--minutes" in capsys.readouterr().err
+
+
+def test_sizes_are_counted_and_what_there_is_no_time_for_is_not_timed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ablation_measures.step_seconds", lambda config, left: None)
+    assert ablation.main(f"sizes --output {tmp_path}".split()) == 0
+    said = capsys.readouterr().out
+    assert "Reproduced: ALBERT base has 9.3 times fewer parameters than BERT base, 1.00 times the products" in said
+    assert "| BERT base | 109,081,344 | 108M |" in said and "| ALBERT xxlarge | 222,595,584 | 235M |" in said
+    assert said.count("not timed") == 6
+
+
+@pytest.mark.parametrize("words, told", [("sharing --corpus nowhere", "no prepared folder"), ("norm --preset huge", "preset 'huge'")])
+def test_what_is_wrong_is_told(words, told, tmp_path, capsys):
+    assert ablation.main([*words.split(), "--output", str(tmp_path)]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not DEEP, reason="trains every table for a few steps: HYPOTHESIS_PROFILE=deep")
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_in_a_few_steps(name, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "ablation"
+    assert ablation.main(f"{name} --quick --seeds 2 --threads 1 --output {folder}".split()) == 0
+    table = TABLES[name](AlbertConfig.preset("tiny"))
+    lines = (folder / name / f"{name}.md").read_text()
+    for column in table.columns:
+        assert ablation.COLUMNS[column][0] in lines
+    assert all(f"| {variant} |" in lines for variant in table.variants)
