@@ -51,7 +51,15 @@ BROWSER = ["tests/test_explore_browser.py", "tests/test_slides_browser.py"]
 # What has cases for the deep profile alone: whole processes, long texts, lessons in Jupyter.
 SLOW = [
     f"tests/test_{name}.py"
-    for name in ("ablation", "folders", "faults", "linear_time", "every_task", "notebooks")
+    for name in (
+        "ablation",
+        "folders",
+        "faults",
+        "linear_time",
+        "small_memory",
+        "every_task",
+        "notebooks",
+    )
 ]
 # What opens our folders in transformers and theirs here, as both of its versions in use do it.
 ON_TRANSFORMERS_5 = ["tests/test_parity_folders.py", "tests/test_parity_transformers.py"]

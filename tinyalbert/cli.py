@@ -151,7 +151,7 @@ def _finetune(args):
 
 def _print_metrics(metrics, confusion):
     for name, value in metrics.items():
-        print(f"{name:24s}{value:8.4f}")
+        print(f"{name:24s}{value:8,d}" if isinstance(value, int) else f"{name:24s}{value:8.4f}")
     if confusion:
         print(f"\n{confusion}\n")
 
@@ -163,8 +163,13 @@ def _note(text):
 
 def _evaluate(args):
     from .tasks.inference import evaluate_file
+    from .tasks.text_loss import evaluate_text, is_pretrained
 
     options = make(args.options, over(args.options, args.saved, given_by(args.options, args)))
+    if options.task is None and is_pretrained(options.model):
+        how = dict(length=options.max_length, threads=options.threads, device=options.device)
+        _print_metrics(evaluate_text(options.model, options.table, **how, say=_note), None)
+        return
     _print_metrics(*evaluate_file(options, _note))
 
 
@@ -461,8 +466,11 @@ COMMANDS = {
     "evaluate": Command(
         _evaluate,
         _finetuned_arguments(EvaluateOptions),
-        "score a fine-tuned folder on labelled rows",
-        ("tinyalbert evaluate runs/topic stories:topic:200",),
+        "score a fine-tuned folder on labelled rows, or a pretrained one on text, in nats a word",
+        (
+            "tinyalbert evaluate runs/topic stories:topic:200",
+            "tinyalbert evaluate runs/stories stories:50",
+        ),
     ),
     "predict": Command(
         _predict,

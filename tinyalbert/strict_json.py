@@ -88,6 +88,18 @@ def _paired(text):
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def read_at_most(file, size):
+    """The first `size` bytes of a file, or all if there are fewer, in the memory that they need.
+
+    file.read(size) asks for as much memory as `size` says, whatever the file has.
+    """
+    parts = []
+    while size > 0 and (part := file.read(min(size, 1 << 20))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
 def read_json(path, expected="a JSON object"):
     """{name: value} of a small JSON file, which holds one object.
 
@@ -96,7 +108,7 @@ def read_json(path, expected="a JSON object"):
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = read_at_most(file, MOST_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; expected {expected}") from None
     except OSError as error:

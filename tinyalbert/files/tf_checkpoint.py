@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import LACKS, UserError
+from ..strict_json import read_at_most
 from .protobuf import message, repeated, varint
 from .safetensors_file import bfloat16_to_float32
 
@@ -233,7 +234,7 @@ def _array(prefix, variable):
 def read_table(path):
     """(key, value) pairs of a LevelDB table file, in order, which is that of the keys."""
     with open(path, "rb") as file:
-        data = file.read(LARGEST_INDEX + 1)
+        data = read_at_most(file, LARGEST_INDEX + 1)
     footer = data[-FOOTER:]
     if len(data) > LARGEST_INDEX:
         raise ValueError(f"an index of more than {LARGEST_INDEX >> 20} MiB")

@@ -218,8 +218,10 @@ def _long_as_trained():
 class EvaluateOptions(Options):
     """What the evaluation of a fine-tuned folder may be told."""
 
-    model: str = option(None, "fine-tuned folder", positional=True, required=True)
-    table: str = option(None, ROWS, positional=True, required=True)
+    model: str = option(None, "fine-tuned or pretrained folder", positional=True, required=True)
+    table: str = option(
+        None, f"{ROWS}; for a pretrained folder, text", positional=True, required=True
+    )
     task: str = _own_task()
     max_length: int = _length_as_trained()
     long: str = _long_as_trained()
