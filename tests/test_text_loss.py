@@ -87,6 +87,9 @@ def test_from_the_command_line(world, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "mlm"), str(tmp_path / "a.txt")]) == 0
     for words in ([str(tmp_path / "b.txt")], [str(tmp_path / "none.txt")], [str(tmp_path / "a.txt"), "--max-length", "4000"]):
         assert main(["evaluate", str(folder), *words]) == 2
+    (tmp_path / "rows.tsv").write_text("text\tlabel\na dog\tyes\n")
+    for rows in (str(tmp_path / "rows.tsv"), "stories:topic:20"):        # rows are for a fine-tuned folder, as before
+        assert main(["evaluate", str(folder), rows]) == 2 and "train it first" in capsys.readouterr().err
     with pytest.raises(UserError, match="8 to"):
         evaluate_text(folder, ["stories:2"], length=4)
 

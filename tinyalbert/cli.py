@@ -163,10 +163,11 @@ def _note(text):
 
 def _evaluate(args):
     from .tasks.inference import evaluate_file
-    from .tasks.text_loss import evaluate_text, is_pretrained
+    from .tasks.text_loss import evaluate_text, is_labelled, is_pretrained
 
     options = make(args.options, over(args.options, args.saved, given_by(args.options, args)))
-    if options.task is None and is_pretrained(options.model):
+    text = options.task is None and not is_labelled(options.table)
+    if text and is_pretrained(options.model):
         how = dict(length=options.max_length, threads=options.threads, device=options.device)
         _print_metrics(evaluate_text(options.model, options.table, **how, say=_note), None)
         return

@@ -7,6 +7,7 @@ word is masked once: the text is read in ROUNDS rounds, in each of which every R
 window is hidden, about the share that pretraining hides.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,12 @@ def is_pretrained(folder):
     extra = read_config(folder).extra
     named = (extra.get("architectures") or [None])[0]
     return named in PRETRAINED and "finetuning_task" not in extra
+
+
+def is_labelled(source):
+    """Whether a source is rows of a task by its name: a table, or built-in rows with labels."""
+    name, _, rest = str(source).partition(":")
+    return Path(source).suffix in (".tsv", ".csv") or (name == "stories" and rest[:1].isalpha())
 
 
 class Window(NamedTuple):
