@@ -5,12 +5,14 @@ The kills themselves are in scripts/faults.py, of which the deep profile runs a 
 
 import ast
 import asyncio
+import contextlib
 import copy
 import errno
 import json
 import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -269,6 +271,22 @@ def subprocess_number():
 
 
 @posix
+@pytest.mark.parametrize("number, refused", [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False), (errno.ENOTSUP, False)])
+def test_a_file_whose_folder_can_not_be_synced_is_there(number, refused, tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(CannotWrite, match="is there, but may not survive") if refused else contextlib.nullcontext():
+        with replacing(tmp_path / "file") as file:
+            file.write(b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_links_rights_pipes_and_devices_stay_what_they_are(tmp_path):
     target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
     target.write_text("old")

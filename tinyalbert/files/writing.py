@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, synced, renamed."""
 
 import contextlib
+import errno
 import os
 import platform
 import re
@@ -9,11 +10,12 @@ from pathlib import Path
 
 from ..errors import UserError, advice_for
 
+NEVER_SYNCED = (errno.EINVAL, errno.ENOTSUP)  # disks on which folders can't be synced
 TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]*)\.(?P<process>\d+)\.tmp")  # what is written first
 
 
 class CannotWrite(UserError, OSError):
-    """A file could not be written; what was there before is untouched."""
+    """A file could not be written, or is there without being safe on the disk yet."""
 
 
 @contextlib.contextmanager
@@ -43,6 +45,7 @@ def replacing(path, text=False):
             if path.exists():
                 shutil.copymode(path, temporary)
             os.replace(temporary, path)
+        with _explained(path, "is there, but may not survive a power cut", ""):
             sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
@@ -69,21 +72,22 @@ def sync_folder(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in NEVER_SYNCED:
+                raise
         finally:
             os.close(descriptor)
 
 
 @contextlib.contextmanager
-def _explained(path):
+def _explained(path, what="could not be written", before="; what was there before is untouched"):
     """An OSError while `path` is written as a CannotWrite with the same number."""
     try:
         yield
     except OSError as error:
         if isinstance(error, CannotWrite):
             raise
-        refusal = CannotWrite(
-            f"{path} could not be written: {advice_for(error)}; what was there before is untouched"
-        )
+        refusal = CannotWrite(f"{path} {what}: {advice_for(error)}{before}")
         refusal.errno = error.errno
         raise refusal from error
 
