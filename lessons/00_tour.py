@@ -55,7 +55,7 @@ for sentences in stories[:3]:
 
 # %% [markdown]
 # A program computes with numbers, so text is cut into *pieces* (words or parts of words), and each piece has a number,
-# its *id*. Lesson 10 explains how the pieces are chosen. This vocabulary is so small that most words are cut into
+# its *id*; the list of all of them is the *vocabulary*. Lesson 10 explains how the pieces are chosen. Ours is so small that most words are cut into
 # several pieces; '▁' marks the start of a word. `[CLS]` stands before a text, `[SEP]` after it, and `[MASK]` stands in
 # for a hidden piece.
 # %%
@@ -133,7 +133,8 @@ assert smooth[-1] < unigram - 0.3
 # uses the context.
 #
 # ## What it looks at
-# Inside the model every piece looks at all pieces, at some more than at others (*attention*, lesson 08). The shares in
+# Inside the model every piece looks at all pieces, at some more than at others (*attention*, lesson 08). The model does so
+# several times, one after the other; a *layer* is one round of this (lesson 09). The shares in
 # each row of the picture sum to 1 (it adds up the pieces of a word).
 # %%
 text = "Anna lost a red kite. She was sad and stayed at home."

@@ -223,7 +223,7 @@ def draw_sweep(frame):
 animation(fig, draw_sweep, len(GRAPH) + 1, "reverse_sweep")
 
 # %% [markdown]
-# The library's sweep is the same idea with arrays in place of numbers. It finds the order with a list instead of
+# The library's sweep is the same idea with whole boxes of numbers, *arrays*, in place of single ones. It finds the order with a list instead of
 # recursion, because Python refuses to nest more than about a thousand calls, and a long program goes deeper than
 # that.
 # %%

@@ -149,7 +149,7 @@ for what, change in {"0.1 % too small": lambda d: [0.999 * e for e in d], "7 tim
     print(f"{what:28s}{caught(spoiled(matmul, change), *square)}")
 
 # %% [markdown]
-# What the check is not fed, it can't catch. Feed it every *option* of an operation (each axis, dropout with its mask held
+# What the check is not fed, it can't catch. Feed it every *option* of an operation (each axis; dropout, lesson 08, with its mask held
 # fixed), integers that stay as they are, a single row (a mean over rows is hidden where there is one), and no ties: where
 # two values are equal, as in max(x, x), the slope jumps, and a nudge sees both sides of the jump.
 # %%
@@ -180,7 +180,7 @@ assert caught(mean_without_its_share, one) == "passes" != caught(mean_without_it
 assert caught(ops.cross_entropy.raw, logits, labels) == "passes" != caught(ops.relu.raw, tie)
 
 # %% [markdown]
-# relu is right, and fails at its corner; the planted faults are wrong, and pass where the question is too easy. So the
+# relu, which is max(x, 0) (lesson 06), is right, and fails at its corner; the planted faults are wrong, and pass where the question is too easy. So the
 # library's tests draw shapes and options at random, and keep away from corners.
 #
 # The ratio is a diagnosis: 0.999 points to a constant with a digit missing, -1 to a sign, 2 to a use counted twice.

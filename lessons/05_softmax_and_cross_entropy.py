@@ -5,7 +5,7 @@
 #
 # A model ends in *scores*, one for every word of the vocabulary; a score can be any number, and larger means
 # likelier. Training needs *probabilities*: positive numbers that sum to 1. Softmax turns scores into probabilities,
-# and cross-entropy measures how far off these are. Every hidden (*masked*) word, every sentence pair and every label
+# and cross-entropy measures how far off these are. Every hidden (*masked*) word, every sentence pair and every other answer
 # that ALBERT learns from passes through these two functions.
 # %%
 import numpy as np
@@ -60,7 +60,7 @@ shifted_scores.reveal(after / before, "{:.6f}")
 # cancels. Only *differences* between scores matter.
 #
 # ## Break it: large scores
-# The definition is right, but the code is not good yet. `exp` grows fast: in float32 it overflows to infinity for
+# The definition is right, but the code is not good yet. `exp` grows fast: in float32, the numbers with 7 digits that models compute with, it overflows to infinity for
 # scores below one hundred, and infinity divided by infinity is not a number.
 # %%
 with np.errstate(over="ignore", invalid="ignore"):
@@ -148,7 +148,7 @@ same(softmax_backward(g, softmax(x)), vjp(g)[0], "softmax gradient, without the 
 
 # %% [markdown]
 # ## Cross-entropy
-# The *loss* of one prediction is -log(probability of the right word): 0 if the model was certain and right, large if
+# The right word is known in training; its number is the *label*. The *loss* of one prediction is -log(probability of the right word): 0 if the model was certain and right, large if
 # it was certain and wrong. Cross-entropy is the mean loss over all predictions.
 #
 # Taking the logarithm *after* softmax fails when the probability has underflowed to 0. But log(e^a / Σ e^b) is

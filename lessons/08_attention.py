@@ -30,6 +30,7 @@ here("attention")
 # three vectors of D numbers: the *query* (what I look for), the *key* (what I can be found by), and the *value* (what
 # I say). A *score* is the inner product of a query and a key. Softmax turns one token's scores into *weights* that
 # sum to 1. The answer, the token's *context*, is the weighted mean of the values.
+# The three maps and what is made of them are one *head*.
 # %%
 T, D = 5, 4
 q, k, v = (rng.standard_normal((T, D)) for _ in range(3))
@@ -247,7 +248,7 @@ for what, mine, theirs in zip(("query", "key", "value"), gradients, all_heads_vj
 # %% [markdown]
 # ## Order does not exist
 # Attention is an average: exchange two tokens, and their answers are exchanged too; nothing else happens. Without the
-# position table of lesson 07, a text would be a bag of words.
+# position table of lesson 07, a text would be a *bag of words*: which words there are, and how often, not in which order.
 # %%
 order = rng.permutation(T)
 same(multi_head(Q[:, order], K[:, order], V[:, order], N)[0], multi_head(Q, K, V, N)[0][:, order],
@@ -284,7 +285,7 @@ print(f"dropout 0.1: {float((kept == 0).mean()):.1%} are 0, the mean stays {floa
 
 # %% [markdown]
 # ## Open it
-# A minute of pretraining gives you a model to look into (put `.venv/bin/` before the names, or activate `.venv`):
+# A minute of training on plain text (*pretraining*, lessons 11 and 13) gives you a model to look into (put `.venv/bin/` before the names, or activate `.venv`):
 #
 #     tinyalbert pretrain stories:2000 --preset tiny --minutes 1 --output runs/stories
 #     tinyalbert explore runs/stories

@@ -4,8 +4,7 @@
 # 2015; Loshchilov and Hutter 2019; You et al. 2020; Lan et al. 2020, §4.1 · **Runs in** a few seconds
 #
 # The backward pass says in which direction each parameter should move, but not how far. An *optimiser* decides that:
-# it turns gradients into steps. ALBERT was trained with LAMB. LAMB is Adam plus one idea, and Adam is gradient
-# descent plus two. We take them one after another.
+# it turns gradients into steps. Three of them, each with an idea or two more than the one before, are built here; the last one, LAMB, trained ALBERT.
 # %%
 import numpy as np
 from _check import exercise, figure, finish, predict, pyplot, same, show

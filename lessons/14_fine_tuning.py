@@ -137,7 +137,7 @@ assert by_length < at_random
 
 # %% [markdown]
 # ## What a number means
-# An accuracy alone says nothing. Compare it with two *baselines*: always predicting the commonest label, and a *bag of
+# An accuracy, the share of answers that are right, says nothing alone. Compare it with two *baselines*: always predicting the commonest label, and a *bag of
 # words*, which counts words and ignores their order. If one text in a hundred has a label, a classifier that never
 # predicts it is right 99 times in 100. Its *F1* is 0. F1 combines *precision* (of the texts predicted to have the label,
 # the share that has it) and *recall* (of the texts that have the label, the share that was found).

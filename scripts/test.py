@@ -43,6 +43,7 @@ NOT_ON_A_DEVICE = [
         "plain_text",
         "read_back",
         "slides",
+        "words",
         "strict_json",
         "wheels",
     )
