@@ -226,6 +226,23 @@ def test_windows_agree(seed, windows, how):
             np.testing.assert_allclose(task.probabilities(joined), task.probabilities(outputs[0]), rtol=1e-12)
 
 
+def test_learned_attention_is_kept_with_the_folder(inside, world):
+    table = "".join(f"{'good' if i % 2 else 'bad'}\t{'the dog was here ' * (1 + i % 12)}{'glad' if i % 2 else 'sad'} {i}\n" for i in range(24))
+    (world / "long").write_text(table)
+    options = f"{SHORT} --max-length 12 --long windows --window-pooling learned"
+    assert run(f"finetune long --dev long --model model --output learned {options}") == 0
+    trained = numbers(inside.readouterr().out)["accuracy"]
+    assert run("evaluate learned long") == 0
+    assert numbers(inside.readouterr().out)["accuracy"] == trained
+    assert run("finetune long --dev long --model learned --keep-head --output kept --steps 1 --threads 1 --lr 1e-9 --max-length 12 "
+               "--long windows --window-pooling learned") == 0
+    assert run("predict learned long --output learned.jsonl") == run("predict kept long --output kept.jsonl") == 0
+    assert Path("learned.jsonl").read_text() == Path("kept.jsonl").read_text()
+    assert run("finetune long --model learned --output again --steps 1 --threads 1") == 0         # the head starts anew
+    assert run("predict done long --output x.tsv --window-pooling learned") == 2
+    assert "window_dense" in inside.readouterr().err
+
+
 # ---- baselines
 
 def texts(*pairs):
@@ -314,6 +331,8 @@ def test_predict_takes_lines_a_text_or_the_standard_input(inside, world, monkeyp
     ("finetune pairs.jsonl --model model --output x", ["pairs.jsonl, line 2", "2 labels, ['a', 'b']", "finetune multi-label"]),
     ("finetune multi-label bare --model model --output x --label-column text --text-column label", ["no column"]),
     ("finetune bare --model model --output x --metric precision --steps 1", ["--metric precision is unknown"]),
+    ("finetune bare --model model --output x --window-pooling learned", ["--long is truncate; leave it out, or choose --long windows"]),
+    ("finetune bare --model model --output x --overlap 3", ["--overlap 3", "choose --long windows"]),
 ])
 def test_a_mistake_gets_one_sentence(command, words, inside, world):
     (world / "unlabelled.tsv").write_text("text\nall went well\n")

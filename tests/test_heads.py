@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from strategies import seeds
 from test_albert import batch, shaken, tiny
 
-from tinyalbert import heads, ops, span_heads
+from tinyalbert import heads, ops, span_heads, window_heads
 from tinyalbert.config import AlbertConfig
 from tinyalbert.errors import UserError
 from tinyalbert.gradcheck import gradcheck
@@ -24,7 +24,8 @@ KINDS = {"AlbertForPreTraining": {}, "AlbertForMaskedLM": {}, "AlbertForTokenCla
          "regression": {"num_labels": 1}, "weighted": {"num_labels": 3},
          "multi_label": {"num_labels": 3, "problem_type": "multi_label_classification"},
          "AlbertForMultipleChoice": {}, "AlbertForSentenceEmbedding": {}, "ranking": {},
-         "AlbertForConditionalQuestionAnswering": {}}
+         "AlbertForConditionalQuestionAnswering": {}, "AlbertForWindowClassification": {"num_labels": 3}}
+OF_SEVERAL = ("AlbertForMultipleChoice", "AlbertForWindowClassification")
 OF_GROUPS = ("AlbertForSentenceEmbedding", "ranking")
 ALL = pytest.mark.parametrize("kind", KINDS)
 
@@ -33,7 +34,7 @@ def make(kind, seed, **changes):
     """A model in float64 and a batch of 4 for it."""
     rng = np.random.default_rng(seed)
     other = heads.AlbertForSentenceEmbedding if kind == "ranking" else heads.AlbertForSequenceClassification
-    cls = getattr(span_heads if "Conditional" in kind else heads, kind, other)
+    cls = getattr(span_heads if "Conditional" in kind else window_heads if "Window" in kind else heads, kind, other)
     model, b = shaken(cls(tiny(**KINDS[kind], **changes), seed=0), seed), batch(rng, B=4)
     labels, order = b.pop("labels"), b.pop("sentence_order_label")
     if kind == "AlbertForQuestionAnswering":
@@ -41,7 +42,7 @@ def make(kind, seed, **changes):
     elif kind == "AlbertForConditionalQuestionAnswering":
         b.update(start_positions=np.array([0, 3, 99, 2]), end_positions=np.array([0, 3, 99, 99]), is_impossible=np.array([1, 0, 0, 0]),
                  p_mask=(np.arange(b["input_ids"].shape[1]) > 3) * np.ones((4, 1), int))
-    elif kind == "AlbertForMultipleChoice":
+    elif kind in OF_SEVERAL:
         b = {k: np.stack([v, v[:, ::-1], np.roll(v, 1, 0)], 1) for k, v in b.items()}
         b["labels"] = rng.integers(0, 3, 4)
     elif kind in OF_GROUPS:                      # 4 groups of 3 pairs of texts

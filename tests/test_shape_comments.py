@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 import tinyalbert
-from tinyalbert import heads, ops, span_heads
+from tinyalbert import heads, ops, span_heads, window_heads
 from tinyalbert.albert import ModelOutput
 from tinyalbert.config import AlbertConfig
 from tinyalbert.modes import use_kernels
 from tinyalbert.tensor import Tensor, backward
 
 PACKAGE = Path(tinyalbert.__file__).parent
-FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py", "span_heads.py", "readout.py"))
+FILES = tuple(str(PACKAGE / f) for f in ("ops.py", "attention.py", "albert.py", "heads.py", "span_heads.py", "window_heads.py", "readout.py"))
 COMMENT = re.compile(r"^\s+([\w.]+(?:, \w+)*) = .*#\s\(([^)]*)\)(?: each)?(?:\s.*)?$")
 # K: targets, M: rows of a sequence that the loss reads, S: M or T, known only in the pass; R: rows of a flattened product, different in every call
 DIMS = dict(B=3, T=11, H=14, N=7, D=2, E=5, F=17, V=23, L=2, C=2, G=4)
@@ -94,6 +94,9 @@ def run_everything():
                        (heads.AlbertForQuestionAnswering, {"start_positions": np.zeros(B, int), "end_positions": np.ones(B, int)})):
         backward(cls(config)(**b, **extra).loss)
     span_heads.AlbertForConditionalQuestionAnswering(config)(**b)
+    pooled = Tensor(rng.random((B * DIMS["N"], DIMS["H"])))
+    states = ModelOutput(pooler_output=pooled, hidden_states=None, attentions=None)
+    window_heads.AlbertForWindowClassification(config).head(states, None, labels[:, 0] % 2, windows=DIMS["N"])
     G = DIMS["G"]
     hidden, mask = Tensor(rng.random((B * G * 2, T, DIMS["H"]))), np.tri(B * G * 2, T, 2, dtype=int)
     states = ModelOutput(last_hidden_state=hidden, hidden_states=None, attentions=None)

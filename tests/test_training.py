@@ -19,7 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyalbert.training.checkpoints as checkpoints_module
-from tinyalbert import AdamW, AlbertConfig, AlbertForPreTraining, Trainer, UserError, heads
+from tinyalbert import (
+    AdamW,
+    AlbertConfig,
+    AlbertForPreTraining,
+    Trainer,
+    UserError,
+    heads,
+    window_heads,
+)
 from tinyalbert.modes import use_kernels
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.pretraining.plateau import PlateauWatch
@@ -180,9 +188,10 @@ def fine_tuning_cases():
     yield heads.AlbertForTokenClassification(tiny_config(num_labels=4)), {"input_ids": ids, "labels": np.where(ids % 3, ids % 4, -100)}
     yield heads.AlbertForQuestionAnswering(tiny_config()), {"input_ids": ids, "start_positions": rows * 2, "end_positions": rows * 2 + 1}
     yield heads.AlbertForMultipleChoice(tiny_config()), {"input_ids": choices, "labels": rows % 3}
+    yield window_heads.AlbertForWindowClassification(tiny_config(num_labels=3)), {"input_ids": choices, "labels": rows % 3}
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(7))
 def test_every_head_trains_and_may_be_cut(case):
     runs = []
     for threads, accumulation in ((1, 1), (2, 2)):

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from tinyalbert import AlbertConfig, AlbertForSequenceClassification
 from tinyalbert.errors import UserError
-from tinyalbert.tasks.batches import Features
-from tinyalbert.tasks.classification import Classification
+from tinyalbert.modes import no_grad
+from tinyalbert.tasks.batches import Features, together
+from tinyalbert.tasks.classification import Classification, ClassificationSettings
 from tinyalbert.tasks.inference import predict
+from tinyalbert.tasks.multi_label import MultiLabel, MultiLabelSettings
 from tinyalbert.tasks.regression import Regression
 from tinyalbert.tasks.tables import Row
 from tinyalbert.text.encoding import shares, truncated, window_pairs
@@ -132,6 +134,27 @@ def test_the_prediction_for_a_long_text_is_the_mean_of_its_windows():
     parts = ["abcdefgh", "hgfedcba", "aabbccdd"]
     long, *short = predictions(task, [Row(text, None, None, "") for text in ["".join(parts), *parts]], encoder)
     np.testing.assert_allclose(long, np.mean(short, axis=0), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.text("abcdefgh", min_size=1, max_size=90), min_size=1, max_size=3), st.booleans(), st.integers(0, 99))
+def test_learned_attention_is_that_over_all_windows(texts, several, seed):
+    """Of a text that stands in one row as the model has it; of a longer one over the windows of all its rows."""
+    Class, Settings = (MultiLabel, MultiLabelSettings) if several else (Classification, ClassificationSettings)
+    task = Class(Settings(window_pooling="learned"), labels=["no", "yes", "maybe"])
+    model = task.model_class(task.configure(CONFIG), seed=seed)
+    for parameter in model.parameters():
+        parameter.data *= 8                                            # so that windows differ
+    rows = [Row(text, None, None, "") for text in texts]
+    features = Features(task, rows, RowEncoder(Letters(), 10, "windows"))
+    alone = [RowEncoder(Letters(), 10, "windows")(text) for text in texts]
+    for said, windows, places in zip(predict(task, model, features, batch_size=2), alone, features.places):
+        assert sum(len(features.rows[i]["input_ids"]) for i in places) == len(windows)
+        with no_grad():
+            whole = {name: a[None] for name, a in together(windows).items()}
+            np.testing.assert_allclose(said, model(**whole).logits.numpy()[0], rtol=2e-3, atol=2e-4)
+            turned = model(**{name: a[:, ::-1] for name, a in whole.items()}).logits.numpy()[0]
+            np.testing.assert_allclose(turned, said, rtol=2e-3, atol=2e-4)
 
 
 def test_in_training_each_window_is_a_row_with_the_label():

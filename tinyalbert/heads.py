@@ -421,13 +421,8 @@ class AlbertForMultipleChoice(_ClassifierModel):
         self, input_ids, attention_mask=None, token_type_ids=None, labels=None, rng=None, **options
     ):
         """input_ids (B, C, T), labels (B,) in 0..C-1.  Returns loss and logits (B, C)."""
-        axes = ("examples", "choices", "tokens")
-        inputs = as_inputs(input_ids, attention_mask, token_type_ids, axes)
-        B, C, T = batch_shape(inputs[0], axes=3)
-        if rng is not None:  # an example is C rows of the flattened batch
-            rng = copy.copy(rng)
-            rng.first_row *= C
-        inputs = [a if a is None else a.reshape(B * C, T) for a in inputs]
+        inputs = (input_ids, attention_mask, token_type_ids)
+        inputs, (B, C), rng = flat(inputs, ("examples", "choices", "tokens"), rng)
         labels = {"labels": as_class_ids("labels", labels, (B,), C)}
         return self.run(inputs, labels, rng, options, choices=C)
 
@@ -435,6 +430,19 @@ class AlbertForMultipleChoice(_ClassifierModel):
         """Pooled vectors (B * C, H) to logits (B, C) and loss."""
         scores = self.classifier(self.dropout(out.pooler_output, rng))  # (R, 1)
         return self.answer(out, scores.reshape(-1, choices), labels)
+
+
+def flat(inputs, axes, rng):
+    """Inputs (B, C, T) as (B * C, T), (B, C), and the DropoutRng of such rows.
+
+    axes: names of the axes, for messages.
+    """
+    inputs = as_inputs(*inputs, axes)
+    B, C, T = batch_shape(inputs[0], axes=3)
+    if rng is not None:  # an example is C rows of the flattened batch
+        rng = copy.copy(rng)
+        rng.first_row *= C
+    return [a if a is None else a.reshape(B * C, T) for a in inputs], (B, C), rng
 
 
 def as_places(name, value, shape):

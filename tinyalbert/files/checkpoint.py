@@ -38,7 +38,7 @@ WEIGHT_FILES = (
 )
 # What may be missing from the weights or left over: it belongs to one task and is trained anew.
 TASK_PARTS = re.compile(
-    r"^((albert\.)?pooler|predictions|sop_classifier|classifier|qa_outputs|decoder"
+    r"^((albert\.)?pooler|predictions|sop_classifier|classifier|window_dense|window_score|qa_outputs|decoder"
     r"|start_logits|end_logits|answer_class)\."
 )
 # The parts that make the encoder: what stands under these names and has no place in the model makes

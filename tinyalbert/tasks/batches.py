@@ -6,6 +6,15 @@ import math
 import numpy as np
 
 
+def together(rows):
+    """Rows of one sequence each as one row of several: fields (T,) to (N, T), filled with 0."""
+    width = max(len(row["input_ids"]) for row in rows)
+    return {
+        name: np.stack([np.pad(row[name], (0, width - len(row[name]))) for row in rows])
+        for name in rows[0]
+    }
+
+
 class Features:
     """The rows of all examples of a task, one or more (windows) for each example.
 

@@ -9,9 +9,12 @@ import numpy as np
 from .. import ops
 from ..checks import as_count
 from ..errors import UserError
+from ..modes import no_grad
 from ..ops import IGNORE
 from ..options import OneOf, option
+from ..window_heads import AlbertForWindowClassification
 from .baselines import has_sklearn, said_by_logistic_regression
+from .batches import together
 from .metrics import bag_of_words_baseline, classification_metrics
 from .options import TableSettings, TaskSettings
 from .report import confusions, label_report, nothing_told_apart, one_against_rest, some
@@ -20,7 +23,8 @@ from .text_files import ending
 from .texts import TextTask
 
 IMBALANCED = 2 / 3  # share of the commonest label, from which macro F1 picks the best checkpoint
-POOLING = ("mean", "max", "attention", "probabilities")
+POOLING = ("mean", "max", "attention", "probabilities", "learned")
+AT_ONCE = 8  # windows of a text that learned attention is trained on together, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +34,8 @@ class LabelSettings(TaskSettings):
     window_pooling: str = option(
         "mean",
         "how the windows of a long text agree (--long windows): the mean of their logits, the "
-        "largest, a mean in which those that are surer count more, or the mean of their "
-        "probabilities",
+        "largest, a mean in which those that are surer count more, the mean of their "
+        "probabilities, or a mean whose weights are learned",
         check=OneOf(*POOLING),
     )
     class_weights: str = option(
@@ -60,6 +64,9 @@ class Classification(TextTask):
     def __init__(self, settings=None, seed=0, say=lambda line: None, labels=None):
         super().__init__(settings, seed, say)
         self.labels = labels  # found out by `fit`
+        self.learned = self.settings.window_pooling == "learned"
+        if self.learned:
+            self.model_class = AlbertForWindowClassification
         self.weights = None  # of the labels in the loss, if they differ
 
     # --- labels -----------------------------------------------------------------------------------
@@ -100,6 +107,13 @@ class Classification(TextTask):
         weight = np.float32(self.weights.get(example.label, 0.0))
         return [{**row, "weights": weight} for row in rows]
 
+    def read_by(self, encoder, example):
+        """If attention is learned, several windows stand in a row: what they share is trained."""
+        rows = super().read_by(encoder, example)
+        if not self.learned:
+            return rows
+        return [together(rows[i : i + AT_ONCE]) for i in range(0, len(rows), AT_ONCE)]
+
     def target(self, example):
         """The id of the label; of one that training did not have, none."""
         known = example.label in self.labels
@@ -111,8 +125,22 @@ class Classification(TextTask):
         """(..., L) of logits (..., L)."""
         return softmax(logits)
 
+    def infer(self, model, batch):
+        """Logits (B, L); where attention is learned (B, N, 1 + L), a score before those of each
+        window.
+        """
+        if not self.learned:
+            return super().infer(model, batch)
+        with no_grad():
+            out = model(**batch)
+        scores = out.window_scores.numpy()[..., None]
+        return np.concatenate([scores, out.window_logits.numpy()], axis=-1)
+
     def decode(self, example, rows, outputs):
         """Logits (L,) on which the windows agree, each with its own (windows, L)."""
+        if self.learned:
+            windows = np.concatenate(list(outputs))  # (windows, 1 + L)
+            return softmax(windows[:, 0]) @ windows[:, 1:]
         if self.settings.window_pooling == "max":
             return outputs.max(axis=0)
         if self.settings.window_pooling == "attention":

@@ -109,7 +109,7 @@ def load_finetuned(folder, device="cpu", task=None, tokenizer=None, settings=Non
     Class, saved = task_of(folder, task)
     task = Class(make(Class.Settings, over(Class.Settings, saved, settings or {})), **more)
     command = f"finetune {Class.made_by or Class.name} TABLE --model {folder}"
-    model = load_trained(Class.model_class, folder, f"{Class.name} model", command)
+    model = load_trained(task.model_class, folder, f"{Class.name} model", command)
     task.restore(model.config)
     task.load(folder)
     tokenizer = tokenizer or AlbertTokenizer.from_pretrained(folder)

@@ -13,6 +13,7 @@ import numpy as np
 from .. import ops
 from ..heads import AlbertForMultipleChoice
 from ..stories.tasks import story_rows
+from .batches import together
 from .choice_files import letter, of_record, parts_of, read_questions
 from .metrics import words
 from .report import nothing_told_apart
@@ -66,7 +67,7 @@ class MultipleChoice(Task):
     def encode(self, example, encoder):
         options = [self._behind(example, option, encoder) for option in example.options]
         count = max(map(len, options))  # windows over the passage
-        rows = [_together([rows[min(i, len(rows) - 1)] for rows in options]) for i in range(count)]
+        rows = [together([rows[min(i, len(rows) - 1)] for rows in options]) for i in range(count)]
         if example.label is None:
             return rows
         return [{**row, "labels": np.int32(example.label)} for row in rows]
@@ -144,15 +145,6 @@ class MultipleChoice(Task):
             "score": scores[best],
             "scores": scores,
         }
-
-
-def _together(rows):
-    """Rows of one option each to one row: fields (T,) to (C, T), filled up to the longest."""
-    width = max(len(row["input_ids"]) for row in rows)
-    return {
-        name: np.stack([np.pad(row[name], (0, width - len(row[name]))) for row in rows])
-        for name in rows[0]
-    }
 
 
 def _softmax(logits):

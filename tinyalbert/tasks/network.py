@@ -32,8 +32,8 @@ def task_network(task, options, say):
         config.extra["task_settings"] = settings
     if options.long != task.long[0]:
         config.extra["long_inputs"] = options.long
+    _check_windows(task, options)
     if options.overlap is not None:
-        _check_windows(task, options)
         config.extra["window_overlap"] = options.overlap
     if options.dropout is not None:
         config = changed(
@@ -62,12 +62,15 @@ def task_network(task, options, say):
 
 
 def _check_windows(task, options):
-    """Refuse an overlap of windows where texts are not read in windows."""
-    if options.long != "windows":
+    """Refuse options of windows where texts are not read in windows."""
+    pooling = getattr(task.settings, "window_pooling", "mean")
+    of_windows = {"--overlap": options.overlap}
+    of_windows["--window-pooling"] = None if pooling == "mean" else pooling
+    given = [f"{flag} {value}" for flag, value in of_windows.items() if value is not None]
+    if given and options.long != "windows":
         instead = ", or choose --long windows" if "windows" in task.long else ""
         raise UserError(
-            f"--overlap {options.overlap} is of windows, and --long is {options.long}; leave it "
-            f"out{instead}"
+            f"{given[0]} is of windows, and --long is {options.long}; leave it out{instead}"
         )
 
 

@@ -54,7 +54,16 @@ class Task:
     long = LONG  # what may become of texts that are too long; the first where nothing is said
     targets = ("labels",)  # the fields of a row that only training needs
     # parts of a model that belong to one task alone
-    head = ("classifier", "qa_outputs", "start_logits", "end_logits", "answer_class", "decoder")
+    head = (
+        "classifier",
+        "window_dense",
+        "window_score",
+        "qa_outputs",
+        "start_logits",
+        "end_logits",
+        "answer_class",
+        "decoder",
+    )
     new_head = True  # whether fine-tuning adds a head; a model without can be scored before it
     predictions = "predictions.tsv"  # what `finetune` calls the file of `write`
     judged = None  # of so many held-out examples the best checkpoint is told; None: of all

@@ -101,11 +101,15 @@ class TextTask(Task):
         )
 
     def encode(self, example, encoder):
-        rows = encoder(example.text, example.pair, example.where)
+        rows = self.read_by(encoder, example)
         if example.label is None:
             return rows
         target = self.target(example)
         return [{**row, "labels": target} for row in rows]
+
+    def read_by(self, encoder, example):
+        """Rows of an example without a label."""
+        return encoder(example.text, example.pair, example.where)
 
     def target(self, example):
         """What the loss takes as the label of a Row: a NumPy number."""
