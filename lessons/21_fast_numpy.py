@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 21 · Making NumPy fast
 # **Needs** 06 (GELU), 09 (the layer), 13 (a training step) · **Builds** a GELU and a layer norm that stay in the
-# cache, in pieces and with their gradients · **Source** measured here · **Runs in** about 10 seconds
+# cache, in pieces and with their gradients, and a 16-bit product · **Source** measured here · **Runs in** about 10 seconds
 #
 # The matrix products in a training step already run as fast as the machine allows: NumPy hands them to a *BLAS*, a
 # library of such products tuned for the processor. Most of what can still be gained lies in the rest, the
@@ -25,11 +25,13 @@ from tinyalbert import (
     Trainer,
     backward,
     ops,
+    products,
     use_kernels,
 )
 from tinyalbert.kernels.cpu import elementwise, norm
 from tinyalbert.kernels.cpu.blocks import row_blocks
 from tinyalbert.optim import AdamW
+from tinyalbert.products import rates
 from tinyalbert.tensor import KERNELS, OPS
 
 NEEDS = ["06", "09", "13"]
@@ -288,7 +290,55 @@ print(f"   if nine tenths of a step can be split up: {speed_up(0.9, 2):.2f} time
 # So as much of the step as possible has to run inside the threads. The library gives each thread *whole sequences*:
 # it runs forward, loss and backward, and only the sum of the gradients at the end is shared work (lesson 22 does the
 # same with machines).
-#
+
+# %% [markdown]
+# ## Half the bits
+# A *bfloat16* is the upper half of a float32: the sign, all 8 bits of the exponent, 7 bits of the fraction. It reaches
+# as far as float32 (3e38) and tells apart two to three decimal digits. Rounding to it takes three operations on the
+# bits. (Here the lower half is filled with zeros again, so that NumPy can go on computing.)
+# %%
+def to_bfloat16(numbers):
+    """float32 rounded to the nearest bfloat16, and of two nearest to the one whose last bit is 0."""
+    bits = numbers.view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + (bits >> 16 & 1)
+    return (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+rounded_pi = predict("What is pi in bfloat16?", guess=None)
+rounded_pi.reveal(float(to_bfloat16(np.array([np.pi], np.float32))[0]), "{:.6f}")
+counted = predict("Start at 0 and add 1 a thousand times, rounding each sum to bfloat16. Where does it end?", guess=None)
+total = np.zeros(1, np.float32)
+for _ in range(1000):
+    total = to_bfloat16(total + 1)
+counted.reveal(float(total[0]), "{:.0f}")
+assert total[0] == 256                           # 257 would need 8 bits of fraction
+
+# %% [markdown]
+# So sums must not have 16 bits. Factors may: a *16-bit product* reads two matrices of bfloat16 and adds up in float32.
+# Rounding changes a factor by at most 1 part in 256, up as often as down, and in a long sum most of that cancels.
+# %%
+left, right = (rng.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
+exact = left.astype(float) @ right
+for what, product in {"float32": left @ right, "16-bit factors": to_bfloat16(left) @ to_bfloat16(right)}.items():
+    error = np.abs(product - exact).max()
+    print(f"   {what:15s} off by at most {error:.1e}; the results are around {exact.std():.0f}")
+    assert error < 0.02 * exact.std()
+
+# %% [markdown]
+# What is gained? Half the bytes are moved, and some processors have units that multiply twice as many such pairs at
+# once (AVX512-BF16), or sixteen times as many (AMX). NumPy does not use them. A library that `products/` finds does,
+# and with it `--precision bf16` trains on the CPU. Weights, their gradients and the optimiser stay float32.
+# %%
+measured = rates.rates()
+for (library, kind), speed in measured.items():
+    print(f"   {library:8s} {kind:9s} {speed:5.0f} GFLOP/s on one thread")
+try:
+    gain = measured[products.sixteen_bits().name, "bfloat16"] / measured["numpy", "float32"]
+    print(f"   a 16-bit product is {gain:.1f} times as fast here as NumPy's of float32")
+except products.Unusable as reason:
+    print(f"   no 16-bit product here: {reason}")
+
+# %% [markdown]
 # ## What each kernel earns
 # One training step of a small ALBERT: with all kernels, with one of them missing, and with none.
 # %%
@@ -341,7 +391,7 @@ show(norm.add_layer_norm)
 
 # %% [markdown]
 # **What to keep.** Count passes over memory, not operations. Use `out=` instead of temporaries, blocks instead of
-# whole arrays, one array kept for the gradient instead of two, and threads around all of it. Then measure whether the
-# gain was worth the extra lines. Next: 22, many machines.
+# whole arrays, one array kept for the gradient instead of two, 16 bits for factors but not for sums, and threads around
+# all of it. Then measure whether the gain was worth the extra lines. Next: 22, many machines.
 # %%
 finish()

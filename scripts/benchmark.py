@@ -14,6 +14,7 @@ a ratio.  Without torch and transformers (extra `parity`) only our side runs."""
 import argparse
 import contextlib
 import functools
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 import timeit
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # our replicas bring the parallelism
@@ -41,7 +43,8 @@ from tinyalbert import (
 )
 from tinyalbert.backend import check_device
 from tinyalbert.errors import UserError
-from tinyalbert.precision import check_precision
+from tinyalbert.precision import Precision, check_precision
+from tinyalbert.products import library_for, rates, sixteen_bits
 from tinyalbert.readout import rows_read
 from tinyalbert.tasks.batches import Features
 from tinyalbert.tasks.classification import Classification
@@ -49,7 +52,7 @@ from tinyalbert.tasks.tables import read_table
 from tinyalbert.tensor import KERNELS, OPS
 from tinyalbert.text.rows import RowEncoder
 from tinyalbert.training.memory import keep_freed_memory
-from tinyalbert.training.replicas import physical_cores
+from tinyalbert.training.replicas import Threads, physical_cores
 from tinyalbert.training.trainer import Trainer
 
 MEDIUM = dict(
@@ -105,21 +108,22 @@ def rounds(sides, n):
 
 @contextlib.contextmanager
 def apart(build):
-    """A function that runs build()'s function in a process of its own and returns its seconds.
+    """A function that runs build()'s function in a process of its own and returns its seconds, or
+    with value=True its value.
 
     In this process instead with a GPU, whose memory can't be shared out by forking, and on systems
     without fork."""
     if DEVICE == "gpu" or not hasattr(os, "fork"):
         run = build()
-        yield lambda: timeit.timeit(run, number=1)
+        yield lambda value=False: run() if value else timeit.timeit(run, number=1)
         return
     ours, theirs = multiprocessing.Pipe()
     worker = multiprocessing.get_context("fork").Process(target=_serve, args=(build, theirs))
     worker.start()
     theirs.close()
 
-    def run():
-        ours.send("go")
+    def run(value=False):
+        ours.send("value" if value else "time")
         try:
             answer = ours.recv()
         except EOFError:
@@ -138,8 +142,8 @@ def apart(build):
 def _serve(build, pipe):
     try:
         run = build()
-        while pipe.recv():
-            pipe.send(timeit.timeit(run, number=1))
+        while order := pipe.recv():
+            pipe.send(run() if order == "value" else timeit.timeit(run, number=1))
     except EOFError:  # the benchmark has gone
         pass
     except Exception as error:
@@ -228,75 +232,122 @@ def floor_step(config, batch, threads=THREADS):
     return lambda: list(pool.map(work, held))
 
 
+def step_flops(config, batch):
+    """Multiplications and additions of the step's matrix products."""
+    B, T = batch["input_ids"].shape
+    masked = int((batch["labels"] != -100).sum())
+    read = rows_read(batch["labels"])[0].size
+    dense = sum(2 * m * k * n * times for m, k, n, times in products(config, B, T, masked, read))
+    attention = 12 * B * T * T * config.hidden_size  # six products in each layer but the last
+    return dense + attention * (config.num_hidden_layers - 1)
+
+
+@functools.cache
+def product_rates():
+    """{(library, type): GFLOP/s on one thread} of this machine, in a process of its own."""
+    with apart(lambda: rates.rates) as run:
+        return run(value=True)
+
+
+def fastest_rate(precision):
+    """GFLOP/s of the machine with all threads, by the library that this precision takes."""
+    kind = "bfloat16" if precision == "bf16" else "float32"
+    taken = library_for(np.dtype(kind)) if kind == "float32" else sixteen_bits()
+    return THREADS * product_rates()[taken.name, kind]
+
+
+def precisions():
+    """float32, and bf16 where this processor has units and a library for it; fp32 on a GPU."""
+    try:
+        return ["fp32", check_precision("bf16", "cpu")] if DEVICE == "cpu" else ["fp32"]
+    except UserError:
+        return ["fp32"]
+
+
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def line(name, ours, other=None, against="", target=None, unit="tokens/s"):
-    """One row of the table."""
+def line(name, ours, other=None, against="", target=None, unit="tokens/s", share=None):
+    """One row of the table; share: of the time that the products alone would take."""
     text = f"{name:44s}{ours:10,.0f} {unit:12s}"
     if other:
         text += f"{other:10,.0f} {against:26s}{ours / other:6.2f} x"
         text += f"   (target {target:g} x)" if target else ""
+    text += f"   {share:.0%} of the floor" if share else ""
     print(text, flush=True)
 
 
-def pretraining_row(name, size, B, T, target, n, lean=False, lean_target=None, floor=False):
-    """Tokens per second of one pretraining step, all sides in turns."""
+# {row: {precision: (against transformers, against lean PyTorch)}}
+TARGETS = {
+    "step": {"fp32": (2.0, 1.2), "bf16": (2.5, 1.0)},
+    "dropout": {"fp32": (2.0, None), "bf16": (None, None)},
+    "small": {"fp32": (3.0, 1.0), "bf16": (None, 1.1)},
+    "base": {"fp32": (1.3, None), "bf16": (1.3, None)},
+}
+
+
+def pretraining_row(name, text, size, B, T, n, lean=False):
+    """Tokens per second of one pretraining step, all sides in turns, in each precision."""
     config = AlbertConfig(**size)
     batch = pretraining_batch(B, T, config.vocab_size)
-    sides = {"ours": lambda: our_step(config, batch, device=DEVICE)}
-    if floor and DEVICE == "cpu":
-        sides["the step's products alone"] = lambda: floor_step(config, batch)
-    if torch_side.versions():
-        on = {"cpu": "cpu", "gpu": "cuda"}[DEVICE]
-        sides["transformers"] = lambda: torch_side.transformers_steps(config, [batch], device=on)
-        if lean:
-            sides["lean PyTorch"] = lambda: torch_side.lean_step(config, batch, device=on)
-            sides["lean PyTorch, compiled"] = lambda: torch_side.lean_step(
-                config, batch, compiled=True, device=on
+    on = {"cpu": "cpu", "gpu": "cuda"}[DEVICE]
+    sides = {}
+    for p in precisions():
+        sides["ours", p] = functools.partial(our_step, config, batch, device=DEVICE, precision=p)
+        if torch_side.versions():
+            sides["transformers", p] = functools.partial(
+                torch_side.transformers_steps, config, [batch], device=on, precision=p
             )
+            for compiled in (False, True) if lean else ():
+                side = "lean PyTorch" + (", compiled" if compiled else "")
+                sides[side, p] = functools.partial(
+                    torch_side.lean_step, config, batch, compiled=compiled, device=on, precision=p
+                )
     rate = {side: B * T / seconds for side, seconds in rounds(sides, n).items()}
-    targets = {
-        "transformers": target,
-        "lean PyTorch": lean_target,
-        "lean PyTorch, compiled": lean_target,
-        "the step's products alone": 0.85,
-    }
-    if len(rate) == 1:
-        line(name, rate["ours"])
-    for side in rate:
-        if side != "ours":
-            line(name, rate["ours"], rate[side], side, targets[side])
+    for p in precisions():
+        print_step_lines(
+            f"{p} {text}", rate, p, *TARGETS[name][p], step_flops(config, batch) / B / T
+        )
+
+
+def print_step_lines(text, rate, precision, target, lean_target, flops):
+    """The lines of one precision: ours against each other side of it, and against our float32.
+
+    rate: {(side, precision): tokens a second}; flops: of the products of one token.
+    """
+    ours = rate["ours", precision]
+    share = ours * flops / fastest_rate(precision) / 1e9 if DEVICE == "cpu" else None
+    others = [side for side, p in rate if p == precision and side != "ours"]
+    if not others:
+        line(text, ours, share=share)
+    for side in others:
+        goal = lean_target if side.startswith("lean") else target
+        line(text, ours, rate[side, precision], side, goal, share=share)
+    if precision != "fp32":
+        line(text, ours, rate["ours", "fp32"], "ours in fp32", 1.7)
 
 
 def row_step(n):
     """one pretraining step, H 256 L 6, 32 x 128 tokens"""
-    pretraining_row(
-        "step: H 256 L 6, 32 x 128", MEDIUM, 32, 128, 2.5, n, lean=True, lean_target=1.2, floor=True
-    )
+    pretraining_row("step", "step: H 256 L 6, 32 x 128", MEDIUM, 32, 128, n, lean=True)
 
 
 def row_dropout(n):
     """the same with dropout 0.1"""
-    pretraining_row("dropout 0.1: H 256 L 6, 32 x 128", dict(MEDIUM, **DROPOUT), 32, 128, 2.0, n)
+    size = dict(MEDIUM, **DROPOUT)
+    pretraining_row("dropout", "dropout 0.1: H 256 L 6, 32 x 128", size, 32, 128, n)
 
 
 def row_small(n):
     """a small model, H 128 L 4, 64 x 64 tokens"""
-    pretraining_row("small: H 128 L 4, 64 x 64", SMALL, 64, 64, 3, n, lean=True)
+    pretraining_row("small", "small: H 128 L 4, 64 x 64", SMALL, 64, 64, n, lean=True)
 
 
 def row_base(n):
     """base-v2 size, 4 x 128 tokens"""
-    size = AlbertConfig.preset("base_v2").to_dict()
-    pretraining_row(
-        "base-v2, 4 x 128",
-        {k: size[k] for k in (*MEDIUM, "hidden_act")},
-        4,
-        128,
-        1.3,
-        max(2, n // 2),
-    )
+    preset = AlbertConfig.preset("base_v2").to_dict()
+    size = {k: preset[k] for k in (*MEDIUM, "hidden_act")}
+    pretraining_row("base", "base-v2, 4 x 128", size, 4, 128, max(2, n // 2))
 
 
 def row_finetune(n):
@@ -339,42 +390,137 @@ def row_finetune(n):
 
 
 def row_latency(n):
-    """inference, base-v2, one sequence of 128 tokens"""
-    preset = AlbertConfig.preset("base_v2")
+    """inference, base-v2, sequences of 128 tokens: one, and 8 together"""
+    with tempfile.TemporaryDirectory() as folder:
+        graph = base_folder(folder) if has_onnxruntime() else None
+        for B in (1, 8):
+            ids = np.random.default_rng(0).integers(5, 30000, (B, 128)).astype(np.int32)
+            sides = {f"ours, {p}": functools.partial(our_answers, ids, p) for p in precisions()}
+            if torch_side.versions():
+                sides["transformers"] = lambda ids=ids: torch_side.transformers_predict(
+                    AlbertConfig.preset("base_v2"), [{"input_ids": ids}]
+                )
+            if graph:
+                sides["ONNX Runtime"] = lambda ids=ids: onnx_answers(graph, ids)
+            rate = {side: B / seconds for side, seconds in rounds(sides, n).items()}
+            for own in [side for side in rate if side.startswith("ours")]:
+                name = f"{own.removeprefix('ours, ')} inference: base-v2, {B} x 128"
+                others = {"transformers": 1.1, "ONNX Runtime": 0.9}
+                if not others.keys() & rate:
+                    line(name, rate[own], unit="sequences/s")
+                for side in others.keys() & rate:
+                    line(name, rate[own], rate[side], side, others[side], "sequences/s")
+
+
+def our_answers(ids, precision="fp32"):
+    """A function that classifies `ids` (B, 128) with base-v2, on all cores."""
     from threadpoolctl import threadpool_limits
 
-    ids = np.random.default_rng(0).integers(5, 30000, (1, 128)).astype(np.int32)
+    model = AlbertForSequenceClassification(AlbertConfig.preset("base_v2"))
+    numbers = Precision(precision, model.named_parameters()).active()
+    contextlib.ExitStack().enter_context(numbers)  # for as long as this process lives
+    keep_freed_memory()
 
-    def ours():
-        model = AlbertForSequenceClassification(preset)
-        keep_freed_memory()
+    def answer(ids):
+        with no_grad():
+            return model(ids).logits
 
-        def run():
-            with no_grad(), threadpool_limits(THREADS, "blas"):
-                model(ids)
+    if len(ids) > 1:  # as predict() does it: a share of the sequences in each thread
+        replicas = Threads(THREADS)
+        return lambda: replicas.run(answer, np.array_split(ids, THREADS))
 
-        return run
+    def run():
+        with threadpool_limits(THREADS, "blas"):
+            answer(ids)
 
-    sides = {"ours": ours}
-    if torch_side.versions():
-        sides["transformers"] = lambda: torch_side.transformers_predict(
-            preset, [{"input_ids": ids}]
-        )
-    rate = {side: 1 / seconds for side, seconds in rounds(sides, n).items()}
-    line(
-        "inference: base-v2, 1 x 128",
-        rate["ours"],
-        rate.get("transformers"),
-        "transformers",
-        1.0,
-        "sequences/s",
-    )
+    return run
+
+
+def has_onnxruntime():
+    """Whether the extra `onnx` is installed."""
+    return bool(importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"))
+
+
+def base_folder(folder):
+    """Save base-v2 with random weights in `folder`, and beside it the ONNX file that's returned."""
+    from tinyalbert.export.command import export
+
+    AlbertForSequenceClassification(AlbertConfig.preset("base_v2")).save_pretrained(folder)
+    export(folder, f"{folder}/model.onnx", onnx=True, say=lambda text: None)
+    return f"{folder}/model.onnx"
+
+
+def onnx_answers(graph, ids):
+    """A function that classifies `ids` with ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    values = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    given = {
+        i.name: values.get(i.name, np.zeros_like(ids)).astype(np.int64)
+        for i in session.get_inputs()
+    }
+    return lambda: session.run(None, given)
+
+
+COLD = {
+    "ours": """
+import numpy as np
+from tinyalbert import AlbertForSequenceClassification, no_grad
+model = AlbertForSequenceClassification.from_pretrained(FOLDER)
+with no_grad():
+    model(np.full((1, 128), 7)).logits.numpy()
+""",
+    "transformers": """
+import torch
+from transformers import AlbertForSequenceClassification
+model = AlbertForSequenceClassification.from_pretrained(FOLDER)
+with torch.no_grad():
+    model(torch.full((1, 128), 7)).logits.numpy()
+""",
+    "ONNX Runtime": """
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(FOLDER + "/model.onnx", providers=["CPUExecutionProvider"])
+ids = np.full((1, 128), 7)
+given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": 0 * ids}
+session.run(None, {i.name: given[i.name] for i in session.get_inputs()})
+""",
+}
+
+
+def row_cold(n):
+    """from the start of Python to the first answer of base-v2, one sequence of 128 tokens"""
+    here = ["ours"]
+    here += ["transformers"] if torch_side.versions() else []
+    here += ["ONNX Runtime"] if has_onnxruntime() else []
+    with tempfile.TemporaryDirectory() as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if "ONNX Runtime" in here:
+                base_folder(folder)
+            else:
+                AlbertForSequenceClassification(AlbertConfig.preset("base_v2")).save_pretrained(
+                    folder
+                )
+
+        def started(side):
+            code = f"FOLDER = {folder!r}\n{COLD[side]}"
+            command = [sys.executable, "-c", code]
+            return lambda: subprocess.run(command, check=True, capture_output=True)
+
+        sides = {side: functools.partial(started, side) for side in here}
+        rate = {side: 60 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}
+    name, others = "base-v2, cold start to first answer", {"transformers": 8, "ONNX Runtime": 0.9}
+    if len(here) == 1:
+        line(name, rate["ours"], unit="a minute")
+    for side in here[1:]:
+        line(name, rate["ours"], rate[side], side, others[side], "a minute")
 
 
 def row_sentences(n):
     """inference, small model, batches of 64, lengths mixed"""
-    from tinyalbert.training.replicas import Threads
-
     rng = np.random.default_rng(0)
     config = AlbertConfig(**SMALL)
     lengths = np.clip(rng.lognormal(2.4, 0.8, 1024).astype(int) + 2, 4, 66)
@@ -425,17 +571,12 @@ def row_memory(n):
     """peak memory of the first row, each side in a process of its own"""
     if lacks_proc("memory"):
         return
-    peak = {}
-    for side in ("ours", "transformers") if torch_side.versions() else ("ours",):
-        peak[side] = peak_megabytes(side)
-    line(
-        "peak memory of the step (whole process)",
-        peak["ours"],
-        peak.get("transformers"),
-        "transformers",
-        0.35,
-        "MB",
-    )
+    theirs = peak_megabytes("transformers") if torch_side.versions() else None
+    for precision in precisions():
+        ours = peak_megabytes(f"ours, {precision}")
+        name = f"{precision} step: peak memory of the process"
+        goal = 0.35 if precision == "fp32" else 0.22
+        line(name, ours, theirs, "transformers in fp32", goal, "MB")
 
 
 def peak_megabytes(side, L=6, T=128, B=32, V=8192, threads=THREADS):
@@ -456,11 +597,10 @@ def print_peak(side, L, T, B, V, threads):
         AlbertConfig(**dict(MEDIUM, num_hidden_layers=L, vocab_size=V)),
         pretraining_batch(B, T, V),
     )
-    step = (
-        our_step(config, batch, threads)
-        if side == "ours"
-        else torch_side.transformers_steps(config, [batch])
-    )
+    if side == "transformers":
+        step = torch_side.transformers_steps(config, [batch])
+    else:
+        step = our_step(config, batch, threads, precision=side.removeprefix("ours, "))
     for _ in range(3):
         step()
     with open(
@@ -531,7 +671,7 @@ def row_growth(n):
             point = (
                 value,
                 seconds["ours"],
-                peak_megabytes("ours", **at),
+                peak_megabytes("ours, fp32", **at),
                 seconds["floor"] / seconds["ours"],
             )
             measured.setdefault(key, []).append(point)
@@ -919,13 +1059,20 @@ def main():
     n = 3 if options.quick else 7
     versions = {"numpy": np.__version__, **torch_side.versions()}
     print(
-        f"{THREADS} threads, float32, medians of {n} rounds in turns; {json.dumps(versions)}"
+        f"{THREADS} threads, medians of {n} rounds in turns; {json.dumps(versions)}"
         + (
             ""
             if torch_side.versions()
             else "; torch and transformers are not installed: our side alone"
         )
     )
+    if DEVICE == "cpu":
+        print(
+            "products on one thread, GFLOP/s: "
+            + ", ".join(
+                f"{name} {kind} {value:.0f}" for (name, kind), value in product_rates().items()
+            )
+        )
     for name in options.rows or (GPU_ROWS if DEVICE == "gpu" else ROWS):
         ROWS[name](n)
 

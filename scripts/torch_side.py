@@ -45,8 +45,13 @@ def transformers_model(kind, config):
     return getattr(transformers, kind)(theirs)
 
 
-def transformers_steps(config, batches, kind="AlbertForPreTraining", device="cpu"):
-    """A function that does one AdamW step of transformers' model for each batch."""
+def transformers_steps(
+    config, batches, kind="AlbertForPreTraining", device="cpu", precision="fp32"
+):
+    """A function that does one AdamW step of transformers' model for each batch.
+
+    precision: "fp32", or "bf16" by torch.autocast.
+    """
     import torch
 
     model = transformers_model(kind, config).train().to(device)
@@ -55,7 +60,9 @@ def transformers_steps(config, batches, kind="AlbertForPreTraining", device="cpu
     def steps():
         for batch in batches:
             optimizer.zero_grad()
-            model(**_tensors(batch, device)).loss.backward()
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                loss = model(**_tensors(batch, device)).loss
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
 

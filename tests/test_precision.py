@@ -378,7 +378,12 @@ def fast_here():
 
 
 ON_CPU = [*(["bf16-emulated"] if "bf16" in HALF else []), *(["bf16"] if "bf16" in HALF and fast_here() else [])]
-on_cpu = pytest.mark.parametrize("precision", ON_CPU)
+_precisions = pytest.mark.parametrize("precision", ON_CPU)
+_on_numpy = pytest.mark.skipif("config.getoption('--backend') != 'numpy'", reason="there NumPy's kernels are the device's")
+
+
+def on_cpu(test):
+    return _precisions(_on_numpy(test))
 
 
 def cpu_trainer(precision="fp32", **options):
