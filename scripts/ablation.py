@@ -343,7 +343,7 @@ def budget(args, corpus, steps, results):
         f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {told} steps a "
         f"run, {one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
         f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}; "
-        f"corpus {corpus.name} of {meta['tokens'] / 1e6:.2f} million pieces, vocabulary of "
+        f"corpus {corpus.parent.name}/{corpus.name} of {meta['tokens'] / 1e6:.2f} million pieces, vocabulary of "
         f"{meta['vocab_size']:,}. Mean (least to most) of the seeds; losses in nats a piece."
     )
 

@@ -140,17 +140,17 @@ def dropout(preset):
 
 
 def depth(preset):
-    depths = {1: 52.9, 2: None, 4: 77.2, 8: 81.5}  # the paper: 1, 3, 6, 12, 24, 48 layers
-    variants = {f"{n} layers": _variant(num_hidden_layers=n) for n in depths}
+    depths = (1, 2, 4, 8)  # the paper: 1, 3, 6, 12, 24, 48 layers
+    variants = {f"{n} layer{'s' if n > 1 else ''}": _variant(num_hidden_layers=n) for n in depths}
     claims = (
-        Claim("two layers beat one", {"1 layers": 1, "2 layers": -1}),
+        Claim("two layers beat one", {"1 layer": 1, "2 layers": -1}),
         Claim("four beat two", {"2 layers": 1, "4 layers": -1}),
         Claim(
             "with diminishing returns",
-            {"1 layers": 1, "2 layers": -1, "4 layers": -1, "8 layers": 1},
+            {"1 layer": 1, "2 layers": -1, "4 layers": -1, "8 layers": 1},
         ),
     )
-    paper = {"1 layers": "52.9 (1)", "4 layers": "77.2 (6)", "8 layers": "81.5 (12)"}
+    paper = {"1 layer": "52.9 (1)", "4 layers": "77.2 (6)", "8 layers": "81.5 (12)"}
     return Table("Lan et al. 2020, Table 11", variants, claims, paper, "mean of 5 tasks (layers)")
 
 

@@ -482,6 +482,20 @@ def test_clipping_on_a_device(cupy, limit, loss_scale):
     np.testing.assert_allclose(g["b"].get(), 3.0 * min(1, limit / 5), rtol=1e-15)
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
+def test_muon_on_a_device_is_muon_on_the_host(cupy, shape):
+    w, g = np.random.default_rng(0).standard_normal((2, *shape))
+    ends = []
+    for there in (np.asarray, cupy.asarray):
+        p = Parameter(np.zeros(shape))
+        p.data = there(w.copy())
+        optimizer = Muon([("encoder.weight", p)], lr=0.1)
+        for _ in range(2):
+            optimizer.step({"encoder.weight": there(g.copy())})
+        ends.append(backend.to_host(p.data))
+    np.testing.assert_allclose(*ends, rtol=1e-10)
+
+
 def test_a_device_takes_an_array_in_one_block(cupy):
     for size in (1, 3, 3 * optim.BLOCK):
         assert optim.blocks(cupy.asarray(np.zeros(size))) == [slice(0, size)]

@@ -10,6 +10,8 @@ from tinyalbert.cli import main
 from tinyalbert.ops import IGNORE
 from tinyalbert.pretraining.corpus import documents
 from tinyalbert.pretraining.preparation import train_tokenizer
+from tinyalbert.pretraining.pretrain import pretrain
+from tinyalbert.pretraining.shards import fingerprint
 from tinyalbert.tasks import text_loss
 from tinyalbert.tasks.text_loss import Window, evaluate_text, masked_rows, windows_of, word_numbers
 
@@ -103,3 +105,15 @@ def test_long_sentences_are_cut_between_words(begins, room):
     assert all(0 < len(part) <= room for part in parts)
     for before, after in zip(parts, parts[1:]):
         assert begins[after[0]] or (len(before) == room and not begins[before[1:]].any())
+
+
+def test_a_model_goes_on_in_its_own_vocabulary_and_that_is_told(world, tmp_path):
+    """Continued pretraining (--init): a text in another vocabulary is refused, one in its own is named."""
+    folder, tokenizer, _ = world
+    said = []
+    how = dict(preset="tiny", steps=1, threads=1, workers=1, max_seq_length=32, batch_size=4, stages=(), progress=False)
+    pretrain(["stories:20"], tmp_path / "on", init=str(folder), say=said.append, **how)
+    assert f"begins as  {folder}, whose vocabulary is the text's (fingerprint {fingerprint(tokenizer)[:12]})" in "\n".join(said)
+    train_tokenizer(["stories:60"], 200, tmp_path / "other", progress=False)
+    with pytest.raises(UserError, match="is not the one of"):
+        pretrain(["stories:20"], tmp_path / "no", init=str(folder), tokenizer=str(tmp_path / "other"), say=said.append, **how)

@@ -5,7 +5,9 @@ Its text, what it will do, how good it has become, what to type next.
 
 import shlex
 
+from ..text.tokenizer import has_tokenizer
 from ..training.replicas import Threads
+from .shards import Shards
 
 
 def describe_corpus(meta):
@@ -45,7 +47,23 @@ def describe_run(options, data, model, ranks):
         "computing": describe_machine(options, ranks.size),
         "output": options.output,
     }
+    if options.init and not options.resume:
+        rows["begins as"] = describe_start(options.init, data)
     return "\n".join(f"  {name:11s}{words}" for name, words in rows.items())
+
+
+def describe_start(init, data):
+    """Which weights a run begins with, and that the text is written in their vocabulary.
+
+    A text in another one was refused already (preparation.py), if the folder has its tokenizer.
+    """
+    known = Shards(data).meta["tokenizer_sha256"][:12]
+    if has_tokenizer(init):
+        return f"{init}, whose vocabulary is the text's (fingerprint {known})"
+    return (
+        f"{init}, which has no tokenizer beside it: that its vocabulary is the text's (fingerprint "
+        f"{known}) could not be checked"
+    )
 
 
 def describe_length(options):
