@@ -18,7 +18,8 @@ from tinyalbert import (
     AlbertForSequenceClassification,
     AlbertTokenizer,
     Trainer,
-    ops,
+    backward,
+    nn,
 )
 from tinyalbert.backend import to_host
 from tinyalbert.files import int8
@@ -31,7 +32,7 @@ from tinyalbert.tasks.tables import Row
 from tinyalbert.text.rows import RowEncoder
 
 NEEDS = ["04", "09", "14"]
-TEACHES = ["int8.rows_in_int8", "int8.quantized", "int8.dequantized"]
+TEACHES = ["int8.rows_in_int8", "int8.quantized", "int8.dequantized", "nn.GroupedLinear"]
 rng = np.random.default_rng(24)
 
 # %% [markdown]
@@ -232,7 +233,7 @@ print(f"   127 · 127 as int8: {(np.full(1, 127, np.int8) * np.full(1, 127, np.i
 #
 # (A *convolution* slides one small matrix along a sequence. Slid over single tokens, as a "1 × 1 convolution", it is our
 # linear layer, and with groups a *grouped convolution*. Those are the words of SqueezeBERT, the paper that did this to
-# BERT. The config's `num_hidden_groups` is something else: sets of layers, lesson 09.)
+# BERT. In a config it is `projection_groups`; `num_hidden_groups` is something else, sets of layers: lesson 09.)
 # %%
 @exercise(trials=[(rng.standard_normal((3, 6)), rng.standard_normal((2, 4, 3))), (rng.standard_normal((5, 6)), rng.standard_normal((3, 1, 2)))])
 def grouped_linear(x, w):
@@ -248,8 +249,8 @@ def grouped_backward_w(x, w, g):
 
 
 # %% [markdown]
-# The library has no such layer, but it can do the same with more work: in one large matrix put the groups' small ones on
-# the diagonal, and 0 everywhere else. What a zero multiplies is lost; that it *is* multiplied is the waste.
+# The same as one large matrix: the groups' small ones stand on its diagonal, and 0 everywhere else. What is saved is all
+# that multiplies zeros. (The library writes the groups' rows one below the other, as [out, in / G].)
 # %%
 def on_the_diagonal(w):
     """(G, o, i) -> (G o, G i)."""
@@ -262,11 +263,12 @@ def on_the_diagonal(w):
 
 x, w, g = rng.standard_normal((5, 12)), rng.standard_normal((4, 2, 3)), rng.standard_normal((5, 8))
 print((on_the_diagonal(w[:2]) != 0).astype(int))
-y, vjp = ops.linear.raw(put(x), put(on_the_diagonal(w)), put(np.zeros(8)))
-whole_gradient = to_host(vjp(put(g))[1])
-same(grouped_linear(x, w), y, "a grouped layer")
-same(grouped_backward_w(x, w, g), np.stack([whole_gradient[2 * k:2 * k + 2, 3 * k:3 * k + 3] for k in range(4)]),
-     "gradient of the groups' weights")
+same(grouped_linear(x, w), x @ on_the_diagonal(w).T, "a matrix with its groups on the diagonal")
+layer = nn.GroupedLinear(np.random.default_rng(0), 12, 8, groups=4)
+layer.weight.data = put(w.reshape(8, 3))
+y = layer(put(x))
+same(grouped_linear(x, w), y.data, "a grouped layer")
+same(grouped_backward_w(x, w, g).reshape(8, 3), backward((y * put(g)).sum())[layer.weight], "gradient of the groups' weights")
 
 # %% [markdown]
 # ## Operations and seconds
@@ -315,7 +317,7 @@ assert np.count_nonzero(alone[0]) == 16 and np.count_nonzero(dealt[0]) == 64
 # `tinyalbert export FOLDER --int8 --output SMALL --table ROWS` writes the small file and tells what became of the answers.
 # %%
 show(int8.rows_in_int8)
-show(int8.dequantized)
+show(nn.GroupedLinear)
 
 # %% [markdown]
 # **What to keep.** A byte for each weight and a scale for each row make a quarter of the bytes at hardly any cost, as
