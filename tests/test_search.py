@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import shlex
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from tinyalbert.options import make
 from tinyalbert.pretraining.pretrain import train_tokenizer
 from tinyalbert.tasks.documents import read_paragraphs, split_paragraphs
 from tinyalbert.tasks.options import SearchOptions
-from tinyalbert.tasks.search import search
+from tinyalbert.tasks.search import searcher
 from tinyalbert.tasks.text_files import read_text
 
 TEXT = st.text(st.one_of(st.sampled_from(" \t\n\r\u2028ab"), st.characters(exclude_categories=("Cs",))), max_size=60)
@@ -85,8 +86,8 @@ def model():
 
 def test_the_best_are_found_and_the_best_k_begin_the_best_k_and_one(texts):
     said = []
-    ways = [search(make(SearchOptions, {"model": model(), "table": "texts", "query": "The old key.", "top_k": k, "threads": 1}),
-                   said.append) for k in (1, 2, 3, 9)]
+    ways = [searcher(make(SearchOptions, {"model": model(), "documents": "texts", "top_k": k, "threads": 1}), said.append)(["The old key."])[0]
+            for k in (1, 2, 3, 9)]
     assert [way == ways[-1][:len(way)] for way in ways] == [True] * 4
     assert [len(way) for way in ways] == [1, 2, 3, 3]                      # "The dog." stands twice: the first counts
     best = ways[0][0]
@@ -99,7 +100,7 @@ def test_the_best_are_found_and_the_best_k_begin_the_best_k_and_one(texts):
 
 def test_the_commands(texts, monkeypatch, capsys):
     assert main(shlex.split(f"search {model()} texts 'The old key.' --top-k 1 --threads 1")) == 0
-    assert capsys.readouterr().out == "1.000  a.txt, line 3\n       The old key.\n"
+    assert capsys.readouterr().out == "The old key.\n  1.000  a.txt, line 3\n         The old key.\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The dog.\nA garden.\n")))
     assert main(shlex.split(f"embed {model()} - --output v.npy --threads 1")) == 0
     capsys.readouterr()
@@ -118,5 +119,22 @@ def test_the_commands(texts, monkeypatch, capsys):
     (texts / "gap.txt").write_text("The dog.\n\nA garden.\n")
     assert main(shlex.split(f"embed {model()} gap.txt --output v.npy --threads 1")) == 2
     assert "gap.txt, line 2: empty" in capsys.readouterr().err
-    assert main(shlex.split(f"search {model()} texts")) == 2
-    assert "query is missing" in capsys.readouterr().err
+    assert main(shlex.split(f"search {model()} texts ' '")) == 2
+    assert "the query is empty" in capsys.readouterr().err
+
+
+def test_search_takes_a_table_lines_or_the_standard_input(texts, monkeypatch, capsys):
+    (texts / "t.csv").write_text("n,query\n1,The old key.\n2,A garden.\n")
+    (texts / "lines.txt").write_text("The old key.\nA garden.\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The old key.\nA garden.\n")))
+    first = None
+    for number, source in enumerate(("t.csv --text-column query", "lines.txt", "", "'The old key.' 'A garden.'")):
+        assert main(shlex.split(f"search {model()} texts {source} --top-k 2 --threads 1 --output {number}.jsonl")) == 0
+        said = [json.loads(line) for line in (texts / f"{number}.jsonl").read_text().splitlines()]
+        scores = [each.pop("score") for query in said for each in query["paragraphs"]]
+        first = first or (said, scores)
+        assert said == first[0] and scores == pytest.approx(first[1], abs=1e-6)
+    assert [each["paragraphs"][0]["text"] for each in said] == [each["query"] for each in said] == ["The old key.", "A garden."]
+    assert main(shlex.split(f"search {model()} texts lines.txt --top-k 2 --threads 1 --output said.tsv")) == 0
+    table = [line.split("\t") for line in (texts / "said.tsv").read_text().splitlines()]
+    assert table[0] == ["index", "query", "score", "text", "file", "start", "line"] and len(table) == 5

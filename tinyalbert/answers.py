@@ -11,6 +11,7 @@ from .ask import Documents
 from .errors import UserError
 from .pipelines import pipeline
 from .tasks.inference import check_output_file, write_to
+from .tasks.search import searcher
 from .tasks.tables import Row, open_table, write_table
 from .tasks.task import BadRows
 from .tasks.text_files import STANDARD_INPUT, ending
@@ -187,6 +188,26 @@ def score(options, rows, bad_rows, say):
         in_table["perplexity"] = f"{answer['perplexity']:.4f}"
         yield Answer(record, [in_table], heading + shown)
         heading = ""
+
+
+def search(options, rows, bad_rows, say):
+    """The paragraphs of a folder of texts that are closest in meaning to queries."""
+    find = searcher(options, say)
+
+    def found(rows):
+        return find([row.text for row in rows])
+
+    for index, (row, paragraphs) in enumerate(_answered(rows, bad_rows, found)):
+        rows_said = [{"index": index, "query": row.text, **each} for each in paragraphs]
+        shown = "\n".join([row.text, *map(_shown_paragraph, paragraphs)])
+        yield Answer({"query": row.text, "paragraphs": paragraphs}, rows_said, shown)
+
+
+def _shown_paragraph(paragraph):
+    text = " ".join(paragraph["text"].split())
+    shown = text if len(text) <= 200 else f"{text[:199]}…"
+    place = f"{paragraph['file']}, line {paragraph['line']}"
+    return f"{paragraph['score']:7.3f}  {place}\n         {shown}"
 
 
 def ask(options, rows, bad_rows, say):

@@ -194,15 +194,6 @@ def _embed(args):
         print(f"{count} vectors in {options.output}")
 
 
-def _search(args):
-    from .tasks.search import search
-
-    for found in search(from_arguments(SearchOptions, args), _note):
-        text = " ".join(found["text"].split())
-        shown = text if len(text) <= 200 else f"{text[:199]}…"
-        print(f"{found['score']:.3f}  {found['file']}, line {found['line']}\n       {shown}")
-
-
 def _texts_command(name, Class):
     """(what runs a command of answers.py, its arguments); name: of the function there."""
 
@@ -494,8 +485,7 @@ COMMANDS = {
         ),
     ),
     "search": Command(
-        _search,
-        _options(SearchOptions),
+        *_texts_command("search", SearchOptions),
         "find the paragraphs of a folder of texts that are closest in meaning",
         (
             "tinyalbert finetune embedding stories:retrieval --model runs/stories --output "

@@ -276,20 +276,6 @@ class EmbedOptions(PredictOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(EvaluateOptions):
-    """What searching a folder of texts may be told."""
-
-    task: str = option("embedding", flag="")
-    seed: int = option(0, flag="", check=WHOLE)
-    table: str = option(
-        None, "folder of texts, or one text", positional=True, required=True, metavar="TEXTS"
-    )
-    query: str = option(None, "what to look for", positional=True, required=True)
-    top_k: int = option(5, "paragraphs to show", check=COUNT)
-    long: str = option("windows", "what becomes of longer paragraphs", check=OneOf(*LONG))
-
-
-@dataclass(frozen=True, kw_only=True)
 class JudgeOptions(Options):
     """What judging a pretrained folder by minimal pairs may be told."""
 
@@ -372,6 +358,36 @@ class ZeroShotOptions(TextsOptions):
     labels: str = option(None, "with commas between", required=True)
     template: str = option("This example is {}.", "the hypothesis, with {} for the label")
     multi_label: bool = option(False, "several labels may be true: ask each by itself")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Searched(Options):
+    """What is searched, which is told before what is looked for."""
+
+    model: str = option(
+        None, "folder fine-tuned for embedding, or pretrained", positional=True, required=True
+    )
+    documents: str = option(
+        None, "folder of texts, or one text", positional=True, required=True, metavar="TEXTS"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(TextsOptions, _Searched):
+    """What searching a folder of texts may be told."""
+
+    text: tuple = option(
+        (STANDARD_OUTPUT,),
+        "what to look for; files or tables of it (default: - for the standard input)",
+        check=Many(TEXT),
+        positional=True,
+        metavar="QUERY",
+    )
+    top_k: int = option(5, "paragraphs to show", check=COUNT)
+    max_length: int = _length_as_trained()
+    long: str = option("windows", "what becomes of longer paragraphs", check=OneOf(*LONG))
+    threads: int = threads_option()
+    precision: str = precision_option()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,29 +2,49 @@
 
 import numpy as np
 
+from ..backend import check_device
+from ..errors import UserError
 from ..files.checkpoint import read_config
+from ..precision import check_precision
 from .documents import read_paragraphs
 from .embedding import Texts
-from .inference import loaded, predicted
+from .inference import load_finetuned, predicted
 
 
-def search(options, say=print):
-    """The `top_k` best of the paragraphs of a folder: [{"score", "text", "file", "start", "line"}].
+def searcher(options, say=print):
+    """A function of queries that returns, for each, the `top_k` best paragraphs of a folder.
 
-    options: SearchOptions.  The score is the cosine; of equal paragraphs the first in the folder
-    counts.  The best k are the first of the best k + 1.
+    They are {"score", "text", "file", "start", "line"}; the score is the cosine, and of equal
+    paragraphs the first in the folder counts.  The best k are the first of the best k + 1.
+
+    options: SearchOptions.
     """
+    check_precision(options.precision, check_device(options.device))
     say_if_untrained(options.model, say)
-    paragraphs = {each.text: each for each in reversed(read_paragraphs(options.table, say))}
+    paragraphs = {each.text: each for each in reversed(read_paragraphs(options.documents, say))}
     paragraphs = sorted(paragraphs.values(), key=lambda each: (each.file, each.start))
-    examples = [Texts((options.query,), None, "the query")]
-    examples += [Texts((each.text,), None, f"{each.file}, line {each.line}") for each in paragraphs]
-    query, *vectors = predicted(*loaded(options, say), examples, options, say)
-    scores = np.concatenate(vectors) @ query[0]  # (N,)
-    return [
-        {"score": float(scores[i]), **vars(paragraphs[i])}
-        for i in np.argsort(-scores, kind="stable")[: options.top_k]
-    ]
+    loaded = load_finetuned(options.model, options.device, "embedding", say=say)
+
+    def vectors(texts):
+        """(N, H) of (text, where it stands)."""
+        examples = [Texts((text,), None, where) for text, where in texts]
+        return np.concatenate(predicted(*loaded, examples, options, say))
+
+    known = vectors((each.text, f"{each.file}, line {each.line}") for each in paragraphs)
+
+    def search(queries):
+        if not all(query.strip() for query in queries):
+            raise UserError("the query is empty")
+        scores = vectors((query, "the query") for query in queries) @ known.T  # (queries, N)
+        return [
+            [
+                {"score": float(row[i]), **vars(paragraphs[i])}
+                for i in np.argsort(-row, kind="stable")[: options.top_k]
+            ]
+            for row in scores
+        ]
+
+    return search
 
 
 def say_if_untrained(folder, say):
