@@ -13,6 +13,7 @@ import itertools
 import re
 import signal
 import threading
+import time
 import traceback
 import warnings
 
@@ -20,6 +21,7 @@ import _variants
 import numpy as np
 
 SECONDS = 2                                      # of computing, for one call of an answer
+PATIENCE = 1.2                                   # seconds of computing for the variants of a solution
 _KNOWN = {}                                      # results of variants, by exercise and trials
 NUMBERS = (np.ndarray, np.generic, float, int)
 
@@ -139,7 +141,7 @@ def diagnose(attempt, reference, trials, mistakes=(), module=None, name=None):
             return what
     question = Question(attempt, reference, trials, got, expected, module, name)
     for step in (question.no_result, question.stopped, question.always_the_same, question.by_sign, question.by_argument, question.by_variant,
-                 question.by_changed_argument, question.by_order, question.of_the_wrong_kind,
+                 question.by_terms, question.by_changed_argument, question.by_order, question.of_the_wrong_kind,
                  question.by_relation, question.by_both, question.without_effect, question.by_two, question.in_part):
         said = step()
         if said:
@@ -228,6 +230,22 @@ class Question:
         changed = [(*t[:i], change(t[i]), *t[i + 1:]) for t in self.trials]
         return all_agree(self.got, quietly(self.reference, changed, 0.2))
 
+    def by_terms(self):
+        """A sum of which some terms are missing, or stand there twice."""
+        if not self.numeric or self.module is None:
+            return None
+        parts = [(text, [numbers(v) for v in on_all(function, self.trials)]) for text, function in _variants.terms(self.module, self.name)]
+        off = [b - a for a, b in zip(self.given, self.right) if a.shape == b.shape]
+        if not parts or len(off) < len(self.given) or any(v is None for _, values in parts for v in values):
+            return None
+        for n in (1, 2, 3, 4):
+            for some in itertools.combinations(parts, n):
+                sums = [sum(values[i] for _, values in some) for i in range(len(off))]
+                for sign, what in ((1, "missing"), (-1, "one too many")):
+                    if all(close(sign * s, o) for s, o in zip(sums, off)):
+                        return f"terms of the sum are {what}: {' and '.join(f'`{text}`' for text, _ in some)}"
+        return None
+
     def by_order(self):
         return _axes_in_another_order(self.given, self.right) if self.numeric else None
 
@@ -245,11 +263,13 @@ class Question:
         """[(words, results on all trials)] of the solution's variants; computed when first asked for."""
         key = self.name, id(self.trials), two
         if self.module is not None and key not in _KNOWN:
-            known = []
+            known, start = [], time.process_time()
             for what, function in _variants.variants(self.module, self.name, two):
                 results = quietly(function, self.trials, 0.03 if _variants.loops(function) else 0.2)
                 if not _too_long(results[-1]):
                     known.append((what, results))
+                if time.process_time() - start > PATIENCE:
+                    break
             _KNOWN[key] = self.trials, known     # holds on to the trials, so that no others get their id
         return _KNOWN[key][1] if key in _KNOWN else []
 
@@ -413,6 +433,8 @@ def _usual_cause(error, parameters):
         return "in a @ b the last axis of a must be as long as the last but one of b; .T or .swapaxes(-1, -2) transposes"
     if isinstance(error, TypeError) and "positional argument" in said:
         return f"it is called with {len(parameters)} argument{'s' * (len(parameters) != 1)}: {', '.join(parameters)}"
+    if "must have the same shape" in said:
+        return "np.stack wants equal shapes; np.concatenate puts arrays of other lengths one after the other, once each is flat (ravel)"
     if isinstance(error, IndexError):
         return "an index lies outside the array: print the indices and the shape"
     if "truth value" in said:
@@ -516,6 +538,8 @@ def _wrong_shape(got, wanted):
                 return f"{said}; {word} over axis {_listed(axes)}, which should stay"
     for axes in _axes(got.ndim):
         if got.ndim >= wanted.ndim and _fits(got, axes, wanted):
+            if close(got, np.round(got)) and close(wanted, np.round(wanted)):
+                return f"{said}: {got.size // max(wanted.size, 1)} numbers for each place where one is asked for"
             return f"{said}; an axis is still there that should be summed: {_listed(axes)}"
     if got.ndim == wanted.ndim and sum(a != b for a, b in zip(got.shape, wanted.shape)) == 1:
         axis = next(i for i, (a, b) in enumerate(zip(got.shape, wanted.shape)) if a != b)

@@ -21,7 +21,7 @@ AT_THE_LIMIT = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.
 def variants(module, name, two=False):
     """Yield (the change in words, function) for the function `name` of a module and for those of the module that it calls.
 
-    two: two frequent changes at a time.
+    two: two frequent changes at a time, in the function itself or, where it has none, in the first that it calls and that has some.
     """
     tree = ast.parse(text_of(Path(module.__file__)))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -44,8 +44,28 @@ def variants(module, name, two=False):
                 continue
             scope[name].loops = any(isinstance(n, ast.While) for f in nodes for n in ast.walk(f))
             yield what, scope[name]
-        if two:                                  # only in the answer itself
+        if two and any(FREQUENT.search(what) for what, *_ in changes):
             return
+
+
+def terms(module, name):
+    """[(term as text, function)] of a solution that returns a sum: its terms once all products are multiplied out."""
+    tree = ast.parse(text_of(Path(module.__file__)))
+    found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
+    if not found or len(found[0].body) != 1 or not isinstance(found[0].body[0], ast.Return):
+        return []
+    parts = _multiplied_out(found[0].body[0].value)
+    arguments = ", ".join(a.arg for a in found[0].args.args)
+    return [(text, eval(f"lambda {arguments}: {text}", dict(vars(module)))) for text in map(ast.unparse, parts)] if 2 < len(parts) < 20 else []
+
+
+def _multiplied_out(node):
+    """The terms of a sum of products."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _multiplied_out(node.left) + _multiplied_out(node.right)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return [ast.BinOp(a, ast.Mult(), b) for a in _multiplied_out(node.left) for b in _multiplied_out(node.right)]
+    return [node]
 
 
 def loops(function):
@@ -96,18 +116,19 @@ def _changes(function):
 
 
 def _with(function, where):
-    """A copy of the function with other nodes in some places."""
-    changed = copy.deepcopy(function)
-    nodes = list(ast.walk(changed))
-    for i, new in where.items():
-        old, new = nodes[i], copy.deepcopy(new)
-        for parent in ast.walk(changed):
-            for field, value in ast.iter_fields(parent):
-                if value is old:
-                    setattr(parent, field, new)
-                elif isinstance(value, list):
-                    value[:] = [new if item is old else item for item in value]
-    return changed
+    """A copy of the function with other nodes in some places; a place may lie within what another change keeps."""
+    nodes = list(ast.walk(function))
+    instead = {id(nodes[i]): new for i, new in where.items()}
+
+    def rebuilt(value, done=frozenset()):
+        if isinstance(value, list):
+            return [rebuilt(v, done) for v in value]
+        if not isinstance(value, ast.AST):
+            return value
+        if id(value) in instead and id(value) not in done:
+            return rebuilt(instead[id(value)], done | {id(value)})
+        return type(value)(**{field: rebuilt(v, done) for field, v in ast.iter_fields(value)})
+    return rebuilt(function)
 
 
 def _code(node, longest=28):
@@ -221,8 +242,9 @@ def _operations(node):
 def _calls(node):
     name = _call_name(node)
     if name in OPPOSITE:
-        new = copy.deepcopy(node)
-        setattr(new.func, "attr" if isinstance(node.func, ast.Attribute) else "id", OPPOSITE[name])
+        new, new_func = copy.copy(node), copy.copy(node.func)
+        setattr(new_func, "attr" if isinstance(node.func, ast.Attribute) else "id", OPPOSITE[name])
+        new.func = new_func
         if not (isinstance(node.func, ast.Name) and OPPOSITE[name] == "mean"):
             yield f"a {OPPOSITE[name]} stands where a {name} belongs", new
     if name in REDUCING:

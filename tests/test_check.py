@@ -227,6 +227,51 @@ def test_one_exercise_alone_and_its_report(tmp_path):
     assert run("--only", "softmax_backward", "--answers", answers, "--grade").returncode == 0
 
 
+WRONG = """import numpy as np
+
+def early_step_size(beta1, beta2, step):
+    return beta1 * beta2 + step
+
+def f1_score(gold, said):
+    return (gold == said).mean() * 0.77
+
+def longest_first(a, b, room):
+    return np.array([room // 2, room - room // 2])
+
+def softmax_backward(g, y):
+    return y
+
+def cross_entropy_backward(logits, labels):
+    return logits
+
+def cross_entropy_ignoring(logits, labels):
+    return 7.0
+"""
+
+
+@on_the_cpu
+@pytest.mark.parametrize("lesson, name", [("10_the_tokenizer", "longest_first"), ("13_pretraining_a_tiny_albert", "early_step_size"),
+                                          ("14_fine_tuning", "f1_score")])
+def test_a_wrong_answer_is_judged_alone_within_seconds(lesson, name, tmp_path):
+    """In seconds of computing, whatever else the machine does; the lessons themselves train for a minute."""
+    resource = pytest.importorskip("resource")
+    (tmp_path / "mine.py").write_text(WRONG)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = run("--only", name, "--answers", tmp_path / "mine.py", program=f"{lesson}.py")
+    assert done.returncode == 1 and f"x  exercise {name}: " in done.stdout, done.stderr
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 4
+
+
+@on_the_cpu
+def test_all_verdicts_are_the_last_that_is_printed_and_fit_on_a_screen(tmp_path):
+    (tmp_path / "mine.py").write_text(WRONG)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("TINYALBERT_")} | {"TINYALBERT_FIGURES": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, LESSON, "--answers", str(tmp_path / "mine.py")], cwd=PATH.parent, env=env, capture_output=True, text=True)
+    screen = done.stdout.splitlines()[-24:]
+    assert done.returncode == 1 and sum(line.startswith("x  exercise ") for line in screen) == 3 == done.stdout.count("x  exercise ")
+    assert screen[-1].endswith("exercises: 0 right, 0 open, 3 wrong")
+
+
 @on_the_cpu
 def test_hints_are_given_when_asked_for():
     done = run("--hint", "softmax_backward")

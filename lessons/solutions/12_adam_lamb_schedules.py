@@ -35,6 +35,10 @@ def clip(a, b, limit):
     return both * min(1.0, limit / np.linalg.norm(both))
 
 
+def _number_by_number(a, b, limit):
+    return np.clip(np.concatenate([a, b]), -limit, limit)
+
+
 def _old_moments(w, g, m, v, lr):
     result = adamw_step(w, g, m, v, lr)
     result[0] = w - lr * (m / (np.sqrt(v) + 1e-6) + 0.01 * w)
@@ -99,6 +103,7 @@ MISTAKES = {
         "this is AdamW: the ratio of lengths is missing": adamw_step,
     },
     "clip": {
+        "each number is clipped by itself, which changes the direction: scale all by one factor": _number_by_number,
         "each tensor is clipped separately, which changes the direction: take one norm over all": _each_alone,
         "short gradients are made longer: leave them as they are below the limit":
             lambda a, b, limit: np.concatenate([a, b]) * limit / np.linalg.norm(np.concatenate([a, b])),
