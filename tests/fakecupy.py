@@ -128,23 +128,26 @@ class FakeArray:
     def __repr__(self):
         return f"device {self.get()!r}"
 
-    def __getitem__(self, key):
-        key, gathers = _index(key, self._a.shape)
+    def __getitem__(self, given):
+        key, gathers = _index(given, self._a.shape)
         _count("launch", gathers)
         if gathers and _has_mask(key):           # the result's shape must come back to the host
             refuse_in_capture("a copy to the host")
             _count("sync")
-        return made(lambda: np.asarray(self._a[key])) if gathers else wrap(np.asarray(self._a[key]))
+        if gathers:
+            return made(lambda: np.asarray(self._a[_index(given, self._a.shape)[0]]))
+        key = key if isinstance(key, tuple) else (key,)
+        return wrap(self._a[key if any(k is ... for k in key) else (*key, ...)])     # a view, even of one number
 
-    def __setitem__(self, key, value):
-        key, scatters = _index(key, self._a.shape)
+    def __setitem__(self, given, value):
+        key, scatters = _index(given, self._a.shape)
         _count("launch")
         if scatters and not _has_mask(key) and np.ndim(unwrap(value)):
             places = np.arange(self._a.size).reshape(self._a.shape)[key]
             if np.unique(places).size != places.size:
                 raise ValueError("a[ids] = values with repeated ids: which value wins is undefined on a device")
-        given = unwrap(value)
-        later(lambda: self._a.__setitem__(key, given))
+        value = unwrap(value)
+        later(lambda: self._a.__setitem__(_index(given, self._a.shape)[0], value))
 
 
 for _name in ("shape", "dtype", "ndim", "size", "nbytes", "strides", "itemsize", "flags"):
@@ -317,8 +320,8 @@ class Ufunc:
         if a.dtype.name not in types_of.get(self.name, types_of["maximum"] if self.name == "minimum" else "").split():
             raise TypeError(f"cupy.{self.name}.at does not support {a.dtype}")
         _count("launch")
-        places, given = _index(ids, a.shape)[0], unwrap(values)
-        later(lambda: self.f.at(a._a, places, given))
+        given = unwrap(values)
+        later(lambda: self.f.at(a._a, _index(ids, a.shape)[0], given))
 
 
 MAKES = {"array", "asarray", "zeros", "ones", "empty", "full", "arange", "linspace", "eye", "result_type"}   # from host values
@@ -545,7 +548,8 @@ class RawModule:
         elif not kind.endswith("*"):
             assert type(a) is {"long long": int, "double": float}[kind], f"{where} {a!r}"
         elif not (type(a) is int and a == 0):    # a null pointer
-            wanted = {"Real*": self.real, "Stored*": self.stored, "int*": np.dtype("int32"), "float*": np.dtype("float32")}.get(kind, np.dtype("int64"))
+            wanted = {"Real*": self.real, "Stored*": self.stored, "int*": np.dtype("int32"), "float*": np.dtype("float32"),
+                      "double*": np.dtype("float64")}.get(kind, np.dtype("int64"))
             assert isinstance(a, FakeArray) and a.dtype == wanted, f"{where} {type(a)} of {getattr(a, 'dtype', None)}"
             assert a.flags.c_contiguous and a.flags.writeable, f"{where} an array with gaps, or a view that repeats"
 

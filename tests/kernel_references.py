@@ -102,7 +102,9 @@ def _kept(examples, size, threshold, key, first_row):
     return np.where(element % 2, bits >> 16, bits & 0xFFFF) >= threshold
 
 
-def dropout(x, y, size, row_size, gain, threshold, key, first_row):
+def dropout(x, y, size, row_size, gain, threshold, key, first_row, draw):
+    if draw is not None:
+        key, first_row = (key + int(draw[0])) & 0xFFFFFFFF, first_row + int(draw[1])
     y, x = rows_of(y, row_size), rows_of(x, row_size)
     y[:] = _kept(len(x), row_size, threshold, key, first_row) * x.dtype.type(gain) * x
 
@@ -127,20 +129,20 @@ def merge_backward(GQ, GKT, GVT, gq, gk, gv, asked, size, M, T, N, D):
     _split(gv, T, N, D)[:] = GVT.swapaxes(2, 3)
 
 
-def softmax_forward(scores, dropped, bias, stride, width, rows, gain, threshold, key, first_row):
+def softmax_forward(scores, dropped, bias, stride, width, rows, gain, threshold, key, first_row, draw):
     scores = scores.reshape(-1, rows, width)
     if bias is not None:
         scores += bias.reshape(-1, 1, width)     # one example's, or one for all
     np.exp(scores - scores.max(axis=-1, keepdims=True), out=scores)
     scores /= scores.sum(axis=-1, keepdims=True)
     if dropped is not None:
-        dropout(scores, dropped, scores.size, rows * width, gain, threshold, key, first_row)
+        dropout(scores, dropped, scores.size, rows * width, gain, threshold, key, first_row, draw)
 
 
-def softmax_backward(weights, g, dropped, width, rows, gain, threshold, key, first_row):
+def softmax_backward(weights, g, dropped, width, rows, gain, threshold, key, first_row, draw):
     if dropped is not None:
-        dropout(weights, dropped, weights.size, rows * width, gain, threshold, key, first_row)
-        dropout(g.copy(), g, g.size, rows * width, gain, threshold, key, first_row)
+        dropout(weights, dropped, weights.size, rows * width, gain, threshold, key, first_row, draw)
+        dropout(g.copy(), g, g.size, rows * width, gain, threshold, key, first_row, draw)
     g -= (g * weights).sum(axis=-1, keepdims=True)
     g *= weights
 
@@ -182,7 +184,8 @@ def _direction(w, m, v, excluded, eps, decay, c1, c2):
     return m / (np.sqrt(v) * c2 + eps) * c1 + (0 if excluded else decay) * w
 
 
-def adamw(parameters, pieces, finite, beta1, beta2, eps, decay, c1, c2, lr, real):
+def adamw(parameters, pieces, finite, beta1, beta2, eps, decay, c1, c2, lr, rates, real):
+    lr, c1, c2 = (lr, c1, c2) if rates is None else rates.tolist()
     if finite is not None and finite == 0:
         return
     for (w, g, m, v), excluded, *_ in _parameters(parameters, real):
@@ -190,7 +193,8 @@ def adamw(parameters, pieces, finite, beta1, beta2, eps, decay, c1, c2, lr, real
         w -= lr * _direction(w, m, v, excluded, eps, decay, c1, c2)
 
 
-def lamb_squares(parameters, pieces, finite, squares, beta1, beta2, eps, decay, c1, c2, real):
+def lamb_squares(parameters, pieces, finite, squares, beta1, beta2, eps, decay, c1, c2, rates, real):
+    _, c1, c2 = (0, c1, c2) if rates is None else rates.tolist()
     if finite is not None and finite == 0:
         return
     everything = list(_parameters(parameters, real))
@@ -209,7 +213,8 @@ def lamb_ratios(parameters, squares, ratios, real):
         ratios[i] = 1 if excluded or not of_w or not of_u else np.sqrt(of_w) / np.sqrt(of_u)
 
 
-def lamb(parameters, pieces, finite, ratios, eps, decay, c1, c2, lr, real):
+def lamb(parameters, pieces, finite, ratios, eps, decay, c1, c2, lr, rates, real):
+    lr, c1, c2 = (lr, c1, c2) if rates is None else rates.tolist()
     if finite is not None and finite == 0:
         return
     for ratio, ((w, _, m, v), excluded, *_) in zip(ratios, _parameters(parameters, real)):
@@ -220,6 +225,17 @@ def loss_scale(norm, state, interval):
     finite = np.isfinite(norm)
     grown = finite and state[1] + 1 >= interval
     state[:] = (max(1, state[0] * (2 if grown else 1 if finite else 0.5)), state[1] + 1 if finite and not grown else 0, finite)
+
+
+# --- step.cu ----------------------------------------------------------------------------------------------
+
+def note_loss(loss, share, sum, add):
+    sum[...] = (sum if add else 0) + loss.astype(np.float64) * share
+
+
+def note_step(losses, norm, scale, ring, row, terms):
+    numbers = [*losses.reshape(-1), norm, *([] if scale is None else [scale])]
+    ring.reshape(-1, len(numbers))[int(row[0])] = numbers
 
 
 # --- collect.cu -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Switches:
     products: str | None = None  # the library that multiplies on the CPU; see products/
     one_thread: bool = False  # a library may not start threads: others compute beside this one
     step: object = None  # the nn.Turns of the model that this is a step of training of
+    place: object = None  # where a step that is captured finds its batch (training/captured.py)
 
 
 _usual = Switches()
@@ -37,6 +38,7 @@ class Mode:
     products = property(lambda self: _switches.get().products)
     one_thread = property(lambda self: _switches.get().one_thread)
     step = property(lambda self: _switches.get().step)
+    place = property(lambda self: _switches.get().place)
 
     def snapshot(self):
         """The Switches of this thread or task."""
@@ -94,3 +96,8 @@ def use_one_thread():
 def use_step(turns):
     """Context of a step of training; turns: the nn.Turns of its model."""
     return _switched(step=turns)
+
+
+def use_place(place):
+    """Context in which batches are not sent but taken from `place`, in sizes that stay the same."""
+    return _switched(place=place)

@@ -52,6 +52,9 @@ def truncated_normal(rng, shape, std):
     return (values * std).astype(DEFAULT_DTYPE)
 
 
+KEY_STEP = 0x85EBCA6B  # from the key of a dropout call to that of the next
+
+
 class DropoutRng:
     """Keys for the dropout calls of one forward pass, a new one for each call.
 
@@ -61,12 +64,40 @@ class DropoutRng:
 
     def __init__(self, seed, first_row=0):
         self.first_row, self._words = first_row, np.random.SeedSequence(seed)
-        self._base, self._calls = int(self._words.generate_state(1)[0]), 0
+        self.base, self._calls = int(self._words.generate_state(1)[0]), 0
 
     def next_key(self):
         """A 32-bit key for the next dropout call."""
         self._calls += 1
-        return (self._base + self._calls * 0x85EBCA6B) & 0xFFFFFFFF
+        return (self.base + self._calls * KEY_STEP) & 0xFFFFFFFF
+
+
+class DrawnKey:
+    """A key that a GPU adds up itself: `call`, the part that is the same in every step, and `draw`.
+
+    draw (2,): the step's base and first row, on the device.
+    """
+
+    def __init__(self, call, draw):
+        self.call = call
+        self.draw = draw
+
+
+class DeviceDropoutRng:
+    """DropoutRng(seed, first_row) whose numbers lie on the device, so that a step can be replayed.
+
+    draw (2,): the base of the keys and the first row, whole numbers of 64 bits.
+    """
+
+    first_row = 0  # what is added to the one on the device
+
+    def __init__(self, draw):
+        self._draw, self._calls = draw, 0
+
+    def next_key(self):
+        """A DrawnKey for the next dropout call."""
+        self._calls += 1
+        return DrawnKey(self._calls * KEY_STEP & 0xFFFFFFFF, self._draw)
 
 
 _ALONE = contextlib.nullcontext()

@@ -149,12 +149,29 @@ class AdamW:
         moments stay as they are (see precision.LossScale).
         """
         gradients = self._by_name(gradients)
+        self.note_step(gradients)
+        self.apply(gradients, self.lr if lr is None else float(lr), finite)
+
+    def note_step(self, names):
+        """Count a step that changes these parameters."""
         self.steps += 1
-        arrays = {name: self._flat(name, g) for name, g in gradients.items()}
-        lr = self.lr if lr is None else float(lr)
         now = moment()
-        for name in gradients:
+        for name in names:
             self.parameters[name].changed = now
+
+    def corrections(self, steps):
+        """What m and sqrt(v) are multiplied by at step `steps`, counted from 1: bias correction."""
+        if not self.bias_correction:
+            return 1.0, 1.0
+        beta1, beta2 = (beta**steps for beta in self.betas)
+        return 1 / (1 - beta1), 1 / math.sqrt(1 - beta2)
+
+    def apply(self, gradients, lr, finite=None):
+        """The step itself, with {name: gradient}; `steps` is not counted up.
+
+        lr: a number, or what the kernel takes in its place.
+        """
+        arrays = {name: self._flat(name, g) for name, g in gradients.items()}
         kernel = kernel_for(self.kernel, *gradients.values())
         if kernel is None:
             self.update_each(arrays, lr, finite)

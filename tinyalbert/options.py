@@ -350,6 +350,12 @@ def precision_option():
     return option("fp32", help, check=OneOf(*names), free=True)
 
 
+def no_graphs_option():
+    """Launch a GPU's step piece by piece."""
+    help = "on a GPU, launch a step piece by piece in place of replaying it as a CUDA graph"
+    return option(False, help, free=True)
+
+
 def output_option(help, metavar="FOLDER"):
     """The folder, or file, that a command writes."""
     return option(None, help, required=True, free=True, metavar=metavar)

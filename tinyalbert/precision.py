@@ -143,12 +143,12 @@ class Precision:
         self.loss_scale = LossScale(xp) if name == "fp16" else None
 
     @contextlib.contextmanager
-    def active(self):
+    def active(self, copy=True):
         """Context of forward and backward passes in this precision.
 
-        At its start the weights are copied anew.
+        At its start the weights are copied anew, unless copy is False.
         """
-        if self.dtype is not None:
+        if self.dtype is not None and copy:
             kernel = kernel_for("collect", self.flat)
             if kernel:
                 kernel([p.data for p in self.weights], self.flat, self.bounds)

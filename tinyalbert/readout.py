@@ -36,6 +36,28 @@ def gather_rows(hidden, rows):
     return ops.embedding(hidden.reshape(-1, hidden.shape[-1]), rows)
 
 
+def capacity(n):
+    """n rounded up to one of few sizes: at most an eighth more, at least 64."""
+    step = 1 << max(3, n.bit_length() - 4)
+    return max(64, -(-n // step) * step)
+
+
+def filled_up(rows, places, targets):
+    """What rows_read gives, in one of few sizes, so that a GPU can replay a step.
+
+    Rows are filled up with token 0, and targets with IGNORE, which adds nothing to the loss and
+    exact zeros to the gradients.
+    """
+    B, M = rows.shape
+    K = len(targets)
+    columns = -(-M // 8) * 8
+    more = capacity(K) - K
+    places = places // M * columns + places % M
+    rows = np.concatenate([rows, np.repeat(rows[:, :1], columns - M, axis=1)], axis=1)
+    places = np.concatenate([places, np.zeros(more, places.dtype)])
+    return rows, places, np.concatenate([targets, np.full(more, IGNORE, targets.dtype)])
+
+
 def rows_read(labels):
     """What the loss reads of the last layer, as arrays on the host.
 
@@ -158,6 +180,8 @@ def run_at_targets(model, inputs, labels, rng, options):
     if labels["labels"] is None:
         return model.plain_run(inputs, labels, rng, options)
     rows, places, targets = rows_read(labels["labels"])
+    if mode.place is not None:
+        rows, places, targets = filled_up(rows, places, targets)
     labels = {**labels, "labels": targets}
     if may_skip_tokens(model, **options):
         *inputs, rows, places, labels = model.prepared(inputs, labels, rows, places)

@@ -61,3 +61,6 @@ KERNELS["AdamW", "cupy"] = gpu.optimizer.adamw
 KERNELS["LAMB", "cupy"] = gpu.optimizer.lamb
 KERNELS["LossScale", "cupy"] = gpu.optimizer.loss_scale
 KERNELS["collect", "cupy"] = gpu.optimizer.collect
+KERNELS["Graphs", "cupy"] = gpu.graphs.Graphs
+KERNELS["note_loss", "cupy"] = gpu.optimizer.note_loss
+KERNELS["note_step", "cupy"] = gpu.optimizer.note_step

@@ -22,6 +22,7 @@ from ..options import (
     OneOf,
     Options,
     device_option,
+    no_graphs_option,
     option,
     output_option,
     precision_option,
@@ -243,6 +244,7 @@ class PretrainOptions(Options):
     device: str = device_option()
     threads: int | None = threads_option()
     precision: str = precision_option()
+    no_graphs: bool = no_graphs_option()
 
     def recipe(self):
         """The preset's recipe with the changes of these options.

@@ -221,6 +221,7 @@ def build_trainer(model, optimizer, options, ranks, schedule="linear"):
         seed=options.seed,
         ranks=ranks,
         precision=options.precision,
+        graphs=not options.no_graphs,
     )
 
 

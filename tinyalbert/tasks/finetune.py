@@ -358,6 +358,7 @@ def _trainer(network, options):
         seed=options.seed,
         ranks=launched_ranks(),
         precision=options.precision,
+        graphs=not options.no_graphs,
     )
 
 

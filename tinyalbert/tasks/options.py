@@ -18,6 +18,7 @@ from ..options import (
     Options,
     device_option,
     make,
+    no_graphs_option,
     option,
     output_option,
     precision_option,
@@ -199,6 +200,7 @@ class FinetuneOptions(Options):
     device: str = device_option()
     threads: int = threads_option()
     precision: str = precision_option()
+    no_graphs: bool = no_graphs_option()
 
 
 def _own_task():

@@ -38,11 +38,22 @@ class StepMetrics(Mapping):
         numbers = [losses, xp.asarray(norm).reshape(1)]
         if loss_scale is not None:
             numbers.append(loss_scale.reshape(1))
+        # on the device: a copy, the scale changes later
+        self._keep(xp.concatenate(numbers), step, terms, lr, tokens, loss_scale is not None)
+
+    @classmethod
+    def of_numbers(cls, numbers, step, terms, lr, tokens, scaled):
+        """From the numbers themselves, in the order of __init__, which are not copied."""
+        metrics = cls.__new__(cls)
+        metrics._keep(numbers, step, terms, lr, tokens, scaled)
+        return metrics
+
+    def _keep(self, numbers, step, terms, lr, tokens, scaled):
         self.step, self.lr, self.tokens = step, lr, tokens
         self.terms = tuple(terms)
-        self.scaled = loss_scale is not None
-        self.guarded = xp is np or self.scaled  # is a step that isn't finite left out?
-        self.numbers = xp.concatenate(numbers)  # on the device: a copy, the scale changes later
+        self.scaled = scaled
+        self.guarded = xp_of(numbers) is np or scaled  # is a step that isn't finite left out?
+        self.numbers = numbers
         self._fetched = None
 
     # --- the numbers, by name ---------------------------------------------------------------------

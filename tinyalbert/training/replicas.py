@@ -231,15 +231,11 @@ class GradientSum:
         slice: the order of additions, and with it every bit of the sum, depends only on how the
         batch was cut.  On a GPU each part takes one launch.
         """
-        kernel = kernel_for("collect", self.flat)
-        if kernel and all(
+        if kernel_for("collect", self.flat) and all(
             a.dtype == self.flat.dtype == "float32" for part in gradients for a in part.values()
         ):
             for part in gradients:
-                found = {name: part.get(p) for name, p in self.parameters.items()}
-                kernel(list(found.values()), self.flat, self.bounds, add=not self._empty)
-                self.touched |= {name: True for name, g in found.items() if g is not None}
-                self._empty = False
+                self.note(self.collect(part, add=not self._empty))
             return
         sources = []  # (lo, hi, flat arrays of the parts that touch this parameter)
         for (name, p), lo, hi in zip(self.parameters.items(), self.bounds, self.bounds[1:]):
@@ -251,6 +247,20 @@ class GradientSum:
             (total * i // replicas.n, total * (i + 1) // replicas.n) for i in range(replicas.n)
         ]
         replicas.run(functools.partial(self._add_slice, sources), slices)
+        self._empty = False
+
+    def collect(self, part, add):
+        """Write, or add, the gradients {leaf Tensor: array} of a part in one launch on a GPU.
+
+        Returns, for each parameter, whether it has one; nothing here is changed but the buffer.
+        """
+        found = [part.get(p) for p in self.parameters.values()]
+        kernel_for("collect", self.flat)(found, self.flat, self.bounds, add=add)
+        return tuple(g is not None for g in found)
+
+    def note(self, used):
+        """Note that a part was added; used: what `collect` returned for it."""
+        self.touched = {name: a or b for (name, a), b in zip(self.touched.items(), used)}
         self._empty = False
 
     def _add_slice(self, sources, bounds):

@@ -27,6 +27,7 @@ from ..optim import (
 )
 from ..precision import Precision, check_precision
 from ..tensor import backward
+from .captured import CapturedStep
 from .memory import keep_freed_memory
 from .metrics import StepMetrics
 from .replicas import GradientSum, Single, Threads, batch_size, split
@@ -47,7 +48,8 @@ class Trainer:
     step; without total_steps the rate is constant.  clip: largest global gradient norm, None for no
     limit. accumulation: micro-batches of a batch, worked on one after the other.  threads: None is
     one a core. precision: "fp32", or on a GPU also "tf32", "fp16", "bf16", or on a CPU "bf16" if it
-    has units for it, and "bf16-emulated"; precision.py tells more.
+    has units for it, and "bf16-emulated"; precision.py tells more.  graphs: whether the steps of a
+    GPU become CUDA graphs, of which captured.py tells.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Trainer:
         seed=0,
         ranks=None,
         precision="fp32",
+        graphs=True,
     ):
         if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
             raise UserError(
@@ -96,6 +99,8 @@ class Trainer:
         self.ranks = ranks or Single()
         self.replicas = Threads(1 if model.device() == "gpu" else threads)
         self.gradients = GradientSum(model.named_parameters())
+        self.graphs = graphs
+        self.captured = CapturedStep.of(self)  # None on a CPU
         self.steps_done = 0
         keep_freed_memory()  # each step asks for the arrays that the last one let go
 
@@ -115,7 +120,11 @@ class Trainer:
         totals = batch_totals(self.model, batch, self.ranks)
 
         self.model.train()
-        losses = self.forward_backward(batch, totals)
+        metrics = self.captured and self.captured.step(batch, totals, lr)
+        if metrics is not None:
+            self.steps_done += 1
+            return metrics
+        losses = self._sum_of_parts(batch, totals)
         gradients = self.gradients.reduced(self.ranks)
         on_cpu = xp_of(losses) is np
         # on a GPU the flat buffer behind the gradients: one launch instead of one a parameter
@@ -144,6 +153,10 @@ class Trainer:
         by side.
         """
         totals = totals or batch_totals(self.model, batch, self.ranks)
+        losses = self.captured and self.captured.forward_backward(batch, totals)
+        return self._sum_of_parts(batch, totals) if losses is None else losses
+
+    def _sum_of_parts(self, batch, totals):
         work = functools.partial(self._forward_backward_part, totals.targets)
         self.gradients.clear()
         losses = 0.0

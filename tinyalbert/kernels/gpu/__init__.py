@@ -1,5 +1,15 @@
 """Kernels for CuPy arrays, in CUDA C (*.cu)."""
 
-from . import attention, elementwise, launch, loss, norm, optimizer, product
+from . import attention, cublas, elementwise, graphs, launch, loss, norm, optimizer, product
 
-__all__ = ["attention", "elementwise", "launch", "loss", "norm", "optimizer", "product"]
+__all__ = [
+    "attention",
+    "cublas",
+    "elementwise",
+    "graphs",
+    "launch",
+    "loss",
+    "norm",
+    "optimizer",
+    "product",
+]

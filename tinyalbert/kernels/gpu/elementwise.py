@@ -68,9 +68,14 @@ def linear_gelu(x, weight, bias):
 
 
 def hashed(p, key, first_row):
-    """What the kernels are told of a dropout: gain, threshold, key, first row."""
+    """What the kernels are told of a dropout: gain, threshold, key, first row, draw.
+
+    key: a number, or an nn.DrawnKey, whose other part they read from memory.
+    """
     threshold = round(p * 65536)
-    return 65536 / (65536 - threshold), threshold, int(key) & 0xFFFFFFFF, int(first_row)
+    draw = getattr(key, "draw", None)
+    key = int(key) & 0xFFFFFFFF if draw is None else key.call
+    return 65536 / (65536 - threshold), threshold, key, int(first_row), draw
 
 
 @real(stored=1)

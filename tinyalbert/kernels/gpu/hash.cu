@@ -6,6 +6,13 @@ __device__ unsigned mix(unsigned x) {
     return x ^ x >> 16;
 }
 
+// Where a step's part of key and first row lies in memory, draw (2,), so that the launch can be replayed: it is added.
+__device__ void add_draw(const long long* draw, long long& key, long long& first_row) {
+    if (!draw) return;
+    key += draw[0];
+    first_row += draw[1];
+}
+
 // Each hash makes two 16-bit numbers, the lower one first.  threshold: p * 65536.
 __device__ bool kept(unsigned row, unsigned element, unsigned key, unsigned threshold) {
     unsigned bits = mix(mix(row * 0x9E3779B9u + key) + element / 2);

@@ -9,7 +9,6 @@ gradients are those of one GradientSum.
 """
 
 import functools
-import math
 
 import numpy as np
 
@@ -37,7 +36,11 @@ def _of_one_precision(step):
 
 @_of_one_precision
 def adamw(optimizer, arrays, lr, finite):
-    """One step of optim.AdamW, `finite` as there; arrays {name: (w, gradient, m, v)}, flat."""
+    """One step of optim.AdamW, `finite` as there; arrays {name: (w, gradient, m, v)}, flat.
+
+    lr: a number, or, for a step that is replayed, (3,) float64 on the device: the rate and the two
+    bias corrections.
+    """
     parameters, pieces = _table(optimizer, arrays)
     _launch(
         "adamw",
@@ -47,8 +50,8 @@ def adamw(optimizer, arrays, lr, finite):
         pieces,
         finite,
         *map(float, optimizer.betas),
-        *_direction(optimizer),
-        lr,
+        *_direction(optimizer, lr),
+        *_rates(lr),
     )
 
 
@@ -57,7 +60,7 @@ def lamb(optimizer, arrays, lr, finite):
     """One step of optim.LAMB: moments and lengths, trust ratios, parameters."""
     parameters, pieces = _table(optimizer, arrays)
     first = next(iter(arrays.values()))[0]
-    direction = _direction(optimizer)
+    direction = _direction(optimizer, lr)
     squares = xp_of(first).empty(2 * len(pieces), dtype=first.dtype)
     ratios = xp_of(first).empty(len(parameters), dtype=first.dtype)
     _launch(
@@ -70,23 +73,37 @@ def lamb(optimizer, arrays, lr, finite):
         squares,
         *map(float, optimizer.betas),
         *direction,
+        _rates(lr)[1],
     )
     _launch("lamb_ratios", arrays, len(parameters), parameters, squares, ratios)
-    _launch("lamb", arrays, len(pieces), parameters, pieces, finite, ratios, *direction, lr)
+    _launch(
+        "lamb", arrays, len(pieces), parameters, pieces, finite, ratios, *direction, *_rates(lr)
+    )
 
 
 def _launch(name, arrays, blocks, *args):
     launch("optimizer", name, next(iter(arrays.values()))[0].dtype, blocks, THREADS, *args)
 
 
-def _direction(optimizer):
+def _direction(optimizer, lr):
     """eps, decay and the two bias corrections of this step, as the kernels take them."""
-    eps = float(optimizer.eps)
-    decay = float(optimizer.weight_decay)
-    if not optimizer.bias_correction:
-        return eps, decay, 1.0, 1.0
-    beta1, beta2 = (beta**optimizer.steps for beta in optimizer.betas)
-    return eps, decay, 1 / (1 - beta1), 1 / math.sqrt(1 - beta2)
+    corrections = optimizer.corrections(optimizer.steps) if isinstance(lr, float) else (1.0, 1.0)
+    return float(optimizer.eps), float(optimizer.weight_decay), *corrections
+
+
+def _rates(lr):
+    """The learning rate as a number, and as an array, of which the kernels read one."""
+    return (lr, None) if isinstance(lr, float) else (0.0, lr)
+
+
+def note_loss(loss, share, total, add):
+    """total = loss share, or += if `add`: all () on the device, the last two float64."""
+    launch("step", "note_loss", loss.dtype, 1, 32, loss, share, total, int(add))
+
+
+def note_step(losses, norm, loss_scale, ring, row):
+    """The numbers of a step, all on the device, into row `row` (1,) of ring (rows, numbers)."""
+    launch("step", "note_step", norm.dtype, 1, 32, losses, norm, loss_scale, ring, row, losses.size)
 
 
 def _table(optimizer, arrays):

@@ -9,7 +9,8 @@ __device__ Real biased(Real score, const Real* bias, long long j) { return bias 
 // example's bias to the next, 0 if all have the same.
 extern "C" __global__ void softmax_forward(Stored* scores, Stored* dropped, const Real* bias, long long stride,
                                            long long width, long long rows, double gain, long long threshold,
-                                           long long key, long long first_row) {
+                                           long long key, long long first_row, const long long* draw) {
+    add_draw(draw, key, first_row);
     long long example = blockIdx.x / rows, begin = blockIdx.x % rows * width, row = blockIdx.x * width;
     if (bias) bias += example * stride;
     Real top = LOWEST, sum = 0;
@@ -32,7 +33,8 @@ extern "C" __global__ void softmax_forward(Stored* scores, Stored* dropped, cons
 // dropped is made anew for the product with g: kept from the forward pass it would be a second array of that size.
 extern "C" __global__ void softmax_backward(const Stored* weights, Stored* g, Stored* dropped, long long width,
                                             long long rows, double gain, long long threshold, long long key,
-                                            long long first_row) {
+                                            long long first_row, const long long* draw) {
+    add_draw(draw, key, first_row);
     long long example = blockIdx.x / rows, begin = blockIdx.x % rows * width, row = blockIdx.x * width;
     Real sum = 0;
     for (long long j = threadIdx.x; j < width; j += blockDim.x) {
