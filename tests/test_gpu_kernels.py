@@ -423,12 +423,12 @@ def test_arguments_that_a_gpu_would_misread_are_refused(request):
     if request.config.getoption("--backend") in on_device.REAL:
         pytest.skip("the stand-in checks them")
     x, y, dtype = up(np.ones(4, np.float32)), up(np.ones(4, np.float32)), np.dtype(np.float32)
-    good = [x, y, 4, 4, 1.0, 0, 0, 0]
+    good = [x, y, 4, 4, 1.0, 0, 0, 0, 0]
     gpu_launch.launch("dropout", "dropout", dtype, 1, 32, *good)
     for place, wrong in ((4, 1), (2, 4.0), (2, np.int32(4)), (4, np.float32(1)), (0, np.ones(4)), (0, up(np.ones(4))), (0, y[::2])):
         with pytest.raises(AssertionError, match="was given"):
             gpu_launch.launch("dropout", "dropout", dtype, 1, 32, *good[:place], wrong, *good[place + 1:])
-    with pytest.raises(AssertionError, match="takes 8"):
+    with pytest.raises(AssertionError, match="takes 9"):
         gpu_launch.launch("dropout", "dropout", dtype, 1, 32, *good[:-1])
 
 
