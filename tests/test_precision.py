@@ -446,6 +446,16 @@ def test_a_run_on_the_cpu_resumes_bit_for_bit(precision, tmp_path):
     assert {a.dtype.name for a in load_state(tmp_path / "whole").values()} == {"float32"}
 
 
+def test_another_library_is_said_when_a_run_goes_on(tmp_path, capsys, monkeypatch):
+    def run(steps, **more):
+        t = cpu_trainer(total_steps=None, schedule=lambda step: 3e-3)
+        train(t, batch_at, steps, output_dir=tmp_path / "run", save_every=2, **more)
+    run(2)
+    monkeypatch.setattr(products, "PLAIN", type("Other", (products.Plain,), {"name": "other"})())
+    run(4, resume=True)
+    assert "resumed with products other; the run had numpy" in capsys.readouterr().err
+
+
 def test_the_emulation_is_for_the_cpu():
     with pytest.raises(UserError, match="'bf16-emulated' is for the CPU; on a GPU, use bf16"):
         check_precision("bf16-emulated", "gpu")

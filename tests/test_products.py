@@ -134,6 +134,42 @@ def test_a_kernel_of_16_bits_is_the_plain_op_on_rounded_numbers(name, library, d
             np.testing.assert_array_equal(e, f)
 
 
+@pytest.mark.parametrize("library", HERE)
+@given(data=st.data(), seed=seeds, shape=st.lists(st.integers(0, 40), min_size=1, max_size=3))
+def test_gradients_of_16_bits_are_added_as_ml_dtypes_adds_them(library, data, seed, shape):
+    rng = np.random.default_rng(seed)
+    a, b = (lay_out(data.draw, rng.standard_normal(shape).astype(BFLOAT16)) for _ in range(2))
+    want, own = a + b, a.copy()
+    with use_precision(on_the_cpu(library)):
+        new, same = KERNELS["added", "numpy"](a, b), KERNELS["added", "numpy"](own, b, own)
+    assert same is own
+    for got in (new, same):
+        assert got.dtype == BFLOAT16
+        np.testing.assert_array_equal(got.astype(np.float32), want.astype(np.float32))
+
+
+@each_library
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800000, 0xFF800000, 0x7F7FFFFF, 0x3F808000, 0x3F818000, 0x3F808001, 0x80000000])
+def test_rounding_to_16_bits_is_to_the_nearest_even(library, bits):
+    x = np.full((2, 3), bits, np.uint32).view(np.float32)
+    out = np.zeros((2, 3), BFLOAT16)
+    library.round_to(x, out)
+    np.testing.assert_array_equal(out.astype(np.float32), x.astype(BFLOAT16).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_other_limits_of_threads_do_not_reach_a_thread_that_may_start_none(name):
+    from threadpoolctl import threadpool_limits
+    a, b = np.ones((64, 64), np.float32), np.ones((64, 64), np.float32)
+    with use_one_thread():
+        want = HERE[name].multiply(a, b, np.empty((64, 64), np.float32))
+        with threadpool_limits(2):
+            pass
+        np.testing.assert_array_equal(HERE[name].multiply(a, b, np.empty((64, 64), np.float32)), want)
+        if name == "onednn":
+            assert HERE[name].openmp.omp_get_max_threads() == 1
+
+
 # --- which library is taken -------------------------------------------------------------------------------
 
 def test_numpy_multiplies_unless_another_is_named(monkeypatch):

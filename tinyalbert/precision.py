@@ -190,6 +190,12 @@ class Precision:
             return array
         return self.copies[t] if t in self.copies else array.astype(self.dtype, copy=False)
 
+    def multiplies(self, model):
+        """The name of the library that multiplies: other bits come from another."""
+        if model.device() == "gpu":
+            return "cupy"
+        return self.products.name if self.products else products.library_for(np.dtype("f4")).name
+
     def state(self):
         """What a checkpoint keeps, in numbers, or None without a loss scale.
 

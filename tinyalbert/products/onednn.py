@@ -125,8 +125,8 @@ class OneDnn:
         if next(iter(arrays.values())).size == 0:
             return
         here = self.here
-        here.use_threads()
-        key = (kind, *((w, a.shape, a.strides, a.dtype.char) for w, a in arrays.items()))
+        threads = here.use_threads()
+        key = (kind, threads, *((w, a.shape, a.strides, a.dtype.char) for w, a in arrays.items()))
         primitive = here.primitives.get(key)
         if primitive is None:
             primitive = here.primitives[key] = _Primitive(self, kind, arrays)
@@ -144,15 +144,16 @@ class _OfThread(threading.local):
         self.library = library
         self.stream = library.make("stream_create", library.engine, IN_ORDER)
         self.primitives = collections.OrderedDict()
-        self.threads = 0
 
     def use_threads(self):
-        """Let calls from this thread take the threads that it may; see modes.one_thread."""
+        """Let calls from this thread take as many threads as it may; returns how many.
+
+        Said before each call, since others set the number too: threadpoolctl's limits, when they
+        end, set that of all libraries back.
+        """
         threads = 1 if mode.one_thread or forked else self.library.most_threads
-        if threads != self.threads:
-            self.library.openmp.omp_set_num_threads(threads)
-            self.primitives.clear()  # they were made for another number
-            self.threads = threads
+        self.library.openmp.omp_set_num_threads(threads)
+        return threads
 
 
 class _Primitive:

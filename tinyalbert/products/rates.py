@@ -24,7 +24,7 @@ print(rate("numpy"))
 def rate(name, dtype="float32", seconds=0.15):
     """GFLOP/s of the library `name` on one thread, or None if it can't be used.
 
-    The best of many, by the time that this thread had the processor: others may be busy too.
+    The best of as many as fit into `seconds` of the processor's time: others may be busy too.
     """
     from threadpoolctl import threadpool_limits
 
@@ -35,14 +35,14 @@ def rate(name, dtype="float32", seconds=0.15):
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape, np.float32).astype(dtype) for shape in ((n, k), (m, k)))
     out = np.empty((n, m), np.float32)
-    best, total = np.inf, 0.0
+    best = np.inf
     with threadpool_limits(1, "blas"), use_one_thread():
         library.multiply(a, b.T, out)
-        while total < seconds:
-            start = time.thread_time()
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            start = time.perf_counter()
             library.multiply(a, b.T, out)
-            taken = time.thread_time() - start
-            best, total = min(best, taken), total + taken
+            best = min(best, time.perf_counter() - start)
     return 2 * n * m * k / best / 1e9
 
 

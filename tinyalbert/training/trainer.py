@@ -224,6 +224,7 @@ class Trainer:
             "threads": self.replicas.n,
             "ranks": self.ranks.size,
             "precision": self.precision.name,
+            "products": self.precision.multiplies(self.model),
         }
 
 
