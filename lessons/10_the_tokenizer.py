@@ -250,6 +250,9 @@ def em_step(logp, words):
     return dict(zip(kept, values.tolist())), counts, likelihood / words.total()
 
 
+# %% [markdown]
+# From the 400 most frequent words: candidates, two steps, fewer candidates, two steps, and so on.
+# %%
 some = Counter(dict(words.most_common(400)))
 parts = Counter()
 for w, times in some.items():

@@ -89,6 +89,9 @@ def cover(first, limit, order, sizes, wanted):
     return covered, runs
 
 
+# %% [markdown]
+# On real text: `drawn` says what one text asks for, `lay` covers many and counts how long the runs came out.
+# %%
 def words_of(ids):
     """Where each word begins, and where the last one ends."""
     begins = tok.word_starts[ids].copy()
@@ -115,6 +118,7 @@ def lay(draws):
     return np.concatenate(covered).astype(int), np.array([laid[n] for n in (1, 2, 3)]) / laid.total()
 
 
+# %%
 pieces = np.concatenate(tok.encode_batch_ids([s for d in documents for s in d]))
 short_draws = [drawn(ids) for ids in np.split(pieces[:24_000], 400)]
 long_draws = [drawn(ids) for ids in np.split(pieces[:96_000], 200)]

@@ -274,6 +274,9 @@ def add(a, b):
     return a + b, lambda g: (g, g)
 
 
+# %% [markdown]
+# Attention takes one head of one text at a time, as your vjp of lesson 08 does.
+# %%
 def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
@@ -295,6 +298,9 @@ def attend(q, k, v):
     return context, vjp
 
 
+# %% [markdown]
+# Two more, which also need whole numbers: looking up rows, and the loss.
+# %%
 def rows_of(table, ids):
     """Rows of a table by their numbers, whatever the shape of ids: words of a vocabulary, places in a batch."""
     @own.op

@@ -84,6 +84,9 @@ def launched(function):
     return run
 
 
+# %% [markdown]
+# What NumPy's functions do near by, launched functions do there. `counted` says what a call has cost.
+# %%
 for method, function in {"__add__": np.add, "__sub__": np.subtract, "__mul__": np.multiply, "__truediv__": np.divide,
                          "__rtruediv__": lambda a, b: b / a, "__gt__": np.greater, "max": np.max, "sum": np.sum,
                          "__rmul__": np.multiply, "__radd__": np.add}.items():
@@ -263,6 +266,9 @@ print(f"   launches per layer: {PLAIN} with one launch per op, {FUSED} with fuse
 assert FUSED < PLAIN
 
 
+# %% [markdown]
+# From the two counts to seconds:
+# %%
 @exercise(trials=[(1000, 1e12), (1000, 1e9), (10, 1e8)])
 def step_seconds(launches, operations):
     """Seconds of a step on a GPU: 10 µs per launch, 10¹³ operations per second, both at the same time."""
@@ -279,6 +285,7 @@ def operations(H, L=12, tokens=32 * 128):
     return 6 * layer * L * tokens
 
 
+# %%
 widths = np.array([64, 128, 256, 512, 768, 1024, 2048])
 work = np.array([operations(int(H)) for H in widths])
 plain = [1e3 * step_seconds(12 * PLAIN, w) for w in work]

@@ -185,6 +185,9 @@ class SimulatedRank:
         self.meet.wait()
 
 
+# %% [markdown]
+# Train once alone, and once with n ranks that see their own rows only:
+# %%
 batches = [some_batch(12) for _ in range(4)]
 SETTINGS = dict(optimizer="lamb", lr=0.01, total_steps=4, warmup=1, seed=3)
 

@@ -220,6 +220,12 @@ def test_a_name_means_one_thing_in_a_lesson(path):
     assert not twice
 
 
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_no_cell_is_longer_than_a_screen(path):
+    cells = [cell for cell in path.read_text(encoding="utf-8").split("# %%")[1:] if not cell.startswith(" [markdown]")]
+    assert max(sum(bool(line.strip()) for line in cell.splitlines()) for cell in cells) <= 40
+
+
 def numbers_in(text):
     """The lessons that a path names: "01, NumPy, 02 to 05, 08"."""
     found = []
