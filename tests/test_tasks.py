@@ -189,6 +189,32 @@ def test_what_was_too_long_is_said_in_training_evaluation_and_prediction(inside,
             pipeline("even.py:EvenWords", long)(" ".join(WORDS))
 
 
+BAD_ROWS = {
+    "regression, a number that is none": ("regression", "t.tsv", "text\tscore\n", "day {i}\t{i}\n", "night\tnan\n"),
+    "regression, words": ("regression", "t.csv", "text,score\n", "day {i},{i}\n", "night,many\n"),
+    "stsb, a number that is none": ("stsb", "t.tsv", "sentence1\tsentence2\tscore\n", "day {i}\tnight\t{i}\n", "day\tnight\tinf\n"),
+    "summary, none": ("summary", "t.jsonl", "", '{{"text": "One {i}. Two.", "summary": "One."}}\n', '{"text": "One.", "summary": ""}\n'),
+    "summary, no sentence in it": ("summary", "t.jsonl", "", '{{"text": "One {i}.", "summary": ["One."]}}\n', '{"text": "One.", "summary": [" "]}\n'),
+    "summary, a cell too many": ("summary", "t.csv", "text,summary\n", "One {i}. Two.,One.\n", "One, and two.,One.,more\n"),
+    "multiple-choice, a cell too many": ("multiple-choice", "t.csv", "context,question,A,B,label\n", "c {i},q,a,b,A\n", "c,q,a,b,A,more\n"),
+    "multiple-choice, an option that is none": ("multiple-choice", "t.csv", "context,question,A,B,label\n", "c {i},q,a,b,A\n", "c,q,a,b,D\n"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_a_bad_row_is_refused_or_left_out_and_counted(case, tmp_path):
+    """The advice that the refusal gives is followed to its end."""
+    name, file, header, row, bad = BAD_ROWS[case]
+    (tmp_path / file).write_text(header + "".join(row.format(i=i) for i in range(6)) + bad + row.format(i=7))
+    Class = find_task(name)
+    with pytest.raises(UserError, match=f"{file}, line {7 + bool(header)}: .*--skip-bad-rows"):
+        Class().read(tmp_path / file, "train")
+    task = Class(Class.Settings(skip_bad_rows=True))
+    examples = task.read(tmp_path / file, "train")
+    assert len(examples) == 7 and len(task.bad_rows.problems) == 1
+    task.fit(examples)
+
+
 def test_the_tasks_of_the_package():
     for name in TASKS:
         Class = find_task(name)

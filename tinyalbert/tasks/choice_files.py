@@ -13,7 +13,6 @@ from ..errors import UserError
 from ..strict_json import JSONDecodeError, loads
 from ..text.folders import BadFiles, describe_read
 from .fields import Fields
-from .task import BadRows
 from .text_files import ending, files_ending_in, name_of, read_text
 
 # what a part of a published set is called, as a file or a folder
@@ -70,7 +69,7 @@ def read_questions(source, split, bad_rows, say=lambda line: None):
     files = {}
     for path in _files(part_of(Path(source), split, say), say):
         with problems.noting():
-            files[path] = list(_records(path))
+            files[path] = list(_records(path, bad_rows))
     problems.raise_any(source)
     for path, records in files.items():
         for where, record in records:
@@ -136,7 +135,7 @@ def _in_all(files):
     return [("beside an all.txt", file) for file in beside]
 
 
-def _records(path):
+def _records(path, bad_rows):
     """(where, record) of a file.
 
     A record is a line of JSON, still as text, or what stands for one: an element of an array, a row
@@ -148,18 +147,18 @@ def _records(path):
         records = _json(text, name)
         return [(f"{name}, element {i}", record) for i, record in enumerate(records, 1)]
     if first != "{":
-        return _table(text, name)
+        return _table(text, name, bad_rows)
     lines = text.split("\n")
     if not _is_json(lines[0]) and _is_json(text):  # one object on several lines
         return [(name, text)]
     return [(f"{name}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
 
 
-def _table(text, name):
+def _table(text, name, bad_rows):
     """(where, record) of a table with a column for each option, as SWAG's or as `write` makes."""
     columns = {**COLUMNS, **{f"option {i}": names for i, names in enumerate(OPTIONS)}}
     records = []
-    for where, found in Fields(name, columns, BadRows()).of_text(text):
+    for where, found in Fields(name, columns, bad_rows).of_text(text):
         options = [found.pop(f"option {i}", None) or "" for i in range(len(OPTIONS))]
         while options and not options[-1].strip():
             options.pop()

@@ -36,7 +36,7 @@ class MultipleChoice(Task):
     metric = "accuracy"
     model_class = AlbertForMultipleChoice
     recipes = {
-        "laptop": {"batch_size": 16, "epochs": 5.0},
+        "laptop": {"batch_size": 16, "epochs": 4.0},
         "paper": {  # of RACE; version 2 of the models: lr 1e-5, dropout 0
             "lr": 2e-5,
             "batch_size": 32,

@@ -1,5 +1,7 @@
 """Regression: a number for a text or a pair of texts, as in STS-B."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..errors import UserError
@@ -17,6 +19,11 @@ class Regression(TextTask):
     name = "regression"
     metric = "pearson"
     label_columns = NUMBERS
+
+    def label(self, row):
+        label = super().label(row)
+        number(replace(row, label=label))
+        return label
 
     def fit(self, examples):
         self.mean = np.mean([self.target(row) for row in examples])

@@ -3,6 +3,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
@@ -12,7 +13,6 @@ from ..text.sentences import sentence_spans
 from .documents import split_paragraphs, texts_of
 from .fields import TABLES, Fields
 from .rouge import greedy_oracle
-from .task import BadRows
 from .text_files import STANDARD_INPUT, ending, name_of, read_text
 from .texts import is_text
 
@@ -106,7 +106,7 @@ def read_documents(source, split, skipping, seed=0, say=lambda line: None):
     elif ending(source) in (".jsonl", ".json"):
         items = _json_documents(source, split != "predict")
     elif ending(source) in TABLES:
-        items = _table_documents(source, split != "predict")
+        items = _table_documents(source, skipping, split != "predict")
     else:
         items = _files(Path(source), split != "predict", say)
     documents = []
@@ -173,9 +173,9 @@ def _json_documents(source, need_summary):
             )
 
 
-def _table_documents(source, need_summary):
+def _table_documents(source, skipping, need_summary):
     """What makes each document of a table."""
-    for where, record in Fields(source, COLUMNS, BadRows()):
+    for where, record in Fields(source, COLUMNS, SimpleNamespace(skipping=skipping)):
         yield lambda record=record, where=where: _of_record(record, where, need_summary)
 
 
@@ -193,7 +193,7 @@ def _of_record(record, where, need_summary):
         next((record[name] for name in COLUMNS[field] if name in record), None)
         for field in ("text", "summary")
     )
-    if need_summary and not _is_text(summary):
+    if need_summary and not (summary and _is_text(summary)):
         raise UserError(
             f'{where}: "summary" is {summary!r}; expected a text, or a list of sentences'
         )
