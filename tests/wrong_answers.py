@@ -494,6 +494,21 @@ TABLE = [
     ("24", "grouped_backward_w", "lambda x, w, g: np.stack([a.T @ b for a, b in zip(np.split(x, len(w), axis=1), np.split(g, len(w), axis=1))])", "transposed: the weights are [out, in]"),
     ("24", "grouped_backward_w", "lambda x, w, g: np.stack([b.T @ a for a, b in zip(np.split(x, len(w), axis=1), np.split(np.ones_like(g), len(w), axis=1))])", "g is missing"),
     ("24", "grouped_backward_w", "lambda x, w, g: np.stack([b.T @ a for a, b in zip(np.split(x, len(w), axis=1), np.split(g, len(w), axis=1))]) / len(x)", "a mean over the tokens"),
+    ("25", "share_better", "lambda bad, good: (good > bad).mean()", "a tie counts as wrong here"),
+    ("25", "share_better", "lambda bad, good: (good >= bad).mean()", "a tie counts as right here"),
+    ("25", "share_better", "lambda bad, good: (good > bad).sum()", "the share is asked for"),
+    ("25", "share_better", "lambda bad, good: (bad > good).mean() + (bad == good).mean() / 2", "the other way round"),
+    ("25", "share_better", "lambda bad, good: good > bad", ""),
+    ("25", "by_neighbours", "lambda ids, own, after: np.log(own[ids]).sum()", "the neighbours are missing"),
+    ("25", "by_neighbours", "lambda ids, own, after: np.log(0.7 * after[ids[:-1], ids[1:]] + 0.3 * own[ids[1:]]).sum()", "the first piece is left out"),
+    ("25", "by_neighbours", "lambda ids, own, after: np.log(own[ids[0]]) + np.log(0.7 * after[ids[1:], ids[:-1]] + 0.3 * own[ids[1:]]).sum()", "the wrong way round"),
+    ("25", "by_neighbours", "lambda ids, own, after: np.log(own[ids[0]]) + np.log(after[ids[:-1], ids[1:]] + own[ids[1:]]).sum()", ""),
+    ("25", "by_neighbours", "lambda ids, own, after: own[ids[0]] * np.prod(0.7 * after[ids[:-1], ids[1:]] + 0.3 * own[ids[1:]])", "its logarithm is asked for"),
+    ("25", "by_neighbours", "lambda ids, own, after: np.log(own[ids[0]]) + (0.7 * np.log(after[ids[:-1], ids[1:]] + 1e-9) + 0.3 * np.log(own[ids[1:]])).sum()", "add the probabilities first"),
+    ("25", "noise_of_share", "lambda p, n: p * (1 - p) / n", "the root is missing"),
+    ("25", "noise_of_share", "lambda p, n: math.sqrt(p * (1 - p))", "this is how far single pairs are spread"),
+    ("25", "noise_of_share", "lambda p, n: math.sqrt(p / n)", "a factor is missing"),
+    ("25", "noise_of_share", "lambda p, n: 1 / math.sqrt(n)", ""),
 ]
 
 
