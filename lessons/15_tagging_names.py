@@ -36,8 +36,8 @@ for words, tags in test[3:6]:
     print("   ", "  ".join(word if tag == "O" else f"{word}[{tag}]" for word, tag in zip(words, tags)))
 
 # %%
-p = predict("A tagger that says O, whatever it reads: what share of the words does it get right, in percent?", guess=None)
-p.reveal(100 * np.mean([tag == "O" for _, tags in test for tag in tags]), "{:.0f}")
+only_O = predict("A tagger that says O, whatever it reads: what share of the words does it get right, in percent?", guess=None)
+only_O.reveal(100 * np.mean([tag == "O" for _, tags in test for tag in tags]), "{:.0f}")
 
 # %% [markdown]
 # Most words belong to no entity, so the share of right words flatters every tagger. It has found nothing. What should
@@ -86,18 +86,18 @@ found = [each[:-1] + [library.Entity("PER", 0, 1)] for each in there]           
 same(entity_f1(there, found), library.count_entities(there, found)[1].f1, "F1 of entities")
 
 # %%
-p = predict("Ten things of two words each. A tagger finds nine; of the tenth it is sure of the first word only. Which gives the "
+half_an_entity = predict("Ten things of two words each. A tagger finds nine; of the tenth it is sure of the first word only. Which gives the "
             "higher F1: (1) tagging that word, or (2) tagging nothing?", guess=None)
 ten = [[("OBJ", 0, 2)]] * 10
 half, silent = entity_f1(ten, ten[:9] + [[("OBJ", 0, 1)]]), entity_f1(ten, ten[:9] + [[]])
-p.reveal(1 + int(silent > half))
+half_an_entity.reveal(1 + int(silent > half))
 print(f"   half of it tagged: F1 {half:.3f}; nothing said: F1 {silent:.3f}")
 
 # %% [markdown]
 # Half an entity is two mistakes: the true one is missed, and one is found that doesn't exist. Silence is one mistake. So
 # a tagger that looks good word by word can look poor entity by entity.
 # %%
-p = predict("A tagger has 90 of 100 words right; its mistakes are other tags, drawn at random. What is its F1, in percent?",
+f1_of_90 = predict("A tagger has 90 of 100 words right; its mistakes are other tags, drawn at random. What is its F1, in percent?",
             guess=None)
 
 
@@ -108,7 +108,7 @@ def spoiled(tags, share):
 
 shares = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4])
 f1 = [np.mean([entity_f1(true, [entities(spoiled(tags, share)) for _, tags in test]) for _ in range(4)]) for share in shares]
-p.reveal(100 * f1[3], "{:.0f}")
+f1_of_90.reveal(100 * f1[3], "{:.0f}")
 
 # %%
 plt = pyplot()
@@ -179,16 +179,16 @@ def tag(words, n, known, W):
 # In the test, people have names that *no training sentence has*. A baseline that only knows entities it has seen
 # (`known_entities`) can't find any of these people.
 # %%
-scores = {"list of known\nentities": [entities(tags) for tags in known_entities(train, [words for words, _ in test])]}
-p = predict(f"Such a list has an F1 of {100 * entity_f1(true, list(scores.values())[0]):.0f} percent. What does the table reach if it sees "
+found_by = {"list of known\nentities": [entities(tags) for tags in known_entities(train, [words for words, _ in test])]}
+list_and_table = predict(f"Such a list has an F1 of {100 * entity_f1(true, list(found_by.values())[0]):.0f} percent. What does the table reach if it sees "
             "the word and TWO words on either side?", guess=None)
 for n, name in enumerate(("the word\nalone", "and one on\neither side", "and two on\neither side")):
     tagger = train_tagger(n)
-    scores[name] = [entities(tag(words, n, *tagger)) for words, _ in test]
-values = {name: entity_f1(true, said) for name, said in scores.items()}
+    found_by[name] = [entities(tag(words, n, *tagger)) for words, _ in test]
+values = {name: entity_f1(true, said) for name, said in found_by.items()}
 people = {name: entity_f1(*([[e for e in found if e[0] == "PER"] for found in side] for side in (true, said)))
-          for name, said in scores.items()}
-p.reveal(100 * list(values.values())[-1], "{:.0f}")
+          for name, said in found_by.items()}
+list_and_table.reveal(100 * list(values.values())[-1], "{:.0f}")
 
 # %%
 fig, ax = plt.subplots()
@@ -255,10 +255,10 @@ same(error.T @ hidden, gradients[model.classifier.weight], "gradient of the head
 same(error.sum(0), gradients[model.classifier.bias], "gradient of the head's bias")
 
 # %%
-p = predict(f"This row has {len(row['labels'])} places, of which {len(counted)} have a label. The table of word vectors gets its gradient "
+rows_with_gradient = predict(f"This row has {len(row['labels'])} places, of which {len(counted)} have a label. The table of word vectors gets its gradient "
             "through the places that were read. How many of the places receive one?", guess=None)
 table = to_host(gradients[model.albert.embeddings.word_embeddings.weight])
-p.reveal(int((np.abs(table[row["input_ids"]]).sum(1) > 0).sum()))
+rows_with_gradient.reveal(int((np.abs(table[row["input_ids"]]).sum(1) > 0).sum()))
 assert (np.abs(table[row["input_ids"]]).sum(1) > 0).all()
 
 # %% [markdown]
@@ -270,10 +270,10 @@ assert (np.abs(table[row["input_ids"]]).sum(1) > 0).all()
 # %%
 kinds = ["O", "B-PER", "B-LOC"]
 opinions = np.array([[0.30, 0.60, 0.10], [0.02, 0.03, 0.95]])                          # of two pieces of one word
-p = predict("The two rows above are what two pieces of a word say. Which tag does the word get by first, average and max?", guess=None)
+three_ways = predict("The two rows above are what two pieces of a word say. Which tag does the word get by first, average and max?", guess=None)
 of_word = {"first": opinions[0], "average": opinions.mean(0), "max": opinions[opinions.max(1).argmax()]}
 said = {way: kinds[scores.argmax()] for way, scores in of_word.items()}
-p.reveal(said)
+three_ways.reveal(said)
 pieces = [aggregation.Piece(f"▁{name}"[i:], o, 3 * i, 3 * i + 3, i, i > 0) for i, (name, o) in enumerate(zip(("Ing", "rid"), opinions))]
 for way, mine in of_word.items():
     answer = aggregation.aggregate("Ingrid", pieces, kinds, way, ("O",))[0]

@@ -231,8 +231,8 @@ def decode(model, written, states, mask):
 
 
 out = untrained(**few)
-states = out.encoder_last_hidden_state.numpy()                                                # (B, T, H)
-logits, _ = decode(untrained, moved(few["labels"]), states, few["attention_mask"])
+few_states = out.encoder_last_hidden_state.numpy()                                                # (B, T, H)
+logits, _ = decode(untrained, moved(few["labels"]), few_states, few["attention_mask"])
 same(logits, out.logits.numpy(), "scores of the whole decoder")
 
 # %% [markdown]
@@ -277,13 +277,13 @@ def share_right(model):
 
 
 # %%
-p = predict("Without the mask the loss of training falls fast. How many of 100 new sentences does that model translate without "
+without_mask = predict("Without the mask the loss of training falls fast. How many of 100 new sentences does that model translate without "
             "a mistake?", guess=None)
 model, loss = train(150)
 cheat, loss_of_cheat = train(150, see_all=True)
 print(f"   with the mask: loss {loss:.3f}, {share_right(model):.0%} of {len(unknown)} new sentences right")
 print(f"   without it:    loss {loss_of_cheat:.3f}")
-p.reveal(100 * share_right(cheat), "{:.0f}")
+without_mask.reveal(100 * share_right(cheat), "{:.0f}")
 assert share_right(model) > 0.9 and loss_of_cheat < 0.1 and share_right(cheat) < 0.1
 
 # %% [markdown]
@@ -293,9 +293,9 @@ assert share_right(model) > 0.9 and loss_of_cheat < 0.1 and share_right(cheat) <
 # Did the model learn the *order*? The weights of cross-attention show where it looked for each word.
 # %%
 long = max(unknown, key=lambda p: len(p[0]))
-one = batch_of([long])
-states = model(**one).encoder_last_hidden_state.numpy()
-_, weights = decode(model, moved(one["labels"]), states, one["attention_mask"])
+long_batch = batch_of([long])
+long_states = model(**long_batch).encoder_last_hidden_state.numpy()
+_, weights = decode(model, moved(long_batch["labels"]), long_states, long_batch["attention_mask"])
 looked = weights[0].mean(0)                                      # (M, T), the mean of the heads
 plt = pyplot()
 fig, ax = plt.subplots(figsize=(6.4, 4.2))
@@ -344,9 +344,9 @@ for sentence in unknown[:3]:
 # doesn't see the later ones, so its keys and values never change. They are kept (`Writing` in the library), and each step
 # computes one word only.
 # %%
-p = predict("A text of 39 words is written, one after another. How many times fewer words go through the decoder if keys and "
+times_fewer = predict("A text of 39 words is written, one after another. How many times fewer words go through the decoder if keys and "
             "values are kept?", guess=None)
-p.reveal(sum(range(1, 40)) / 39, "{:.0f}: 1 + 2 + ... + 39 words, or 39")
+times_fewer.reveal(sum(range(1, 40)) / 39, "{:.0f}: 1 + 2 + ... + 39 words, or 39")
 one = batch_of([unknown[0]])
 writing = model.write(**sources_of([unknown[0]]))
 one_by_one = np.stack([writing.scores([piece])[0] for piece in moved(one["labels"])[0]])
@@ -382,8 +382,8 @@ class TableWriting:
         """Nothing is kept: the last piece says everything."""
 
 
-p = predict("Greedy search writes A C. What is the likeliest text of all in this table?", guess=None)
-p.reveal("B", "{}: 0.4 · 0.9 = 0.36, and A C has 0.5 · 0.35 = 0.175")
+likeliest_of_all = predict("Greedy search writes A C. What is the likeliest text of all in this table?", guess=None)
+likeliest_of_all.reveal("B", "{}: 0.4 · 0.9 = 0.36, and A C has 0.5 · 0.35 = 0.175")
 same(greedy(by_table, 5), generation.greedy_search(TableWriting(), [5], BEGIN, END)[0], "greedy search in the table")
 
 # %% [markdown]
@@ -439,9 +439,9 @@ def clueless(pieces):
     return np.log(p)
 
 
-p = predict("A beam of 30 finds the likeliest of all its texts. How many words does that text have?", guess=None)
+beam_30 = predict("A beam of 30 finds the likeliest of all its texts. How many words does that text have?", guess=None)
 found = {width: beam(clueless, 6, width) for width in (1, 2, 30)}
-p.reveal(len(found[30]), "{}; beams of 1 and 2 write four")
+beam_30.reveal(len(found[30]), "{}; beams of 1 and 2 write four")
 assert len(found[1]) == len(found[2]) == 4 and not found[30]
 
 # %% [markdown]

@@ -113,15 +113,15 @@ def loss_of(name, seed):
 losses = {name: np.array([loss_of(name, seed) for seed in SEEDS]) for name in VARIANTS}
 
 # %%
-p = predict("All layers share everything, or nothing, with nearly twice the numbers to be trained. Is the difference in loss "
+sharing_or_not = predict("All layers share everything, or nothing, with nearly twice the numbers to be trained. Is the difference in loss "
             "above the noise here? (yes or no; and in whose favour?)", guess=None)
 mean, error = difference(losses["all shared"], losses["none shared"])
-p.reveal(f"{'yes' if abs(mean) > 2 * error else 'no'}: {mean:+.3f}, noise {2 * error:.3f} (above 0: sharing is worse)")
-if p.guessed:
+sharing_or_not.reveal(f"{'yes' if abs(mean) > 2 * error else 'no'}: {mean:+.3f}, noise {2 * error:.3f} (above 0: sharing is worse)")
+if sharing_or_not.guessed:
     for name, values in losses.items():
-        mean, error = difference(values, losses["all shared"]) if name != "all shared" else (0.0, 0.0)
+        apart, noise = difference(values, losses["all shared"]) if name != "all shared" else (0.0, 0.0)
         print(f"   {name:18s}{model_of(VARIANTS[name], 0).num_parameters():8,d} numbers   loss {values.mean():.3f}   "
-              f"{mean:+.3f} to all shared, noise {2 * error:.3f}")
+              f"{apart:+.3f} to all shared, noise {2 * noise:.3f}")
 
 # %%
 plt = pyplot()
@@ -180,10 +180,10 @@ def rule_right(task):
     return float(np.mean((counts < limit) == labels))
 
 
-p = predict("How often is the counting rule right for next sentence, and how often for sentence order? (two numbers, in per cent)",
+rule_is_right = predict("How often is the counting rule right for next sentence, and how often for sentence order? (two numbers, in per cent)",
             guess=None)
 next_sentence, order = rule_right("nsp"), rule_right("sop")
-p.reveal(f"{next_sentence:.0%} for next sentence, {order:.0%} for sentence order")
+rule_is_right.reveal(f"{next_sentence:.0%} for next sentence, {order:.0%} for sentence order")
 assert next_sentence > 0.62 and abs(order - 0.5) < 0.1
 
 # %% [markdown]

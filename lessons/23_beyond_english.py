@@ -160,10 +160,10 @@ def right_order(model, texts):
     return float((as_is > exchanged).mean())
 
 
-p = predict("The model knows one hidden bracket nearly always. Of 100 texts with two hidden ones, in how many does it know the "
+both_hidden = predict("The model knows one hidden bracket nearly always. Of 100 texts with two hidden ones, in how many does it know the "
             "order? (A coin: 50)", guess=None)
 order = right_order(model, new_texts)
-p.reveal(100 * order, "{:.0f}")
+both_hidden.reveal(100 * order, "{:.0f}")
 assert abs(order - 0.5) < 0.15
 
 
@@ -204,12 +204,12 @@ def all_closers(text, rng):
     return [i for i, sign in enumerate(text) if sign in CLOSE]
 
 
-p = predict("Same model, same texts, 400 steps; all closing brackets hidden. In how many of 100 texts does it know the order of the "
+nested_order = predict("Same model, same texts, 400 steps; all closing brackets hidden. In how many of 100 texts does it know the order of the "
             "two? And is it better or worse at one hidden bracket?", guess=None)
 nested = train(400, all_closers)
 order_nested = right_order(nested, new_texts)
 single = float((nested(input_ids=test["input_ids"]).logits.numpy()[hidden].argmax(-1) == test["labels"][hidden]).mean())
-p.reveal(f"{100 * order_nested:.0f}; one hidden bracket: {100 * single:.0f}")
+nested_order.reveal(f"{100 * order_nested:.0f}; one hidden bracket: {100 * single:.0f}")
 
 # %%
 plt = pyplot()
@@ -272,12 +272,12 @@ def kmers(text, k):
 dna = "".join(rng.choice(list("ACGT"), 24))
 pieces = kmers(dna, 3)
 print(dna, "->", " ".join(pieces[:6]), "...")
-p = predict("One 3-mer in the middle is hidden; the others are seen. How many of its three letters can be read off its "
+letters_told = predict("One 3-mer in the middle is hidden; the others are seen. How many of its three letters can be read off its "
             "neighbours?", guess=None)
 middle = 10
 seen = {start + offset: piece[offset] for start, piece in enumerate(pieces) if start != middle for offset in range(3)}
 known = [place for place in range(middle, middle + 3) if place in seen]
-p.reveal(len(known), "{}: all of it")
+letters_told.reveal(len(known), "{}: all of it")
 assert "".join(seen[place] for place in known) == pieces[middle]
 
 # %% [markdown]

@@ -99,8 +99,8 @@ assert np.max(abs(errors) / s[:, None]) < 0.501
 # s √(n/12), when the result itself has a size of about √n times a weight. A usual weight is some 40 % of its row's largest, so it has 50
 # steps. An error of √(1/12) = 0.3 steps, to 50: well under one part in a hundred.
 # %%
-x = rng.standard_normal((1000, 48))
-wrong_by, size = np.std(x @ errors.T, axis=0), np.std(x @ W.T, axis=0)
+thousand = rng.standard_normal((1000, 48))
+wrong_by, size = np.std(thousand @ errors.T, axis=0), np.std(thousand @ W.T, axis=0)
 expected = s * np.sqrt(48 / 12)
 print(f"measured / expected error: {np.mean(wrong_by / expected):.2f}; error / result: {np.mean(wrong_by / size):.1%}")
 assert 0.8 < np.mean(wrong_by / expected) < 1.2
@@ -110,12 +110,12 @@ assert 0.8 < np.mean(wrong_by / expected) < 1.2
 # One scale for the whole matrix would save a few bytes. Then the largest weight of *all* rows decides how fine the steps
 # are, for all of them.
 # %%
-p = predict("A matrix of 128 × 128 normally distributed weights. One of them becomes 300 times its usual size, and there is "
+outlier_share = predict("A matrix of 128 × 128 normally distributed weights. One of them becomes 300 times its usual size, and there is "
             "one scale for all. How many per cent of the other weights are stored as 0?", guess=None)
 outlier = rng.standard_normal((128, 128))
 outlier[5, 7] = 300.0
 one_scale = abs(outlier).max() / 127
-p.reveal(100 * np.mean(np.rint(outlier / one_scale) == 0), "{:.0f}")
+outlier_share.reveal(100 * np.mean(np.rint(outlier / one_scale) == 0), "{:.0f}")
 print(f"   with a scale for each row, of all rows but that one: {np.mean(int8.rows_in_int8(np.delete(outlier, 5, 0))[0] == 0):.1%}")
 
 # %% [markdown]
@@ -170,14 +170,14 @@ again = int8.dequantized(small)
 for name, array in state.items():
     if array.ndim == 2 and "attention.query" in name:
         same(with_bits(array, 8), again[name], f"{name}, stored and read", rtol=1e-5)
-p = predict("Fewer and fewer bits: 8, 6, 5, 4, 3, 2. Which is the first at which the model loses more than a tenth of its "
+first_bad_bits = predict("Fewer and fewer bits: 8, 6, 5, 4, 3, 2. Which is the first at which the model loses more than a tenth of its "
             "right answers?", guess=None)
 bits = [8, 6, 5, 4, 3, 2]
 full = accuracy()
 shares = [loaded(b) for b in bits]
 model.load_state_dict(state)
-p.reveal(next((b for b, share in zip(bits, shares) if share < 0.9 * full), "none of them"))
-if p.guessed:
+first_bad_bits.reveal(next((b for b, share in zip(bits, shares) if share < 0.9 * full), "none of them"))
+if first_bad_bits.guessed:
     print("  ", ", ".join(f"{b} bits {share:.1%}" for b, share in zip(bits, shares)))
 assert shares[0] > full - 0.03 and shares[-1] < 0.8 * full
 
@@ -212,12 +212,12 @@ def seconds(function):
     return min(times)
 
 
-p = predict("The product of two 256 × 256 matrices in NumPy takes some time with float32. How many times that does it take with "
+whole_or_float = predict("The product of two 256 × 256 matrices in NumPy takes some time with float32. How many times that does it take with "
             "int8? (1/2 would be twice as quick.)", guess=None)
 a, b = (rng.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
 qa, qb = ((m * 30).astype(np.int8) for m in (a, b))
 floats, wholes = seconds(lambda: a @ b), seconds(lambda: qa @ qb)
-p.reveal(wholes / floats, "{:.0f}")
+whole_or_float.reveal(wholes / floats, "{:.0f}")
 print(f"   127 · 127 as int8: {(np.full(1, 127, np.int8) * np.full(1, 127, np.int8))[0]}")
 
 # %% [markdown]
@@ -280,14 +280,14 @@ def grouped(x, w):
     return (by_group @ w.swapaxes(1, 2)).swapaxes(0, 1).reshape(len(x), -1)
 
 
-p = predict("With 64 groups there is one multiplication where there were 64. How many times quicker is it here?", guess=None)
+times_quicker = predict("With 64 groups there is one multiplication where there were 64. How many times quicker is it here?", guess=None)
 tokens = rng.standard_normal((64, 256)).astype(np.float32)
 measured = {}
 for G in (1, 2, 4, 16, 64):
-    w = rng.standard_normal((G, 1024 // G, 256 // G)).astype(np.float32)
-    measured[G] = 64 * w.size, seconds(lambda w=w: grouped(tokens, w))
-p.reveal(measured[1][1] / measured[64][1], "{:.0f}")
-if p.guessed:
+    parts = rng.standard_normal((G, 1024 // G, 256 // G)).astype(np.float32)
+    measured[G] = 64 * parts.size, seconds(lambda parts=parts: grouped(tokens, parts))
+times_quicker.reveal(measured[1][1] / measured[64][1], "{:.0f}")
+if times_quicker.guessed:
     for G, (multiplications, needed) in measured.items():
         print(f"   {G:2d} groups: {multiplications:10,d} multiplications, {needed * 1e6:5.0f} millionths of a second")
 assert measured[64][0] * 64 == measured[1][0]
@@ -300,13 +300,13 @@ assert measured[64][0] * 64 == measured[1][0]
 # ## What groups can't do
 # Groups don't talk to each other. Two grouped layers in a row don't either:
 # %%
-p = predict("Two layers of 4 groups, one behind the other, 64 inputs. How many of the inputs can change the first result? And "
+reached_inputs = predict("Two layers of 4 groups, one behind the other, 64 inputs. How many of the inputs can change the first result? And "
             "how many, if the numbers are dealt out anew between the layers, one to each group in turn?", guess=None)
 first, second = (rng.standard_normal((4, 16, 16)) for _ in range(2))
 deal = np.arange(64).reshape(4, 16).T.reshape(-1)                # 0, 16, 32, 48, 1, 17, ...
 alone = on_the_diagonal(second) @ on_the_diagonal(first)         # all that two linear layers can do
 dealt = on_the_diagonal(second) @ on_the_diagonal(first)[deal]
-p.reveal(f"{np.count_nonzero(alone[0])} and {np.count_nonzero(dealt[0])}")
+reached_inputs.reveal(f"{np.count_nonzero(alone[0])} and {np.count_nonzero(dealt[0])}")
 assert np.count_nonzero(alone[0]) == 16 and np.count_nonzero(dealt[0]) == 64
 
 # %% [markdown]
