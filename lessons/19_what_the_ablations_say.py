@@ -119,9 +119,9 @@ mean, error = difference(losses["all shared"], losses["none shared"])
 sharing_or_not.reveal(f"{'yes' if abs(mean) > 2 * error else 'no'}: {mean:+.3f}, noise {2 * error:.3f} (above 0: sharing is worse)")
 if sharing_or_not.guessed:
     for name, values in losses.items():
-        apart, noise = difference(values, losses["all shared"]) if name != "all shared" else (0.0, 0.0)
+        beside, its_noise = difference(values, losses["all shared"]) if name != "all shared" else (0.0, 0.0)
         print(f"   {name:18s}{model_of(VARIANTS[name], 0).num_parameters():8,d} numbers   loss {values.mean():.3f}   "
-              f"{apart:+.3f} to all shared, noise {2 * noise:.3f}")
+              f"{beside:+.3f} to all shared, noise {2 * its_noise:.3f}")
 
 # %%
 plt = pyplot()
