@@ -239,7 +239,7 @@ folder.cleanup()
 # ## Yours
 # One thing is left: a model of your own. The next cells take nothing from the library. The Tensor and the sweep are those of
 # lesson 02, the gradients are your answers to 04 to 08, the step and its rate your answers to 12. Where an exercise is
-# still open or wrong in its lesson's file, the solution stands in, and the line below says so.
+# still open or wrong in its lesson's `.py` file, the solution stands in, and the line below says so.
 # %%
 own = answers_to({
     "02": ["Tensor", "op", "backward"], "04": ["linear_backward_x", "linear_backward_w", "linear_backward_bias"],
