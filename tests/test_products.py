@@ -211,6 +211,9 @@ def test_a_missing_or_broken_library_is_said_and_numpy_multiplies(name, elsewher
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert products.library_for(np.dtype(np.float32)) is products.PLAIN      # said once
+    monkeypatch.setattr(loading.platform, "machine", lambda: "aarch64")
+    forget()
+    assert f"not installed, and the extra {name!r} has none for this system" in products.find(name)[1]
     elsewhere.mkdir()
     (elsewhere / "libno_such_library.so").write_bytes(b"no library")
     forget()

@@ -217,3 +217,10 @@ def test_only_the_first_sum_of_gradients_makes_an_array():
     np.testing.assert_array_equal(backward(y, np.ones(2))[a], [4, 4])
     np.testing.assert_array_equal(same, [1, 1])
     assert calls == ["+", "+=", "+="]
+
+
+def test_the_values_of_16_bits_come_as_float32():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    values = Tensor(np.array([1.5, -2.0, 3.0], np.float32).astype(bfloat16)).numpy()
+    assert values.dtype == np.float32 and values.tolist() == [1.5, -2.0, 3.0]
+    assert Tensor(np.ones(2, np.float16)).numpy().dtype == np.float16

@@ -45,6 +45,8 @@ def find(name):
         return library, ""
     except Unusable as reason:
         return None, str(reason)
+    except (OSError, RuntimeError) as error:
+        return None, f"{name} is installed, but fails: {error}"
 
 
 def check_right(library):

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import site
 import sys
 
@@ -10,10 +11,11 @@ from .unusable import Unusable
 FOLDERS = ("lib", "Library/bin")  # Linux and macOS, Windows
 
 
-def load(what, files, extra):
+def load(what, files, extra, systems):
     """The first of `files` that loads, as a ctypes library; Unusable says what is the matter.
 
-    Looked for in the environment's folders, then wherever the system looks.
+    Looked for in the environment's folders, then wherever the system looks.  extra: what installs
+    it on these systems, as sys.platform names them, if the processor is of the x86 kind.
     """
     bases = [sys.prefix, site.getuserbase() or sys.prefix]
     paths = [
@@ -28,4 +30,6 @@ def load(what, files, extra):
             reasons.append(f"{path}: {error}")
     if found:
         raise Unusable(f"{what} is installed but can't be loaded ({reasons[0]})")
-    raise Unusable(f"{what} is not installed (pip install 'tinyalbert[{extra}]')")
+    if sys.platform in systems and platform.machine() in ("x86_64", "AMD64"):
+        raise Unusable(f"{what} is not installed (pip install 'tinyalbert[{extra}]')")
+    raise Unusable(f"{what} is not installed, and the extra {extra!r} has none for this system")

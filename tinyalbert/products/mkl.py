@@ -25,7 +25,7 @@ class Mkl:
     has_gelu = False
 
     def __init__(self):
-        library = load("MKL", FILES, "mkl")
+        library = load("MKL", FILES, "mkl", ("linux", "win32"))
         try:
             library.MKL_Set_Threading_Layer(SEQUENTIAL)
             library.MKL_Set_Interface_Layer(LP64)

@@ -18,7 +18,7 @@ from .plain import is_bfloat16
 from .unusable import Unusable
 
 FILES = ("libdnnl.so.3",)
-OPENMP = ("libgomp.so.1",)
+OPENMP = "libgomp.so.1"
 MOST_PRIMITIVES = 512  # of a thread; the one that was used longest ago goes first
 
 CPU, IN_ORDER = 1, 1
@@ -58,8 +58,8 @@ class OneDnn:
     has_gelu = True
 
     def __init__(self):
-        self.openmp = load("libgomp, which oneDNN needs,", OPENMP, "onednn")
-        self.library = load("oneDNN", FILES, "onednn")
+        self.library = load("oneDNN", FILES, "onednn", ("linux",))
+        self.openmp = ctypes.CDLL(OPENMP)  # which oneDNN has loaded
         try:
             self.library.dnnl_version.restype = ctypes.POINTER(Version)
             version = self.library.dnnl_version().contents
