@@ -39,8 +39,8 @@ for row in test[2:4]:
 # The first idea would be a score for every span. But how many are there?
 # %%
 T = 384
-p = predict(f"A text of {T} tokens: how many spans does it have?", guess=None)
-p.reveal(sum(1 for first in range(T) for last in range(first, T)), "{:,}")
+how_many_spans = predict(f"A text of {T} tokens: how many spans does it have?", guess=None)
+how_many_spans.reveal(sum(1 for first in range(T) for last in range(first, T)), "{:,}")
 
 # %% [markdown]
 # So each token has two scores instead, one as the first and one as the last of the answer, and the score of a span is a
@@ -85,24 +85,24 @@ def best_span(starts, ends, longest):
     ...
 
 
-mine, theirs = [], []
+my_spans, library_spans = [], []
 for _ in range(50):
-    starts, ends = rng.standard_normal((2, 10))
-    theirs.append(spans.probable_pairs(starts, ends, spans.Window(0, 0, range(10)), 1, 4)[0][0][:2])
-    mine.append(best_span(starts, ends, 4))
-same(np.array(mine), np.array(theirs), "the best of at most four tokens, 50 times")
+    some_starts, some_ends = rng.standard_normal((2, 10))
+    library_spans.append(spans.probable_pairs(some_starts, some_ends, spans.Window(0, 0, range(10)), 1, 4)[0][0][:2])
+    my_spans.append(best_span(some_starts, some_ends, 4))
+same(np.array(my_spans), np.array(library_spans), "the best of at most four tokens, 50 times")
 
 # %% [markdown]
 # ## Two good answers
 # "Mara found *the kite* in *the old barn*." Say that two spans are equally good, tokens 1 to 2 and tokens 4 to 6. Each of the
 # two starts has half of the probability, and so has each of the two ends.
 # %%
-p = predict("Start and end are chosen independently. How much of the probability goes to pairs that are NEITHER of the two answers?",
+neither_answer = predict("Start and end are chosen independently. How much of the probability goes to pairs that are NEITHER of the two answers?",
             guess=None)
 starts, ends = np.zeros(8), np.zeros(8)
 starts[[1, 4]] = ends[[2, 6]] = 0.5
 independent = np.outer(starts, ends)                                                  # row: start, column: end
-p.reveal(1 - independent[1, 2] - independent[4, 6])
+neither_answer.reveal(1 - independent[1, 2] - independent[4, 6])
 
 # %%
 given = np.zeros((8, 8))
@@ -129,17 +129,17 @@ assert independent[4, 2] == 0.25                                                
 # %%
 conditional = put(AlbertForConditionalQuestionAnswering(config, seed=2).astype(np.float64))
 w = {name: to_host(value) for name, value in conditional.state_dict().items()}
-hidden = conditional.albert(ids).last_hidden_state.numpy()[0]                         # (T, H)
-starts = hidden @ w["start_logits.dense.weight"][0] + w["start_logits.dense.bias"]    # (T,)
-five = np.argsort(-starts)[:5]                                                        # (K,)
+states = conditional.albert(ids).last_hidden_state.numpy()[0]                         # (T, H)
+start_scores = states @ w["start_logits.dense.weight"][0] + w["start_logits.dense.bias"]    # (T,)
+five = np.argsort(-start_scores)[:5]                                                        # (K,)
 left, right = np.split(w["end_logits.dense_0.weight"], 2, axis=1)                     # (H, H) each
-pairs = np.tanh((hidden @ left.T)[None] + (hidden[five] @ right.T)[:, None] + w["end_logits.dense_0.bias"])       # (K, T, H)
+pairs = np.tanh((states @ left.T)[None] + (states[five] @ right.T)[:, None] + w["end_logits.dense_0.bias"])       # (K, T, H)
 pairs -= pairs.mean(-1, keepdims=True)
 pairs /= np.sqrt((pairs**2).mean(-1, keepdims=True) + 1e-12)
-ends = pairs @ w["end_logits.dense_1.weight"][0] + w["end_logits.dense_1.bias"]       # (K, T)
+end_scores = pairs @ w["end_logits.dense_1.weight"][0] + w["end_logits.dense_1.bias"]       # (K, T)
 both = conditional(ids)
-same(starts, both.start_logits.numpy()[0], "scores as a start")
-same(ends, both.end_logits.numpy()[0], "scores as an end, given each of five starts")
+same(start_scores, both.start_logits.numpy()[0], "scores as a start")
+same(end_scores, both.end_logits.numpy()[0], "scores as an end, given each of five starts")
 
 # %% [markdown]
 # ## Windows
@@ -147,11 +147,11 @@ same(ends, both.end_logits.numpy()[0], "scores as an end, given each of five sta
 # an answer cut by one border stands whole in another window. In a window that doesn't hold all of the answer, the right
 # place of start and end is `[CLS]`, place 0: "not here".
 # %%
-p = predict("Windows of 20 tokens move on by 10. How long may an answer be, at most, to be whole in some window wherever it stands?",
+longest_answer = predict("Windows of 20 tokens move on by 10. How long may an answer be, at most, to be whole in some window wherever it stands?",
             guess=None)
 begins = np.arange(0, 200, 10)
 whole = [all(any(b <= start and start + n <= b + 20 for b in begins) for start in range(100)) for n in range(1, 21)]
-p.reveal(sum(whole))
+longest_answer.reveal(sum(whole))
 
 # %% [markdown]
 # An answer begins at most nine tokens behind the beginning of some window, and 20 - 9 = 11: one more than the overlap. In
@@ -167,12 +167,12 @@ def best_window(begins, lengths):
     ...
 
 
-begins, lengths = np.array([0, 12, 24, 36, 48]), np.array([20, 20, 20, 20, 12])
-mine = best_window(begins, lengths)
-believed = [np.flatnonzero(mine[b:b + n] == number) for number, (b, n) in enumerate(zip(begins, lengths))]
-theirs = spans.max_context([spans.Window(0, b, range(n)) for b, n in zip(begins, lengths)])
-same(np.concatenate(believed), np.concatenate([np.flatnonzero(each) for each in theirs]), "places at which each window is believed")
-print("".join(map(str, mine)))
+five_begins, five_lengths = np.array([0, 12, 24, 36, 48]), np.array([20, 20, 20, 20, 12])
+believed_window = best_window(five_begins, five_lengths)
+believed = [np.flatnonzero(believed_window[b:b + n] == number) for number, (b, n) in enumerate(zip(five_begins, five_lengths))]
+library_windows = spans.max_context([spans.Window(0, b, range(n)) for b, n in zip(five_begins, five_lengths)])
+same(np.concatenate(believed), np.concatenate([np.flatnonzero(each) for each in library_windows]), "places at which each window is believed")
+print("".join(map(str, believed_window)))
 
 # %% [markdown]
 # ## Build it: a reader of nothing but a table
@@ -226,17 +226,17 @@ def places(row):
 known = {}
 table_rows = []
 for row in train:
-    words, first, last = places(row)
+    words, begins_at, ends_at = places(row)
     numbers = [[known.setdefault(f, len(known)) for f in each] for each in features(row["question"], words)]
-    table_rows.append((np.array(numbers), first, last))
+    table_rows.append((np.array(numbers), begins_at, ends_at))
 
 # %%
 table = np.zeros((len(known) + 1, 2))                                                 # the last row is for what is new: it stays 0
 for _ in range(3):
     for k in rng.permutation(len(table_rows)):
-        numbers, first, last = table_rows[k]
-        error = span_backward(table[numbers].sum(1), first, last)                     # (places, 2)
-        np.subtract.at(table, numbers, 0.2 * error[:, None])
+        row_numbers, begin, end = table_rows[k]
+        row_error = span_backward(table[row_numbers].sum(1), begin, end)              # (places, 2)
+        np.subtract.at(table, row_numbers, 0.2 * row_error[:, None])
 
 
 def read(question, text):
@@ -259,11 +259,11 @@ for row in test[2:4]:
 said = [read(row["question"], row["context"]) for row in test]
 gold = [" ".join(split(text)) for row in test for text in row["answers"]["text"] or [""]]
 impossible = np.array([row["is_impossible"] for row in test])
-p = predict("Three readers: (1) counts words and always answers, (2) is the table and always answers, (3) NEVER answers. Of 100 "
+three_readers = predict("Three readers: (1) counts words and always answers, (2) is the table and always answers, (3) NEVER answers. Of 100 "
             "questions, how many has each right?", guess=None)
 counted = [lexical_answer(row["question"], row["context"]) for row in test]
 right = np.array([text == answer for (text, _, _), answer in zip(said, gold)])
-p.reveal([round(100 * float(np.mean(each))) for each in ([a == b for a, b in zip(counted, gold)], right, impossible)])
+three_readers.reveal([round(100 * float(np.mean(each))) for each in ([a == b for a, b in zip(counted, gold)], right, impossible)])
 
 # %% [markdown]
 # Silence is right where nothing can be said; a reader who always answers is wrong there. In between: answer only if the
@@ -313,9 +313,9 @@ print(f"threshold {chosen:.2f}: right on the half that chose it {share[chosen][h
 #
 # A text's score is the sum over the question's words of 1 times 2, with 3 in it.
 # %%
-p = predict("A word stands ten times in one text and once in another of the same, mean length. By what factor does it count more in "
+ten_times = predict("A word stands ten times in one text and once in another of the same, mean length. By what factor does it count more in "
             "the first?", guess=None)
-p.reveal((10 / (10 + 1.5)) / (1 / (1 + 1.5)), "{:.2f}")
+ten_times.reveal((10 / (10 + 1.5)) / (1 / (1 + 1.5)), "{:.2f}")
 
 
 # %%
@@ -332,7 +332,7 @@ vocabulary = {word: i for i, word in enumerate(sorted({w.lower() for text in tex
 counts = np.zeros((len(texts), len(vocabulary)))
 for number, text in enumerate(texts):
     np.add.at(counts[number], [vocabulary[w.lower()] for w in split(text)], 1)
-lengths = counts.sum(1)
+text_lengths = counts.sum(1)
 answerable = [row for row in test if not row["is_impossible"]]
 
 
@@ -340,25 +340,25 @@ def columns(question):
     return [vocabulary[w] for w in dict.fromkeys(split(question.lower())) if w in vocabulary]
 
 
-rules = {"words in common": lambda c: (c > 0).sum(1), "all their occurrences": lambda c: c.sum(1), "BM25": lambda c: bm25(c, lengths)}
+rules = {"words in common": lambda c: (c > 0).sum(1), "all their occurrences": lambda c: c.sum(1), "BM25": lambda c: bm25(c, text_lengths)}
 for name, rule in rules.items():
-    first = [int(np.argmax(rule(counts[:, columns(row["question"])]))) for row in answerable]
-    print(f"   {name:24s}the right one of {len(texts)} texts comes first for {np.mean([texts[k] == r['context'] for k, r in zip(first, answerable)]):.0%}")
+    on_top = [int(np.argmax(rule(counts[:, columns(row["question"])]))) for row in answerable]
+    print(f"   {name:24s}the right one of {len(texts)} texts comes first for {np.mean([texts[k] == r['context'] for k, r in zip(on_top, answerable)]):.0%}")
 
 # %%
-p = predict("Both together: (1) read only the text that comes first, or (3) read the first three and give the answer with the highest "
+first_or_three = predict("Both together: (1) read only the text that comes first, or (3) read the first three and give the answer with the highest "
             "score. Which is right more often?", guess=None)
 
 
 def ask(question, count, by):
-    best = np.argsort(-bm25(counts[:, columns(question)], lengths), kind="stable")[:count]
+    best = np.argsort(-bm25(counts[:, columns(question)], text_lengths), kind="stable")[:count]
     return max((read(question, texts[k]) for k in best), key=by)[0]
 
 
 ways = {"the first text": (1, lambda said: said[1]), "three texts, the highest score": (3, lambda said: said[1]),
         "three texts, the lowest odds": (3, lambda said: -said[2])}
 found = {way: np.mean([ask(r["question"], *how) == r["answers"]["text"][0] for r in answerable]) for way, how in ways.items()}
-p.reveal(1 if found["the first text"] > found["three texts, the highest score"] else 3)
+first_or_three.reveal(1 if found["the first text"] > found["three texts, the highest score"] else 3)
 for way, share in {"the text is given": right.sum() / len(answerable), **found}.items():
     print(f"   {way:32s}right for {share:.0%}")
 

@@ -66,10 +66,10 @@ def text_of(sentences, chosen):
 
 
 # %%
-p = predict("Take the perfect summary, and shuffle its words. What is its ROUGE-1, from 0 to 1?", guess=None)
+shuffled_summary = predict("Take the perfect summary, and shuffle its words. What is its ROUGE-1, from 0 to 1?", guess=None)
 perfect = [text_of(*story) for story in test]
 shuffled = [rng.permutation(summary).tolist() for summary in perfect]
-p.reveal(np.mean([rouge(a, b, 1) for a, b in zip(perfect, shuffled)]), "{:.2f}")
+shuffled_summary.reveal(np.mean([rouge(a, b, 1) for a, b in zip(perfect, shuffled)]), "{:.2f}")
 print(f"   its ROUGE-2 is {np.mean([rouge(a, b, 2) for a, b in zip(perfect, shuffled)]):.2f}")
 
 # %% [markdown]
@@ -126,8 +126,8 @@ for _ in range(4):
     for k in rng.permutation(len(rows)):
         numbers, label = rows[k]
         e = np.exp(table[numbers].sum(0))
-        error = e / e.sum() - np.eye(2)[label]                                        # (2,)
-        table[numbers] -= 0.05 * error
+        row_error = e / e.sum() - np.eye(2)[label]                                        # (2,)
+        table[numbers] -= 0.05 * row_error
 
 
 def scores_of(sentences):
@@ -150,19 +150,19 @@ def choose(scores, sentences, count):
 
 
 task = Summarization(SummarySettings(sentences=3))
-mine, theirs = [], []
+my_choice, library_choice = [], []
 for sentences, _ in test:
     twice = sentences + sentences[:3]                                                 # something to be passed over
-    scores = rng.standard_normal(len(twice))
-    mine.append(choose(scores, [words(s) for s in twice], 3))
-    theirs.append(task.choose(document_of_sentences(twice), np.argsort(-scores, kind="stable")))
-same(np.concatenate(mine), np.concatenate(theirs), "three sentences of 150 stories, none repeated")
+    random_scores = rng.standard_normal(len(twice))
+    my_choice.append(choose(random_scores, [words(s) for s in twice], 3))
+    library_choice.append(task.choose(document_of_sentences(twice), np.argsort(-random_scores, kind="stable")))
+same(np.concatenate(my_choice), np.concatenate(library_choice), "three sentences of 150 stories, none repeated")
 
 # %% [markdown]
 # ## What a number means
 # Compare with choices that need no learning. In newspapers the first sentences are hard to beat: the news comes first.
 # %%
-p = predict("And in these stories? Put in order by ROUGE-1, lowest first: (1) the first two sentences, (2) two at random, (3) ALL sentences.",
+lowest_first = predict("And in these stories? Put in order by ROUGE-1, lowest first: (1) the first two sentences, (2) two at random, (3) ALL sentences.",
             guess=None)
 ways = {"the first two": lambda s: range(2), "two at random": lambda s: rng.permutation(len(s))[:2], "all of them": lambda s: range(len(s)),
         "the two longest": lambda s: np.argsort([-len(each) for each in s])[:2],
@@ -172,7 +172,7 @@ for name, way in ways.items():
     taken = [np.isin(np.arange(len(s)), list(way(s))) for s, _ in test]
     values[name] = [np.mean([rouge(right, text_of(s, t), n) for right, (s, _), t in zip(perfect, test, taken)]) for n in (1, 2)]
 values["the right words, shuffled"] = [np.mean([rouge(a, b, n) for a, b in zip(perfect, shuffled)]) for n in (1, 2)]
-p.reveal(" then ".join(sorted(list(values)[:3], key=lambda name: values[name][0])))
+lowest_first.reveal(" then ".join(sorted(list(values)[:3], key=lambda name: values[name][0])))
 for name, (one, two) in values.items():
     print(f"   {name:28s}ROUGE-1 {one:.2f}   ROUGE-2 {two:.2f}")
 
@@ -233,10 +233,10 @@ print("without overlap", fill_rows(lengths, 128)[:3], " sharing up to 32 tokens"
 # Reading some tokens twice costs. But compared with what? In attention (lesson 08) every token of a row looks at every
 # token of it.
 # %%
-p = predict("10,000 tokens, read in rows of 512 that share 128 with the next. Compared with ONE row of 10,000, how many times as many pairs "
+rows_or_one = predict("10,000 tokens, read in rows of 512 that share 128 with the next. Compared with ONE row of 10,000, how many times as many pairs "
             "of tokens does attention look at? (2: twice as many, 0.5: half as many)", guess=None)
 rows_needed = 1 + -(-(10000 - 512) // (512 - 128))
-p.reveal(rows_needed * 512**2 / 10000**2, "{:.3f}")
+rows_or_one.reveal(rows_needed * 512**2 / 10000**2, "{:.3f}")
 
 # %% [markdown]
 # Windows are not the price of long texts, but the bargain: twice the length of a row is four times the pairs. What is lost
@@ -259,11 +259,11 @@ probabilities = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
 same(-np.log(probabilities[np.arange(B), right]).mean(), out.loss.numpy(), "the loss of choosing")
 
 # %%
-p = predict("The head has a bias, one number that is added to every score. How large is its gradient?", guess=None)
+bias_gradient = predict("The head has a bias, one number that is added to every score. How large is its gradient?", guess=None)
 gradients = backward(out.loss)
 error = (probabilities - np.eye(C)[right]) / B                                        # (B, C)
 same(error.reshape(1, -1) @ pooled, gradients[model.classifier.weight], "gradient of the head's matrix")
-p.reveal(abs(round(float(to_host(gradients[model.classifier.bias])[0]), 12)))
+bias_gradient.reveal(abs(round(float(to_host(gradients[model.classifier.bias])[0]), 12)))
 
 # %% [markdown]
 # What is added to all choices alike, softmax doesn't see (lesson 05). The bias is there, is saved, and never learns.
@@ -272,10 +272,10 @@ p.reveal(abs(round(float(to_host(gradients[model.classifier.bias])[0]), 12)))
 # %%
 quiz = story_dataset("choice", 300, split="test")
 print("   ", quiz[0]["question"], quiz[0]["choices"])
-p = predict("Never look at the question, and take the choice that the text names most often. How many of 100 are right? (Chance: 25)",
+named_most = predict("Never look at the question, and take the choice that the text names most often. How many of 100 are right? (Chance: 25)",
             guess=None)
 named = [[row["context"].count(choice.split()[-1]) for choice in row["choices"]] for row in quiz]
-p.reveal(100 * np.mean([np.argmax(counts) == row["label"] for counts, row in zip(named, quiz)]), "{:.0f}")
+named_most.reveal(100 * np.mean([np.argmax(counts) == row["label"] for counts, row in zip(named, quiz)]), "{:.0f}")
 
 # %% [markdown]
 # ## Vectors of sentences
@@ -291,18 +291,18 @@ def sentence_vectors(hidden, mask):
     ...
 
 
-model = put(AlbertForSentenceEmbedding(config, seed=1).astype(np.float64))
+embedder = put(AlbertForSentenceEmbedding(config, seed=1).astype(np.float64))
 sentences = list(dict.fromkeys(sentence for story, _ in test[:12] for sentence in story))[:60]
 batch = tokenizer(sentences, padding=True, return_tensors="np")
-hidden = model.albert(**batch).last_hidden_state.numpy()
+hidden = embedder.albert(**batch).last_hidden_state.numpy()
 vectors = sentence_vectors(hidden, batch["attention_mask"])                           # (60, H)
-same(vectors, model(**batch).embeddings.numpy(), "vectors of 60 sentences")
+same(vectors, embedder(**batch).embeddings.numpy(), "vectors of 60 sentences")
 
 # %%
-p = predict("This encoder has random weights; it has read nothing yet. What is the mean cosine of two different sentences?", guess=None)
+random_cosine = predict("This encoder has random weights; it has read nothing yet. What is the mean cosine of two different sentences?", guess=None)
 others = np.triu_indices(len(vectors), 1)                                             # every pair once
 cosines = (vectors @ vectors.T)[others]
-p.reveal(cosines.mean(), "{:.2f}")
+random_cosine.reveal(cosines.mean(), "{:.2f}")
 
 # %%
 moved = vectors - vectors.mean(0)
@@ -327,15 +327,15 @@ assert cosines.mean() > 0.8
 # %%
 G = 8
 questions, answers = vectors[:G], vectors[G:2 * G]
-scores = 20 * questions @ answers.T                                                   # (G, G): row: question, column: answer
-probabilities = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+contrast_scores = 20 * questions @ answers.T                                                   # (G, G): row: question, column: answer
+shares = np.exp(contrast_scores) / np.exp(contrast_scores).sum(1, keepdims=True)
 a, b = Tensor(put(questions[None]), True), Tensor(put(answers[None]), True)
-loss = model.contrastive(a, b, put(np.arange(2 * G).reshape(1, G, 2)))
-same(-np.log(np.diag(probabilities)).mean(), loss.numpy(), "the contrastive loss")
-error = (probabilities - np.eye(G)) / G
-gradients = backward(loss)
-same(20 * error @ answers, gradients[a][0], "gradient of the questions' vectors")
-same(20 * error.T @ questions, gradients[b][0], "gradient of the answers' vectors")
+loss = embedder.contrastive(a, b, put(np.arange(2 * G).reshape(1, G, 2)))
+same(-np.log(np.diag(shares)).mean(), loss.numpy(), "the contrastive loss")
+contrast_error = (shares - np.eye(G)) / G
+contrast_gradients = backward(loss)
+same(20 * contrast_error @ answers, contrast_gradients[a][0], "gradient of the questions' vectors")
+same(20 * contrast_error.T @ questions, contrast_gradients[b][0], "gradient of the answers' vectors")
 
 # %% [markdown]
 # The other answers of the batch are the wrong ones, at no cost: G texts give G² comparisons. Larger batches make a harder

@@ -83,9 +83,9 @@ def by_frequency(some):
     return scores[::2], scores[1::2]
 
 
-p = predict("A rule that only knows how frequent each piece is looks at the pairs of a and an. In how many of 100 is it right?",
+by_frequency_alone = predict("A rule that only knows how frequent each piece is looks at the pairs of a and an. In how many of 100 is it right?",
             guess=None)
-p.reveal(100 * share_better(*by_frequency(pairs["a or an"])), "{:.0f}")
+by_frequency_alone.reveal(100 * share_better(*by_frequency(pairs["a or an"])), "{:.0f}")
 
 # %% [markdown]
 # Nobody taught the rule what *an* is for. But *a* is more frequent than *an*, so in most of our good sentences there is an
@@ -150,9 +150,9 @@ with no_grad():
                                                     for name, some in pairs.items()], f"{folder.name}/model/data")
     scores, _ = pseudo_log_likelihood(model, tokenizer, [text for pair in pairs["order"] for text in pair], True)
 same(share_better(scores[::2], scores[1::2]), judged[0]["model"], "order of words: share that the model has right")
-p = predict("Words exchanged, and 100 pairs: who is right more often, the model after its 500 steps, or the rule of neighbours? "
+model_or_rule = predict("Words exchanged, and 100 pairs: who is right more often, the model after its 500 steps, or the rule of neighbours? "
             "(model or rule)", guess=None)
-p.reveal("the model" if judged[0]["model"] > judged[0][minimal_pairs.BIGRAMS] else "the rule")
+model_or_rule.reveal("the model" if judged[0]["model"] > judged[0][minimal_pairs.BIGRAMS] else "the rule")
 print(f"the run: {seconds:.0f} seconds, loss {metrics['mlm_loss']:.2f} on held-out stories")
 
 # %% [markdown]

@@ -200,10 +200,7 @@ def test_what_waits_for_which_exercise(path):
             [], [], ["layer_norm_backward"], [], []]
 
 
-NOT_YET = {"16", "17"}               # lessons in which names are still bound twice
-
-
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem[:2] not in NOT_YET], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_a_name_means_one_thing_in_a_lesson(path):
     """A name is bound once at the top level, or is a sum or the like that goes on: chain = chain + 1.  Figures are drawn on `fig, ax`."""
     bound, twice = set(), []
