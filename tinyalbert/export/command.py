@@ -20,6 +20,7 @@ from ..modes import no_grad
 from ..options import make, over
 from ..tasks.inference import evaluate_file, task_of
 from ..tasks.options import EvaluateOptions, options_of
+from ..window_heads import AlbertForWindowClassification
 from .graph import needed
 from .heads import onnx_model
 
@@ -27,7 +28,9 @@ CLASSES = {
     **MODELS,
     "AlbertForSentenceEmbedding": AlbertForSentenceEmbedding,
     "AlbertForTranslation": AlbertForTranslation,
+    "AlbertForWindowClassification": AlbertForWindowClassification,
 }
+SEVERAL = ("AlbertForMultipleChoice", "AlbertForWindowClassification")  # sequences in a row
 # of a run's folder: the weights themselves, and what only training needs
 LEFT_OUT = (*WEIGHT_FILES, "*.bin", "last", "data", "*.partial", "log.jsonl", "loss.png")
 TRIALS = ((1, 8), (3, 17), (2, 1))  # (sequences, tokens) on which both sides are compared
@@ -141,6 +144,8 @@ SCORES = (
     "start_logits",
     "end_logits",
     "cls_logits",
+    "window_logits",
+    "window_scores",
     "embeddings",
     "last_hidden_state",
     "pooler_output",
@@ -151,8 +156,8 @@ def batch_for(model, sequences, tokens, seed=0):
     """A batch of random ids, the last token of each but the first sequence padded."""
     rng = np.random.default_rng(seed)
     config = model.config
-    choices = (2,) if type(model).__name__ == "AlbertForMultipleChoice" else ()
-    shape = (sequences, *choices, min(tokens, config.max_position_embeddings))
+    several = (2,) if type(model).__name__ in SEVERAL else ()
+    shape = (sequences, *several, min(tokens, config.max_position_embeddings))
     mask = np.ones(shape, np.int32)
     if shape[-1] > 1:
         mask[1:, ..., -1] = 0

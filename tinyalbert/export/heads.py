@@ -6,6 +6,7 @@ from .. import heads, span_heads
 from ..albert import AlbertModel
 from ..errors import UserError
 from ..heads import BLOCKED
+from ..window_heads import AlbertForWindowClassification
 from .encoder import Builder
 from .graph import Graph
 
@@ -36,6 +37,8 @@ def onnx_model(model, int8=False):
     inputs = dict.fromkeys(INPUTS, ROW)
     if kind is heads.AlbertForMultipleChoice:
         inputs = dict.fromkeys(INPUTS, ["batch", "choices", "sequence"])
+    if kind is AlbertForWindowClassification:
+        inputs = dict.fromkeys(INPUTS, ["batch", "windows", "sequence"])
     if kind is span_heads.AlbertForConditionalQuestionAnswering:
         inputs["p_mask"] = ROW
     return graph.model(inputs, OUTPUTS[kind](build, model))
@@ -85,15 +88,37 @@ def _tokens(build, model):
     return {"logits": (logits, [*ROW, model.config.num_labels])}
 
 
-def _choice(build, model):
+def _pooled_each(build, model):
+    """(pooled vectors (B * C, H), shape (B, C)) of inputs (B, C, T)."""
     op, constant = build.graph.op, build.graph.constant
     length = op("Shape", "input_ids", start=2, end=3)
     rows = op("Concat", constant([-1], np.int64), length, axis=0)
     flat = [op("Reshape", name, rows) for name in INPUTS]  # (B * C, T) each
     pooled = build.pool(build.encode(model.albert, *flat), model.albert)
+    return pooled, op("Shape", "input_ids", start=0, end=2)
+
+
+def _choice(build, model):
+    pooled, shape = _pooled_each(build, model)
     scores = build.linear(pooled, model.classifier)  # (B * C, 1)
-    shape = op("Shape", "input_ids", start=0, end=2)
-    return {"logits": (op("Reshape", scores, shape), ["batch", "choices"])}
+    return {"logits": (build.graph.op("Reshape", scores, shape), ["batch", "choices"])}
+
+
+def _windows(build, model):
+    op, constant = build.graph.op, build.graph.constant
+    labels = model.config.num_labels
+    pooled, shape = _pooled_each(build, model)
+    each = build.linear(pooled, model.classifier)  # (B * N, C)
+    each = op("Reshape", each, op("Concat", shape, constant([labels], np.int64), axis=0))
+    scores = build.linear(op("Tanh", build.linear(pooled, model.window_dense)), model.window_score)
+    scores = op("Reshape", scores, shape)  # (B, N)
+    shares = op("Unsqueeze", op("Softmax", scores, axis=-1), constant([1], np.int64))  # (B, 1, N)
+    logits = op("Squeeze", op("MatMul", shares, each), constant([1], np.int64))  # (B, C)
+    return {
+        "logits": (logits, ["batch", labels]),
+        "window_logits": (each, ["batch", "windows", labels]),
+        "window_scores": (scores, ["batch", "windows"]),
+    }
 
 
 def _answer(build, model):
@@ -184,6 +209,7 @@ OUTPUTS = {
     heads.AlbertForTokenClassification: _tokens,
     heads.AlbertForQuestionAnswering: _answer,
     heads.AlbertForMultipleChoice: _choice,
+    AlbertForWindowClassification: _windows,
     heads.AlbertForSentenceEmbedding: _embedding,
     span_heads.AlbertForConditionalQuestionAnswering: _conditional_answer,
 }
