@@ -56,6 +56,7 @@ def span_backward(scores, first, last):
     ...
 
 
+# %%
 config = AlbertConfig.preset("tiny", vocab_size=60)
 model = put(AlbertForQuestionAnswering(config, seed=1).astype(np.float64))
 ids = rng.integers(5, 60, (1, 12))
@@ -193,6 +194,7 @@ def kind(word):
     return "capital" if word[0].isupper() else "letters" if word.isalpha() else "mark"
 
 
+# %%
 def features(question, words):
     """Five features for "no answer", then five for each word."""
     ask, *rest = split(question.lower())
@@ -319,8 +321,8 @@ ten_times.reveal((10 / (10 + 1.5)) / (1 / (1 + 1.5)), "{:.2f}")
 
 
 # %%
-@exercise(trials=[(np.array([[2, 0, 1], [0, 1, 1], [5, 0, 1], [0, 0, 3]]), np.array([10, 20, 40, 10])),
-                  (np.array([[1, 0], [0, 2], [3, 1]]), np.array([7, 5, 9]))])
+@exercise(trials=[(np.array([[2, 0, 1], [0, 1, 1], [5, 0, 1], [0, 0, 3], [1, 1, 0]]), np.array([10, 20, 40, 10, 25])),
+                  (np.array([[1, 0], [0, 2], [3, 1], [0, 1]]), np.array([7, 5, 9, 20]))])
 def bm25(counts, lengths):
     """counts (texts, words): how often each word of the question stands in each text; lengths (texts,) -> scores (texts,)."""
     ...

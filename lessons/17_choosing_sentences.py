@@ -54,7 +54,7 @@ print(Counter("the dog saw the cat".split()) & Counter("the cow and the other co
 
 # %%
 @exercise(trials=[(a.split(), b.split(), n) for a, b, n in (
-    ("the dog saw the cat", "the cat saw the dog and the cow", 1), ("the dog saw the cat", "the cat saw the dog and the cow", 2),
+    ("the dog saw the cat", "the cow saw the dog and the bird", 1), ("the dog saw the cat", "the cow saw the dog and the bird", 2),
     ("a b a b a", "a b a c", 2), ("one two", "three", 2), ("one", "two", 2))])
 def rouge(reference, summary, n):
     """Lists of words -> ROUGE-n; 0 if neither has an n-gram."""
@@ -89,6 +89,7 @@ def common(sentences, summary):
     return sum(2 * len(a & b) / (len(a) + len(b)) for a, b in pairs)
 
 
+# %%
 def oracle(sentences, summary):
     chosen, score = [], 0.0
     while len(chosen) < len(sentences):
@@ -118,6 +119,7 @@ def features(sentences):
             for i, sentence in enumerate(sentences)]
 
 
+# %%
 known, rows = {}, []
 for sentences, gold in train:
     rows += [([known.setdefault(f, len(known)) for f in each], label) for each, label in zip(features(sentences), gold)]

@@ -248,19 +248,24 @@ def exercise(trials):
         else:
             problem = _judge.diagnose(attempt, reference, trials, solutions.MISTAKES.get(name, {}), solutions, name)
             state.verdicts[name] = Verdict("wrong", problem) if problem else Verdict("right", f"right, on {len(trials)} trial{'s' * (len(trials) != 1)}")
-            taken = reference if problem else _watched(name, attempt, reference)
+            makes_array = isinstance(_judge.call(reference, trials[0]), np.ndarray)
+            taken = reference if problem else _watched(name, attempt, reference, makes_array)
         if IN_NOTEBOOK:
             print(state.verdicts[name].lines(name, solutions.HINTS[name]))
         return taken
     return judge
 
 
-def _watched(name, attempt, reference):
-    """An answer that was right on the trials, in use: if it fails there, that is its verdict, and the lesson goes on."""
+def _watched(name, attempt, reference, makes_array):
+    """An answer that was right on the trials, in use: if it fails there, that is its verdict, and the lesson goes on.
+
+    makes_array: the lesson expects an array, where a list was as right.
+    """
     @functools.wraps(attempt)
     def used(*arguments, **named):
         try:
-            return attempt(*arguments, **named)
+            made = attempt(*arguments, **named)
+            return np.asarray(made) if makes_array else made
         except Exception as error:
             state.verdicts[name] = Verdict("wrong", f"right on the trials, but in the lesson it stopped with {type(error).__name__}: {error}")
             return reference(*arguments, **named)

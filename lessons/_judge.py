@@ -139,10 +139,11 @@ def diagnose(attempt, reference, trials, mistakes=(), module=None, name=None):
     for what, mistake in dict(mistakes).items():
         if all_agree(got, quietly(mistake, trials)):
             return what
-    question = Question(attempt, reference, trials, got, expected, module, name)
+    question = Question(attempt, reference, trials, got, expected, module, name, dict(mistakes))
     for step in (question.no_result, question.stopped, question.always_the_same, question.by_sign, question.by_argument, question.by_variant,
                  question.by_terms, question.by_changed_argument, question.by_order, question.of_the_wrong_kind,
-                 question.by_relation, question.by_both, question.without_effect, question.by_two, question.in_part):
+                 question.by_relation, question.by_both, question.without_effect, question.by_two, question.by_one_mistake_of_several,
+                 question.in_part):
         said = step()
         if said:
             return said
@@ -152,10 +153,10 @@ def diagnose(attempt, reference, trials, mistakes=(), module=None, name=None):
 class Question:
     """One wrong answer: each method gives what it knows of it in words, or None."""
 
-    def __init__(self, attempt, reference, trials, got, expected, module, name):
+    def __init__(self, attempt, reference, trials, got, expected, module, name, mistakes):
         self.attempt, self.reference, self.trials = attempt, reference, trials
         self.got, self.expected = got, expected
-        self.module, self.name = module, name
+        self.module, self.name, self.mistakes = module, name, mistakes
         self.first = next(i for i, (a, b) in enumerate(zip(got, expected)) if not agree(a, b))        # the first wrong trial
         try:
             self.parameters = list(inspect.signature(getattr(module, name or "", reference)).parameters)
@@ -277,7 +278,7 @@ class Question:
         """Texts, tuples, ragged lists and wrong shapes."""
         got, wanted = self.got[self.first], self.expected[self.first]
         if not isinstance(wanted, NUMBERS) and not self.numeric:
-            return _wrong_sequence(got, wanted, self.described(self.first))
+            return self.by_one_mistake_of_several() or _wrong_sequence(got, wanted, self.described(self.first))
         if self.given[self.first] is None:
             if isinstance(got, (tuple, list)):
                 return (f"it returned a {type(got).__name__} of {len(got)} that is no array; expected one array of shape {np.shape(wanted)}: "
@@ -356,6 +357,15 @@ class Question:
                 return f"the result depends on {name}, but it must not"
         return None
 
+    def by_one_mistake_of_several(self):
+        """A typical mistake that gives the same result where the answer first goes wrong; elsewhere there is another besides."""
+        if _size(self.expected[self.first]) < 3:
+            return None                          # so few numbers agree by chance
+        for what, mistake in self.mistakes.items():
+            if agree(self.got[self.first], quietly(mistake, self.trials[self.first:self.first + 1])[0]):
+                return f"{what}; and something else besides"
+        return None
+
     def in_part(self):
         """Right on some trials, or in some parts of the result."""
         right = [agree(a, b) for a, b in zip(self.got, self.expected)]
@@ -399,9 +409,22 @@ class Question:
         return ", ".join(parts)
 
 
+def _size(value):
+    """How many numbers and texts there are in a value."""
+    value = plain(value)
+    return sum(map(_size, value)) if isinstance(value, list) else 1
+
+
+def _readable(value):
+    """A value with Python's numbers in place of NumPy's, whose repr is long."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return type(value)(map(_readable, value)) if type(value) in (list, tuple) else value
+
+
 def short(value, longest=60):
     """A value as text, cut in the middle if it is long."""
-    text = " ".join(repr(plain(value) if isinstance(value, np.ndarray) else value).split())
+    text = " ".join(repr(_readable(value)).split())
     return text if len(text) <= longest else f"{text[:longest - 12]} ... {text[-8:]}"
 
 

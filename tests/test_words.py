@@ -67,6 +67,12 @@ WORDS = {
     "14": {
         "fine-tuning": "*fine-tuning*", "baseline": "two *baselines*", "F1": "Its *F1* is 0",
         "accuracy": "An accuracy, the share of answers that are right", "recall": "*recall* (of the texts"},
+    "15": {"tagger": "A *tagger* gives every word a label", "feature": "Call each of these a *feature*", "entities": "mark *entities*"},
+    "16": {
+        "extractive": "An *extractive* reader", "threshold": "lie below a *threshold*", "odds": "answer only if the *odds*", "BM25": "rule called *BM25*",
+        "span": "Its answer is a *span*"},
+    "17": {"ROUGE": "ROUGE-n (Lin 2004) is F1 again", "oracle": "the *oracle*, named so", "blocking": "passed over (*blocking*)",
+           "contrastive": "This is the *contrastive* loss"},
     "20": {"array module": "which *array module*", "CuPy": "CuPy", "launch": "A *launch*:", "fused": "The library has *fused*", "xp": "the answer is called `xp`"},
     "21": {"cache": "the *cache*", "temporary": "*temporary*", "BLAS": "*BLAS*", "kernel": "kernel", "Amdahl": "(Amdahl's law)"},
     "22": {

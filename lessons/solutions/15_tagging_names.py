@@ -98,6 +98,11 @@ def _first_tag_for_none(scores, gold):
     return tagging_backward(scores, np.where(gold == -100, 0, gold))
 
 
+def _only_labelled(words, tags):
+    labels = labels_of_pieces(words, tags)
+    return labels[labels != -100]
+
+
 def _in_every_row(scores, gold):
     counted = gold != -100
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -119,6 +124,7 @@ MISTAKES = {
     "entities": {
         "the end is the first place that doesn't belong to the entity: one more than the last": lambda tags: [(k, a, b - 1) for k, a, b in entities(tags)],
         "the entity goes on with the I- behind its B-; here it ends after one word": lambda tags: [(t[2:], i, i + 1) for i, t in enumerate(tags) if t[0] == "B"],
+        "an entity at the end of the sentence is lost": lambda tags: [entity for entity in entities(tags) if entity[2] < len(tags)],
         "only the types: each entity is (type, start, end)": lambda tags: [kind for kind, _, _ in entities(tags)],
         "each word became an entity of its own: I- goes on with the one before": lambda tags: [(t[2:], i, i + 1) for i, t in enumerate(tags) if t != "O"],
         "B- begins a new entity, even right behind one of the same type": _b_goes_on,
@@ -135,6 +141,8 @@ MISTAKES = {
         "this is the recall alone": lambda gold, said: sum(len(set(a) & set(b)) for a, b in zip(gold, said)) / sum(map(len, gold)),
         "the types don't count here: right is what has the same type, start and end": lambda gold, said: entity_f1(_places(gold), _places(said)),
         "entities of different sentences are mixed here; compare sentence by sentence": lambda gold, said: _f1_of(sum(gold, []), sum(said, [])),
+        "brackets are missing: 2 * right / (true + found)": lambda gold, said: 2 * sum(
+            len(set(a) & set(b)) for a, b in zip(gold, said)) / sum(map(len, gold)) + sum(map(len, said)),
         "all sentences are one set here, in which the same entity counts once; compare sentence by sentence": lambda gold, said: _f1_of({*sum(gold, [])}, {*sum(said, [])}),
         "whole sentences are compared here; compare their entities": lambda gold, said: 2 * sum(a == b for a, b in zip(gold, said)) / (len(gold) + len(said)),
         "the plain mean of precision and recall; F1 is their harmonic mean": _plain_mean,
@@ -145,9 +153,11 @@ MISTAKES = {
         "the loss is a mean: divide by the number of rows with a label": lambda scores, gold: tagging_backward(scores, gold) * (gold != -100).sum(),
         "rows with -100 still have a gradient; theirs is 0": _in_every_row,
         "rows with -100 were taken for the first tag": _first_tag_for_none,
+        "only the rows with a label are here; the others have a gradient of 0": lambda scores, gold: tagging_backward(scores, gold)[gold != -100],
         "the sign is flipped: it is probability minus truth": lambda scores, gold: -tagging_backward(scores, gold),
     },
     "labels_of_pieces": {
+        "only the labelled places are here; every piece has a place, with -100 where there is no label": _only_labelled,
         "every place has a label here, [CLS] and [SEP] too": lambda words, tags: tags[words],
         "every piece of a word has its label; only the first one should": lambda words, tags: np.where(words >= 0, tags[words], -100),
         "the last piece of each word is labelled, not the first": lambda words, tags: labels_of_pieces(words[::-1], tags)[::-1],

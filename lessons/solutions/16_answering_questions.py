@@ -58,6 +58,11 @@ def _end_counted_from_the_start(starts, ends, longest):
     return first, int(np.argmax(ends[first:]))
 
 
+def _end_clipped(starts, ends, longest):
+    first = int(np.argmax(starts))
+    return first, min(first + int(np.argmax(ends[first:])), first + longest - 1)
+
+
 def _first_window(begins, lengths):
     best = np.full((begins + lengths).max(), -1)
     for number, (begin, length) in enumerate(zip(begins, lengths)):
@@ -89,18 +94,42 @@ def _last_of_equals(begins, lengths):
     return len(begins) - 1 - best
 
 
+def _nearest(by):
+    def wrong(begins, lengths):
+        middles = begins + (lengths - by) / 2
+        return np.array([int(np.argmin(abs(t - middles))) for t in range((begins + lengths).max())])
+    return wrong
+
+
 def _by_place(scores, first, last):
     """Softmax over the two scores of a token, as in lesson 15."""
+    gradient = _softmax(scores, 1)
+    gradient[first, 0] -= 1
+    gradient[last, 1] -= 1
+    return gradient / 2
+
+
+def _softmax(scores, axis):
     e = np.exp(scores)
-    gradient = e / e.sum(axis=1, keepdims=True)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def _from_both_columns(scores, first, last):
+    gradient = _softmax(scores, 0)
+    gradient[first] -= 1
+    gradient[last] -= 1
+    return gradient / 2
+
+
+def _one_softmax(scores, first, last):
+    gradient = _softmax(scores, (0, 1))
     gradient[first, 0] -= 1
     gradient[last, 1] -= 1
     return gradient / 2
 
 
 def _ends_in_the_same_column(scores, first, last):
-    e = np.exp(scores)
-    gradient = e / e.sum(axis=0)
+    gradient = _softmax(scores, 0)
     gradient[first, 0] -= 1
     gradient[last, 0] -= 1
     return gradient / 2
@@ -114,10 +143,24 @@ def _rarity_only(counts, lengths):
     return bm25((counts > 0) * 1e15, lengths)
 
 
-def _n_is_occurrences(counts, lengths):
-    n = counts.sum(axis=0)
-    rarity = np.log(1 + (len(counts) - n + 0.5) / (n + 0.5))
+def _with(counts, lengths, N=None, n=None):
+    """BM25 with another number of texts, or of texts that have a word."""
+    N = len(counts) if N is None else N
+    n = (counts > 0).sum(axis=0) if n is None else n
+    rarity = np.log(1 + (N - n + 0.5) / (n + 0.5))
     return (rarity * counts / (counts + 1.5 * (0.25 + 0.75 * lengths / lengths.mean())[:, None])).sum(axis=1)
+
+
+def _texts_for_words(counts, lengths):
+    return _with(counts, lengths, N=counts.shape[1])
+
+
+def _words_of_each_text(counts, lengths):
+    return _with(counts, lengths, n=(counts > 0).sum(axis=1)[:, None])
+
+
+def _n_is_occurrences(counts, lengths):
+    return _with(counts, lengths, n=counts.sum(axis=0))
 
 
 def _length_in_full(counts, lengths):
@@ -142,6 +185,10 @@ MISTAKES = {
         "divided by the number of tokens; the loss is a mean of two": lambda scores, first, last: 2 * span_backward(scores, first, last) / len(scores),
         "the last token belongs to column 1, the ends": _ends_in_the_same_column,
         "the sign is flipped: it is probability minus truth": lambda scores, first, last: -span_backward(scores, first, last),
+        "1 is taken from both columns at each place; from the starts at the first, from the ends at the last": _from_both_columns,
+        "this is the probability alone: the truth, 1 at the right place, is missing": lambda scores, first, last: _softmax(scores, 0) / 2,
+        "this is the probability alone, and the loss is a mean of two": lambda scores, first, last: _softmax(scores, 0),
+        "one softmax for starts and ends together; each column has its own": _one_softmax,
         "start and end are exchanged": lambda scores, first, last: span_backward(scores, last, first),
     },
     "best_span": {
@@ -152,12 +199,15 @@ MISTAKES = {
         "the limit on the length is missing": lambda s, e, n: best_span(s, e, len(s)),
         "a span may be one token: the last may be the first": _two_at_least,
         "the end is counted from the start here; both are places in the whole text": _end_counted_from_the_start,
+        "the best end behind the start, moved to where a span may end at most; the best one that is allowed is meant": _end_clipped,
         "the end is the last token of the answer, not the one behind it": lambda s, e, n: (best_span(s, e, n)[0], best_span(s, e, n)[1] + 1),
         "this is the score of the best span, not its two places": lambda s, e, n: s[best_span(s, e, n)[0]] + e[best_span(s, e, n)[1]],
     },
     "best_window": {
         "the first window that has the token, whatever it sees around it": _first_window,
         "the last window that has the token, whatever it sees around it": _last_window,
+        "the window whose middle is nearest, the middle taken as begin + length / 2; the context is what counts": _nearest(0),
+        "the window whose middle is nearest; with windows of unequal length that is not the one with most context": _nearest(1),
         "of equals the first window counts; here it is the last": _last_of_equals,
         "0.01 times the length is missing: it decides between equals": _without_the_length,
     },
@@ -165,6 +215,8 @@ MISTAKES = {
         "this only counts; rarity, repetition and length are missing": _counted,
         "each word counts once however often it stands there": _rarity_only,
         "the length is missing: every text counts as of mean length": lambda counts, lengths: bm25(counts, np.ones(len(counts))),
+        "N is the number of texts (rows), not of words": _texts_for_words,
+        "n counts texts for each word (axis 0), not words for each text": _words_of_each_text,
         "n is the number of texts that have the word, not of its occurrences": _n_is_occurrences,
         "the length counts in full; it should be 0.25 + 0.75 of it": _length_in_full,
         "this counts the words in common; rarity, repetition and length are missing": lambda counts, lengths: (counts > 0).sum(axis=1),

@@ -84,6 +84,12 @@ def _either(reference, summary, n):
     return 2 * sum((wanted | found).values()) / total if total else 0.0
 
 
+def _far_pairs(reference, summary, n):
+    wanted, found = (Counter(zip(words, words[n:])) for words in (reference, summary))
+    total = sum(wanted.values()) + sum(found.values())
+    return 2 * sum((wanted & found).values()) / total if total else 0.0
+
+
 def _always_single_words(reference, summary, n):
     return rouge(reference, summary, 1)
 
@@ -241,6 +247,7 @@ MISTAKES = {
         "this is the precision alone: divided by the n-grams of the summary": _share_of(1),
         "an n-gram can't be common more often than it stands in the reference": _every_occurrence,
         "n-grams overlap: words 1 and 2, words 2 and 3, ...; here every word is in one of them only": _without_overlap,
+        "zip(words, words[n:]) pairs each word with the n-th behind it; an n-gram is n words in a row": _far_pairs,
         "pairs are counted here, whatever n is": lambda a, b, n: rouge(a, b, 2),
         "the common n-grams are each counted once here; they count as often as they stand in both": _common_once,
         "common is what stands in both (&); here it is what stands in one or the other (|)": _either,
@@ -276,6 +283,10 @@ MISTAKES = {
         "this is the vector of the first token, not a mean": _first_token,
         "the vectors don't have length 1: divide by the root of the sum of squares": _not_of_length_one,
         "divided by one length for the whole batch; each vector has its own": _one_length_for_all,
+        "one length for the whole batch, and padding counts in the mean": lambda hidden, mask: _one_length_for_all(
+            hidden * mask[:, :, None], np.ones_like(mask)),
+        "divided by the largest number; the length is the root of the sum of squares": lambda hidden, mask: _not_of_length_one(
+            hidden, mask) / np.abs(_not_of_length_one(hidden, mask)).max(axis=1, keepdims=True),
         "the length is the root of the sum of squares, not the sum of the sizes": _sum_of_sizes,
         "divided by the sum of squares; the length is its root": _squared_length,
         "each token's vector was given length 1 before the mean; the mean should have it": _tokens_of_length_one,
