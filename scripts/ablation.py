@@ -53,6 +53,7 @@ QUICK = {"steps": 4, "stories": 300, "vocabulary": 400}
 STORIES = {"stories": 20000, "vocabulary": 2000}
 COLUMNS = {  # metric: (title, format)
     "parameters": ("parameters", "{:,.0f}"),
+    "products": ("products a token", "{:,.0f}"),  # multiplications of the encoder, forward
     "step_seconds": ("seconds a step", "{:.3f}"),
     "mlm_loss": ("masked-word loss", "{:.3f}"),
     "mlm_accuracy": ("words right", "{:.1%}"),
@@ -67,7 +68,7 @@ COLUMNS = {  # metric: (title, format)
     "step_of_optimizer": ("optimiser, ms a step", "{:.2f}"),
     "step_not_shared": ("the same, nothing shared", "{:.2f}"),
 }
-ALWAYS = "parameters step_seconds mlm_loss mlm_accuracy sop_accuracy zorro".split()
+ALWAYS = "parameters products step_seconds mlm_loss mlm_accuracy sop_accuracy zorro".split()
 
 
 def main(words=None):
@@ -301,11 +302,12 @@ def finding(table, results):
     verdict = min((each[1] for each in all_tested), key=order.index)
     reasons = []
     for claim, one, effect, noise in all_tested:
-        if one == "not measured":
-            reasons.append(f"{claim.says}: not measured")
-            continue
-        beyond = f"noise {noise:.2g}" if noise < math.inf else "one seed tells no noise"
-        reasons.append(f"{claim.says}: {one}, {claim.metric} {effect:+.3g}, {beyond}")
+        alone = len(all_tested) == 1
+        parts = [] if alone and one == verdict else [one]
+        if one != "not measured":
+            parts.append(f"{effect:+.3g} in {COLUMNS[claim.metric][0]}")
+            parts.append(f"noise {noise:.2g}" if noise < math.inf else "one seed tells no noise")
+        reasons.append(f"{claim.says} ({', '.join(parts)})" if parts else claim.says)
     told = "undecided within the noise of the seeds" if verdict == "undecided" else verdict
     return f"{told.capitalize()}: {'; '.join(reasons)}."
 

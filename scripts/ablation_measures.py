@@ -39,6 +39,7 @@ def measured(folder, given, columns, zorro=None):
     seconds = sum(line["tokens"] / line["tokens_per_second"] for line in lines)
     values = {
         "parameters": model.num_parameters(),
+        "products": products_per_token(model.config, LENGTH),
         "tokens": sum(line["tokens"] for line in lines),
         "step_seconds": seconds / lines[-1]["step"],
     }

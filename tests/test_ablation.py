@@ -102,7 +102,7 @@ def test_a_table_goes_on_where_it_stopped_and_nothing_is_done_twice(tmp_path, mo
         assert ablation.main(words) == 130
     assert ablation.main(words) == 0
     text = (tmp_path / "norm" / "norm.md").read_text()
-    assert "| pre-LN | " in text and "Undecided within the noise" in text and (tmp_path / "norm" / "norm.png").is_file()
+    assert "products a token" in text and "| pre-LN | " in text and "Undecided within the noise" in text and (tmp_path / "norm" / "norm.png").is_file()
     runs = {path.parent.name: path.read_text() for path in tmp_path.glob("norm/*/run.json")}
     assert sorted(runs) == ["post_LN-0", "pre_LN-0"]
     monkeypatch.setattr(ablation, "pretrain", None)

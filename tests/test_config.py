@@ -12,6 +12,7 @@ from tinyalbert.albert import AlbertModel
 from tinyalbert.config import AlbertConfig
 from tinyalbert.errors import UserError
 from tinyalbert.files.checkpoint import write_config
+from tinyalbert.info import products_per_token
 
 COUNTS = {"AlbertModel": (11683584, 17683968, 58724864, 222595584),
           "AlbertForMaskedLM": (11221680, 16795824, 54821040, 206368944),
@@ -101,3 +102,12 @@ def test_a_damaged_config_is_refused_in_words_or_can_be_used(name, value):
         names = config.id2label
         assert [type(names[i]) for i in range(config.num_labels)] == [str] * len(names)
         config.with_labels(["no", "yes"]).to_dict()
+
+
+@pytest.mark.parametrize("changes, layers, groups", [({}, 4, 1), ({"num_hidden_layers": 7}, 7, 1), ({"shared_parameters": "none"}, 4, 1),
+                                                     ({"inner_group_num": 2}, 8, 1), ({"projection_groups": 4}, 4, 4)])
+def test_products_are_those_of_the_matrices_for_each_use(changes, layers, groups):
+    """The time of a step does not know of sharing; groups save their share, but not of the heads' mixing or of attention."""
+    H, F, E, T = 128, 512, 128, 40
+    expected = layers * ((3 * H * H + 2 * H * F) // groups + H * H + 2 * T * H) + E * H
+    assert products_per_token(AlbertConfig.preset("mini", **changes), T) == expected
