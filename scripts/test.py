@@ -54,6 +54,7 @@ SLOW = [
     f"tests/test_{name}.py"
     for name in (
         "ablation",
+        "board",
         "folders",
         "faults",
         "linear_time",

@@ -45,6 +45,7 @@ def data(tmp_path, monkeypatch):
     return root
 
 
+@pytest.mark.skipif(not DEEP, reason="fine-tunes, which takes seconds: HYPOTHESIS_PROFILE=deep")
 def test_a_row_is_made_of_what_is_there_and_nothing_is_done_twice(folder, data, tmp_path, monkeypatch, capsys):
     words = [str(folder), "--quick", "--threads", "1", "--name", "one", "--output", str(tmp_path / "runs"), "--table", str(tmp_path / "board")]
     assert board.main(words) == 0
