@@ -166,6 +166,7 @@ def loaded(bits):
     return accuracy()
 
 
+# %%
 again = int8.dequantized(small)
 for name, array in state.items():
     if array.ndim == 2 and "attention.query" in name:

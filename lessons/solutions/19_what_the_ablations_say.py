@@ -41,6 +41,7 @@ HINTS = {
 MISTAKES = {
     "difference": {
         "the standard error is that of one run: divide by the root of n": _with_error(lambda a, b: (a - b).std(ddof=1)),
+        "the spread of single runs, with n in place of n - 1: use ddof=1, then divide by the root of n": _with_error(lambda a, b: (a - b).std()),
         "divided by n, not by its root": _with_error(lambda a, b: (a - b).std(ddof=1) / len(a)),
         "the spread is divided by n - 1 values: ddof=1": _with_error(lambda a, b: (a - b).std() / np.sqrt(len(a))),
         "the pairs are torn apart: with the same seeds it is the differences that are spread":
@@ -59,6 +60,7 @@ MISTAKES = {
         "each id should count once, however often it stands there": lambda first, second: sum(i in set(second.tolist()) for i in first.tolist()),
         "each id counts once, however often it stands in the second": lambda first, second: sum(i in set(first.tolist()) for i in second.tolist()),
         "these are the ids in either of them: | joins, & keeps what is in both": lambda first, second: len(set(first.tolist()) | set(second.tolist())),
+        "these are the ids themselves: how many they are is asked for": lambda first, second: np.intersect1d(first, second),
         "these are the ids that only the first has": lambda first, second: len(set(first.tolist()) - set(second.tolist())),
     },
 }

@@ -72,6 +72,7 @@ MISTAKES = {
         "the bracket beside it is its partner only where nothing is nested": lambda text: [i + 1 if sign in "([" else i - 1 for i, sign in enumerate(text)],
         "the first such sign in the text is not always its partner: keep a stack":
             lambda text: [text.index(dict(zip("([)]", ")](["))[sign]) for sign in text],
+        "each place with its partner: the partners alone are asked for": lambda text: list(enumerate(partners(text))),
         "these are the distances: the places are asked for": lambda text: [abs(p - i) for i, p in enumerate(partners(text))],
     },
     "by_counting": {
@@ -80,10 +81,12 @@ MISTAKES = {
         "a closing bracket each time: an opening one may be hidden too": lambda text: {"(": ")", "[": "]"}.get(by_counting(text), by_counting(text)),
         "a closing bracket each time: an opening one may be hidden too, where ) or ] is the more frequent":
             lambda text: ")" if text.count("(") > text.count(")") else "]",
+        "this is the whole text: only the hidden bracket is asked for": lambda text: text.replace("?", by_counting(text)),
         "an opening bracket each time: a closing one may be hidden too": lambda text: {")": "(", "]": "["}.get(by_counting(text), by_counting(text)),
     },
     "pseudo_log_likelihood": {
         "a mean: the logarithms are added up": lambda log_p, ids: float(log_p[np.arange(len(ids)), ids].mean()),
+        "multiplied: probabilities would be, their logarithms are added": lambda log_p, ids: float(log_p[np.arange(len(ids)), ids].prod()),
         "these are all of the table: of each row only what stands there counts": lambda log_p, ids: float(log_p.sum()),
         "the likeliest sign of each row counts here: what stands there should": lambda log_p, ids: float(log_p.max(-1).sum()),
         "probabilities are added, where their logarithms should be": lambda log_p, ids: float(np.exp(log_p[np.arange(len(ids)), ids]).sum()),

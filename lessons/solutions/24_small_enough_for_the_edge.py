@@ -56,6 +56,7 @@ MISTAKES = {
         "one scale for the whole matrix: each row has its own": lambda m: np.full(len(m), np.abs(m).max() / 127),
         "a row of zeros has no largest value to divide by: its scale is 1": lambda m: np.abs(m).max(axis=1) / 127,
         "the largest negative weight must fit too: take absolute values first": _signed,
+        "the largest negative weight must fit too (take absolute values first), and a row of zeros needs a scale, 1": lambda m: m.max(axis=1) / 127,
         "255 steps are for both signs together: for each there are 127": _other(255),
         "256 steps are for both signs together: for each there are 127": _other(256),
         "127 is the largest that a byte with a sign holds": _other(128),
@@ -65,6 +66,9 @@ MISTAKES = {
     "whole_numbers": {
         "cut off, not rounded: the error would be up to a whole step": lambda m, s: np.trunc(m / s[:, None]),
         "rounded down, not to the nearest: the error would be up to a whole step": lambda m, s: np.floor(m / s[:, None]),
+        "rounded down, not to the nearest, by //: the error would be up to a whole step": lambda m, s: m // s[:, None],
+        "negative numbers don't fit into np.uint8: it holds 0 to 255": lambda m, s: np.rint(m / s[:, None]).astype(int) % 256,
+        "one scale for all rows: each has its own": lambda m, s: np.rint(m / s.max()),
         "rounded up, not to the nearest: the error would be up to a whole step": lambda m, s: np.ceil(m / s[:, None]),
         "not rounded": lambda m, s: m / s[:, None],
         "these are the weights after rounding, q · s: q alone is asked for": lambda m, s: np.rint(m / s[:, None]) * s[:, None],

@@ -37,6 +37,9 @@ MISTAKES = {
             lambda bad, good: float(np.mean((good < bad) + 0.5 * (good == bad))),
         "this is the number of pairs, not their share": lambda bad, good: float(np.sum((good > bad) + 0.5 * (good == bad))),
         "the number of pairs, in which ties are wrong: the share is asked for, and a tie counts one half": lambda bad, good: float(np.sum(good > bad)),
+        "in per cent: a share lies between 0 and 1": lambda bad, good: 100 * share_better(bad, good),
+        "right minus wrong: a tie is one half, and a wrong pair is 0": lambda bad, good: float(np.sign(good - bad).mean()),
+        "all pairs at once: compare each pair by itself": lambda bad, good: bool(good.sum() > bad.sum()),
         "this is how much better they are: only whether counts": lambda bad, good: float(np.mean(good - bad)),
     },
     "by_neighbours": {
@@ -54,6 +57,8 @@ MISTAKES = {
     },
     "noise_of_share": {
         "the root is missing: this is the mean squared error": lambda p, n: p * (1 - p) / n,
+        "brackets are missing: p (1 - p)": lambda p, n: float(np.sqrt(abs(p * 1 - p / n))),
+        "two standard errors: one is asked for": lambda p, n: 2 * float(np.sqrt(p * (1 - p) / n)),
         "divided by n, not by its root": lambda p, n: float(np.sqrt(p * (1 - p)) / n),
         "this is how far single pairs are spread: a mean of n is spread by the root of n less": lambda p, n: float(np.sqrt(p * (1 - p))),
         "this is right for p = 0.5 only: p (1 - p) belongs there": lambda p, n: 0.5 / float(np.sqrt(n)),
