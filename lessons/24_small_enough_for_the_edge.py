@@ -265,7 +265,7 @@ def on_the_diagonal(w):
 x, w, g = rng.standard_normal((5, 12)), rng.standard_normal((4, 2, 3)), rng.standard_normal((5, 8))
 print((on_the_diagonal(w[:2]) != 0).astype(int))
 same(grouped_linear(x, w), x @ on_the_diagonal(w).T, "a matrix with its groups on the diagonal")
-layer = nn.GroupedLinear(np.random.default_rng(0), 12, 8, groups=4)
+layer = put(nn.GroupedLinear(np.random.default_rng(0), 12, 8, groups=4))
 layer.weight.data = put(w.reshape(8, 3))
 y = layer(put(x))
 same(grouped_linear(x, w), y.data, "a grouped layer")
