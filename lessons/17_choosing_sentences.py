@@ -16,6 +16,7 @@ from tinyalbert import (
     AlbertConfig,
     AlbertForMultipleChoice,
     AlbertForSentenceEmbedding,
+    AlbertForWindowClassification,
     AlbertTokenizer,
 )
 from tinyalbert.backend import to_host
@@ -29,7 +30,7 @@ from tinyalbert.tensor import Tensor, backward
 from tinyalbert.text.rows import RowEncoder, sentence_windows
 
 NEEDS = ["05", "14", "15", "16"]
-TEACHES = ["AlbertForMultipleChoice", "AlbertForSentenceEmbedding"]
+TEACHES = ["AlbertForMultipleChoice", "AlbertForSentenceEmbedding", "AlbertForWindowClassification"]
 rng = np.random.default_rng(17)
 
 # %% [markdown]
@@ -280,6 +281,28 @@ named = [[row["context"].count(choice.split()[-1]) for choice in row["choices"]]
 named_most.reveal(100 * np.mean([np.argmax(counts) == row["label"] for counts, row in zip(named, quiz)]), "{:.0f}")
 
 # %% [markdown]
+# ## One label for a long document
+# A document of N windows that gets *one* label: each window gives logits of its own, and the document gets a mean of them.
+# In an even mean one telling window drowns among many that tell nothing. So `AlbertForWindowClassification` learns a score
+# for each window, u = w · tanh(W h + b) + c of its pooled vector h, and softmax along the windows makes the scores shares:
+# the attention of lesson 08, over windows in place of words.
+# %%
+reader = put(AlbertForWindowClassification(config, seed=2).astype(np.float64))
+windows = rng.integers(5, len(tokenizer), (2, 3, 9))                                  # 2 documents of 3 windows
+answer = reader(windows)
+window_pooled = reader.albert(windows.reshape(6, 9)).pooler_output.numpy()            # (6, H)
+parts = {name: to_host(parameter.data) for name, parameter in reader.named_parameters()}
+window_hidden = np.tanh(window_pooled @ parts["window_dense.weight"].T + parts["window_dense.bias"])
+u = (window_hidden @ parts["window_score.weight"][0] + parts["window_score.bias"]).reshape(2, 3)
+window_shares = np.exp(u) / np.exp(u).sum(axis=1, keepdims=True)
+each = (window_pooled @ parts["classifier.weight"].T + parts["classifier.bias"]).reshape(2, 3, 2)
+same((each * window_shares[:, :, None]).sum(axis=1), answer.logits.numpy(), "logits of documents of three windows")
+print("shares before training:", window_shares.round(3).tolist())
+
+# %% [markdown]
+# Untrained, the shares are nearly even: training begins at the mean and leaves it where that pays
+# (`tinyalbert finetune --long windows --window-pooling learned`).
+#
 # ## Vectors of sentences
 # To choose among a million texts, reading each beside the question is too slow. So every text becomes *one vector*, once
 # and for all, and so does the question. The nearest text wins: the one with the largest *cosine*, the inner product of

@@ -553,7 +553,7 @@ def _wrong_shape(got, wanted):
                 return f"{said}; this is only part {k + 1} of the {len(wanted)} that belong to the result"
     for axes in _axes(got.ndim):
         for reduce, word in ((np.sum, "the sum"), (np.mean, "the mean")):
-            if got.ndim >= wanted.ndim and _same_numbers(reduce(got, axes), wanted):
+            if got.size and got.ndim >= wanted.ndim and _same_numbers(reduce(got, axes), wanted):
                 return f"{said}; {word} over axis {_listed(axes)} is missing"
     for axes in _axes(wanted.ndim):
         for reduce, word in ((np.sum, "summed"), (np.mean, "averaged")):

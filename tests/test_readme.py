@@ -52,7 +52,7 @@ INLINE = sorted({(page, code) for page, text in TEXTS.items()
 # What needs a device, several processes or somebody's download, and what is about lessons, is tested in test_devices,
 # test_parallel, test_tf_checkpoint and test_lessons; here it must parse.
 ELSEWHERE = ("--device gpu", "mpiexec", "downloads/", "pip install", "scripts/test.py", "scripts/environment.py",
-             "scripts/handout.py", "lessons/")
+             "scripts/handout.py", "scripts/slides.py", "lessons/")
 
 
 @pytest.fixture(scope="module")
