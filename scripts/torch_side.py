@@ -83,11 +83,12 @@ def transformers_predict(config, batches):
     return run
 
 
-def lean_step(config, batch, compiled=False, device="cpu", precision="fp32"):
+def lean_step(config, batch, compiled=None, device="cpu", precision="fp32"):
     """One step of an ALBERT written for PyTorch's speed: logits at masked places only, fused GELU
     and attention.
 
-    precision: as tinyalbert's; 16 bits by torch.autocast, with a GradScaler for fp16.
+    compiled: None, or a mode of torch.compile: "default", or "reduce-overhead", which captures CUDA
+    graphs.  precision: as tinyalbert's; 16 bits by torch.autocast, with a GradScaler for fp16.
     """
     import torch
 
@@ -146,7 +147,7 @@ def lean_step(config, batch, compiled=False, device="cpu", precision="fp32"):
 
     model = Lean(config).train().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    run = torch.compile(model) if compiled else model
+    run = torch.compile(model, mode=compiled) if compiled else model
     tensors = _tensors(batch, device)
     flat = tensors["labels"].view(-1)
     positions = torch.nonzero(flat != -100)[:, 0]
@@ -163,6 +164,8 @@ def lean_step(config, batch, compiled=False, device="cpu", precision="fp32"):
 
     def step():
         optimizer.zero_grad()
+        if compiled == "reduce-overhead":
+            torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs may be overwritten
         with torch.autocast(device, dtype=half, enabled=half is not None):
             loss = run(*arguments)
         scaler.scale(loss).backward()

@@ -17,7 +17,7 @@ from .. import ops
 from ..errors import UserError
 from ..modes import mode, use_place
 from ..nn import DeviceDropoutRng, Dropout, DropoutRng
-from ..optim import clip_by_global_norm, unscale
+from ..optim import AdamW, clip_by_global_norm, unscale
 from ..tensor import Tensor, backward, kernel_for
 from ..transfer import sender, starts_of, views_of
 from .metrics import StepMetrics
@@ -130,7 +130,8 @@ class CapturedStep:
         self.trainer = trainer
         self.graphs = Graphs(cupy, trainer.graphs)
         self.cupy = cupy
-        self.rings = {}  # {number of loss terms: (Ring, losses)}
+        self.rings = {}  # {how many numbers a step has: Ring}
+        self.losses = {}  # {number of loss terms: their means so far (terms,), float64}
         self.dropouts = [m for m in trainer.model.modules() if isinstance(m, Dropout)]
         self.told = False
 
@@ -139,9 +140,14 @@ class CapturedStep:
         """The CapturedStep of a trainer, or None: on a CPU, or for want of kernels."""
         flat = trainer.gradients.flat
         Graphs = kernel_for("Graphs", flat)
-        kernel = getattr(trainer.optimizer, "kernel", None)
+        optimizer = trainer.optimizer
         types = {p.dtype for p in trainer.gradients.parameters.values()}
-        if Graphs is None or kernel is None or types != {np.dtype(np.float32)}:
+        if Graphs is None or types != {np.dtype(np.float32)}:
+            return None
+        # one of our own, whose step is its kernel's and nothing else
+        if getattr(type(optimizer), "step", None) is not AdamW.step:
+            return None
+        if kernel_for(optimizer.kernel, flat) is None:
             return None
         import cupy
 
@@ -157,7 +163,8 @@ class CapturedStep:
         scaled = trainer.precision.loss_scale is not None
         rates = (lr, *optimizer.corrections(optimizer.steps + 1))
         with self._turn():
-            ring, losses = self._ring(len(totals.targets), scaled)
+            losses = self._losses(len(totals.targets))
+            ring = self._ring(losses.size + (2 if scaled else 1))
             place = self._gradients(batch, totals, losses, rates, ring.next_row())
             if place is None:
                 return None
@@ -172,7 +179,7 @@ class CapturedStep:
     def forward_backward(self, batch, totals):
         """The mean losses (terms,), or None as `step`; gradients go into trainer.gradients."""
         with self._turn():
-            _, losses = self._ring(len(totals.targets), False)
+            losses = self._losses(len(totals.targets))
             place = self._gradients(batch, totals, losses, (0.0, 1.0, 1.0), 0)
             return place and losses.copy()
 
@@ -185,6 +192,8 @@ class CapturedStep:
         try:
             if not mode.kernels:
                 raise Unfit("the kernels are switched off")
+            if losses.size > MOST_TERMS:
+                raise Unfit(f"{losses.size} loss terms")
             place = self._sum_of_parts(batch, totals, losses, rates, row)
         except Unfit:
             return None
@@ -268,17 +277,17 @@ class CapturedStep:
     def _turn(self):
         return _Turn(self.graphs.stream, self.cupy.cuda.get_current_stream())
 
-    def _ring(self, terms, scaled):
-        """(Ring, losses (terms,)) for so many loss terms."""
-        if terms > MOST_TERMS:
-            raise Unfit(f"{terms} loss terms")
-        if (terms, scaled) not in self.rings:
-            xp = self.cupy
-            self.rings[terms, scaled] = (
-                Ring(xp, terms + (2 if scaled else 1)),
-                xp.zeros(terms, dtype=np.float64),
-            )
-        return self.rings[terms, scaled]
+    def _ring(self, numbers):
+        """The Ring for steps of so many numbers."""
+        if numbers not in self.rings:
+            self.rings[numbers] = Ring(self.cupy, numbers)
+        return self.rings[numbers]
+
+    def _losses(self, terms):
+        """The array (terms,) that the losses of a step are added up in."""
+        if terms not in self.losses:
+            self.losses[terms] = self.cupy.zeros(terms, dtype=np.float64)
+        return self.losses[terms]
 
     def _place(self, arrays):
         """The Place for such arrays, under all that a captured step has in it besides."""
