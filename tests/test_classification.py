@@ -270,6 +270,15 @@ def test_what_words_alone_say(monkeypatch):
     assert "pip install 'tinyalbert[baselines]'" in lines[0]
 
 
+@pytest.mark.parametrize("said", ["", "   ", "😀", "... !!"])
+@pytest.mark.parametrize("pair", [None, "", "?"])
+def test_texts_without_words_say_nothing(said, pair):
+    """No row differs from another, and so a baseline predicts the same for all."""
+    rows = texts(*[(said, pair)] * 12)
+    assert len(set(baselines.said_by_logistic_regression(rows, [1, 0, 1] * 4, rows).tolist())) == 1
+    assert np.ptp(baselines.said_by_ridge_regression(rows, np.arange(12.0), rows)) < 1e-9
+
+
 def test_who_stays_behind_a_baseline_is_told():
     result = {"metric": "accuracy", "metrics": {"accuracy": 0.7}, "baselines": {"majority": 0.5, "TF-IDF": 0.75}}
     assert "behind TF-IDF: accuracy 0.7000 against 0.7500" in behind_a_baseline(result)

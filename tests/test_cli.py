@@ -90,6 +90,32 @@ def test_the_examples_in_the_help_work_as_typed(name, lines, inside, world, tmp_
             assert run(small(line)) == 0, (line, inside.readouterr())
 
 
+@pytest.mark.parametrize("words, name", [
+    (["fill-mask", "m", ""], "text"), (["predict", "", "t.tsv"], "model"), (["predict", "m", ""], "table"), (["prepare", "", "--tokenizer", "m", "--output", "x"], "corpus"),
+    (["prepare", "t.txt", "--tokenizer", ""], "tokenizer"), (["tokenizer", "t.txt", "--output", ""], "output"), (["finetune", "t.tsv", "--output", ""], "output"),
+    (["fill-mask", "m", "[MASK]", "--targets", ""], "targets"), (["pretrain", "", "--output", "x"], "sources"), (["ask", "m", "q", "--documents", ""], "documents"),
+    (["finetune", "t.tsv", "--columns", "", "--output", "x"], "columns"), (["judge", "m", ""], "pairs"), (["search", "m", "", "q"], "documents")])
+def test_an_empty_word_is_not_the_current_folder(words, name, capsys):
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert f"{name} is " in said and "not empty" in said
+
+
+@pytest.mark.parametrize("words", [["fill-mask", "{model}", "-"], ["predict", "{model}", "-"]])
+def test_a_standard_input_that_is_closed_holds_nothing(words, inside, world, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main([word.format(model=world / "stories") for word in words]) == 2
+    assert capsys.readouterr().err.startswith("tinyalbert: ")
+
+
+def test_a_current_folder_that_is_gone_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["finetune", "t.tsv", "--model", "m", "--output", "x"]) == 2
+    assert "the current folder has been deleted" in capsys.readouterr().err
+
+
 def test_without_arguments_the_course_is_named(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
@@ -142,7 +168,7 @@ TABLE = "sentence\tlabel\ngood day\tyes\nbad day\tno\n"
     ("pretrain stories:60 --config typo.toml --output x", ["typo.toml", "'batchsize'", "batch_size"]),
     ("pretrain runs/stories/data --output runs/stories --steps 3", ["already holds", "--resume"]),
     ("pretrain --resume --output nowhere", ["nowhere", "without --resume"]),
-    ("prepare stories:60 --tokenizer nowhere --output x", ["nowhere", "spiece.model"]),
+    ("prepare stories:60 --tokenizer nowhere --output x", ["nowhere", "there is no folder"]),
     ("prepare latin.txt --tokenizer runs/stories --output x", ["latin.txt", "UTF-8"]),
     ("finetune columns.tsv --model runs/stories --output x", ["columns.tsv, line 3", "3 columns", "expected 2"]),
     ("finetune few.tsv --model runs/stories --output x", ["few.tsv", "at least 10"]),

@@ -1,6 +1,7 @@
 """Files of strangers that were made to break a reader: each is refused, soon, with the file and the place."""
 
 import json
+import os
 import pickle
 import struct
 import time
@@ -11,7 +12,8 @@ import pytest
 from test_tf_checkpoint import field, varint, write_checkpoint
 from test_torch_checkpoint import MAGIC, tensor, zip_file, zip_of
 
-from tinyalbert import AlbertConfig, AlbertForMaskedLM, AlbertModel, UserError
+from tinyalbert import AlbertConfig, AlbertForMaskedLM, AlbertModel, AlbertTokenizer, UserError
+from tinyalbert.convert import convert
 from tinyalbert.files.checkpoint import load_state
 from tinyalbert.files.protobuf import message, repeated
 from tinyalbert.files.safetensors_file import read_safetensors, write_safetensors
@@ -114,6 +116,30 @@ def test_weights_are_finite(value, dtype, tmp_path):
     state["pooler.bias"][3] = value
     write_safetensors(tmp_path / "model.safetensors", state)
     refused(AlbertModel.from_pretrained, tmp_path, "pooler.bias.*expected finite")
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "a pointer of Git LFS"), (b"<!DOCTYPE html><html>404", "a web page"),
+    (b"\n<html><body>", "a web page"), (None, "a pipe or a device")])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "spiece.model"])
+def test_what_stands_in_place_of_a_file_is_named(name, content, words, tmp_path):
+    if content is None:
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("no pipes with names here")
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is {words}"):
+        AlbertTokenizer(tmp_path / name) if name == "spiece.model" else load_state(tmp_path)
+
+
+def test_whole_numbers_are_not_converted(tmp_path):
+    model = AlbertForMaskedLM(AlbertConfig.preset("tiny", vocab_size=50), seed=0)
+    model.save_pretrained(tmp_path / "m")
+    state = {name: a.astype(np.int8) for name, a in model.state_dict().items()}
+    write_safetensors(tmp_path / "m" / "model.safetensors", state)
+    with pytest.raises(UserError, match="int8 numbers; expected floating-point weights"):
+        convert(tmp_path / "m", tmp_path / "x")
 
 
 def test_large_weights_are_no_infinite_ones(tmp_path):

@@ -28,6 +28,7 @@ from tinyalbert.tasks.summary_files import read_documents
 from tinyalbert.tasks.tables import read_table
 from tinyalbert.tasks.task import BadRows
 from tinyalbert.tasks.text_files import read_text
+from tinyalbert.text.foreign import likely_encoding
 from tinyalbert.text.plain_text import TextReader
 
 LETTERS = st.text(st.sampled_from("abc Äßé€漢😀.,\t"), max_size=12)
@@ -78,6 +79,7 @@ def test_documents_and_rows_are_those_of_the_plain_file(tmp_path, packer, end, e
 PROSE = "The café was shut in the winter of that year. It was “late” when we went home.\nNobody came.\n\nThe dog ran. We ate.\n"
 RUSSIAN = "Кошка сидела на ковре. Было поздно.\nНикто не пришёл.\n" * 3
 CHINESE = "今天天气很好。我们去公园。\n" * 30
+OLD_DOG = "老狗在火边睡着了。没有人看见猫。\n" * 20     # of its bytes in GB18030 many look like UTF-8
 JAPANESE = "今日は天気がいいです。公園に行きます。\n"
 
 
@@ -98,6 +100,11 @@ BAD = {
     "russian.txt": (RUSSIAN.encode("cp1251"), "'Кошка сидела на ' in CP1251", "CP1251"),
     "koi.txt": (RUSSIAN.encode("koi8-r"), "'Кошка сидела на ' in KOI8-R", "KOI8-R"),
     "chinese.txt": (CHINESE.encode("gb18030"), "今天天气很好", "GB18030"),
+    "old dog.txt": (OLD_DOG.encode("gb18030"), "老狗在火边睡着了", "GB18030"),
+    "old cat.txt": ("老狗在火邊睡著了。沒有人看見貓。\n".encode("big5") * 20, "老狗在火邊睡著了", "BIG5"),
+    "old fire.txt": ("古い犬は火のそばで眠った。\n".encode("shift_jis") * 20, "古い犬は火のそば", "SHIFT_JIS"),
+    "wide.txt": (PROSE.encode("utf-32-le"), "UTF-32LE without a mark", None),
+    "wide too.txt": (PROSE.encode("utf-32-be"), "UTF-32BE without a mark", None),
     "japanese.txt": (JAPANESE.encode("shift_jis"), "今日は天気", "SHIFT_JIS"),
     "dos.txt": ("Der Bär lief über die Straße. Er fraß.\n".encode("cp850"), "'Der Bär lief übe' in CP850", "CP850"),
     "mac.txt": ("Où est le café fermé ? Là-bas.\n".encode("mac_roman"), "in MACINTOSH", "MACINTOSH"),
@@ -116,6 +123,8 @@ BAD = {
     "packed.json.gz": (gzip.compress(json.dumps([{"content": PROSE}]).encode()), "gzip -dc", None),
     "line.jsonl": (b'{"text": "a b."}\n{"text": \n', "line 2: not JSON", None),
     "number.jsonl": (b'{"text": "a b."}\n7\n', 'line 2: no "text"', None),
+    "nested.jsonl": (b'{"text": "a b."}\n{"text": [["a"]]}\n', 'line 2: no "text"', None),
+    "nested first.jsonl": (b'{"text": [["a"]]}\n{"text": ["a b."]}\n', 'line 1: no "text"', None),
     "nothing.jsonl": (b'{"text": "a b."}\n{"id": 7}\n', 'line 2: no "text"', None),
     "a.zip": (zipped(), "no text but a zip archive", None),
 }
@@ -144,10 +153,36 @@ def test_all_bad_files_of_a_folder_are_named_and_each_command_mends_its_file(tmp
         assert str(folder / name) in line and words in line, (line, words)
         subprocess.run(command_of(line, encoding), shell=True, check=True, stderr=subprocess.DEVNULL)
     sentences = [sentence for document in corpus.documents(folder) for sentence in document]
-    counts = {"The café was shut in the winter of that year.": 21, "Кошка сидела на ковре.": 6, "今天天气很好。": 60,
+    counts = {"The café was shut in the winter of that year.": 23, "老狗在火边睡着了。": 20, "老狗在火邊睡著了。": 20, "Кошка сидела на ковре.": 6, "今天天气很好。": 60,
               "今日は天気がいいです。": 1, "Der Bär lief über die Straße.": 1, "Où est le café fermé ?": 1, "Not so fine.": 1,
-              "Schöne Grüße.": 1, "Señor.": 1, "a b.": 3}
+              "Schöne Grüße.": 1, "Señor.": 1, "a b.": 5}
     assert {sentence: sentences.count(sentence) for sentence in counts} == counts
+
+
+@pytest.mark.parametrize("head, words", [
+    (b"\x04\x22\x4d\x18", "lz4 -d"), (b"\x5d\0\0\x80\0", "xz --format=lzma"), (b"\x1f\x9d\x90", "gzip -dc"), (b"ARROW1\0\0", "read_feather"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"), (b"\x28\xb5\x2f\xfd", "zstd -d")])
+def test_what_is_no_text_is_named_with_what_makes_text_of_it(head, words, tmp_path):
+    (tmp_path / "a.txt").write_bytes(head + b"\0" * 30)
+    for read in (lambda: list(corpus.documents(tmp_path / "a.txt")), lambda: read_table(tmp_path / "a.txt"), lambda: read_text(tmp_path / "a.txt")):
+        with pytest.raises(UserError, match=f"a.txt is no text but .*{words}"):
+            read()
+
+
+@given(text=st.text(st.sampled_from("今天天气很好我们去公园老狗在火边睡着了没有人看见猫春眠不觉晓处处闻啼鸟"), min_size=40, max_size=120),
+       encoding=st.sampled_from(["gb18030", "euc-jp", "euc-kr"]))
+def test_no_east_asian_text_is_taken_for_damaged_utf8(text, encoding):
+    data = text.encode(encoding, "ignore")
+    assert likely_encoding(data * 2) is None or len(data) < 40
+
+
+@given(text=st.text(st.sampled_from("今天天气很好 Grüße café"), min_size=5, max_size=200), data=st.data())
+def test_a_slip_in_utf8_is_a_slip(text, data):
+    whole = ("é" + text).encode()
+    at = data.draw(st.integers(0, len(whole)))
+    while at < len(whole) and 0x80 <= whole[at] < 0xc0:                # between two letters
+        at += 1
+    assert likely_encoding(whole[:at] + b"\xff" + whole[at:]) == "damaged"
 
 
 def test_a_single_bad_file_is_named_alone_and_at_most_a_hundred(tmp_path):

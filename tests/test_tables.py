@@ -316,6 +316,21 @@ def test_an_encoding_is_that_of_files_that_are_not_utf8(tmp_path):
     assert TableSettings(delimiter="tab").delimiter == TableSettings(delimiter="\t").delimiter == "\t"
 
 
+def test_columns_that_are_named_twice_or_in_vain_are_said(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"a dog {i},{i % 2}\n" for i in range(4)))
+    for names in ("a,b,c", "label,text", "words,kind"):
+        said = []
+        assert len(read_table(tmp_path / "t.csv", TableSettings(columns=names), say=said.append)) == 4
+        assert "the first line names the columns (text, label), so --columns is not used" in said[0]
+    said = []
+    read_table(tmp_path / "t.csv", TableSettings(columns="text,label"), say=said.append)
+    assert not any("not used" in line for line in said)
+    for settings in ({"text_column": "text", "label_column": "text"}, {"text_column": "label", "label_column": "Label"},
+                     {"text_column": "text", "pair_column": "label", "label_column": "label"}):
+        with pytest.raises(UserError, match="is both the text and the label"):
+            read_table(tmp_path / "t.csv", TableSettings(**settings))
+
+
 @given(rows=st.lists(st.tuples(CELLS, CELLS, LABELS.map(str.strip)), min_size=1, max_size=6),
        kind=st.sampled_from([".tsv", ".csv", ".jsonl"]))
 def test_a_table_that_was_written_is_read_back(tmp_path_factory, rows, kind):

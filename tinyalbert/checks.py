@@ -124,6 +124,18 @@ class Text(Check):
         return str(value)
 
 
+class Words(Text):
+    """A text or a path that is not empty: an empty path would be the current folder."""
+
+    expected = "a text that is not empty"
+
+    def accept(self, value):
+        text = super().accept(value)
+        if not text:
+            raise ValueError(value)
+        return text
+
+
 class OneOf(Check):
     """One of several words."""
 
@@ -247,6 +259,7 @@ SHARE = Number(float, 0)
 AMOUNT = Number(float, 0, above=True)
 REAL = Real()
 TEXT = Text()
+WORDS = Words()
 SWITCH = Switch()
 ANYTHING = Anything()
 

@@ -676,9 +676,11 @@ def _main(argv):
 def _prepare_streams():
     """Make stdout and stderr safe to print to.
 
-    A closed stream becomes one that goes nowhere; a character that a stream can't encode is written
-    as an escape such as \\u2581.
+    A closed stream becomes one that goes nowhere, or from which nothing comes; a character that a
+    stream can't encode is written as an escape such as \\u2581.
     """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -821,6 +823,8 @@ def _explained(error):
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{advice_for(error)}"
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        return f"not enough memory to load a library ({error}); end other programs"
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}); lower --batch-size, --max-length or --preset"
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):

@@ -7,6 +7,7 @@ from .albert import AlbertModel
 from .errors import UserError
 from .files.checkpoint import (
     changed,
+    check_floats,
     given_config,
     is_tied,
     load_state,
@@ -64,6 +65,7 @@ def _write(state, source, folder, config):
     found, report = match(own, state, tied=is_tied(config))
     report.refuse()
     found = {name: array for name, array in found.items() if name not in report.unknown()}
+    check_floats(found, source)
 
     def the_rest():  # where the weights are, the rest is
         write_config(folder, config, architecture, next(iter(found.values())).dtype)

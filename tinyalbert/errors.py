@@ -1,6 +1,7 @@
 """The one exception for mistakes that a user can mend, and what the system's own errors mean."""
 
 import errno
+import os
 
 
 class UserError(ValueError):
@@ -38,10 +39,21 @@ _ADVICE = {
 LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of the machine, whatever was being read
 
 
+def _is_gone():
+    """Whether the folder in which the command runs was deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def advice_for(error):
     """What an OSError means and what to do about it, in words."""
     if isinstance(error, UserError):
         return str(error)
+    if error.errno == errno.ENOENT and _is_gone():
+        return "the current folder has been deleted; change to another one (cd)"
     said = error.strerror or str(error) or type(error).__name__
     advice = _ADVICE.get(errno.errorcode.get(error.errno))
     return f"{said}: {advice}" if advice else f"{said}; check the path and its rights"

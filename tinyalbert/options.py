@@ -28,6 +28,7 @@ from .checks import (  # noqa: F401 (commands tell their options with these)
     SWITCH,
     TEXT,
     WHOLE,
+    WORDS,
     Anything,
     Check,
     Many,
@@ -57,7 +58,7 @@ class About:
     free: bool = False  # may differ when a run is resumed
 
 
-def option(default=None, help="", *, check=TEXT, **about):
+def option(default=None, help="", *, check=WORDS, **about):
     """A field of a command's dataclass; `about` is the rest of About.
 
     A default of None means "not given"; a default of False makes a switch.

@@ -21,6 +21,7 @@ from ..checks import TEXT, Named, checked, shown
 from ..config import AlbertConfig
 from ..errors import UserError
 from ..strict_json import parse, read_json
+from .fetched import check_fetched
 from .int8 import dequantized
 from .safetensors_file import read_safetensors, write_safetensors
 from .tf_checkpoint import load_tf
@@ -150,6 +151,7 @@ def _is_finite(array):
 
 def _arrays(path):
     """{name: array} of one file, in the file's own names."""
+    check_fetched(path)
     if path.suffix == ".safetensors":
         state, metadata = read_safetensors(path)
         if metadata.get("format") == STATE_FORMAT:
@@ -360,6 +362,15 @@ def _with_prefix(name):
 def shapes(model):
     """{name: shape} of a model's arrays."""
     return {name: array.shape for name, array in model.state_dict().items()}
+
+
+def check_floats(state, source):
+    """Refuse weights that are whole numbers."""
+    for name, array in state.items():
+        if array.dtype.kind != "f":
+            raise UserError(
+                f"{source}, {shown(name)}: {array.dtype} numbers; expected floating-point weights"
+            )
 
 
 def is_tied(config):

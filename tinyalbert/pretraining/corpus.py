@@ -45,6 +45,13 @@ _SENTENCE_END = re.compile(rb"[.!?][\"')\]]*+\s++(?=\S)")
 _LINE = re.compile(r"\S[^\n]*")  # one that is not blank, from its first letter
 
 
+# a program of jq: of lines that may be anything, those of which `_is_document` holds
+_WITH_TEXT = (
+    'fromjson? | objects | select(.text | type == "string" or (type == "array" and '
+    'all(type == "string")))'
+)
+
+
 class BadFile(UserError):
     """A complaint about one file, which may not be the only bad one."""
 
@@ -397,8 +404,7 @@ def _json_records(block):
             whole = number == 1 or line[0][0] == "["
             raise BadFile(_not_json_lines(where, what, block.path, None if whole else "")) from None
         value = record.get("text") if isinstance(record, dict) else None
-        is_list = isinstance(value, list) and all(isinstance(s, str) for s in value)
-        if not (isinstance(value, str) or is_list):
+        if not _is_document(value):
             what = what or 'no "text" that is a string or a list of strings'
             raise BadFile(_not_json_lines(where, what, block.path, line[0]))
         yield value
@@ -414,7 +420,7 @@ def _not_json_lines(where, what, path, text):
             text = TextReader(unpacked(raw, path), path).read(LOOKED_AT).decode()
     program = _jq_program(text)
     if program is None:
-        leave_out = "jq -cR 'fromjson? | objects | select(.text)'"
+        leave_out = f"jq -cR {shlex.quote(_WITH_TEXT)}"
         advice = f"; such lines alone are kept by {in_place(path, leave_out)}"
     else:
         advice = f"; such lines are made by {in_place(path, f'jq -c {shlex.quote(program)}')}"
@@ -437,7 +443,7 @@ def _jq_program(text):
             each, value = f".[{json.dumps(lists[0])}][]", value[lists[0]][0]
     if isinstance(value, str):
         made = "{text: .}"
-    elif isinstance(value, dict) and isinstance(value.get("text"), (str, list)):
+    elif isinstance(value, dict) and _is_document(value.get("text")):
         made = ""
     else:  # the longest of its texts
         texts = [(len(text), name) for name, text in _items(value) if isinstance(text, str)]
@@ -445,6 +451,13 @@ def _jq_program(text):
             return None
         made = f"{{text: .[{json.dumps(max(texts)[1])}]}}"
     return " | ".join(part for part in (each, made) if part) or "."
+
+
+def _is_document(text):
+    """Whether a record's "text" is one: a string, or a list of strings."""
+    if isinstance(text, list):
+        return all(isinstance(sentence, str) for sentence in text)
+    return isinstance(text, str)
 
 
 def _items(value):

@@ -14,8 +14,8 @@ from ..options import (
     LENGTH,
     SHARE,
     SWITCH,
-    TEXT,
     WHOLE,
+    WORDS,
     Anything,
     Many,
     Number,
@@ -86,7 +86,7 @@ class ModelSize(Anything):
 
 def corpus_option():
     """Texts, of any number."""
-    return option(None, CORPUS, check=Many(TEXT), positional=True, metavar="CORPUS")
+    return option(None, CORPUS, check=Many(WORDS), positional=True, metavar="CORPUS")
 
 
 def format_option():
@@ -161,7 +161,7 @@ class PretrainOptions(Options):
     sources: tuple = option(
         None,
         CORPUS + "; or one folder made by `prepare`",
-        check=Many(TEXT),
+        check=Many(WORDS),
         positional=True,
         metavar="CORPUS",
     )

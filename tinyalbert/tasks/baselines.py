@@ -66,7 +66,9 @@ def features(train, rows):
     vectorizer = TfidfVectorizer(
         analyzer=lambda text: [*words(text), *map(" ".join, neighbours(words(text)))]
     )
-    vectorizer.fit(texts[0] + (pairs[0] if paired else []))
+    known = texts[0] + (pairs[0] if paired else [])
+    # the library refuses texts of which none has a word, such as emoji: then all rows are alike
+    vectorizer.fit(known if any(map(words, known)) else ["word"])
     parts = [[vectorizer.transform(each)] for each in texts]
     if paired:
         for part, first, second in zip(parts, texts, pairs):

@@ -120,6 +120,11 @@ def choose_columns(present, settings, labels, need_labels, where):
 
     if settings.label_column and (need_labels or settings.label_column in present):
         label = asked(settings.label_column, "label")
+        if label in (text, pair):
+            raise UserError(
+                f"{where}: the column {label!r} is both the text and the label; expected one for "
+                f"each: it has {', '.join(present)} (--text-column, --label-column)"
+            )
     else:
         label = first_of(name for name in labels if by_usual.get(name) not in (text, pair))
     if label is None and need_labels:

@@ -445,7 +445,13 @@ def _absolute(source):
     if source is None:
         return None
     parts = _parts(source)
-    return ",".join(str(Path(part).resolve()) if Path(part).exists() else part for part in parts)
+    return ",".join(_found_from_anywhere(part) if Path(part).exists() else part for part in parts)
+
+
+def _found_from_anywhere(path):
+    """A path in full, its links followed; a pipe such as /dev/stdin has no name behind its link."""
+    path = Path(path)
+    return str(path.resolve() if path.is_file() or path.is_dir() else path.absolute())
 
 
 def _write_json(path, values):

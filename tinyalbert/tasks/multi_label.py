@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.checkpoint import changed
-from ..options import TEXT, Number, option
+from ..options import WORDS, Number, option
 from ..strict_json import JSONDecodeError, loads
 from .baselines import has_sklearn, said_by_logistic_regression
 from .classification import Classification, LabelSettings, sigmoid
@@ -30,7 +30,7 @@ class MultiLabelSettings(TableSettings, LabelSettings):
         0.5, "labels of a higher probability are predicted", check=PROBABILITY
     )
     label_separator: str = option(
-        ",", "what stands between the labels in a cell", check=TEXT, metavar="TEXT"
+        ",", "what stands between the labels in a cell", check=WORDS, metavar="TEXT"
     )
 
 

@@ -9,8 +9,8 @@ from ..options import (
     COUNT,
     LENGTH,
     SHARE,
-    TEXT,
     WHOLE,
+    WORDS,
     Check,
     Many,
     Number,
@@ -286,7 +286,7 @@ class JudgeOptions(Options):
         None,
         "files or folders of pairs: .txt with a bad line and then the good one (Zorro), .jsonl "
         "with sentence_good and sentence_bad (BLiMP), .tsv with columns good and bad",
-        check=Many(TEXT),
+        check=Many(WORDS),
         positional=True,
         required=True,
     )
@@ -311,7 +311,7 @@ class TextsOptions(TableSettings):
         None,
         "texts; files with one a line; tables or JSON with a column of them; - for the standard "
         "input",
-        check=Many(TEXT),
+        check=Many(WORDS),
         positional=True,
         required=True,
     )
@@ -329,7 +329,7 @@ class FillMaskOptions(TextsOptions):
     """What filling masks may be told."""
 
     top_k: int = option(5, "answers for each mask", check=COUNT)
-    targets: tuple = option(None, "only these words", check=Many(TEXT))
+    targets: tuple = option(None, "only these words", check=Many(WORDS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,7 +381,7 @@ class SearchOptions(TextsOptions, _Searched):
     text: tuple = option(
         (STANDARD_OUTPUT,),
         "what to look for; files or tables of it (default: - for the standard input)",
-        check=Many(TEXT),
+        check=Many(WORDS),
         positional=True,
         metavar="QUERY",
     )
@@ -402,7 +402,7 @@ class AskOptions(TextsOptions):
     text: tuple = option(
         ("-",),
         "questions; files or tables of them (default: - for the standard input)",
-        check=Many(TEXT),
+        check=Many(WORDS),
         positional=True,
         metavar="QUESTION",
     )

@@ -282,6 +282,7 @@ class Records:
         }
         for delimiter, rows in samples.items():
             if self._is_header(rows):
+                self._check_columns(rows[0])
                 return delimiter, None
 
         named = settings.columns and [name.strip() for name in settings.columns.split(",")]
@@ -330,6 +331,16 @@ class Records:
             "with --text-column and --label-column or, if the file has no header, all of them in "
             f"their order: --columns {','.join(example)} ({UNUSED}: not read)"
         )
+
+    def _check_columns(self, header):
+        """Say so if --columns has other names than the header."""
+        header = [name.strip() for name in header]
+        named = [name.strip() for name in (self.settings.columns or "").split(",")]
+        if self.settings.columns and self.need_labels and named != header:
+            self.say(
+                f"{self.name}: the first line names the columns ({', '.join(header)}), so "
+                "--columns is not used"
+            )
 
     def _named(self, names, delimiter, width, kind):
         """The layout of a table whose columns are named by --columns.

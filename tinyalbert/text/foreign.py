@@ -13,6 +13,7 @@ _PANDAS = (
     "python -c 'import pandas, sys; pandas.read_parquet(sys.argv[1])"
     '.to_json(sys.argv[2], orient="records", lines=True)\''
 )
+LFS_MARK = b"version https://git-lfs"
 # how files begin that are no text: what they are, and a command that makes text of them
 NO_TEXT = {
     b"PK\x03\x04": ("a zip archive", "unzip {file} -d {stem}"),
@@ -24,12 +25,18 @@ NO_TEXT = {
     b"Rar!": ("a rar archive", "unrar x {file} {stem}/"),
     b"7z\xbc\xaf": ("a 7z archive", "7z x {file} -o{stem}"),
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", "zstd -d {file} -o {stem}"),
+    b"\x04\x22\x4d\x18": ("compressed with lz4", "lz4 -d {file} {stem}"),
+    b"\x5d\0\0": ("compressed with lzma", "xz --format=lzma -dc {file} > {stem}.out"),
+    b"\x1f\x9d": ("compressed with compress", "gzip -dc {file} > {stem}.out"),
+    b"ARROW1": ("a Feather file", _PANDAS.replace("parquet", "feather") + " {file} {stem}.jsonl"),
+    LFS_MARK: ("a pointer of Git LFS, which stands for the file", "git lfs pull --include {file}"),
     b"\x89PNG": ("a picture", None),
     b"\xff\xd8\xff": ("a picture", None),
     b"GIF8": ("a picture", None),
     b"\x93NUMPY": ("an array of numbers", None),
     b"\x7fELF": ("a program", None),
 }
+MANY_BYTES = 16  # beyond ASCII: more tell an encoding, fewer may be slips
 TAR_MARK = slice(257, 262)
 TAR = ("a tar archive", "mkdir -p {stem} && tar -xf {file} -C {stem}")
 # encodings that only a reader can tell apart
@@ -85,7 +92,10 @@ def likely_encoding(data, before=False):
         return _with_zeros(data)
     others = data.translate(None, _ASCII)
     letters = sum(map(len, _SEQUENCE.findall(data)))  # bytes of whole ones
-    if before or letters * 2 > len(others) - letters:
+    slips = len(others) - letters
+    # in an East Asian encoding up to half of the bytes look like UTF-8 by chance
+    chance = slips > MANY_BYTES and slips * 4 > letters
+    if not chance and (before or letters * 2 > slips):
         return "damaged"
     rare = len(others) - len(others.translate(None, _RARE))
     western = len(others) * 10 <= len(data) and rare * 4 <= len(others)
@@ -93,10 +103,13 @@ def likely_encoding(data, before=False):
 
 
 def _with_zeros(data):
-    """What bytes are among which some are 0: UTF-16, in which every other byte of ASCII is, or
-    else "zeros".
+    """What bytes are among which some are 0: UTF-16 or UTF-32, in which every other byte of ASCII
+    is, or three of four; or else "zeros".
     """
     zeros = data.count(0)
+    places = [data[i::4].count(0) * 4 > 0.9 * len(data) for i in range(4)]
+    if places in ([False, True, True, True], [True, True, True, False]):
+        return "UTF-32BE" if places[0] else "UTF-32LE"
     even = data[::2].count(0)
     aligned = max(even, zeros - even) > 0.9 * zeros
     if aligned and zeros * 4 < len(data):  # a text with few letters of ASCII, or with a slip
@@ -146,7 +159,7 @@ def not_text(name, line, data, at, before=False, option=False):
         return damaged(name, line, "utf-8", f"{found}, though others are", option)
     if likely:
         what = "Windows-1252, or Latin-1" if likely == "CP1252" else f"{likely} without a mark"
-        python = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be"}.get(likely, likely.lower())
+        python = re.sub("(?<=[0-9])(?=[lb]e$)", "-", likely.lower())
         option = f" (or --encoding {python})" if option else ""
         mend = in_place(name, f"iconv -f {likely} -t UTF-8")
         return UserError(f"{found}; it looks like {what}: {mend}{option}")

@@ -30,6 +30,7 @@ import numpy as np
 
 from ..checks import as_count, is_whole
 from ..errors import UserError
+from ..files.fetched import check_fetched
 from ..files.writing import replacing
 from .encoding import encode, one_of
 from .tokenizer_config import check_added, fitting, read_settings
@@ -622,6 +623,7 @@ class AlbertTokenizer:
 
 def _read(path):
     try:
+        check_fetched(path)
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(
@@ -640,6 +642,11 @@ def _read_vocabulary(folder):
         return folder / "spiece.model", {}, {}
     if (folder / "tokenizer.json").is_file():
         return from_tokenizer_json(folder / "tokenizer.json")
+    if not folder.exists():
+        raise UserError(
+            f"there is no folder {folder}; expected one with an ALBERT tokenizer (nothing is "
+            "downloaded: get the files first)"
+        )
     raise UserError(
         f"{folder} has no spiece.model or tokenizer.json; expected a folder with an ALBERT "
         "tokenizer (nothing is downloaded: get the files first)"
