@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tinyalbert.errors import UserError
 from tinyalbert.tasks.classification import label_names
+from tinyalbert.tasks.finetune import _absolute
 from tinyalbert.tasks.options import TableSettings
 from tinyalbert.tasks.regression import Regression
 from tinyalbert.tasks.tables import Row, read_table, write_table
@@ -314,6 +316,21 @@ def test_an_encoding_is_that_of_files_that_are_not_utf8(tmp_path):
     with pytest.raises(UserError, match="delimiter"):
         TableSettings(delimiter="tabs")
     assert TableSettings(delimiter="tab").delimiter == TableSettings(delimiter="\t").delimiter == "\t"
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="no pipes with names here")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_as_a_file_is(pack):
+    """As a shell passes it for <(...), or a user types /dev/stdin."""
+    reader, writer = os.pipe()
+    os.write(writer, pack(b"text,label\na dog,1\na cat,0\n"))
+    os.close(writer)
+    try:
+        rows = read_table(f"/dev/fd/{reader}")
+        assert [(row.text, row.label) for row in rows] == [("a dog", "1"), ("a cat", "0")]
+        assert _absolute(f"/dev/fd/{reader}") == f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)
 
 
 def test_columns_that_are_named_twice_or_in_vain_are_said(tmp_path):

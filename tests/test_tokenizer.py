@@ -523,6 +523,12 @@ def test_filled_up_at_the_left_a_row_has_the_same_tokens_further_right(tokenizer
         assert left.word_ids(row) == right.word_ids(row)[n:] + right.word_ids(row)[:n]
 
 
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 13])
+def test_a_vocabulary_without_room_for_the_special_pieces_is_refused(size):
+    with pytest.raises(UserError, match=f"a vocabulary of {size} pieces is too small: special pieces .*; raise vocab_size"):
+        AlbertTokenizer.train(CORPUS[:20], size)
+
+
 def test_the_side_is_kept_in_a_folder(tokenizer, tmp_path):
     other = pickle.loads(pickle.dumps(tokenizer))
     other.padding_side = "left"

@@ -1,5 +1,6 @@
 """A text file as people have it, or the standard input."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def _bytes_of(source):
         return getattr(sys.stdin, "buffer", sys.stdin).read()
     try:
         with open(source, "rb") as file:
+            if not file.seekable():  # a pipe
+                file = io.BytesIO(file.read())
             return unpacked(file, source).read()
     except FileNotFoundError:
         raise UserError(f"there is no file {source}") from None

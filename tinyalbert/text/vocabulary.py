@@ -111,6 +111,11 @@ def _refusal(message, vocab_size):
         )
         error.largest = int(found[1])  # for callers that would rather take what there is
         return error
+    if vocab_size < len(SPECIAL):
+        return UserError(
+            f"a vocabulary of {vocab_size} pieces is too small: special pieces alone are "
+            f"{len(SPECIAL)}; raise vocab_size"
+        )
     if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
         return UserError(
             f"a vocabulary of {vocab_size} pieces is too small: special pieces and single "
