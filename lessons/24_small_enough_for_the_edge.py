@@ -110,7 +110,7 @@ assert 0.8 < np.mean(wrong_by / expected) < 1.2
 # One scale for the whole matrix would save a few bytes. Then the largest weight of *all* rows decides how fine the steps
 # are, for all of them.
 # %%
-outlier_share = predict("A matrix of 128 × 128 normally distributed weights. One of them becomes 300 times its usual size, and there is "
+outlier_share = predict("A matrix of 128 × 128 random weights of either sign. One of them becomes 300 times its usual size, and there is "
             "one scale for all. How many per cent of the other weights are stored as 0?", guess=None)
 outlier = rng.standard_normal((128, 128))
 outlier[5, 7] = 300.0

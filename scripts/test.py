@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the tests: makes .venv, installs what they need, and runs them.
 
-python3 scripts/test.py           the whole suite on NumPy, every lesson with its solutions (minutes)
+python3 scripts/test.py           the whole suite on NumPy, most lessons with their solutions (minutes)
 python3 scripts/test.py --all     also every lesson untouched and with wrong answers, the suite on the fake
                                   device, the real CuPy on the CPU, the deep profile of the gradient
                                   checks, kills and other faults, the explorer page in a real browser
@@ -49,6 +49,11 @@ NOT_ON_A_DEVICE = [
     )
 ]
 BROWSER = ["tests/test_explore_browser.py", "tests/test_slides_browser.py"]
+# What runs without --all: the lessons with their solutions, but for those that train for long.
+ONCE = (
+    "not test_untouched and not test_typical_mistakes and not (test_with_its_solutions and "
+    "(19_what or 23_beyond or 24_small or 25_train))"
+)
 # What has cases for the deep profile alone: whole processes, long texts, lessons in Jupyter.
 SLOW = [
     f"tests/test_{name}.py"
@@ -156,7 +161,7 @@ def main():
     else:
         run("lint", "ruff", "check", "tinyalbert", "tests", "scripts", "lessons")
         run("format", "ruff", "format", "--check", "--quiet", "tinyalbert", "scripts")
-        once = [] if options.all else ["-k", "not test_untouched and not test_typical_mistakes"]
+        once = [] if options.all else ["-k", ONCE]
         run(
             "tests",
             *pytest,
