@@ -137,5 +137,10 @@ def test_the_command(folder, monkeypatch, capsys):
     assert main(shlex.split("zero-shot three 'a dog' --labels 'key,garden' --template 'They found {}.' --json")) == 0
     answer = json.loads(capsys.readouterr().out)
     assert lines[1] == f"  {answer['scores'][0]:7.2%}  {answer['labels'][0]}"
+    for options, words in (("--labels ,", "no labels to choose from"), ("--labels key --template no", "{} where the label goes")):
+        capsys.readouterr()
+        assert main(shlex.split(f"zero-shot three lines.txt {options}")) == 2
+        message = capsys.readouterr().err
+        assert words in message and "lines.txt" not in message and "skip-bad-rows" not in message       # no row is to blame
     assert main(shlex.split("zero-shot unnamed 'a dog' --labels key")) == 2
     assert "expected one named entailment" in capsys.readouterr().err

@@ -139,6 +139,7 @@ def zero_shot(options, rows, bad_rows, say):
     """Which of some labels fits."""
     classify = pipeline("zero-shot-classification", options.model, device=options.device)
     how = (options.labels, options.template, options.multi_label)
+    classify([], *how)  # refuses what is wrong with these, which is no row's fault
 
     def classified(rows):
         return classify([row.text for row in rows], *how)
