@@ -304,6 +304,6 @@ show(replicas.MpiRanks)
 # %% [markdown]
 # **What to keep.** The gradient of a mean is a weighted sum of the parts' gradients, weighted by their numbers of
 # targets. Masks and batches depend on the row's number, so how the batch is split makes no difference. An all-reduce
-# sends each number about twice, so a small model is cheap to keep in step.
+# sends each number about twice, so a small model is cheap to keep in step. Next: 23, beyond English.
 # %%
 finish()
