@@ -171,7 +171,8 @@ class CapturedStep:
             gradients = trainer.gradients.reduced(trainer.ranks)
             work = functools.partial(self._update, place, gradients, losses, ring)
             moments = [a.data.ptr for pair in optimizer.moments.values() for a in pair]
-            self.graphs.run(place.part(("update", *gradients, *moments)), work)
+            part = place.part(("update", *gradients, *moments))
+            self.graphs.run(part, work, lasting=True)
         optimizer.note_step(gradients)
         self._tell(self.graphs.reason)
         return ring.metrics(trainer.steps_done + 1, totals.targets, lr, totals.tokens, scaled)
@@ -270,7 +271,7 @@ class CapturedStep:
         note = kernel_for("note_step", norm)
         note(losses, norm, scale and scale.value, ring.numbers, place.row)
         trainer.optimizer.apply(gradients, place.rates, scale and scale.update(norm))
-        return trainer.optimizer.scratch.get("table")
+        return dict(trainer.optimizer.scratch.get("tables", {}))
 
     # --- around it --------------------------------------------------------------------------------
 

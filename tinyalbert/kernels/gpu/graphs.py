@@ -14,6 +14,7 @@ What a captured function has to keep to:
 """
 
 import collections
+import contextlib
 import dataclasses
 
 from . import cublas
@@ -60,10 +61,11 @@ class Graphs:
         self.kinds.move_to_end(key)
         return self.kinds[key]
 
-    def run(self, part, work):
+    def run(self, part, work, lasting=False):
         """Run `work`, a function without arguments, on the stream; returns its result.
 
-        After WARM_UPS runs it is captured, and from then on replayed.
+        After WARM_UPS runs it is captured, and from then on replayed.  lasting: the first runs
+        allocate what stays, such as an optimiser's moments: not from the graphs' pool, then.
         """
         if part.graph is None and self.on and part.runs >= WARM_UPS:
             self._attempt(self._capture, part, work)
@@ -71,19 +73,23 @@ class Graphs:
             self._attempt(part.graph.launch, self.stream)
         if part.graph is None or not self.on:
             part.graph = None
-            with self.cupy.cuda.using_allocator(self.pool.malloc):
+            with contextlib.nullcontext() if lasting else self._own_memory():
                 part.result = work()
             part.runs += 1
         return part.result
 
     def _capture(self, part, work):
-        with self.cupy.cuda.using_allocator(self.pool.malloc):
+        with self._own_memory():
             self.stream.begin_capture()
             try:
                 result = work()
             finally:
                 graph = self.stream.end_capture()
         part.result, part.graph = result, graph
+
+    def _own_memory(self):
+        """Context in which arrays come from the graphs' pool."""
+        return self.cupy.cuda.using_allocator(self.pool.malloc)
 
     def _attempt(self, action, *args):
         """action(*args); if that fails, whatever it is, the step goes on without a graph."""

@@ -16,6 +16,7 @@ from ...backend import xp_of
 from .launch import THREADS, contiguous, launch, launch_over, name_of
 
 PIECE = 8192  # elements of a parameter that one block works on
+MOST_TABLES = 8  # are kept: steps may differ in the parameters that a loss uses
 MOST = 128  # addresses in the arguments of one launch, as in collect.cu
 
 
@@ -109,7 +110,10 @@ def note_step(losses, norm, loss_scale, ring, row):
 def _table(optimizer, arrays):
     """(parameters, pieces) on the device, the structs of optimizer.cu as rows of integers."""
     known = [(name, group[0].size, *(a.data.ptr for a in group)) for name, group in arrays.items()]
-    if optimizer.scratch.get("table", (None,))[0] != known:
+    tables = optimizer.scratch.setdefault("tables", {})
+    if tuple(known) not in tables:
+        if len(tables) >= MOST_TABLES:
+            tables.clear()
         parameters, pieces = [], []
         for i, (name, size, *pointers) in enumerate(known):
             begins = range(0, size, PIECE)
@@ -120,12 +124,8 @@ def _table(optimizer, arrays):
         numbers = [n for row in parameters + pieces for n in row]
         middle = 8 * len(parameters)
         sent = xp_of(next(iter(arrays.values()))[0]).asarray(np.array(numbers, dtype=np.int64))
-        optimizer.scratch["table"] = (
-            known,
-            sent[:middle].reshape(-1, 8),
-            sent[middle:].reshape(-1, 3),
-        )
-    return optimizer.scratch["table"][1:]
+        tables[tuple(known)] = sent[:middle].reshape(-1, 8), sent[middle:].reshape(-1, 3)
+    return tables[tuple(known)]
 
 
 def loss_scale(scale, norm):
