@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 · Pretraining a tiny ALBERT
 # **Needs** 05 (cross-entropy), 09 (the encoder), 11 (masks and order), 12 (optimisers) · **Builds** the two heads and the
-# training loop · **Paper** Lan et al. 2020, §3.1, §4.1 · **Runs in** about 50 seconds
+# training loop · **Paper** Lan et al. 2020, §3.1, §4.1 · **Runs in** about 40 seconds
 #
 # Text, masked words, the encoder and the steps are built. Missing are the loop and the two *heads*, the small parts
 # that turn hidden vectors into answers. Missing, too, is the answer to a question that everyone who trains a small
