@@ -22,7 +22,6 @@ from tinyalbert.options import (
     resume,
     to_json,
 )
-from tinyalbert.tasks.options import FinetuneOptions, PredictOptions, SearchOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +95,6 @@ def test_a_file_that_is_none_is_refused(text, words, tmp_path):
     (tmp_path / "model.json").write_text('{"hidden_size": 64}')
     with pytest.raises(UserError, match=words):
         typed(text.format(tmp_path))
-
-
-@pytest.mark.parametrize("Class, given, name", [(PredictOptions, {"model": "m", "table": " "}, "table"), (PredictOptions, {"model": "", "table": "t"}, "model"),
-                                                (SearchOptions, {"model": "m", "documents": ""}, "documents"), (FinetuneOptions, {"output": ""}, "--output")])
-def test_a_path_that_is_empty_is_not_the_current_folder(Class, given, name):
-    """As a shell gives it where a variable is not set."""
-    with pytest.raises(UserError, match=f"^{name} is empty; expected "):
-        make(Class, given)
 
 
 def test_the_help_tells_every_flag_its_default_and_what_is_required(capsys):

@@ -41,8 +41,6 @@ from .checks import (  # noqa: F401 (commands tell their options with these)
 from .errors import UserError
 from .strict_json import read_json
 
-PATHS = ("FILE", "FOLDER", "ROWS", "TEXTS")  # metavars of options that name one
-
 # --- telling a field ------------------------------------------------------------------------------
 
 
@@ -115,9 +113,6 @@ def _checked(each, value):
         if about.required:
             raise UserError(f"{flag or each.name} is missing; expected {about.help}")
         return None
-    names_a_path = about.positional or about.metavar in PATHS
-    if names_a_path and isinstance(value, str) and not value.strip():  # an unset "$NAME"
-        raise UserError(f"{flag or each.name} is empty; expected {about.help}")
     try:
         return about.check.accept(value)
     except UserError:

@@ -47,7 +47,7 @@ def files_ending_in(endings, folder, say=lambda line: None, beside=None):
 def is_file(source):
     """Whether a word is the path of a file or folder, not a text."""
     try:
-        return bool(str(source).strip()) and Path(source).exists()  # "" would be this folder
+        return Path(source).exists()
     except (OSError, ValueError):  # a text that is too long for a path
         return False
 
