@@ -806,3 +806,24 @@ def test_an_error_in_drawing_a_batch_reaches_the_loop():
 
     with pytest.raises(UserError, match="row 3"):
         list(prefetched(draw, 0, 5))
+
+
+def test_a_batch_that_has_no_room_in_memory_is_refused_before_its_step(monkeypatch):
+    from tinyalbert.training import memory
+
+    t = trainer()
+    ids = np.full((8, T), 5, np.int32)
+    batch = {"input_ids": ids, "labels": ids, "sentence_order_label": np.zeros(8, np.int32)}
+    needed = memory.least_memory(t.model.config, ids.size)
+    monkeypatch.setattr(memory, "memory_here", lambda: needed - 1)
+    with pytest.raises(UserError, match=rf"8 rows of {T} tokens .*--batch-size 3\)"):
+        t.step(batch)
+    assert t.steps_done == 0
+    t.accumulation = 2  # half the rows at a time
+    t.step(batch)
+    monkeypatch.setattr(memory, "memory_here", lambda: needed)
+    t.accumulation = 1
+    t.step(batch)
+    assert t.steps_done == 2
+    monkeypatch.undo()
+    assert memory.memory_here() > needed

@@ -1,6 +1,55 @@
-"""Settings of the C library's memory allocator that suit a training loop."""
+"""What a training step needs of memory, and an allocator that suits it."""
 
 import ctypes
+import functools
+import os
+from pathlib import Path
+
+from ..errors import UserError
+
+GIB = 2**30
+CONTAINER = Path("/sys/fs/cgroup/memory.max")  # of Linux's cgroups, version 2
+
+
+def least_memory(config, tokens, bytes_each=4):
+    """Bytes that a step keeps for its backward pass, at the least.
+
+    Of each token, in each layer: two vectors of the feed-forward half's width, and four of the
+    hidden width (queries, keys, values, what attention gives).
+    """
+    numbers = 2 * config.intermediate_size + 4 * config.hidden_size
+    return tokens * config.num_hidden_layers * numbers * bytes_each
+
+
+@functools.cache
+def memory_here():
+    """Bytes of memory that this machine, or the container, has; infinity where it is unknown."""
+    sizes = [float("inf")]
+    try:
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, AttributeError, OSError):
+        pass  # not a POSIX system
+    try:
+        sizes.append(int(CONTAINER.read_text()))
+    except (ValueError, OSError):
+        pass  # "max", or no container
+    return min(sizes)
+
+
+def check_fits(config, ids, bytes_each=4):
+    """Refuse a batch, its ids (rows, ..., tokens), whose step has no room in memory.
+
+    Linux would let it begin, and end the process without a word when memory runs out.
+    """
+    needed, there = least_memory(config, ids.size, bytes_each), memory_here()
+    if needed > there:
+        rows = len(ids)
+        fit = max(1, int(rows * there / needed / 2))
+        raise UserError(
+            f"a step on {rows:,} rows of {ids.shape[-1]} tokens keeps at least "
+            f"{needed / GIB:,.0f} GiB for its backward pass, and this machine has "
+            f"{there / GIB:.1f}; choose a smaller batch (--batch-size {fit})"
+        )
 
 
 def keep_freed_memory():
