@@ -153,6 +153,7 @@ class FakeArray:
 for _name in ("shape", "dtype", "ndim", "size", "nbytes", "strides", "itemsize", "flags"):
     setattr(FakeArray, _name, property(lambda self, name=_name: getattr(self._a, name)))
 FakeArray.T = property(lambda self: wrap(self._a.T))
+FakeArray.base = property(lambda self: wrap(self._a.base) if isinstance(self._a.base, np.ndarray) else None)
 FakeArray.data = property(lambda self: types.SimpleNamespace(ptr=self._a.ctypes.data))    # its address, for kernels
 FakeArray.mT = property(lambda self: wrap(self._a.swapaxes(-1, -2)))
 
@@ -562,7 +563,8 @@ class RawModule:
         reference = getattr(kernel_references, name)
         more = {"real": self.real} if "real" in inspect.signature(reference).parameters else {}
         pointers = [kind.endswith("*") for kind, _ in self.signatures[name]]
-        wide = [a.astype(np.float32) if getattr(a, "dtype", None) == self.stored != self.real else a for a in args]
+        copies = {id(a): a.astype(np.float32) for a in args if getattr(a, "dtype", None) == self.stored != self.real}
+        wide = [copies.get(id(a), a) for a in args]
         reference(*(None if pointer and isinstance(a, int) else a for pointer, a in zip(pointers, wide)), **more)
         for a, copy in zip(args, wide):
             if copy is not a:

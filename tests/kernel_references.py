@@ -22,8 +22,17 @@ def add_one(x, size):
 
 # --- norm.cu, sums.cu, gelu.cu ----------------------------------------------------------------------------
 
-def layer_norm_forward(x, residual, gamma, beta, y, xhat, rstd, width, eps):
-    x = rows_of(x, width) + rows_of(residual, width)
+def _dropped(x, rows, gain, threshold, key, first_row, draw):
+    """x (all rows, width), `rows` of them an example's, with dropout if there is a threshold."""
+    y = np.empty_like(x)
+    if not threshold or not x.size:
+        return x
+    dropout(x, y, x.size, rows * x.shape[1], gain, threshold, key, first_row, draw)
+    return y
+
+
+def layer_norm_forward(x, bias, residual, gamma, beta, y, xhat, rstd, width, eps, *random):
+    x = _dropped(rows_of(x, width) + (0 if bias is None else bias), *random) + rows_of(residual, width)
     centred = x - x.mean(axis=1, keepdims=True)
     scale = 1 / np.sqrt((centred * centred).mean(axis=1) + eps)
     normal = centred * scale[:, None]
@@ -33,18 +42,24 @@ def layer_norm_forward(x, residual, gamma, beta, y, xhat, rstd, width, eps):
         rstd[:] = scale
 
 
-def layer_norm_backward(g, xhat, rstd, gamma, gx, partial, rows, width):
+def layer_norm_backward(g, xhat, rstd, gamma, gx, gy, partial, rows, width, *random):
     g, xhat = rows_of(g, width), rows_of(xhat, width)
     gain, strip = g * gamma, -(-rows // len(partial))
     along = (gain * xhat).mean(axis=1, keepdims=True)
-    rows_of(gx, width)[:] = rstd[:, None] * (gain - gain.mean(axis=1, keepdims=True) - xhat * along)
+    rows_of(gx, width)[:] = down = rstd[:, None] * (gain - gain.mean(axis=1, keepdims=True) - xhat * along)
+    if gy is not None:
+        rows_of(gy, width)[:] = down = _dropped(np.ascontiguousarray(down), *random)
     for i, sums in enumerate(partial):
         part = slice(strip * i, strip * (i + 1))
-        sums[:width], sums[width:] = (g * xhat)[part].sum(axis=0), g[part].sum(axis=0)
+        kinds = (g * xhat, g, down)[:3 if gy is not None else 2]
+        sums[:] = np.concatenate([each[part].sum(axis=0) for each in kinds])
 
 
-def strip_sums(partial, sums, strips, width):
-    sums[:] = partial.reshape(strips, width).sum(axis=0)
+def strip_sums(partial, one, two, three, strips, width, part, add):
+    found = partial.reshape(strips, width).sum(axis=0)
+    for i, to in enumerate((one, two, three)):
+        if to is not None:
+            to.reshape(-1)[:] = found[i * part:(i + 1) * part] + (to.reshape(-1) if add >> i & 1 else 0)
 
 
 def add_to_rows(y, bias, size, width):
@@ -82,8 +97,9 @@ def add_rows(g, ids, sums, top, size, rows, width, share):
     np.add.at(sums[:-1].reshape(rows, width), ids.reshape(-1), np.rint(rows_of(g, width) / _unit(top, share)).astype(np.int64))
 
 
-def to_real(sums, top, table, size, share):
-    table.reshape(-1)[:] = sums[:size] * _unit(top, share)
+def to_real(sums, top, table, size, share, add):
+    values = (sums[:size] * _unit(top, share)).astype(table.dtype)
+    table.reshape(-1)[:] = values + (table.reshape(-1) if add else 0)
 
 
 # --- dropout.cu, heads.cu, softmax.cu ---------------------------------------------------------------------
@@ -114,19 +130,27 @@ def _split(x, T, N, D):
     return x.reshape(len(x), T, N, D).transpose(0, 2, 1, 3)
 
 
-def split_forward(q, k, v, Q, KT, V, asked, size, M, T, N, D, scale):
-    Q[:], KT[:], V[:] = _split(q, M, N, D) * scale, _split(k, T, N, D).swapaxes(2, 3), _split(v, T, N, D)
+def _rows(x, bias, N, D, line, offset, T):
+    """(B, N, T, D) of columns offset ... offset + N D of rows of `line` elements."""
+    x = x.reshape(-1, line)[:, offset:offset + N * D]
+    x = x if bias is None else x + bias
+    return _split(x.reshape(-1, T, N * D), T, N, D)
 
 
-def split_backward(q, k, v, g, QT, K, VT, G, GT, asked, size, M, T, N, D, scale):
-    QT[:], K[:] = _split(q, M, N, D).swapaxes(2, 3) * scale, _split(k, T, N, D) * scale
-    VT[:], G[:], GT[:] = _split(v, T, N, D).swapaxes(2, 3), _split(g, M, N, D), _split(g, M, N, D).swapaxes(2, 3)
+def split_forward(q, k, v, bq, bk, bv, Q, KT, V, asked, size, M, T, N, D, line, second, third, scale):
+    Q[:], KT[:] = _rows(q, bq, N, D, line, 0, M) * scale, _rows(k, bk, N, D, line, second, T).swapaxes(2, 3)
+    V[:] = _rows(v, bv, N, D, line, third, T)
 
 
-def merge_backward(GQ, GKT, GVT, gq, gk, gv, asked, size, M, T, N, D):
-    _split(gq, M, N, D)[:] = GQ
-    _split(gk, T, N, D)[:] = GKT.swapaxes(2, 3)
-    _split(gv, T, N, D)[:] = GVT.swapaxes(2, 3)
+def split_backward(q, k, v, bq, bk, bv, g, QT, K, VT, G, GT, asked, size, M, T, N, D, line, second, third, scale):
+    QT[:], K[:] = _rows(q, bq, N, D, line, 0, M).swapaxes(2, 3) * scale, _rows(k, bk, N, D, line, second, T) * scale
+    VT[:] = _rows(v, bv, N, D, line, third, T).swapaxes(2, 3)
+    G[:], GT[:] = _rows(g, None, N, D, N * D, 0, M), _rows(g, None, N, D, N * D, 0, M).swapaxes(2, 3)
+
+
+def merge_backward(GQ, GKT, GVT, gq, gk, gv, asked, size, M, T, N, D, line, second, third):
+    for to, g, offset in ((gq, GQ, 0), (gk, GKT.swapaxes(2, 3), second), (gv, GVT.swapaxes(2, 3), third)):
+        to.reshape(-1, line)[:, offset:offset + N * D] = g.transpose(0, 2, 1, 3).reshape(-1, N * D)
 
 
 def softmax_forward(scores, dropped, bias, stride, width, rows, gain, threshold, key, first_row, draw):

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from tinyalbert import ops
-from tinyalbert.tensor import KERNELS, OPS, selective
+from tinyalbert.tensor import KERNELS, OPS, Sum, selective
 
 ACTIVE = True                # False: ops stay where their arrays are, as without this file
 REAL = ("hostcupy", "cupy")  # the backends of the suite that are CuPy itself
@@ -45,6 +45,7 @@ def up(a):
 
 
 def down(a):
+    a = a.array if isinstance(a, Sum) else a     # a gradient that others may add to
     return a.get() if isinstance(a, sys.modules["cupy"].ndarray) else a
 
 

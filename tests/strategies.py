@@ -246,6 +246,34 @@ def attentions(draw):
     return Case([*case.arrays, bias], case.static, seed)
 
 
+@st.composite
+def attended_maps(draw):
+    """x, three maps with biases, and the padding or None.
+
+    Small values: the bias of the keys has no gradient, and a finite difference is the rounding of the result alone.
+    """
+    seed, (B, T, N, D) = draw(seeds), draw(st.tuples(*[sides(1, 3)] * 4))
+    rng, H = np.random.default_rng(seed), N * D
+    arrays = [normal(rng, (B, T, H)), *(s * normal(rng, (H, H)) for s in (0.5, 0.5, 0.1)),
+              *(s * normal(rng, H) for s in (0.5, 0.5, 0.1))]
+    bias = np.where(rng.random((B, 1, 1, T)) < 0.6, 0.0, -100.0) if draw(st.booleans()) else None
+    dropout = draw(st.sampled_from([{}, {"p": 0.3, "key": 12345, "first_row": 2}]))
+    case = finish(draw, arrays, seed, num_heads=N, **dropout)
+    return Case([*case.arrays, bias], case.static, seed)
+
+
+@st.composite
+def ends_of_layers(draw):
+    """x, weight, residual, bias, gamma, beta; three features at least, as in norms."""
+    seed, lead = draw(seeds), draw(shapes(0, min_dims=1, max_dims=3))
+    inputs, H = draw(sides()), draw(st.integers(3, 6))
+    rng = np.random.default_rng(seed)
+    arrays = [normal(rng, (*lead, inputs)), normal(rng, (H, inputs)), 3 + normal(rng, (*lead, H)) + np.linspace(0, 4, H),
+              normal(rng, H), normal(rng, H), normal(rng, H)]
+    dropout = draw(st.sampled_from([{}, {"p": 0.3, "key": 12345, "first_row": 2}]))
+    return finish(draw, arrays, seed, eps=draw(st.sampled_from([1e-5, 0.1])), **dropout)
+
+
 CASES = {
     "add": binary(), "sub": binary(), "mul": binary(), "div": binary(second=positive),
     "where": binary(condition=True), "neg": unary(), "power": powers(), "exp": unary(), "log": unary(positive),
@@ -257,5 +285,6 @@ CASES = {
     "linear_gelu": linears(with_bias=[True]),
     "softmax": along_axis(), "log_softmax": along_axis(), "layer_norm": norms(), "add_layer_norm": norms(2),
     "cross_entropy": classifications(), "mse": pairs(), "dropout": dropouts(), "attention": attentions(),
+    "self_attention": attended_maps(), "linear_add_norm": ends_of_layers(),
     "bce_with_logits": pairs(lambda rng, shape: np.asarray(rng.random(shape))),
 }

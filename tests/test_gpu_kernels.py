@@ -26,9 +26,10 @@ from strategies import CASES
 from tinyalbert import LAMB, AdamW, ops
 from tinyalbert.modes import no_grad, use_kernels
 from tinyalbert.nn import Parameter
-from tinyalbert.tensor import KERNELS, Tensor, call_vjp, selective, unbroadcast
+from tinyalbert.tensor import KERNELS, Sum, Tensor, call_vjp, selective, unbroadcast
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
+from tinyalbert.kernels.gpu import attention as gpu_attention  # noqa: E402
 from tinyalbert.kernels.gpu import launch as gpu_launch  # noqa: E402
 
 FOLDER = Path(gpu_launch.__file__).parent
@@ -90,6 +91,7 @@ def up(a):
 
 
 def down(a):
+    a = a.array if isinstance(a, Sum) else a
     return a if a is None else a.get()
 
 
@@ -129,7 +131,7 @@ def assert_same(name, arrays, static, rng):
 
 def test_each_kernel_is_of_an_op():
     assert NAMES == ["add_layer_norm", "attention", "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear",
-                     "linear_gelu"]
+                     "linear_add_norm", "linear_gelu", "self_attention"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,7 +142,9 @@ def test_small_and_odd_shapes(name, data):
 
 
 STORED = {"layer_norm": 1, "add_layer_norm": 2, "gelu": 1, "linear": 2, "linear_gelu": 2, "attention": 3, "dropout": 1,
+          "self_attention": 4, "linear_add_norm": 3,
           "cross_entropy": 1, "embedding": 1}    # the first arrays, of 16 bits where any are; the others are float32
+WEIGHTS = {"linear": [2], "linear_gelu": [2], "embedding": [1], "self_attention": [2, 3, 4], "linear_add_norm": [2]}
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
@@ -164,7 +168,8 @@ def test_16_bits_in_memory_and_32_in_between(name, kind, data):
     largest = max([1.0, *(float(abs(d).max(initial=0)) for d in (want, *expected) if d is not None)])
     for i, (a, d, e) in enumerate([(want, want, out), *zip(wide, expected, got)]):
         if d is not None and e is not None and getattr(a, "ndim", None) is not None and np.asarray(a).dtype.kind == "f":
-            weight = i > STORED[name] or name in ("linear", "linear_gelu", "embedding") and i == STORED[name]
+            weight = i > STORED[name] or i in WEIGHTS.get(name, ())
+            e = e.array if isinstance(e, Sum) else e
             assert e.dtype == ("float32" if weight or i == 0 and name == "cross_entropy" else dtype)
             np.testing.assert_allclose(unbroadcast(down(e).astype(float), a.shape), unbroadcast(d, a.shape), rtol=0,
                                        atol=8 * 2.0 ** (-11 if kind == "float16" else -8) * largest)
@@ -277,6 +282,49 @@ def test_layouts(name, data):
     got = KERNELS[name, "cupy"](*(a if is_float(a) and not isinstance(a, np.ndarray) else up(a) for a in strided),
                                 **case.static)[0]
     np.testing.assert_allclose(down(got), down(want), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_a_gradient_is_added_to_what_is_there(name, data):
+    """In place of an array a vjp may return the Sum that it was given; the other gradients stay as they are."""
+    case = data.draw(CASES[name])
+    dtype = next(a.dtype for a in case.arrays if is_float(a))
+    out, vjp = KERNELS[name, "cupy"](*map(up, case.arrays), **case.static)
+    g = up(case.rng.standard_normal(out.shape).astype(dtype))
+    floats = tuple(map(is_float, case.arrays))
+    want = [down(d) for d in call_vjp(vjp, g, floats)]
+    for add in (False, True):
+        sums = [Sum(up(np.full(a.shape, 5.0, dtype)), add) if is_float(a) else False for a in case.arrays]
+        got = call_vjp(vjp, g, tuple(sums))
+        for a, need, d, e in zip(case.arrays, sums, want, got):
+            if not is_float(a) or d is None:
+                continue
+            d = unbroadcast(d, a.shape)
+            if e is need:
+                assert need.used and need.add
+                np.testing.assert_allclose(down(need.array), d + 5 * add, rtol=1e-5, atol=1e-5 * max(1, abs(d).max(initial=0)))
+            else:
+                np.testing.assert_allclose(unbroadcast(down(e), a.shape), d, rtol=1e-6, atol=1e-7)
+                assert down(need.array).size == 0 or (down(need.array) == 5).all()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_weights_that_follow_each_other_in_memory_are_one_matrix(together):
+    rng = np.random.default_rng(0)
+    flat = up(rng.standard_normal(60).astype("f"))
+    arrays = [flat[i * 20:i * 20 + 12].reshape(3, 4) for i in range(3)]
+    if together:
+        arrays = [flat[i * 12:i * 12 + 12].reshape(3, 4) for i in range(1, 4)]
+    whole = gpu_attention.joined(arrays)
+    np.testing.assert_array_equal(down(whole), np.concatenate([down(a) for a in arrays]))
+    assert (whole.data.ptr == arrays[0].data.ptr) is together
+    sums = [Sum(a, True) for a in arrays]
+    need = gpu_attention.together(sums)
+    assert isinstance(need, Sum) is together
+    parts = gpu_attention.apart(sums, need if together else whole)
+    assert all(s.used for s in sums) is together and len(parts) == 3
+    assert gpu_attention.together([Sum(a, i > 0) for i, a in enumerate(arrays)]) is True       # one of them begins anew
 
 
 def kept_by(vjp):

@@ -242,7 +242,7 @@ def test_activations_have_16_bits_behind_the_first_product(precision, monkeypatc
     monkeypatch.setattr(Precision, "run", spied)
     trainer(precision).step(batch_at(0))
     short = Precision(precision, one_weight()).dtype.name
-    for name in ("linear", "linear_gelu", "attention", "add_layer_norm", "tanh", "gelu"):
+    for name in ("linear", "linear_gelu", "self_attention", "linear_add_norm", "tanh", "gelu"):
         assert seen[name] == {short}, name
     assert seen["cross_entropy"] == {"float32"}
     assert seen["layer_norm"] == {"float32", short}            # of the embeddings, before any product, and of the head

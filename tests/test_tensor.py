@@ -18,6 +18,7 @@ from tinyalbert.tensor import (
     KERNELS,
     OPS,
     Node,
+    Sum,
     Tensor,
     backward,
     call_vjp,
@@ -142,6 +143,51 @@ def test_gradients_are_never_shared_with_what_was_passed_in():
     grads = backward((a + b + a).sum())
     np.testing.assert_array_equal(grads[a], 2)
     np.testing.assert_array_equal(grads[b], 1)
+
+
+@pytest.mark.parametrize("add", [False, True])
+def test_gradients_of_leaves_are_added_up_where_the_caller_wants_them(add):
+    rng = np.random.default_rng(0)
+    w, v, unused = (Tensor(rng.standard_normal((3, 3)), requires_grad=True) for _ in range(3))
+    x = Tensor(rng.standard_normal((2, 3)))
+
+    def loss():
+        return ((x @ w + v[:2]) @ w * w[0]).sum()
+    want = backward(loss())
+    sums = {p: Sum(np.full((3, 3), 7.0), add) for p in (w, unused)}
+    rest = backward(loss(), into=sums)
+    assert set(rest) == {v} and sums[w].used and not sums[unused].used
+    np.testing.assert_array_equal(rest[v], want[v])
+    np.testing.assert_allclose(sums[w].array, want[w] + 7 * add, rtol=1e-12)
+    assert (sums[unused].array == 7).all()
+
+
+def test_what_a_vjp_gives_away_is_added_to_in_place():
+    """The first gradient of a Tensor is a Sum; a vjp behind it adds its own to that, or the sweep does."""
+    mine = np.zeros(3)
+
+    @op
+    def gives(x):
+        return x + 0.0, lambda g: (Sum(mine.__iadd__(g)),)
+
+    @op
+    def adds(x):
+        @selective
+        def vjp(g, needs):
+            if isinstance(needs[0], Sum):
+                needs[0].take(2 * g)
+                return (needs[0],)
+            return (2 * g,)
+        return 2 * x, vjp
+    for other, gradient in ((adds, 2), (lambda t: t * 5.0, 5)):
+        leaf = Tensor(np.ones(3), requires_grad=True)
+        x = leaf + 0.0
+        mine[...] = 0
+        first = gives(x)
+        loss = (other(x) + first).sum()
+        np.testing.assert_array_equal(backward(loss)[leaf], np.full(3, 1.0 + gradient))
+    for name in ("gives", "adds"):
+        del OPS[name]
 
 
 def test_no_gradient_is_computed_that_nobody_needs():

@@ -27,11 +27,15 @@ def spoil(raw, change, only=None):
     return wrong
 
 
+ALWAYS_ZERO = {("self_attention", 5)}            # the bias of the keys shifts a row of scores: no wrong factor shows
+
+
 def gradients_of(name, case):
     """Of each argument, None where it has none, for a random cotangent."""
     out, vjp = OPS[name](*case.arrays, **case.static)
     floats = tuple(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in case.arrays)
-    return call_vjp(vjp, case.rng.standard_normal(out.shape), floats)
+    gradients = call_vjp(vjp, case.rng.standard_normal(out.shape), floats)
+    return [None if (name, i) in ALWAYS_ZERO else d for i, d in enumerate(gradients)]
 
 
 def telling(name, more=lambda case, gradients: True):
@@ -73,7 +77,7 @@ def test_one_arguments_gradient_is_wrong(name, wrong, cases):
     case = cases[name]
     change = {"none": lambda d: None, **WRONG}[wrong]
     for i, a in enumerate(case.arrays):
-        if isinstance(a, np.ndarray) and a.dtype == np.float64:
+        if isinstance(a, np.ndarray) and a.dtype == np.float64 and (name, i) not in ALWAYS_ZERO:
             caught(spoil(OPS[name], change, only=i), case)
 
 
@@ -95,7 +99,9 @@ STRETCHED = {                                    # inputs of which the last is s
     **{name: [(4, 3), (3,)] for name in ("add", "sub", "mul", "div")}, "where": [(4, 3), (4, 3), (3,)],
     "matmul": [(4, 2, 3), (3, 5)], "linear": [(4, 3), (5, 3), (5,)], "linear_gelu": [(4, 3), (5, 3), (5,)],
     "layer_norm": [(4, 3), (3,), (3,)], "add_layer_norm": [(4, 3), (4, 3), (3,), (3,)],
-    "attention": [(4, 5, 6), (4, 5, 6), (4, 5, 6), (1, 1, 1, 5)]}
+    "attention": [(4, 5, 6), (4, 5, 6), (4, 5, 6), (1, 1, 1, 5)],
+    "self_attention": [(4, 5, 6), *[(6, 6)] * 3, *[(6,)] * 3, (1, 1, 1, 5)],
+    "linear_add_norm": [(4, 3), (5, 3), (4, 5), (5,), (5,), (5,)]}
 BARE = {"neg", "power", "exp", "log", "sqrt", "absolute", "tanh", "sigmoid", "relu", "gelu", "gelu_erf", "sum", "mean", "max",
         "reshape", "transpose", "getitem", "concat", "embedding", "softmax", "log_softmax", "cross_entropy", "mse",
         "bce_with_logits", "dropout"}            # nothing is stretched
@@ -106,7 +112,7 @@ BARE = {"neg", "power", "exp", "log", "sqrt", "absolute", "tanh", "sigmoid", "re
 def test_unbroadcast_skipped_or_half_done(name, half):
     """A stretched argument's gradient is a sum over the rows of g; a vjp is linear, so row 0 alone gives one term."""
     rng = np.random.default_rng(0)
-    arrays, static = [rng.uniform(0.5, 2, s) for s in STRETCHED[name]], {"num_heads": 2} if name == "attention" else {}
+    arrays, static = [rng.uniform(0.5, 2, s) for s in STRETCHED[name]], {"num_heads": 2} if "attention" in name else {}
     if name == "where":
         arrays[0] = arrays[0] < 1.2
     case = Case(arrays, static, 0)

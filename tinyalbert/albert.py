@@ -101,8 +101,8 @@ class AlbertLayer(Module):
         """(B, T, H) -> (B, T, H), and the attention weights (B, N, T, T) or None."""
         attended, weights = self.attention(hidden, bias, rng, output_attentions)
         inner = self.expand(self.full_layer_layer_norm.before(attended))  # (B, T, F)
-        projected = self.dropout(self.ffn_output(inner), rng)  # (B, T, H)
-        return self.full_layer_layer_norm.after(projected, attended), weights
+        end = self.ffn_output, self.dropout, attended
+        return self.full_layer_layer_norm.around(inner, *end, rng), weights  # (B, T, H)
 
     def expand(self, x):
         """The first half of the feed-forward: (..., H) -> (..., F)."""

@@ -6,6 +6,7 @@ from . import ops
 from .backend import xp_of
 from .nn import Dropout, Linear, Module, ResidualNorm, projection
 from .ops import merge_heads, split_heads
+from .tensor import kernel_for
 
 
 def padding_bias(attention_mask, dtype):
@@ -63,12 +64,20 @@ class AlbertAttention(Module):
         None).
         """
         read = self.LayerNorm.before(hidden)
-        q, k, v = self.query(read), self.key(read), self.value(read)  # (B, T, H) each
         dropout = self.attention_dropout.key(rng) or {}
+        context, weights = self.attend(read, bias, dropout, output_attentions)
+        end = self.dense, self.output_dropout, hidden
+        return self.LayerNorm.around(context, *end, rng), weights
+
+    def attend(self, x, bias, dropout, output_attentions=False):
+        """What each token reads of all: (B, T, H) -> (B, T, H), and the weights or None."""
+        heads = self.num_heads
+        maps = self.query, self.key, self.value
+        fused = isinstance(self.query, Linear) and not output_attentions
+        if fused and kernel_for("self_attention", x.data):  # one product for all three
+            parameters = [m.weight for m in maps] + [m.bias for m in maps]
+            return ops.self_attention(x, *parameters, bias, num_heads=heads, **dropout), None
+        q, k, v = (m(x) for m in maps)  # (B, T, H) each
         if output_attentions:
-            context, weights = attend(q, k, v, bias, self.num_heads, dropout)
-        else:
-            context = ops.attention(q, k, v, bias, num_heads=self.num_heads, **dropout)
-            weights = None
-        projected = self.output_dropout(self.dense(context), rng)  # (B, T, H)
-        return self.LayerNorm.after(projected, hidden), weights
+            return attend(q, k, v, bias, heads, dropout)
+        return ops.attention(q, k, v, bias, num_heads=heads, **dropout), None

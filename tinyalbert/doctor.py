@@ -111,7 +111,11 @@ def gpu_step_difference():
     ]
     for trainer in trainers:
         trainer.step(batch)
-    cpu, gpu = (to_host(trainer.gradients.flat) for trainer in trainers)
+    names = list(trainers[0].gradients.views)  # the buffer itself is in another order on a GPU
+    cpu, gpu = (
+        np.concatenate([to_host(trainer.gradients.views[name]).reshape(-1) for name in names])
+        for trainer in trainers
+    )
     moved = max(
         abs(to_host(q.data) - p.data).max()
         for p, q in zip(*(t.model.parameters() for t in trainers))

@@ -14,7 +14,7 @@ from . import ops
 from .backend import DEFAULT_DTYPE, device_of, to_device, to_host
 from .errors import UserError
 from .modes import mode, use_step
-from .tensor import Tensor
+from .tensor import Tensor, kernel_for
 
 _moments = itertools.count(1)
 
@@ -362,6 +362,18 @@ class ResidualNorm(LayerNorm):
     def after(self, y, x):
         """What goes on, of y = f(before(x)) and x."""
         return y + x if self.pre else self(y, x)
+
+    def around(self, y, linear, dropout, x, rng=None):
+        """after(dropout(linear(y)), x): the end of f; a kernel makes one op of it on a GPU.
+
+        (..., I), x (..., O) -> (..., O).
+        """
+        fused = not self.pre and isinstance(linear, Linear)
+        if not fused or kernel_for("linear_add_norm", y.data) is None:
+            return self.after(dropout(linear(y), rng), x)
+        static = dropout.key(rng) or {}
+        parameters = (linear.weight, x, linear.bias, self.weight, self.bias)
+        return ops.linear_add_norm(y, *parameters, eps=self.eps, **static)
 
 
 class Dropout(Module):

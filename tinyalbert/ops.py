@@ -500,6 +500,48 @@ def attention(q, k, v, bias, num_heads, p=0.0, key=0, first_row=0):
     return merge_heads(dropped @ v), vjp
 
 
+# --- several ops as one, which kernels on a GPU can fuse ------------------------------------------
+
+
+@op
+def self_attention(x, wq, wk, wv, bq, bk, bv, bias, num_heads, p=0.0, key=0, first_row=0):
+    """attention(q, k, v, ...) of three linear maps of the same x.
+
+    (B, T, H), weights (H, H), biases (H,) -> (B, T, H); the rest as in attention.
+    """
+    maps = [linear.raw(x, *pair) for pair in ((wq, bq), (wk, bk), (wv, bv))]
+    q, k, v = (y for y, _ in maps)
+    context, attention_vjp = attention.raw(q, k, v, bias, num_heads, p, key, first_row)
+
+    def vjp(g):
+        *inner, gbias, _, _, _, _ = attention_vjp(g)
+        xs, weights, biases = zip(*(back(gy) for (_, back), gy in zip(maps, inner)))
+        return xs[0] + xs[1] + xs[2], *weights, *biases, gbias, None, None, None, None
+
+    return context, vjp
+
+
+@op
+def linear_add_norm(x, weight, residual, bias, gamma, beta, eps=1e-12, p=0.0, key=0, first_row=0):
+    """layer_norm(dropout(linear(x, weight, bias)) + residual).
+
+    (..., I), (O, I), (..., O), (O,) x 3 -> (..., O): the end of both halves of an ALBERT layer.
+    """
+    y, linear_vjp = linear.raw(x, weight, bias)
+    if p:
+        y, dropout_vjp = dropout.raw(y, p, key, first_row)
+    z, norm_vjp = add_layer_norm.raw(y, residual, gamma, beta, eps)
+
+    def vjp(g):
+        gy, gresidual, ggamma, gbeta = norm_vjp(g)
+        if p:
+            gy = dropout_vjp(gy)[0]
+        gx, gweight, gbias = linear_vjp(gy)
+        return gx, gweight, gresidual, gbias, ggamma, gbeta, None, None, None, None
+
+    return z, vjp
+
+
 # --- operators on Tensors -------------------------------------------------------------------------
 
 

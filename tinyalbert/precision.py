@@ -22,7 +22,7 @@ from . import products
 from .backend import to_device, to_host, xp_of
 from .errors import UserError
 from .modes import use_precision
-from .tensor import Tensor, call_vjp, kernel_for, selective, unbroadcast
+from .tensor import Sum, Tensor, call_vjp, kernel_for, selective, unbroadcast
 
 # name: the activations' type, where it is not float32
 PRECISIONS = {
@@ -33,7 +33,10 @@ PRECISIONS = {
     "bf16-emulated": "bfloat16",
 }
 EMULATED = "bf16-emulated"
-PRODUCTS = {"matmul", "linear", "linear_gelu", "attention"}  # 16-bit results of any operands
+PRODUCTS = {  # 16-bit results of any operands
+    *("matmul", "linear", "linear_gelu", "attention"),
+    *("self_attention", "linear_add_norm"),
+}
 SUMS = {"cross_entropy", "mse", "bce_with_logits", "sum", "mean"}  # what has float32 results
 MOVES = {"reshape", "transpose", "getitem", "concat"}  # what computes nothing
 
@@ -176,6 +179,8 @@ class Precision:
             """The gradient `d` in the shape and type of the input `t`."""
             if d is None or not isinstance(t, Tensor):
                 return d
+            if isinstance(d, Sum):
+                return d if d.array.dtype == t.dtype else d.array.astype(t.dtype)
             return unbroadcast(d, t.shape).astype(t.dtype, copy=False)
 
         @selective

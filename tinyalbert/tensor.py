@@ -38,14 +38,45 @@ class Node(NamedTuple):
 FREED = Node((), None, "freed")  # of a Tensor whose record a backward pass has already used up
 
 
-def backward(loss, g=None, keep_graph=False):
+class Sum:
+    """Memory in which gradients of one Tensor are added up: `array`.
+
+    The caller of `backward` has them for leaves.  A vjp returns one, in place of an array, to say
+    that the array is nobody else's, so that others may add to it.
+    add: whether what is there counts already, or is to be written over.  used: whether a gradient
+    has arrived.
+    """
+
+    __slots__ = ("array", "add", "used")
+
+    def __init__(self, array, add=False):
+        self.array = array
+        self.add = add
+        self.used = False
+
+    def take(self, g):
+        """Add a gradient."""
+        if self.add:
+            self.array += g
+        else:
+            self.array[...] = g
+        self.written()
+
+    def written(self):
+        """Note that a gradient was added, by `take` or by a vjp itself."""
+        self.add = self.used = True
+
+
+def backward(loss, g=None, keep_graph=False, into=None):
     """Gradients of `loss` with respect to its leaves: {leaf: array}.
 
     g: the gradient of `loss` itself, of its shape; 1 if None, which only a scalar may leave out.
     Each node lets go of its saved arrays as soon as it is done, so memory falls during the sweep.
     The graph is gone afterwards, unless keep_graph.  Returning the gradients (instead of storing
-    them) lets several threads differentiate the same parameters at once.
+    them) lets several threads differentiate the same parameters at once.  into: {leaf: Sum} for
+    leaves whose gradients are to be added up elsewhere; they are not returned.
     """
+    into = into or {}
     pending = Pending()
     pending.add(loss, first_gradient(loss, g))
     leaves = {}
@@ -59,13 +90,17 @@ def backward(loss, g=None, keep_graph=False):
             leaves[tensor] = g
             continue
         inputs = tensor.node.inputs
-        gradients = input_gradients(tensor, g)
+        gradients = input_gradients(tensor, g, {**pending.lent, **into})
         if not keep_graph:
             tensor.node = FREED
         del g
         for t, gt in zip(inputs, gradients):
-            if t is not None and gt is not None:
+            if t is None or gt is None:
+                continue
+            if t not in into:
                 pending.add(t, gt)
+            elif gt is not into[t]:  # else the vjp has added it itself
+                into[t].take(gt.array if isinstance(gt, Sum) else gt)
     return leaves
 
 
@@ -74,10 +109,19 @@ class Pending:
 
     def __init__(self):
         self.sums = {}
-        self.owned = set()  # Tensors whose sum is an array made here
+        self.owned = set()  # Tensors whose sum is an array made here, or given away
+        self.lent = {}  # {Tensor: Sum} of those that were given away: a vjp may add to them
 
     def add(self, tensor, g):
         sums = self.sums
+        if isinstance(g, Sum):
+            if g is self.lent.get(tensor):  # the vjp has added it itself
+                return
+            if tensor not in sums:
+                g.add = True
+                self.lent[tensor] = g
+                self.owned.add(tensor)
+            g = g.array
         if tensor not in sums:
             sums[tensor] = g
             return
@@ -96,6 +140,7 @@ class Pending:
     def pop(self, tensor):
         """The finished sum, or None if no gradient arrived."""
         self.owned.discard(tensor)
+        self.lent.pop(tensor, None)
         return self.sums.pop(tensor, None)
 
 
@@ -116,16 +161,17 @@ def first_gradient(loss, g):
     return xp_of(loss.data).ones_like(loss.data)
 
 
-def input_gradients(tensor, g):
+def input_gradients(tensor, g, into):
     """The gradients that the op which made `tensor` hands on, one for each of its inputs.
 
-    An error in there gets a note that says which op it was: the graph does not remember the line.
+    In place of an array there may be a Sum, that of `into` if the vjp has added it there.  An error
+    in there gets a note that says which op it was: the graph does not remember the line.
     """
     inputs, vjp, name = tensor.node
     try:
-        gradients = call_vjp(vjp, g, tuple(t is not None for t in inputs))
+        gradients = call_vjp(vjp, g, tuple(t is not None and into.get(t, True) for t in inputs))
         return [
-            None if t is None or d is None else unbroadcast(d, t.data.shape)
+            d if t is None or d is None or isinstance(d, Sum) else unbroadcast(d, t.data.shape)
             for t, d in zip(inputs, gradients)
         ]
     except Exception as error:
@@ -179,8 +225,9 @@ EVERY = (True,) * 16  # "all gradients are needed", for any op: none has more ar
 class selective:
     """Decorator of a vjp(g, needs) that computes only the gradients that are needed.
 
-    needs: one bool per argument of the op.  Every other vjp is a plain vjp(g); the sweep drops
-    those of its gradients that nobody needs.  Asking first is worthwhile for products.
+    needs: one bool per argument of the op, or a Sum in place of True, to which a vjp may add the
+    gradient itself and return the Sum.  Every other vjp is a plain vjp(g); the sweep drops those of
+    its gradients that nobody needs.  Asking first is worthwhile for products.
     """
 
     __slots__ = ("vjp",)

@@ -25,6 +25,9 @@ embedding            its gradient added up in integers: the same bits every time
 AdamW, LAMB          all parameters in 1 launch, and in 3
 collect              gradients into their sum, weights into their 16-bit copies: 1 launch
 LossScale            fp16's loss scale is updated in 1 launch
+self_attention       attention, and 1 product for its 3 linear maps
+linear_add_norm      bias, dropout, residual and layer norm in 1 launch behind the product
+Graphs               a whole training step in 2 launches
 """
 
 from ..tensor import KERNELS
@@ -47,7 +50,9 @@ ON_CUPY = (
     gpu.elementwise.embedding,
     gpu.norm.layer_norm,
     gpu.norm.add_layer_norm,
+    gpu.norm.linear_add_norm,
     gpu.attention.attention,
+    gpu.attention.self_attention,
     gpu.loss.cross_entropy,
     gpu.product.linear,
 )

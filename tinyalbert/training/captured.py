@@ -151,6 +151,7 @@ class CapturedStep:
             return None
         import cupy
 
+        trainer.gradients.gather()
         return cls(trainer, Graphs, cupy)
 
     def step(self, batch, totals, lr):
@@ -253,10 +254,11 @@ class CapturedStep:
                 elif kind is None:
                     terms.append(found[name] * Tensor(share.astype(np.float32)))
             scale = trainer.precision.loss_scale
-            gradients = {}
+            sums = trainer.gradients.sums(add)
             if terms:
-                gradients = backward(functools.reduce(ops.add, terms), scale and scale.value)
-        return trainer.gradients.collect(gradients, add)
+                loss = functools.reduce(ops.add, terms)
+                backward(loss, scale and scale.value, into=sums)
+        return trainer.gradients.finish(sums, add)
 
     def _update(self, place, gradients, losses, ring):
         """Captured: unscale, clip, note the metrics, step.

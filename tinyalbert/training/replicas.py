@@ -22,7 +22,7 @@ import numpy as np
 from ..backend import to_device, to_host, xp_of
 from ..errors import UserError
 from ..modes import mode, use_one_thread
-from ..tensor import kernel_for
+from ..tensor import Sum, kernel_for
 
 MOST_THREADS = 1024
 
@@ -200,6 +200,14 @@ def _with_switches(switches, fn, part):
     return fn(part)
 
 
+def in_kinds(parameters):
+    """{name: Parameter} with the weights of products first, then biases and the like.
+
+    So the weights of a layer's queries, keys and values follow each other, and so do their biases.
+    """
+    return dict(sorted(parameters.items(), key=lambda item: item[1].ndim != 2))
+
+
 class GradientSum:
     """The sum of the gradients of several parts, in one flat buffer that every step reuses.
 
@@ -209,6 +217,8 @@ class GradientSum:
 
     def __init__(self, named_parameters):
         self.parameters = dict(named_parameters)
+        if any(xp_of(p.data) is not np for p in self.parameters.values()):
+            self.parameters = in_kinds(self.parameters)
         arrays = [p.data for p in self.parameters.values()]
         xp = xp_of(*arrays)
         self.bounds = np.cumsum([0] + [a.size for a in arrays]).tolist()
@@ -248,6 +258,25 @@ class GradientSum:
         ]
         replicas.run(functools.partial(self._add_slice, sources), slices)
         self._empty = False
+
+    def gather(self):
+        """Lay the parameters themselves one behind the other too, in the same order."""
+        flat = xp_of(self.flat).empty(self.flat.shape, dtype=self.flat.dtype)
+        for p, lo, hi in zip(self.parameters.values(), self.bounds, self.bounds[1:]):
+            place = flat[lo:hi].reshape(p.shape)
+            place[...] = p.data
+            p.data = place
+
+    def sums(self, add):
+        """{parameter: Sum} in the buffer, for a sweep that adds up there (see tensor.backward)."""
+        return {p: Sum(self.views[name], add) for name, p in self.parameters.items()}
+
+    def finish(self, sums, add):
+        """After that sweep: 0 for what it left out; returns whether each parameter was used."""
+        for each in sums.values():
+            if not (each.used or add):
+                each.array.fill(0)
+        return tuple(each.used for each in sums.values())
 
     def collect(self, part, add):
         """Write, or add, the gradients {leaf Tensor: array} of a part in one launch on a GPU.

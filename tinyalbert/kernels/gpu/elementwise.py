@@ -3,7 +3,18 @@
 from ...backend import xp_of
 from ...tensor import selective
 from ..cpu.blocks import recording
-from .launch import STRIP, THREADS, computed_in, contiguous, launch, launch_over, real, strip_sums
+from .launch import (
+    STRIP,
+    THREADS,
+    computed_in,
+    contiguous,
+    launch,
+    launch_over,
+    real,
+    result,
+    strip_sums,
+    target,
+)
 from .product import linear
 
 
@@ -62,7 +73,8 @@ def linear_gelu(x, weight, bias):
             width,
         )
         gx, gweight, _ = linear_vjp(gz, needs)
-        return gx, gweight, strip_sums(xp, partial) if needs[2] else None
+        gbias = strip_sums(xp, partial, needs[2]) if needs[2] else None
+        return gx, gweight, gbias
 
     return y, vjp
 
@@ -106,11 +118,12 @@ def dropout(x, p, key, first_row=0):
 def embedding(table, ids):
     """ops.embedding: gradients are added up in integers, so the order changes no bit."""
 
-    def vjp(g):
+    @selective
+    def vjp(g, needs):
         xp = xp_of(g)
         g = contiguous(g)
         places = contiguous(ids.astype("int32", copy=False))
-        gtable = xp.empty(table.shape, dtype=computed_in(g.dtype))
+        gtable, add = target(needs[0], xp, table.shape, computed_in(g.dtype))
         sums = xp.zeros(table.size + 1, dtype="int64")
         top = sums[-1:]  # the largest |g|
         share = 2.0 ** (ids.size.bit_length() - 61)  # |g| / unit < 2 / share: no sum overflows
@@ -130,7 +143,8 @@ def embedding(table, ids):
             *table.shape,
             share,
         )
-        launch_over("scatter", "to_real", g.dtype, table.size, sums, top, gtable, table.size, share)
-        return gtable, None
+        numbers = (table.size, share, add)
+        launch_over("scatter", "to_real", g.dtype, table.size, sums, top, gtable, *numbers)
+        return result(needs[0], gtable), None
 
     return table[ids], vjp

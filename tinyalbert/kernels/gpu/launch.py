@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...precision import rounded
-from ...tensor import OPS
+from ...tensor import OPS, Sum
 
 # {type of an array: (Stored, Real, what is included)}
 TYPES = {
@@ -108,20 +108,41 @@ def computed_in(dtype):
     return np.dtype("float64" if dtype == "float64" else "float32")
 
 
-def strip_sums(xp, partial):
-    """(strips, n) -> (n,): the second stage of a sum over rows, always in the same order."""
-    sums = xp.empty(partial.shape[1], dtype=computed_in(partial.dtype))
-    launch(
-        "sums",
-        "strip_sums",
-        partial.dtype,
-        -(-sums.size // 32),
-        THREADS,
-        partial,
-        sums,
-        *partial.shape,
-    )
-    return sums
+def target(need, xp, shape, dtype):
+    """(array, 1 or 0): where a kernel writes a gradient, and whether it adds to what is there.
+
+    need: what a vjp was told of it, a tensor.Sum or something else, which gives a new array.
+    """
+    if isinstance(need, Sum):
+        return need.array, int(need.add)
+    return xp.empty(shape, dtype=dtype), 0
+
+
+def result(need, array):
+    """What a vjp returns of a gradient that a kernel has written to target(need, ...)."""
+    if isinstance(need, Sum):
+        need.written()
+        return need
+    return array
+
+
+def strip_sums(xp, partial, *needs):
+    """(strips, n) -> (n,): the second stage of a sum over rows, always in the same order.
+
+    needs: what a vjp was told of the gradient; of two or three, each gets as many columns, and
+    their results come as a list.
+    """
+    strips, width = partial.shape
+    needs = needs or (True,)
+    part = width // len(needs)
+    targets = [target(need, xp, (part,), computed_in(partial.dtype)) for need in needs]
+    arrays = [array for array, _ in targets] + [None] * (3 - len(needs))
+    add = sum(added << i for i, (_, added) in enumerate(targets))
+    numbers = (strips, width, part, add)
+    blocks = -(-width // 32)
+    launch("sums", "strip_sums", partial.dtype, blocks, THREADS, partial, *arrays, *numbers)
+    found = [result(need, array) for need, (array, _) in zip(needs, targets)]
+    return found if len(found) > 1 else found[0]
 
 
 def real(stored):

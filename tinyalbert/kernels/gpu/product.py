@@ -13,7 +13,7 @@ import numpy as np
 
 from ...backend import xp_of
 from ...modes import mode
-from ...tensor import selective
+from ...tensor import Sum, selective
 from . import cublas
 from .cublas import CUDA_TYPES
 from .launch import computed_in, contiguous, launch_over, name_of, real, strip_sums
@@ -32,8 +32,15 @@ def _one_and_zero(dtype):
     return np.array(1, dtype), np.array(0, dtype)
 
 
-def product(a, b, dtype=None):
+def _written(into):
+    into.written()
+    return into
+
+
+def product(a, b, dtype=None, into=None):
     """a @ b, of a's type or `dtype`.
+
+    If `into` is a tensor.Sum, the product is added there by cuBLAS itself, and it is returned.
 
     Shapes: (..., n, k), (..., k, m), leading axes equal -> (..., n, m).  In the precision "tf32"
     float32 is rounded to TF32 first, with 10 bits behind the point.
@@ -42,10 +49,12 @@ def product(a, b, dtype=None):
     b, b_transposed, b_line = _operand(b)
     *batch, n, k = a.shape
     m = b.shape[-1]
-    c = xp_of(a).empty((*batch, n, m), dtype=dtype or a.dtype)
+    added = isinstance(into, Sum)
+    c = into.array if added else xp_of(a).empty((*batch, n, m), dtype=dtype or a.dtype)
     if not (a.size and b.size):
-        c.fill(0)  # a sum of nothing, if it is not itself empty
-        return c
+        if not (added and into.add):
+            c.fill(0)  # a sum of nothing, if it is not itself empty
+        return _written(into) if added else c
     tf32 = mode.precision is not None and mode.precision.name == "tf32"
     how = cublas.COMPUTE_64F if name_of(a.dtype) == "float64" else cublas.COMPUTE_32F
     if tf32 and a.dtype == "float32":
@@ -70,7 +79,7 @@ def product(a, b, dtype=None):
         a_type,
         max(1, a_line),
         n * k,
-        zero.ctypes.data,
+        (one if added and into.add else zero).ctypes.data,
         c.data.ptr,
         c_type,
         m,
@@ -79,7 +88,12 @@ def product(a, b, dtype=None):
         how,
         cublas.DEFAULT_ALGORITHM,
     )
-    return c
+    return c if not added else _written(into)
+
+
+def in_shape(found, shape):
+    """A product in this shape; a tensor.Sum has it already."""
+    return found if isinstance(found, Sum) else found.reshape(shape)
 
 
 @real(stored=2)
@@ -94,9 +108,9 @@ def linear(x, weight, bias=None):
     @selective
     def vjp(g, needs):
         g = contiguous(g).reshape(len(rows), len(weight))
-        gx = product(g, weight).reshape(x.shape) if needs[0] else None
-        gweight = product(g.T, rows, computed_in(g.dtype)) if needs[1] else None
-        gbias = strip_sums(xp, g) if bias is not None and needs[2] else None
+        gx = in_shape(product(g, weight, into=needs[0]), x.shape) if needs[0] else None
+        gweight = product(g.T, rows, computed_in(g.dtype), needs[1]) if needs[1] else None
+        gbias = strip_sums(xp, g, needs[2]) if bias is not None and needs[2] else None
         return gx, gweight, gbias
 
     return y.reshape(*x.shape[:-1], len(weight)), vjp

@@ -29,8 +29,11 @@ extern "C" __global__ void add_rows(const Stored* g, const int* ids, long long* 
     if (id >= 0 && id < rows) atomicAdd((unsigned long long*)sums + id * width + i % width, (unsigned long long)count);
 }
 
-// table = sums unit; one thread an element.
-extern "C" __global__ void to_real(const long long* sums, const long long* top, Real* table, long long size, double share) {
+// table = sums unit, or += with `add`; one thread an element.
+extern "C" __global__ void to_real(const long long* sums, const long long* top, Real* table, long long size, double share,
+                                   long long add) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < size) table[i] = sums[i] * unit(top, share);
+    if (i >= size) return;
+    Real sum = sums[i] * unit(top, share);
+    table[i] = add ? table[i] + sum : sum;
 }

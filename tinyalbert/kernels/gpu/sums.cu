@@ -1,8 +1,10 @@
 // Sums over rows in two stages: what each strip of rows contributed is added up, for the gradients of gamma, beta and
 // biases (g.sum(axis=0) in ops.py).  Atomic additions would be in another order every time.  And the bias itself.
 
-// partial (strips, width) -> sums (width,).  A block: 32 neighbouring columns, THREADS / 32 threads for each.
-extern "C" __global__ void strip_sums(const Stored* partial, Real* sums, long long strips, long long width) {
+// partial (strips, width) -> one, two, three, `each` columns apiece; bit i of `add` says whether the i-th is added to what
+// is there.  A block: 32 neighbouring columns, THREADS / 32 threads for each.
+extern "C" __global__ void strip_sums(const Stored* partial, Real* one, Real* two, Real* three, long long strips,
+                                      long long width, long long each, long long add) {
     __shared__ Real part[THREADS];
     long long column = (long long)blockIdx.x * 32 + threadIdx.x % 32;
     Real sum = 0;
@@ -12,7 +14,9 @@ extern "C" __global__ void strip_sums(const Stored* partial, Real* sums, long lo
     __syncthreads();
     if (threadIdx.x < 32 && column < width) {
         for (int other = 32; other < THREADS; other += 32) sum += part[threadIdx.x + other];
-        sums[column] = sum;
+        long long i = column / each;
+        Real* to = (i == 0 ? one : i == 1 ? two : three) + column % each;
+        *to = add >> i & 1 ? *to + sum : sum;
     }
 }
 
