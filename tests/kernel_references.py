@@ -130,22 +130,23 @@ def _split(x, T, N, D):
     return x.reshape(len(x), T, N, D).transpose(0, 2, 1, 3)
 
 
-def _rows(x, bias, N, D, line, offset, T):
+def _rows(B, x, bias, N, D, line, offset, T):
     """(B, N, T, D) of columns offset ... offset + N D of rows of `line` elements."""
     x = x.reshape(-1, line)[:, offset:offset + N * D]
     x = x if bias is None else x + bias
-    return _split(x.reshape(-1, T, N * D), T, N, D)
+    return _split(x.reshape(B, T, N * D), T, N, D)
 
 
 def split_forward(q, k, v, bq, bk, bv, Q, KT, V, asked, size, M, T, N, D, line, second, third, scale):
-    Q[:], KT[:] = _rows(q, bq, N, D, line, 0, M) * scale, _rows(k, bk, N, D, line, second, T).swapaxes(2, 3)
-    V[:] = _rows(v, bv, N, D, line, third, T)
+    Q[:], KT[:] = _rows(len(Q), q, bq, N, D, line, 0, M) * scale, _rows(len(Q), k, bk, N, D, line, second, T).swapaxes(2, 3)
+    V[:] = _rows(len(Q), v, bv, N, D, line, third, T)
 
 
 def split_backward(q, k, v, bq, bk, bv, g, QT, K, VT, G, GT, asked, size, M, T, N, D, line, second, third, scale):
-    QT[:], K[:] = _rows(q, bq, N, D, line, 0, M).swapaxes(2, 3) * scale, _rows(k, bk, N, D, line, second, T) * scale
-    VT[:] = _rows(v, bv, N, D, line, third, T).swapaxes(2, 3)
-    G[:], GT[:] = _rows(g, None, N, D, N * D, 0, M), _rows(g, None, N, D, N * D, 0, M).swapaxes(2, 3)
+    QT[:], K[:] = _rows(len(K), q, bq, N, D, line, 0, M).swapaxes(2, 3) * scale, _rows(len(K), k, bk, N, D, line, second, T) * scale
+    VT[:] = _rows(len(K), v, bv, N, D, line, third, T).swapaxes(2, 3)
+    G[:] = _rows(len(K), g, None, N, D, N * D, 0, M)
+    GT[:] = G.swapaxes(2, 3)
 
 
 def merge_backward(GQ, GKT, GVT, gq, gk, gv, asked, size, M, T, N, D, line, second, third):

@@ -245,7 +245,7 @@ def test_every_command_computes_where_it_is_told_to(inside, tmp_path, monkeypatc
             assert (fakecupy.counts["launch"] > 30) == (device == "gpu"), command
             out = re.sub(r"computing .*", "", inside.readouterr().out)
             text = out + (output.with_suffix(".tsv").read_text() if "predict" in command else "")
-            said.setdefault(command, []).append([word.strip("(),%") for word in text.split() if str(tmp_path) not in word])
+            said.setdefault(command, []).append([word.strip('(),%"') for word in text.split() if str(tmp_path) not in word])
     for command, (on_cpu, on_gpu) in said.items():
         assert len(on_cpu) == len(on_gpu), command
         for a, b in zip(on_cpu, on_gpu):

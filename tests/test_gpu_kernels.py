@@ -329,7 +329,8 @@ def test_weights_that_follow_each_other_in_memory_are_one_matrix(together):
 
 def kept_by(vjp):
     """{name: value} of what a vjp keeps for the backward pass."""
-    return inspect.getclosurevars(vjp.vjp if isinstance(vjp, selective) else vjp).nonlocals
+    found = inspect.getclosurevars(vjp.vjp if isinstance(vjp, selective) else vjp).nonlocals
+    return {**found, **kept_by(found["back"])} if "back" in found else found
 
 
 def test_nothing_is_kept_that_nobody_asks_for(cupy):

@@ -51,7 +51,7 @@ INLINE = sorted({(page, code) for page, text in TEXTS.items()
                  for code in re.findall(r"`((?:tinyalbert|python3?|pytest) [^`\n]+)`", text)})
 # What needs a device, several processes or somebody's download, and what is about lessons, is tested in test_devices,
 # test_parallel, test_tf_checkpoint and test_lessons; here it must parse.
-ELSEWHERE = ("--device gpu", "mpiexec", "downloads/", "pip install", "scripts/test.py", "scripts/environment.py",
+ELSEWHERE = ("--device gpu", "--precision bf16", "mpiexec", "downloads/", "pip install", "scripts/test.py", "scripts/environment.py",
              "scripts/handout.py", "scripts/slides.py", "lessons/")
 
 
