@@ -293,9 +293,10 @@ print(f"   if nine tenths of a step can be split up: {speed_up(0.9, 2):.2f} time
 
 # %% [markdown]
 # ## Half the bits
-# A *bfloat16* is the upper half of a float32: the sign, all 8 bits of the exponent, 7 bits of the fraction. It reaches
-# as far as float32 (3e38) and tells apart two to three decimal digits. Rounding to it takes three operations on the
-# bits. (Here the lower half is filled with zeros again, so that NumPy can go on computing.)
+# A float32 is 32 *bits*, zeros and ones, or 4 *bytes* of eight bits each. A *bfloat16* is its upper half: the sign, all 8
+# bits of the exponent, 7 bits of the fraction. It reaches as far as float32 (3e38) and tells apart two to three decimal
+# digits. Rounding to it takes three operations on the bits. (Here the lower half is filled with zeros again, so that
+# NumPy can go on computing.)
 # %%
 def to_bfloat16(numbers):
     """float32 rounded to the nearest bfloat16, and of two nearest to the one whose last bit is 0."""

@@ -4,8 +4,8 @@
 # be compared with · **Paper** Warstadt et al. 2020; Salazar et al. 2020 · **Runs in** about 25 seconds
 #
 # Everything is built; now use it. You will choose a text, train a model on it for an hour, find out what it knows, and put
-# a line on a board beside others. This lesson does the whole of it in half a minute, in miniature, and in the order in which
-# it should be done: the questions come *first*.
+# a line on the *board*, a table in which all models answer the same questions. This lesson does the whole of it in half a
+# minute, in miniature, and in the order in which it should be done: the questions come *first*.
 # %%
 import re
 import tempfile
@@ -208,7 +208,7 @@ folder.cleanup()
 # and how much of it; the loss beside the unigram entropy; the pairs with their noise, beside both rules; one thing that it
 # knows, one that it does not, and one thing that surprised you.
 #
-# For the *board*, a table in which all models answer the same questions, and the picture of how good each is at what cost:
+# For the board, and the picture of how good each model is at what cost:
 #
 #     python scripts/board.py runs/mine --name "my text, an hour"
 #

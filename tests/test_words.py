@@ -73,11 +73,24 @@ WORDS = {
         "span": "Its answer is a *span*"},
     "17": {"ROUGE": "ROUGE-n (Lin 2004) is F1 again", "oracle": "the *oracle*, named so", "blocking": "passed over (*blocking*)",
            "contrastive": "This is the *contrastive* loss"},
+    "18": {
+        "decoder": "The *decoder* reads what has been written so far", "causal mask": "*causal mask*: the scores of all later words",
+        "teacher forcing": "This is *teacher forcing*", "cross-attention": "*Cross-attention* is lesson 08's attention with one change",
+        "greedy search": "This is *greedy search*", "beam": "*Beam search* keeps several texts going"},
+    "19": {
+        "ablation": "The paper answers with *ablations*", "standard error": "This is its *standard error*", "Muon": "*Muon*, an optimiser that makes"},
     "20": {"array module": "which *array module*", "CuPy": "CuPy", "launch": "A *launch*:", "fused": "The library has *fused*", "xp": "the answer is called `xp`"},
-    "21": {"cache": "the *cache*", "temporary": "*temporary*", "BLAS": "*BLAS*", "kernel": "kernel", "Amdahl": "(Amdahl's law)"},
+    "21": {"cache": "the *cache*", "temporary": "*temporary*", "BLAS": "*BLAS*", "kernel": "kernel", "Amdahl": "(Amdahl's law)",
+           "byte": "or 4 *bytes* of eight bits each", "bfloat16": "A *bfloat16* is its upper half"},
     "22": {
         "data parallelism": "*data parallelism*", "all-reduce": "*all-reduce*", "latency": "*latency*", "bandwidth": "*bandwidth*",
         "gradient accumulation": "*gradient accumulation* works on a third"},
+    "23": {
+        "Dyck": "It is called the *Dyck language*", "pseudo-log-likelihood": "the *pseudo-log-likelihood*. (",
+        "minimal pair": "a *minimal pair*", "k-mer": "in pieces of k letters, *k-mers*"},
+    "24": {
+        "int8": "NumPy's int8 takes them", "convolution": "(A *convolution* slides one small matrix"},
+    "25": {"bigram": "(Two neighbours are a *bigram*", "board": "the *board*, a table in which"},
 }
 
 
