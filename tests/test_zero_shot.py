@@ -100,6 +100,10 @@ def test_what_the_outputs_mean_is_told_by_their_names(classify, text, labels, mu
     assert as_dict(two) == pytest.approx(as_dict(one), abs=1e-5)
 
 
+def test_a_label_that_stands_twice_is_asked_for_once(classify):
+    assert classify["three"]("rain", "sad, glad, sad") == classify["three"]("rain", ["sad", "glad"])
+
+
 @given(st.lists(TEXT, min_size=1, max_size=4), LABELS)
 def test_a_text_alone_and_in_a_batch(classify, texts, labels):
     for text, answer in zip(texts, classify["three"](texts, labels)):

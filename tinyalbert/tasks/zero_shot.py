@@ -62,6 +62,7 @@ class ZeroShot(Task):
         labels = candidate_labels
         if isinstance(labels, str):
             labels = [label.strip() for label in labels.split(",") if label.strip()]
+        labels = list(dict.fromkeys(labels))  # one that stands twice is asked for once
         if not labels:
             raise UserError("no labels to choose from; expected at least one")
         hypotheses = [_filled(hypothesis_template, label) for label in labels]
@@ -74,7 +75,7 @@ class ZeroShot(Task):
                 "pairs, one after the other",
                 stacklevel=3,
             )
-        given = [Asked(text, list(labels), hypotheses) for text in texts]
+        given = [Asked(text, labels, hypotheses) for text in texts]
         return given, single, {"multi_label": multi_label}
 
     def example(self, given):
