@@ -254,8 +254,8 @@ def attended_maps(draw):
     """
     seed, (B, T, N, D) = draw(seeds), draw(st.tuples(*[sides(1, 3)] * 4))
     rng, H = np.random.default_rng(seed), N * D
-    arrays = [normal(rng, (B, T, H)), *(s * normal(rng, (H, H)) for s in (0.5, 0.5, 0.1)),
-              *(s * normal(rng, H) for s in (0.5, 0.5, 0.1))]
+    arrays = [normal(rng, (B, T, H)), *(s * normal(rng, (H, H)) for s in (0.5, 0.5, 0.02)),
+              *(s * normal(rng, H) for s in (0.5, 0.5, 0.02))]
     bias = np.where(rng.random((B, 1, 1, T)) < 0.6, 0.0, -100.0) if draw(st.booleans()) else None
     dropout = draw(st.sampled_from([{}, {"p": 0.3, "key": 12345, "first_row": 2}]))
     case = finish(draw, arrays, seed, num_heads=N, **dropout)
