@@ -178,3 +178,13 @@ def test_masks_are_as_many_as_the_recipe_says_and_evaluation_is_the_same(tmp_pat
         evaluations.append(stages.full.evaluation_batches(2, 4))
     for a, b in zip(*evaluations):
         assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_texts_without_spaces_are_trained_and_evaluated(tmp_path):
+    """A word is as long as a line, longer than what may be masked: there are no runs of words to guess."""
+    rng = np.random.default_rng(0)
+    genes = ["\n".join("".join(rng.choice(list("ACGT"), 60)) for _ in range(4)) for _ in range(40)]
+    (tmp_path / "genes.txt").write_text("\n\n".join(genes) + "\n")
+    metrics = pretrain([str(tmp_path / "genes.txt")], str(tmp_path / "run"), preset="tiny", steps=1, vocab_size=30, max_seq_length=32,
+                       sentence_task="none", threads=1, workers=1, progress=False, say=lambda text: None)
+    assert metrics["mlm_loss"] > 0 and "ngram_mlm_loss" not in metrics
