@@ -45,9 +45,13 @@ RUN = ["pretrain", "stories:300", "--preset", "tiny", "--vocab-size", "200", "--
        "--workers", "1", "--threads", "1", "--output", "run"]
 
 
-def start(words, folder, **how):
+def start(words, folder, hangup=signal.SIG_DFL):
+    """The command; hangup: what it inherits for SIGHUP, whatever the tests were started with (nohup)."""
+    def inherit():
+        signal.signal(signal.SIGHUP, hangup)
+
     return subprocess.Popen([sys.executable, "-m", "tinyalbert", *words], cwd=folder, stderr=subprocess.PIPE, text=True,
-                            stdout=subprocess.DEVNULL, start_new_session=True, **how)
+                            stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=inherit if os.name == "posix" else None)
 
 
 def until(there, seconds=60):
@@ -86,7 +90,7 @@ def test_a_training_that_is_told_to_end_is_saved_and_goes_on(number, code, tmp_p
 @posix
 @deep
 def test_nohup_means_that_a_hangup_changes_nothing(tmp_path):
-    process = start([*RUN, "--steps", "40"], tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = start([*RUN, "--steps", "40"], tmp_path, hangup=signal.SIG_IGN)
     log = tmp_path / "run" / "log.jsonl"
     until(lambda: log.exists() and '"train"' in log.read_text())
     process.send_signal(signal.SIGHUP)
