@@ -33,7 +33,7 @@ from _diagram import you_are_here  # noqa: E402
 
 from tinyalbert.backend import check_device, to_device, to_host  # noqa: E402
 from tinyalbert.errors import UserError  # noqa: E402
-from tinyalbert.tensor import KERNELS, OPS, selective  # noqa: E402
+from tinyalbert.tensor import KERNELS, OPS, Sum, selective  # noqa: E402
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
 ABOUT_THE_CPU = {"01", "02", "10", "11", "21", "22"}       # lessons that measure it, or have nothing to compute on a GPU
@@ -106,7 +106,8 @@ def _moved(raw, on_gpu):
         return to_device(value, "gpu") if isinstance(value, (np.ndarray, np.generic)) else value
 
     def back(values):
-        return tuple(v if v is None else to_host(v) for v in values)
+        arrays = (v.array if isinstance(v, Sum) else v for v in values)
+        return tuple(a if a is None else to_host(a) for a in arrays)
 
     @functools.wraps(raw)
     def run(*arguments, **named):
@@ -114,7 +115,7 @@ def _moved(raw, on_gpu):
             return raw(*arguments, **named)
         out, vjp = on_gpu(*map(to_gpu, arguments), **named)
         if isinstance(vjp, selective):
-            return to_host(out), selective(lambda g, needs: back(vjp(to_gpu(g), needs)))
+            return to_host(out), selective(lambda g, needs: back(vjp(to_gpu(g), tuple(map(bool, needs)))))
         return to_host(out), lambda g: back(vjp(to_gpu(g)))
     return run
 
