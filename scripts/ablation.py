@@ -8,7 +8,8 @@
 Every variant of the table is trained with every seed for the same number of steps (in `time`: of
 minutes), so many that all runs together take about --minutes; evaluations count, Zorro does not.
 --corpus is a folder that `tinyalbert prepare` made; without it the built-in stories are taken,
-which say nothing about natural language.
+which say nothing about natural language.  --precision bf16 fits more steps into the minutes where
+the processor has units for it (`tinyalbert doctor` tells).
 
 After Ctrl-C, or killed, the same command goes on; a finished run is not repeated.  In OUTPUT/NAME:
 a folder for each run; NAME.md, the table beside the paper's numbers; NAME.png, whose title is the
@@ -38,6 +39,7 @@ from tinyalbert.errors import UserError
 from tinyalbert.files.writing import replacing
 from tinyalbert.options import make
 from tinyalbert.plots import LIGHT, MIDDLE, _figure, _save
+from tinyalbert.precision import EMULATED, check_precision
 from tinyalbert.pretraining.options import PretrainOptions
 from tinyalbert.pretraining.preparation import is_prepared, train_tokenizer
 from tinyalbert.pretraining.pretrain import build_model, build_optimizer, build_trainer, pretrain
@@ -110,6 +112,12 @@ def _arguments(words):
     parser.add_argument("--corpus", type=Path, help="prepared folder (default: built-in stories)")
     parser.add_argument("--preset", default="mini", help="size and recipe (default: mini)")
     parser.add_argument("--threads", type=int, help="replicas of the model (default: all cores)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", EMULATED),
+        default="fp32",
+        help="of the products, as pretrain has it (default: fp32)",
+    )
     parser.add_argument("--zorro", type=Path, help="folder of minimal pairs, to be judged as well")
     parser.add_argument("--quick", action="store_true", help="a few steps of a tiny model")
     parser.add_argument(
@@ -135,6 +143,7 @@ def _arguments(words):
 
 def run_table(args):
     """Train, compare, write; returns what is to be said."""
+    check_precision(args.precision, "cpu")
     table = TABLES[args.name](AlbertConfig.preset(args.preset))
     folder = args.output / args.name
     corpus = args.corpus or stories(args)
@@ -175,6 +184,7 @@ def options(args, table, name, corpus):
         "sources": [str(corpus)],
         "config": config.to_dict(),
         "preset": args.preset,
+        "precision": args.precision,
         **variant["run"],
     }
     if args.threads:
@@ -195,8 +205,8 @@ def planned(args, table, folder, given):
         saved = json.loads(path.read_text(encoding="utf-8"))
         if saved["asked"] != json.loads(json.dumps(asked)):
             raise UserError(
-                f"{folder} was begun with other --minutes, --seeds, --preset, --threads or "
-                "--corpus; give those again, or another --output"
+                f"{folder} was begun with other --minutes, --seeds, --preset, --precision, "
+                "--threads or --corpus; give those again, or another --output"
             )
         return saved["steps"]
     if args.quick:
@@ -344,7 +354,8 @@ def budget(args, corpus, steps, results):
     return (
         f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {told} steps a "
         f"run, {one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
-        f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}; "
+        f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}, "
+        f"{args.precision}; "
         f"corpus {corpus.parent.name}/{corpus.name} of {meta['tokens'] / 1e6:.2f} million pieces, vocabulary of "
         f"{meta['vocab_size']:,}. Mean (least to most) of the seeds; losses in nats a piece."
     )

@@ -107,8 +107,10 @@ def test_a_table_goes_on_where_it_stopped_and_nothing_is_done_twice(tmp_path, mo
     assert sorted(runs) == ["post_LN-0", "pre_LN-0"]
     monkeypatch.setattr(ablation, "pretrain", None)
     assert ablation.main(words) == 0 and (tmp_path / "norm" / "norm.md").read_text() == text
-    assert ablation.main([*words, "--minutes", "3"]) == 2
-    assert "--minutes" in capsys.readouterr().err
+    assert ", 1 thread, fp32; " in text
+    for changed in (["--minutes", "3"], ["--precision", "bf16-emulated"]):
+        assert ablation.main([*words, *changed]) == 2
+        assert "was begun with other" in (told := capsys.readouterr().err) and changed[0] in told
 
 
 def test_sizes_are_counted_and_what_there_is_no_time_for_is_not_timed(tmp_path, monkeypatch, capsys):
