@@ -13,8 +13,9 @@ the processor has units for it (`tinyalbert doctor` tells).
 
 After Ctrl-C, or killed, the same command goes on; a finished run is not repeated.  In OUTPUT/NAME:
 a folder for each run; NAME.md, the table beside the paper's numbers; NAME.png, whose title is the
-finding.  "Noise" is twice the standard error of a difference over the seeds: a claim is reproduced
-if the effect is larger, not reproduced if the opposite is, undecided in between or with one seed.
+finding.  "Noise" is half the 95 % confidence interval of a difference over the seeds, with Student's
+factor for so few of them: a claim is reproduced if the effect is larger, not reproduced if the
+opposite is, undecided in between or with one seed.
 """
 
 import argparse
@@ -30,7 +31,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # replicas bring the paralle
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from ablation_measures import measured, model_sizes
+from ablation_findings import finding
+from ablation_measures import ALWAYS, COLUMNS, measured, model_sizes
 from ablation_tables import TABLES
 from kept_runs import kept
 
@@ -53,24 +55,6 @@ EVALUATIONS = 2  # of a run: before it and at its end
 FEWEST = 20  # steps that a comparison needs, which still says little
 QUICK = {"steps": 4, "stories": 300, "vocabulary": 400}
 STORIES = {"stories": 20000, "vocabulary": 2000}
-COLUMNS = {  # metric: (title, format)
-    "parameters": ("parameters", "{:,.0f}"),
-    "products": ("products a token", "{:,.0f}"),  # multiplications of the encoder, forward
-    "step_seconds": ("seconds a step", "{:.3f}"),
-    "mlm_loss": ("masked-word loss", "{:.3f}"),
-    "mlm_accuracy": ("words right", "{:.1%}"),
-    "sop_accuracy": ("sentence task right", "{:.1%}"),
-    "zorro": ("Zorro", "{:.1%}"),
-    "ngram_mlm_loss": ("loss on runs of words", "{:.3f}"),
-    "nsp_given": ("next sentence right", "{:.1%}"),
-    "sop_given": ("sentence order right", "{:.1%}"),
-    "distance": ("L2 from layer to layer", "{:.2f}"),
-    "angle": ("angle, degrees", "{:.1f}"),
-    "unevenness": ("unevenness of L2", "{:.3f}"),
-    "step_of_optimizer": ("optimiser, ms a step", "{:.2f}"),
-    "step_not_shared": ("the same, nothing shared", "{:.2f}"),
-}
-ALWAYS = "parameters products step_seconds mlm_loss mlm_accuracy sop_accuracy zorro".split()
 
 
 def main(words=None):
@@ -281,45 +265,7 @@ def in_short(metrics):
     return ", ".join(f"{COLUMNS[n][0]} {COLUMNS[n][1].format(metrics[n])}" for n in shown)
 
 
-# --- the findings ---------------------------------------------------------------------------------
-
-
-def tested(claim, results):
-    """(verdict, effect, noise) of a claim; effect and noise are nan if it was not measured.
-
-    results: {variant: [metrics of each seed]}.  noise: twice the standard error of the weighted sum
-    of means, from the variance within the variants.
-    """
-    values = {name: [one.get(claim.metric) for one in results[name]] for name in claim.contrast}
-    if any(value is None for each in values.values() for value in each):
-        return "not measured", math.nan, math.nan
-    seeds = len(next(iter(values.values())))
-    effect = sum(weight * np.mean(values[name]) for name, weight in claim.contrast.items())
-    if seeds < 2:
-        return "undecided", float(effect), math.inf
-    variance = np.mean([np.var(each, ddof=1) for each in values.values()])
-    weights = np.array(list(claim.contrast.values()))
-    noise = float(2 * math.sqrt(variance * (weights**2).sum() / seeds))
-    if effect > noise:
-        return "reproduced", float(effect), noise
-    return "not reproduced" if effect < -noise else "undecided", float(effect), noise
-
-
-def finding(table, results):
-    """The one sentence: reproduced, not reproduced, or undecided, and why."""
-    all_tested = [(claim, *tested(claim, results)) for claim in table.claims]
-    order = ("not reproduced", "undecided", "not measured", "reproduced")
-    verdict = min((each[1] for each in all_tested), key=order.index)
-    reasons = []
-    for claim, one, effect, noise in all_tested:
-        alone = len(all_tested) == 1
-        parts = [] if alone and one == verdict else [one]
-        if one != "not measured":
-            parts.append(f"{effect:+.3g} in {COLUMNS[claim.metric][0]}")
-            parts.append(f"noise {noise:.2g}" if noise < math.inf else "one seed tells no noise")
-        reasons.append(f"{claim.says} ({', '.join(parts)})" if parts else claim.says)
-    told = "undecided within the noise of the seeds" if verdict == "undecided" else verdict
-    return f"{told.capitalize()}: {'; '.join(reasons)}."
+# --- what is written ------------------------------------------------------------------------------
 
 
 def write(folder, table, args, corpus, steps, results):

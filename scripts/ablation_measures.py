@@ -26,6 +26,25 @@ TIMED_STEPS = 5
 LENGTH = 128  # tokens of the sequence on which a model's step is timed
 STATES = 4  # numbers for each parameter in training: weight, gradient, two moments
 
+COLUMNS = {  # metric: (title, format)
+    "parameters": ("parameters", "{:,.0f}"),
+    "products": ("products a token", "{:,.0f}"),  # multiplications of the encoder, forward
+    "step_seconds": ("seconds a step", "{:.3f}"),
+    "mlm_loss": ("masked-word loss", "{:.3f}"),
+    "mlm_accuracy": ("words right", "{:.1%}"),
+    "sop_accuracy": ("sentence task right", "{:.1%}"),
+    "zorro": ("Zorro", "{:.1%}"),
+    "ngram_mlm_loss": ("loss on runs of words", "{:.3f}"),
+    "nsp_given": ("next sentence right", "{:.1%}"),
+    "sop_given": ("sentence order right", "{:.1%}"),
+    "distance": ("L2 from layer to layer", "{:.2f}"),
+    "angle": ("angle, degrees", "{:.1f}"),
+    "unevenness": ("unevenness of L2", "{:.3f}"),
+    "step_of_optimizer": ("optimiser, ms a step", "{:.2f}"),
+    "step_not_shared": ("the same, nothing shared", "{:.2f}"),
+}
+ALWAYS = "parameters products step_seconds mlm_loss mlm_accuracy sop_accuracy zorro".split()
+
 
 def measured(folder, given, columns, zorro=None):
     """{metric: value} of a trained folder.

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import ablation
+from ablation_findings import QUANTILES, finding, student, verdict_of
 from ablation_tables import TABLES, Claim
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
@@ -48,16 +49,33 @@ def test_a_gated_ffn_has_as_many_parameters_as_the_plain_one():
     assert abs(gated - plain) < 0.01 * 2 * config.hidden_size * config.intermediate_size
 
 
-@given(seeds=st.integers(2, 6), effect=st.floats(-3, 3), spread=st.floats(0.01, 1), seed=st.integers(0, 999))
-def test_a_verdict_is_the_effect_against_twice_its_standard_error(seeds, effect, spread, seed):
+@given(seeds=st.integers(2, 30), effect=st.floats(-3, 3), spread=st.floats(0.01, 1), seed=st.integers(0, 999))
+def test_a_verdict_is_the_effect_against_students_interval(seeds, effect, spread, seed):
     rng = np.random.default_rng(seed)
     values = {name: rng.standard_normal(seeds) * spread + shift for name, shift in (("worse", effect), ("better", 0.0))}
     results = {name: [{"mlm_loss": float(v)} for v in each] for name, each in values.items()}
-    verdict, got, noise = ablation.tested(Claim("", {"worse": 1, "better": -1}), results)
+    verdict, got, noise = verdict_of(Claim("", {"worse": 1, "better": -1}), results)
     difference = values["worse"].mean() - values["better"].mean()
     error = math.sqrt((values["worse"].var(ddof=1) + values["better"].var(ddof=1)) / seeds)   # of two independent means
-    np.testing.assert_allclose([got, noise], [difference, 2 * error])
-    assert verdict == ("reproduced" if difference > 2 * error else "not reproduced" if difference < -2 * error else "undecided")
+    np.testing.assert_allclose([got, noise], [difference, student(2 * seeds - 2) * error])
+    assert verdict == ("reproduced" if difference > noise else "not reproduced" if difference < -noise else "undecided")
+
+
+@settings(max_examples=4)
+@given(seeds=st.integers(2, 40), contrast=st.sampled_from([{"a": 1, "b": -1}, {"a": 1, "b": -1, "c": -1, "d": 1}]), seed=st.integers(0, 99))
+def test_pure_noise_is_taken_for_a_finding_one_time_in_twenty(seeds, contrast, seed):
+    """Within four standard errors of a share of 1,000 drawings."""
+    drawn = np.random.default_rng(seed).standard_normal((1000, len(contrast), seeds))
+    claim = Claim("", contrast)
+    verdicts = [verdict_of(claim, {name: [{"mlm_loss": v} for v in row] for name, row in zip(contrast, each)})[0] for each in drawn]
+    for verdict in ("reproduced", "not reproduced"):
+        assert abs(verdicts.count(verdict) / 1000 - 0.025) < 4 * math.sqrt(0.025 * 0.975 / 1000)
+
+
+def test_the_quantiles_are_students():
+    quantile = pytest.importorskip("scipy.special").stdtrit
+    np.testing.assert_allclose([*QUANTILES.values()], quantile([*QUANTILES], 0.975), atol=6e-4)
+    assert student(35) == QUANTILES[30] and student(10_000) == QUANTILES[100]
 
 
 @pytest.mark.parametrize("effects, expected", [
@@ -66,13 +84,13 @@ def test_a_table_is_as_good_as_its_weakest_claim(effects, expected):
     claims = tuple(Claim(f"claim {i}", {f"a{i}": 1, f"b{i}": -1}) for i in range(2))
     results = {f"{x}{i}": [{"mlm_loss": (e if x == "a" else 0) + d} for d in (0, 0.1)] for i, e in enumerate(effects) for x in "ab"}
     table = type("T", (), {"claims": claims})
-    assert ablation.finding(table, results).startswith(expected + ":")
+    assert finding(table, results).startswith(expected + ":")
 
 
 def test_one_seed_decides_nothing_and_what_was_not_measured_is_said():
     one = {"a": [{"mlm_loss": 9.0}], "b": [{"mlm_loss": 1.0}]}
-    assert ablation.tested(Claim("", {"a": 1, "b": -1}), one)[0] == "undecided"
-    assert ablation.tested(Claim("", {"a": 1, "b": -1}, "zorro"), one)[0] == "not measured"
+    assert verdict_of(Claim("", {"a": 1, "b": -1}), one)[0] == "undecided"
+    assert verdict_of(Claim("", {"a": 1, "b": -1}, "zorro"), one)[0] == "not measured"
 
 
 @given(steps=st.lists(st.floats(0.01, 1), min_size=1, max_size=5), evaluation=st.floats(0, 2), minutes=st.floats(5, 60))
