@@ -100,9 +100,10 @@ class AlbertLayer(Module):
     def forward(self, hidden, bias=None, rng=None, output_attentions=False):
         """(B, T, H) -> (B, T, H), and the attention weights (B, N, T, T) or None."""
         attended, weights = self.attention(hidden, bias, rng, output_attentions)
-        inner = self.expand(self.full_layer_layer_norm.before(attended))  # (B, T, F)
-        end = self.ffn_output, self.dropout, attended
-        return self.full_layer_layer_norm.around(inner, *end, rng), weights  # (B, T, H)
+        norm = self.full_layer_layer_norm
+        inner = self.expand(norm.before(attended))  # (B, T, F)
+        # dropout(ffn_output(inner)), added to `attended` and normalised
+        return norm.around(inner, self.ffn_output, self.dropout, attended, rng), weights
 
     def expand(self, x):
         """The first half of the feed-forward: (..., H) -> (..., F)."""

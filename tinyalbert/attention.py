@@ -66,8 +66,9 @@ class AlbertAttention(Module):
         read = self.LayerNorm.before(hidden)
         dropout = self.attention_dropout.key(rng) or {}
         context, weights = self.attend(read, bias, dropout, output_attentions)
-        end = self.dense, self.output_dropout, hidden
-        return self.LayerNorm.around(context, *end, rng), weights
+        # output_dropout(dense(context)), added to `hidden` and normalised
+        attended = self.LayerNorm.around(context, self.dense, self.output_dropout, hidden, rng)
+        return attended, weights
 
     def attend(self, x, bias, dropout, output_attentions=False):
         """What each token reads of all: (B, T, H) -> (B, T, H), and the weights or None."""

@@ -125,16 +125,9 @@ class Pending:
         if tensor not in sums:
             sums[tensor] = g
             return
-        before = sums[tensor]
         # the first array may belong to another Tensor as well: not in place
-        out = before if tensor in self.owned else None
-        kernel = kernel_for("added", before, g)
-        if kernel:
-            sums[tensor] = kernel(before, g, out)
-        elif out is not None:
-            sums[tensor] += g
-        else:
-            sums[tensor] = before + g
+        out = sums[tensor] if tensor in self.owned else None
+        sums[tensor] = added(sums[tensor], g, out)
         self.owned.add(tensor)
 
     def pop(self, tensor):
@@ -142,6 +135,17 @@ class Pending:
         self.owned.discard(tensor)
         self.lent.pop(tensor, None)
         return self.sums.pop(tensor, None)
+
+
+def added(a, b, out=None):
+    """a + b; in place if `out` is a."""
+    kernel = kernel_for("added", a, b)
+    if kernel:
+        return kernel(a, b, out)
+    if out is None:
+        return a + b
+    out += b
+    return out
 
 
 def first_gradient(loss, g):
