@@ -8,6 +8,7 @@ import ctypes
 
 import numpy as np
 
+from .layout import readable
 from .loading import load
 from .processor import is_intel
 from .unusable import Unusable
@@ -57,7 +58,7 @@ class Mkl:
 
     def _multiply_matrix(self, a, b, out, bias):
         """Blocks of rows, so that bias and rounding find the result in cache."""
-        b = _readable(b)
+        b = readable(b)
         whole = out.dtype == np.float32 and bias is None
         step = len(out) if whole else max(1, BLOCK // out.shape[1])
         for start in range(0, len(out), step):
@@ -65,7 +66,7 @@ class Mkl:
             block = rows
             if rows.dtype != np.float32 or not rows.flags.c_contiguous:
                 block = np.empty(rows.shape, np.float32)
-            self._gemm(_readable(a[start : start + step]), b, block)
+            self._gemm(readable(a[start : start + step]), b, block)
             if bias is not None:
                 block += bias
             if block is not rows:
@@ -85,12 +86,3 @@ def _order(x):
     if x.strides[1] == x.itemsize or x.shape[1] == 1:
         return NO_TRANSPOSE, max(rows if x.shape[0] > 1 else 0, x.shape[1])
     return TRANSPOSE, max(columns, x.shape[0])
-
-
-def _readable(x):
-    """x, or a copy if CBLAS can't read it: one of the axes has to be without gaps."""
-    (n, m), size = x.shape, x.itemsize
-    by_rows = (x.strides[1] == size or m == 1) and (x.strides[0] >= m * size or n == 1)
-    by_columns = (x.strides[0] == size or n == 1) and (x.strides[1] >= n * size or m == 1)
-    whole = all(stride % size == 0 for stride in x.strides)
-    return x if whole and (by_rows or by_columns) else np.ascontiguousarray(x)

@@ -13,6 +13,7 @@ import threading
 import numpy as np
 
 from ..modes import mode
+from .layout import readable
 from .loading import load
 from .plain import is_bfloat16
 from .unusable import Unusable
@@ -98,8 +99,8 @@ class OneDnn:
         if 0 in (*a.shape, *b.shape):
             out[...] = 0 if bias is None else bias
             return out
-        result = _readable(out)
-        arrays = {SRC: _readable(a), WEIGHTS: _readable(b), DST: result}
+        result = readable(out)
+        arrays = {SRC: readable(a), WEIGHTS: readable(b), DST: result}
         if bias is not None:
             bias = np.ascontiguousarray(bias, dtype=np.float32)
             arrays[BIAS] = bias.reshape((1,) * (out.ndim - 1) + bias.shape)
@@ -247,13 +248,3 @@ def _layout(library, array):
     return library.make(
         "memory_desc_create_with_strides", n, numbers(*array.shape), kind, numbers(*strides)
     )
-
-
-def _readable(x):
-    """x, or a copy if it has a layout that matmul is slow at: gaps in both axes, or none at all."""
-    (n, m), size = x.shape[-2:], x.itemsize
-    rows, columns = x.strides[-2:]
-    by_rows = (columns == size or m == 1) and (rows >= m * size or n == 1)
-    by_columns = (rows == size or n == 1) and (columns >= n * size or m == 1)
-    whole = all(s > 0 and s % size == 0 for s, many in zip(x.strides, x.shape) if many > 1)
-    return x if whole and (by_rows or by_columns) else np.ascontiguousarray(x)
