@@ -583,11 +583,12 @@ def choice():
 
 def summary():
     files = tinyalbert("tasks.summary_files")
+    bad = tinyalbert("tasks.task").BadRows
     row = {"text": "Tom saw Kim. Kim ran.", "summary": "Kim ran."}
     other = {"sentences": ["Tom saw Kim.", "Kim ran."], "summary": ["Kim ran."]}
     return lines(row, other), in_file(
         "s.jsonl",
-        lambda path: list(files.read_documents(str(path), "train", contextlib.nullcontext)),
+        lambda path: list(files.read_documents(str(path), "train", bad())),
     )
 
 
@@ -601,18 +602,20 @@ def pairs():
 
 def columns():
     files = tinyalbert("tasks.conll")
+    bad = tinyalbert("tasks.task").BadRows
     return [
         b"Tom B-PER\nsaw O\n\nKim B-PER\n",
         b"-DOCSTART- -X- O\n\nTom NNP I-NP B-PER\n",
-    ], in_file("n.txt", lambda path: files.read_sentences(str(path), contextlib.nullcontext))
+    ], in_file("n.txt", lambda path: files.read_sentences(str(path), bad()))
 
 
 def entities():
     files = tinyalbert("tasks.conll")
+    bad = tinyalbert("tasks.task").BadRows
     row = {"tokens": ["Tom", "saw"], "tags": ["B-PER", "O"]}
     other = {"text": "Tom saw", "entities": [[0, 3, "PER"]]}
     return [*lines(row, other), *as_json([row, other])], in_file(
-        "n.jsonl", lambda path: files.read_sentences(str(path), contextlib.nullcontext)
+        "n.jsonl", lambda path: files.read_sentences(str(path), bad())
     )
 
 

@@ -294,8 +294,8 @@ FOLDERS = {  # command: (reading, the files that it reads, a file in which it fi
     "choice": (lambda path, say: read_questions(path, "train", BadRows(), say), "a.jsonl", QUESTION, {}),
     "part": (lambda path, say: read_questions(path, "train", BadRows(), say), "train/b/a.txt", QUESTION, {"dev.json": QUESTION}),
     "pairs": (lambda path, say: read_sets(path, say=say), "b/a.txt", PAIRS, {}),
-    "summary": (lambda path, say: read_documents(path, "predict", BadRows().skipping, say=say), "a.md", "The dog ran.", {}),
-    "articles": (lambda path, say: read_documents(path, "train", BadRows().skipping, say=say), "article/a.txt",
+    "summary": (lambda path, say: read_documents(path, "predict", BadRows(), say=say), "a.md", "The dog ran.", {}),
+    "articles": (lambda path, say: read_documents(path, "train", BadRows(), say=say), "article/a.txt",
                  "The dog ran.", {"summary/a.txt": "It ran."}),
     "label folders": (lambda path, say: list(read_table(path, say=say)), "good/a.txt", "The dog ran.", {})}
 

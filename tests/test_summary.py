@@ -240,17 +240,16 @@ def test_a_bad_document_is_refused_or_left_out(spoil, words, inside):
     ('{"text": "A dog.", "summary": [1]}', r"line 2: \"summary\" is \[1\]"),
 ])
 def test_json_lines(line, words, tmp_path):
-    def skipping():
-        return Summarization().bad_rows.skipping()
+    bad_rows = Summarization().bad_rows
     path = tmp_path / "d.jsonl"
     good = '{"text": "A dog. A key.\\n\\nA garden.", "summary": "A key."}\n'
     path.write_text(good + '{"sentences": ["A dog.", "A key."], "summary": ["A key."]}\n')
-    both = read_documents(str(path), "train", skipping)
+    both = read_documents(str(path), "train", bad_rows)
     assert [each.sentences() for each in both] == [["A dog.", "A key.", "A garden."], ["A dog.", "A key."]]
     assert [each.summary for each in both] == [("A key.",), ("A key.",)] and [each.oracle for each in both] == [[1], [1]]
     path.write_text(good + line)
     with pytest.raises(UserError, match=words):
-        read_documents(str(path), "train", skipping)
+        read_documents(str(path), "train", bad_rows)
 
 
 def test_a_source_without_summaries_is_refused(inside):

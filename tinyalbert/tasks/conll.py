@@ -16,7 +16,6 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 from ..errors import UserError
 from ..files.writing import replacing
@@ -64,7 +63,7 @@ class Sentence:
 
 def read_sentences(
     source,
-    skipping,
+    bad_rows,
     word_column=None,
     tag_column=None,
     encoding=None,
@@ -73,8 +72,8 @@ def read_sentences(
 ):
     """The sentences of a file, or of standard input ("-"), a list of Sentence.
 
-    skipping: a context manager around each sentence, which may raise a UserError.  word_column,
-    tag_column: numbers from 1; found out if None.  encoding: as in text_files.read_text.
+    bad_rows: a BadRows, around each sentence.  word_column, tag_column: numbers from 1; found out
+    if None.  encoding: as in text_files.read_text.
     labelled: False if the tags may be missing.  say: told what was found.
     """
     # not splitlines, which also cuts at characters that may stand in a word
@@ -85,12 +84,12 @@ def read_sentences(
     if not content:
         raise UserError(f"{source} is empty; expected words with tags, one a line")
     if ending(source) in (".jsonl", ".json") or content[0].lstrip().startswith('{"'):
-        return _from_json(source, lines, skipping, labelled)
+        return _from_json(source, lines, bad_rows, labelled)
     if not (word_column or tag_column) and _has_header(content, labelled):
-        return _from_table(source, text, skipping)
+        return _from_table(source, text, bad_rows)
     if not labelled and _is_plain(source, content):
         return [from_text(line, source, number) for number, line in lines if line.strip()]
-    return _Columns(source, lines, word_column, tag_column, labelled, say).read(skipping)
+    return _Columns(source, lines, word_column, tag_column, labelled, say).read(bad_rows)
 
 
 def _has_header(content, labelled):
@@ -105,9 +104,9 @@ def _has_header(content, labelled):
     return not labelled and bool(texts) and (delimiter is not None or len(cells) == 1 < len(others))
 
 
-def _from_table(source, text, skipping):
+def _from_table(source, text, bad_rows):
     """The sentences of a table: a word a row or a text a row."""
-    records = Fields(source, COLUMNS, SimpleNamespace(skipping=skipping)).of_text(text)
+    records = Fields(source, COLUMNS, bad_rows).of_text(text)
     sentences, before = [], (None, 0)  # the last word's sentence and line
     for where, record in records:
         number = int(where.rsplit(" ", 1)[1])
@@ -201,11 +200,11 @@ class _Columns:
         second_are_tags = all(_looks_like_a_tag(second) for _, second in rows)
         return first_are_tags and not second_are_tags
 
-    def read(self, skipping):
-        """The sentences, each read under `skipping`."""
+    def read(self, bad_rows):
+        """The sentences; bad_rows: a BadRows, around each."""
         sentences = []
         for block in self._blocks():
-            with skipping():
+            with bad_rows.skipping():
                 sentences.append(self._sentence(block))
         return sentences
 
@@ -267,10 +266,10 @@ def _is_boundary(line):
 # --- JSON -----------------------------------------------------------------------------------------
 
 
-def _from_json(source, lines, skipping, labelled):
+def _from_json(source, lines, bad_rows, labelled):
     sentences = []
     for unit, number, record in _records(source, lines):
-        with skipping():
+        with bad_rows.skipping():
             where = f"{source}, {unit} {number}"
             if not isinstance(record, dict):
                 raise UserError(f"{where}: {record!r:.40}; expected a JSON object")

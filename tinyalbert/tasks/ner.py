@@ -148,7 +148,7 @@ class Ner(Task):
         settings = self.settings
         return read_sentences(
             source,
-            self.bad_rows.skipping,
+            self.bad_rows,
             settings.word_column,
             settings.tag_column,
             settings.encoding,

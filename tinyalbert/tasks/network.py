@@ -64,8 +64,10 @@ def task_network(task, options, say):
 def _check_windows(task, options):
     """Refuse options of windows where texts are not read in windows."""
     pooling = getattr(task.settings, "window_pooling", "mean")
-    of_windows = {"--overlap": options.overlap}
-    of_windows["--window-pooling"] = None if pooling == "mean" else pooling
+    of_windows = {
+        "--overlap": options.overlap,
+        "--window-pooling": None if pooling == "mean" else pooling,
+    }
     given = [f"{flag} {value}" for flag, value in of_windows.items() if value is not None]
     if given and options.long != "windows":
         instead = ", or choose --long windows" if "windows" in task.long else ""

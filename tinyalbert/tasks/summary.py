@@ -97,7 +97,7 @@ class Summarization(Task):
     def read(self, source, split):
         if split != "predict":
             rouge_scorer()  # refuses before anything is trained
-        return read_documents(source, split, self.bad_rows.skipping, self.seed, self.say)
+        return read_documents(source, split, self.bad_rows, self.seed, self.say)
 
     def fit(self, examples):
         counts = [len(each.oracle) for each in examples]

@@ -3,7 +3,6 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 from ..errors import UserError
 from ..stories.tasks import story_rows
@@ -87,15 +86,14 @@ def _checked(document):
     return document
 
 
-def read_documents(source, split, skipping, seed=0, say=lambda line: None):
+def read_documents(source, split, bad_rows, seed=0, say=lambda line: None):
     """The Documents of a source.
 
     source: a folder with the folders `article` and `summary`, whose files have the same names;
     a table or JSON with "text" or "sentences", and "summary"; `stories:summary[:N]`.  split:
     "predict" needs no summaries, and takes a folder of texts, a file or the words of a text, or "-"
     for the standard input too.
-    skipping: a context that passes over bad ones, or raises.  say: told what of a folder is read
-    and what is left out.
+    bad_rows: a BadRows, around each.  say: told what of a folder is read and what is left out.
     """
     if str(source).startswith("stories:"):
         items = _story_documents(source, seed, split)
@@ -106,12 +104,12 @@ def read_documents(source, split, skipping, seed=0, say=lambda line: None):
     elif ending(source) in (".jsonl", ".json"):
         items = _json_documents(source, split != "predict")
     elif ending(source) in TABLES:
-        items = _table_documents(source, skipping, split != "predict")
+        items = _table_documents(source, bad_rows, split != "predict")
     else:
         items = _files(Path(source), split != "predict", say)
     documents = []
     for make in items:
-        with skipping():
+        with bad_rows.skipping():
             documents.append(make())
     return documents
 
@@ -173,9 +171,9 @@ def _json_documents(source, need_summary):
             )
 
 
-def _table_documents(source, skipping, need_summary):
+def _table_documents(source, bad_rows, need_summary):
     """What makes each document of a table."""
-    for where, record in Fields(source, COLUMNS, SimpleNamespace(skipping=skipping)):
+    for where, record in Fields(source, COLUMNS, bad_rows):
         yield lambda record=record, where=where: _of_record(record, where, need_summary)
 
 

@@ -18,14 +18,12 @@ from ..heads import IGNORE, AlbertForMaskedLM
 from ..modes import no_grad
 from ..pretraining.corpus import documents
 from ..text.tokenizer import AlbertTokenizer
+from ..text.vocabulary import SPACE
 from ..training.replicas import Threads
 from .inference import check_fits, load_trained
 
 ROUNDS = 7
-MARK = "▁"  # with which the first piece of a word begins
 TOKENS = 4096  # of a batch
-
-
 PRETRAINED = ("AlbertForPreTraining", "AlbertForMaskedLM")
 
 
@@ -82,7 +80,7 @@ def evaluate_text(folder, sources, length=None, words=None, threads=None, device
 
 def windows_of(texts, tokenizer, length):
     """[Window, ...] of documents, lists of sentences; a sentence that is too long is cut up."""
-    begins = np.array([piece.startswith(MARK) for piece in tokenizer.get_vocab()])
+    begins = np.array([piece.startswith(SPACE) for piece in tokenizer.get_vocab()])
     windows = []
     room = length - 2
     for sentences in texts:
