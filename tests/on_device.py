@@ -8,6 +8,7 @@ import functools
 import sys
 import threading
 
+import fakecupy
 import numpy as np
 
 from tinyalbert import ops
@@ -38,6 +39,19 @@ def library(config):
     else:
         counts = dict.fromkeys(("launch", "h2d", "d2h", "d2d", "sync"), Unknown())
     return sys.modules["cupy"], counts
+
+
+def as_gpu(monkeypatch, config):
+    """What stands for the GPU in a test that moves its arrays itself: (module `cupy`, its counts).
+
+    What is on the CPU stays there.
+    """
+    monkeypatch.setattr(sys.modules[__name__], "ACTIVE", False)
+    if real := library(config):
+        return real
+    for name, module in fakecupy.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return fakecupy.cupy, fakecupy.counts
 
 
 def up(a):

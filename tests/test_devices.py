@@ -8,7 +8,6 @@ import functools
 import inspect
 import json
 import re
-import sys
 import types
 from pathlib import Path
 
@@ -59,12 +58,7 @@ LAUNCHES = {"cupy": {"adamw": 97, "lamb": 99}, "stand-in": {"adamw": 226, "lamb"
 @pytest.fixture(autouse=True)
 def device(monkeypatch, request):
     """The library that stands for the GPU: (module `cupy`, its counts).  What is on the CPU stays there."""
-    monkeypatch.setattr(on_device, "ACTIVE", False)
-    if real := on_device.library(request.config):
-        return real
-    for name, module in fakecupy.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    return fakecupy.cupy, fakecupy.counts
+    return on_device.as_gpu(monkeypatch, request.config)
 
 
 def counted(counts, work, *args, **keywords):

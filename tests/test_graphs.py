@@ -46,12 +46,7 @@ from tinyalbert.training.replicas import Single
 @pytest.fixture(autouse=True)
 def device(monkeypatch, request):
     """The library that stands for the GPU: (module `cupy`, its counts)."""
-    monkeypatch.setattr(on_device, "ACTIVE", False)
-    if real := on_device.library(request.config):
-        return real
-    for name, module in fakecupy.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    return fakecupy.cupy, fakecupy.counts
+    return on_device.as_gpu(monkeypatch, request.config)
 
 
 # --- cuBLAS -----------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import importlib.util
 import sys
 import types
 
-import fakecupy
 import numpy as np
 import on_device
 import pytest
@@ -46,12 +45,20 @@ with_and_without = pytest.mark.parametrize("kernels", [True, False], ids=["kerne
 @pytest.fixture(autouse=True)
 def device(monkeypatch, request):
     """The library that stands for the GPU: (module `cupy`, its counts)."""
-    monkeypatch.setattr(on_device, "ACTIVE", False)
-    if real := on_device.library(request.config):
-        return real
-    for name, module in fakecupy.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    return fakecupy.cupy, fakecupy.counts
+    return on_device.as_gpu(monkeypatch, request.config)
+
+
+def types_of_results(monkeypatch):
+    """{op: types of its results}, filled as ops run."""
+    seen = {}
+    real = Precision.run
+
+    def spied(self, raw, kernel, args, arrays, static):
+        out, vjp = real(self, raw, kernel, args, arrays, static)
+        seen.setdefault(raw.__name__, set()).add(out.dtype.name)
+        return out, vjp
+    monkeypatch.setattr(Precision, "run", spied)
+    return seen
 
 
 def trainer(precision="fp32", **options):
@@ -232,14 +239,7 @@ def test_steps_are_near_float32s(precision, optimizer, kernels):
 
 @half
 def test_activations_have_16_bits_behind_the_first_product(precision, monkeypatch):
-    seen = {}
-    real = Precision.run
-
-    def spied(self, raw, kernel, args, arrays, static):
-        out, vjp = real(self, raw, kernel, args, arrays, static)
-        seen.setdefault(raw.__name__, set()).add(out.dtype.name)
-        return out, vjp
-    monkeypatch.setattr(Precision, "run", spied)
+    seen = types_of_results(monkeypatch)
     trainer(precision).step(batch_at(0))
     short = Precision(precision, one_weight()).dtype.name
     for name in ("linear", "linear_gelu", "self_attention", "linear_add_norm", "tanh", "gelu"):
@@ -417,14 +417,7 @@ def test_threads_share_the_products_of_16_bits(precision):
 
 @on_cpu
 def test_what_is_kept_on_the_cpu_has_16_bits(precision, monkeypatch):
-    seen = {}
-    real = Precision.run
-
-    def spied(self, raw, kernel, args, arrays, static):
-        out, vjp = real(self, raw, kernel, args, arrays, static)
-        seen.setdefault(raw.__name__, set()).add(out.dtype.name)
-        return out, vjp
-    monkeypatch.setattr(Precision, "run", spied)
+    seen = types_of_results(monkeypatch)
     cpu_trainer(precision).step(batch_at(0))
     for name in ("linear", "linear_gelu", "attention", "add_layer_norm", "tanh", "gelu"):
         assert seen[name] == {"bfloat16"}, name
