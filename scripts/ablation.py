@@ -301,9 +301,9 @@ def budget(args, corpus, steps, results):
         f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {told} steps a "
         f"run, {one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
         f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}, "
-        f"{args.precision}; "
-        f"corpus {corpus.parent.name}/{corpus.name} of {meta['tokens'] / 1e6:.2f} million pieces, vocabulary of "
-        f"{meta['vocab_size']:,}. Mean (least to most) of the seeds; losses in nats a piece."
+        f"{args.precision}; corpus {corpus.parent.name}/{corpus.name} of "
+        f"{meta['tokens'] / 1e6:.2f} million pieces, vocabulary of {meta['vocab_size']:,}. "
+        "Mean (least to most) of the seeds; losses in nats a piece."
     )
 
 
@@ -331,7 +331,7 @@ def spread(values, how):
 
 
 def draw(path, table, results, sentence):
-    """The claims' metric, a point for each seed and a line at the mean; the title is the finding."""
+    """The claims' metric, a point a seed and a line at the mean; the title is the finding."""
     measures = [claim.metric for claim in table.claims]
     there = [m for m in measures if all(m in one for each in results.values() for one in each)]
     metric = (there or ["mlm_loss"])[0]

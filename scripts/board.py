@@ -71,8 +71,8 @@ with the data in the folder that TINYALBERT_DATA names.  {about}
 """
 ABOUT = (
     f"Losses are in nats a word, on about {WORDS:,} words in sequences of {LENGTH} tokens "
-    "(`tinyalbert evaluate`), lower is better; Zorro is the share of the better sentences, a tie one "
-    f"half, of {PAIRS} pairs of each of the 23 sets; the rest is accuracy, Pearson (STS-B) and F1 "
+    "(`tinyalbert evaluate`), lower is better; Zorro is the share of the better sentences, a tie "
+    f"one half, of {PAIRS} pairs of each of the 23 sets; the rest is accuracy, Pearson (STS-B) and F1 "
     "(WNUT-17, XQuAD) after fine-tuning with the default settings, one seed. Products a token: "
     f"multiplications of the encoder, forward, in sequences of {LENGTH}. A blank was not measured."
 )

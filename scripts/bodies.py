@@ -94,7 +94,7 @@ def _arguments(words):
 
 
 def pretrained(args, name, source, **more):
-    """The folder of a pretraining on a file, done once; without a sentence task unless asked for."""
+    """The folder of a pretraining on a file, done once; no sentence task unless asked for."""
     folder = args.output / args.name / name
     given = {"preset": args.preset, "seed": args.seed, "sentence_task": "none", **more}
     given |= {"steps": args.steps} if args.steps else {"minutes": args.minutes}
@@ -302,7 +302,7 @@ def closers_right(folder, strings):
 
 
 def neighbours_of(strings):
-    """{(left, right) or (left, None) or (None, right) or (None, None): Counter of what is between}."""
+    """{(left or None, right or None): Counter of what is between}."""
     counts = defaultdict(Counter)
     for string in strings:
         padded = ["", *string, ""]
@@ -406,8 +406,8 @@ def jargon(args):
     neighbours = neighbours_right(tokenizer, train, held)
     lines.append(f"| the two neighbours | | {neighbours:.3f} |")
     said = (
-        f"Python's documentation, {len(held):,} texts held out; the vocabulary is that of the model "
-        f"that goes on ({json.dumps(Path(general).name)}), so all rows compare."
+        f"Python's documentation, {len(held):,} texts held out; the vocabulary is that of the "
+        f"model that goes on ({json.dumps(Path(general).name)}), so all rows compare."
     )
     return said, lines
 

@@ -4,7 +4,7 @@
     python scripts/build_notebooks.py                  all of them
     python scripts/build_notebooks.py 05 08            these
     python scripts/build_notebooks.py --output DIR     elsewhere
-    python scripts/build_notebooks.py --repository URL for Colab: where the first cell gets the project
+    python scripts/build_notebooks.py --repository URL where Colab gets the project
 
 Needs jupytext (pip install 'tinyalbert[lessons]'); opening them needs Jupyter or VS Code.  Each
 question has a cell of its own: what comes after it stands in the next one.  A notebook into which
@@ -19,8 +19,8 @@ from pathlib import Path
 
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 SETUP = """\
-# The lesson's helpers are in the folder {folder}, seen from the notebook's own.  Elsewhere (Colab, say),
-# this cell gets the project from REPOSITORY, with git, and installs what it needs.
+# The lesson's helpers are in the folder {folder}, seen from the notebook's own.  Elsewhere (Colab,
+# say), this cell gets the project from REPOSITORY, with git, and installs what it needs.
 import os
 import subprocess
 import sys
@@ -30,12 +30,19 @@ REPOSITORY = {repository!r}
 LESSONS = Path({folder!r}).resolve()
 if not (LESSONS / "_check.py").exists():
     if not REPOSITORY:
-        raise SystemExit(f"no {{LESSONS / '_check.py'}}; start Jupyter so that a notebook runs in its own folder, "
-                         "or write the project's address into REPOSITORY")
+        raise SystemExit(
+            f"no {{LESSONS / '_check.py'}}; start Jupyter so that a notebook runs in its own folder, "
+            "or write the project's address into REPOSITORY"
+        )
     LESSONS = Path("tinyalbert", "lessons").resolve()
-    if not (LESSONS / "_check.py").exists() and subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "tinyalbert"]).returncode:
-        raise SystemExit(f"the project could not be fetched from {{REPOSITORY}}; is that its address?")
-    if subprocess.run([sys.executable, "-m", "pip", "install", "-q", "./tinyalbert[lessons]"]).returncode:
+    if not (LESSONS / "_check.py").exists():
+        fetch = ["git", "clone", "--depth", "1", REPOSITORY, "tinyalbert"]
+        if subprocess.run(fetch).returncode:
+            raise SystemExit(
+                f"the project could not be fetched from {{REPOSITORY}}; is that its address?"
+            )
+    install = [sys.executable, "-m", "pip", "install", "-q", "./tinyalbert[lessons]"]
+    if subprocess.run(install).returncode:
         raise SystemExit("pip could not install what the lessons need (see above)")
 if str(LESSONS) not in sys.path:
     sys.path.insert(0, str(LESSONS))
@@ -43,7 +50,7 @@ os.environ["TINYALBERT_LESSON"] = {name!r}"""
 
 
 def split(source):
-    """A code cell as several: a question (an exercise, a predict) ends its cell, and no cell has two."""
+    """A code cell as several: a question (an exercise, a predict) ends its cell."""
     lines, cells, start = source.split("\n"), [], 0
     for statement in ast.parse(source).body:
         if _asks(statement):

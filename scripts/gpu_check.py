@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What there is to know of one GPU, in at most ten minutes: right numbers first, then speed, then whole runs.
+"""What there is to know of one GPU, in ten minutes: right numbers, then speed, then whole runs.
 
     python scripts/gpu_check.py --output gpu_check                     everything, in this order
     python scripts/gpu_check.py --output gpu_check --corpus speeches   also a whole pretraining on it
@@ -115,9 +115,8 @@ def bits():
                     reason = trainer.captured and trainer.captured.graphs.reason
             same = all(np.array_equal(a, b) for a, b in zip(*ends))
             wrong += not same or reason is not None
-            print(
-                f"{precision} {optimizer}: {'equal' if same else 'DIFFERENT'}; {reason or 'captured'}"
-            )
+            told = "equal" if same else "DIFFERENT"
+            print(f"{precision} {optimizer}: {told}; {reason or 'captured'}")
     return wrong
 
 
@@ -139,7 +138,7 @@ def batch_at(step, vocab_size, B=8, T=64):
 
 
 def launch():
-    """How long a step is, for the processor and for the GPU, launched piece by piece and replayed."""
+    """How long a step is for the processor and the GPU, launched piece by piece and replayed."""
     import benchmark
     import cupy
 
