@@ -814,9 +814,9 @@ def test_a_batch_that_has_no_room_in_memory_is_refused_before_its_step(monkeypat
     t = trainer()
     ids = np.full((8, T), 5, np.int32)
     batch = {"input_ids": ids, "labels": ids, "sentence_order_label": np.zeros(8, np.int32)}
-    needed = memory.least_memory(t.model.config, ids.size)
+    needed = memory.least_memory(t.model.config, *ids.shape)
     monkeypatch.setattr(memory, "memory_here", lambda: needed - 1)
-    with pytest.raises(UserError, match=rf"8 rows of {T} tokens .*--batch-size 3\)"):
+    with pytest.raises(UserError, match=rf"8 rows of {T} tokens .*--batch-size 2\)"):
         t.step(batch)
     assert t.steps_done == 0
     t.accumulation = 2  # half the rows at a time

@@ -21,12 +21,13 @@ from ..heads import AlbertForPreTraining
 from ..optim import OPTIMIZERS
 from ..options import make, resume, to_json
 from ..plots import draw_run
-from ..precision import check_precision
+from ..precision import PRECISIONS, check_precision
 from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_output, moved, read_settings, saved_total_steps
 from ..training.loop import train
+from ..training.memory import check_room, least_memory
 from ..training.plan import steps_for_minutes
-from ..training.replicas import launched_ranks
+from ..training.replicas import launched_ranks, own_rows
 from ..training.trainer import Trainer
 from .mimetic import imitate_trained_attention
 from .options import PretrainOptions
@@ -91,6 +92,7 @@ def _train(options, data, ranks, say, progress):
     model.to(options.device)
     optimizer = build_optimizer(model, recipe)
     say(describe_run(options, data, model, ranks))
+    check_batches(options, model, recipe, ranks)
     options, untrained = with_steps(options, model, optimizer, stages, held_out, say)
     plan = PretrainingPlan(recipe, options.steps)
     trainer = build_trainer(model, optimizer, options, ranks, plan.lr)
@@ -123,6 +125,18 @@ def _train(options, data, ranks, say, progress):
     if metrics:
         say(describe_result(metrics, meta["unigram_entropy"]))
     return metrics
+
+
+def check_batches(options, model, recipe, ranks):
+    """Refuse a batch size with which a step of any stage has no room in memory."""
+    if options.device == "gpu":  # CuPy says so when it happens
+        return
+    bytes_each = 4 if PRECISIONS[options.precision] is None else 2
+    stages = [(sequences, length) for length, sequences, *_ in recipe.plan()]
+    sequences, length = max(stages, key=lambda stage: least_memory(model.config, *stage))
+    first, end = own_rows(sequences, ranks)
+    at_once = -(-(end - first) // options.accumulation)
+    check_room(model.config, at_once, length, bytes_each, recipe.batch_size)
 
 
 def _silent(text):

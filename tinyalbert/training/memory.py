@@ -11,14 +11,16 @@ GIB = 2**30
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # of Linux's cgroups, version 2
 
 
-def least_memory(config, tokens, bytes_each=4):
-    """Bytes that a step keeps for its backward pass, at the least.
+def least_memory(config, rows, length, bytes_each=4):
+    """Bytes that a step on so many rows, each of so many tokens, keeps for its backward pass.
 
-    Of each token, in each layer: two vectors of the feed-forward half's width, and four of the
-    hidden width (queries, keys, values, what attention gives).
+    That is the least.  Of each token, in each layer: two vectors of the feed-forward half's width,
+    four of the hidden width (queries, keys, values, what attention gives), and a score for each
+    head and token that it looks at.
     """
     numbers = 2 * config.intermediate_size + 4 * config.hidden_size
-    return tokens * config.num_hidden_layers * numbers * bytes_each
+    numbers += config.num_attention_heads * length
+    return rows * length * config.num_hidden_layers * numbers * bytes_each
 
 
 @functools.cache
@@ -36,17 +38,17 @@ def memory_here():
     return min(sizes)
 
 
-def check_fits(config, ids, bytes_each=4):
-    """Refuse a batch, its ids (rows, ..., tokens), whose step has no room in memory.
+def check_room(config, rows, length, bytes_each=4, batch_size=None):
+    """Refuse a batch of so many rows, each of so many tokens, whose step has no room in memory.
 
     Linux would let it begin, and end the process without a word when memory runs out.
+    batch_size: what was asked for, if that is not the number of rows.
     """
-    needed, there = least_memory(config, ids.size, bytes_each), memory_here()
+    needed, there = least_memory(config, rows, length, bytes_each), memory_here()
     if needed > there:
-        rows = len(ids)
-        fit = max(1, int(rows * there / needed / 2))
+        fit = max(1, int((batch_size or rows) * there / needed / 3))  # a step takes some more
         raise UserError(
-            f"a step on {rows:,} rows of {ids.shape[-1]} tokens keeps at least "
+            f"a step on {rows:,} rows of {length} tokens keeps at least "
             f"{needed / GIB:,.0f} GiB for its backward pass, and this machine has "
             f"{there / GIB:.1f}; choose a smaller batch (--batch-size {fit})"
         )

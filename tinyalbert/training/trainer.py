@@ -28,7 +28,7 @@ from ..optim import (
 from ..precision import Precision, check_precision
 from ..tensor import backward
 from .captured import CapturedStep
-from .memory import check_fits, keep_freed_memory
+from .memory import check_room, keep_freed_memory
 from .metrics import StepMetrics
 from .replicas import GradientSum, Single, Threads, batch_size, split
 
@@ -164,7 +164,10 @@ class Trainer:
             for micro_batch, first_row in split(batch, self.accumulation, totals.first_row):
                 if self.model.device() == "cpu":
                     size = self.precision.dtype.itemsize if self.precision.dtype else 4
-                    check_fits(self.model.config, micro_batch["input_ids"], size)
+                    ids = micro_batch["input_ids"]
+                    length = ids.shape[-1]  # a row may have several texts
+                    texts = ids.size // length
+                    check_room(self.model.config, texts, length, size, len(ids))
                 parts = split(micro_batch, self.replicas.n, first_row)
                 results = self.replicas.run(work, parts)
                 self.gradients.add([gradients for _, gradients in results], self.replicas)
