@@ -4,18 +4,21 @@
     python scripts/ablation.py --list
     python scripts/ablation.py sharing --minutes 10 --seeds 3 --corpus runs/data
     python scripts/ablation.py sizes
+    python scripts/ablation.py all --minutes 240 --seeds 3 --corpus runs/data
 
 Every variant of the table is trained with every seed for the same number of steps (in `time`: of
-minutes), so many that all runs together take about --minutes; evaluations count, Zorro does not.
+minutes), so many that all runs together take about --minutes, evaluations and Zorro included.
+`all` is one table after the other; each has a share of the minutes for each of its variants.
 --corpus is a folder that `tinyalbert prepare` made; without it the built-in stories are taken,
 which say nothing about natural language.  --precision bf16 fits more steps into the minutes where
 the processor has units for it (`tinyalbert doctor` tells).
 
 After Ctrl-C, or killed, the same command goes on; a finished run is not repeated.  In OUTPUT/NAME:
 a folder for each run; NAME.md, the table beside the paper's numbers; NAME.png, whose title is the
-finding.  "Noise" is half the 95 % confidence interval of a difference over the seeds, with Student's
-factor for so few of them: a claim is reproduced if the effect is larger, not reproduced if the
-opposite is, undecided in between or with one seed.
+finding.  OUTPUT/findings.md has a line for each table that is done.  "Noise" is half the 95 %
+confidence interval of a difference over the seeds, with Student's factor for so few of them: a
+claim is reproduced if the effect is larger, not reproduced if the opposite is, undecided in between
+or with one seed.
 """
 
 import argparse
@@ -31,8 +34,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # replicas bring the paralle
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from ablation_findings import finding
-from ablation_measures import ALWAYS, COLUMNS, measured, model_sizes
+from ablation_findings import finding, note_down
+from ablation_measures import ALWAYS, COLUMNS, measured, model_sizes, zorro_seconds
 from ablation_tables import TABLES
 from kept_runs import kept
 
@@ -55,6 +58,16 @@ EVALUATIONS = 2  # of a run: before it and at its end
 FEWEST = 20  # steps that a comparison needs, which still says little
 QUICK = {"steps": 4, "stories": 300, "vocabulary": 400}
 STORIES = {"stories": 20000, "vocabulary": 2000}
+SIZES_SHARE = 2  # of `all`: as many variants' minutes, for sizes trains nothing
+SPARE = 1.1  # of the minutes that a refusal asks for, since times vary
+
+
+class TooShort(UserError):
+    """A budget in which nothing can be told; minutes: what would do."""
+
+    def __init__(self, message, minutes):
+        super().__init__(message)
+        self.minutes = minutes
 
 
 def main(words=None):
@@ -63,8 +76,10 @@ def main(words=None):
     try:
         if args.list:
             said = listed(AlbertConfig.preset(args.preset))
+        elif args.name == "all":
+            said = run_all(args)
         elif args.name == "sizes":
-            said = model_sizes(args.output / "sizes", 60 * args.minutes, args.quick)
+            said = run_sizes(args)
         else:
             said = run_table(args)
     except UserError as problem:
@@ -81,15 +96,18 @@ def listed(preset):
     """The tables, a line each."""
     tables = {name: table(preset) for name, table in TABLES.items()}
     lines = [f"{name:12s}{t.source}: {', '.join(t.variants)}" for name, t in tables.items()]
-    first = f"{'sizes':12s}Lan et al. 2020, Tables 1 and 2: nothing is trained, steps are timed"
-    return "\n".join([first, *lines])
+    first = [
+        f"{'all':12s}all of the following, one after the other",
+        f"{'sizes':12s}Lan et al. 2020, Tables 1 and 2: nothing is trained, steps are timed",
+    ]
+    return "\n".join([*first, *lines])
 
 
 def _arguments(words):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", choices=["sizes", *TABLES], metavar="NAME")
+    parser.add_argument("name", nargs="?", choices=["all", "sizes", *TABLES], metavar="NAME")
     parser.add_argument("--list", action="store_true", help="name the tables")
     parser.add_argument("--minutes", type=float, default=10.0, help="of all runs (default: 10)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (default: 3)")
@@ -109,7 +127,7 @@ def _arguments(words):
     )
     args = parser.parse_args(words)
     if not (args.name or args.list):
-        parser.error(f"which table? one of sizes, {', '.join(TABLES)}")
+        parser.error(f"which table? one of all, sizes, {', '.join(TABLES)}")
     if args.seeds < 1 or not 0 < args.minutes < math.inf:
         parser.error(
             f"--seeds {args.seeds} --minutes {args.minutes:g}; expected 1 or more, above 0"
@@ -125,16 +143,82 @@ def _arguments(words):
 # --- the runs -------------------------------------------------------------------------------------
 
 
-def run_table(args):
-    """Train, compare, write; returns what is to be said."""
+def run_all(args):
+    """Every table; returns what is to be said.
+
+    All are planned before the first is trained, so that a budget too small is refused at once.  A
+    table that fails, a run that diverges for example, does not keep the others from being trained.
+    """
+    parts = shares(args)
+    short = 1.0
+    for part in parts[1:]:
+        try:
+            prepared(part)
+        except TooShort as refused:
+            short = max(short, refused.minutes / part.minutes)
+    if short > 1:
+        minutes = math.ceil(short * args.minutes)
+        raise TooShort(
+            f"--minutes {args.minutes:g} for {len(parts)} tables are too few to tell anything; "
+            f"expected {minutes} or more, or fewer --seeds",
+            minutes,
+        )
+    failed = {}
+    for number, part in enumerate(parts, start=1):
+        print(
+            f"\n=== {part.name}, {number} of {len(parts)}: {part.minutes:.1f} minutes", flush=True
+        )
+        try:
+            print(run_sizes(part) if part.name == "sizes" else run_table(part), flush=True)
+        except UserError as problem:
+            failed[part.name] = problem
+            print(f"ablation.py: {problem}", file=sys.stderr, flush=True)
+    if failed:
+        raise UserError(
+            f"not finished: {', '.join(failed)}; the same command tries again.  What the others "
+            f"say is in {args.output / 'findings.md'}"
+        )
+    return f"\nall findings: {args.output / 'findings.md'}"
+
+
+def shares(args):
+    """The arguments of every table, with its share of the minutes; those of sizes first."""
+    preset = AlbertConfig.preset(args.preset)
+    weights = {"sizes": SIZES_SHARE}
+    weights |= {name: len(table(preset).variants) for name, table in TABLES.items()}
+    minute = args.minutes / sum(weights.values())
+    return [
+        argparse.Namespace(**{**vars(args), "name": name, "minutes": round(minute * weight, 3)})
+        for name, weight in weights.items()
+    ]
+
+
+def run_sizes(args):
+    """What the models of Tables 1 and 2 cost; returns the table as text."""
+    folder = args.output / "sizes"
+    given = {"minutes": args.minutes, "quick": args.quick}
+    said = kept(
+        folder, given, lambda begun: {"said": model_sizes(folder, 60 * args.minutes, args.quick)}
+    )["said"]
+    note_down(folder, "Lan et al. 2020, Tables 1 and 2", said.partition("\n")[0], "nothing trained")
+    return said
+
+
+def prepared(args):
+    """(table, corpus, {variant: options of pretrain}, {variant: steps}): what will be trained."""
     check_precision(args.precision, "cpu")
     table = TABLES[args.name](AlbertConfig.preset(args.preset))
-    folder = args.output / args.name
     corpus = args.corpus or stories(args)
     if not is_prepared(corpus):
         raise UserError(f"{corpus} is no prepared folder; tinyalbert prepare makes one of text")
     given = {name: options(args, table, name, corpus) for name in table.variants}
-    steps = planned(args, table, folder, given)
+    return table, corpus, given, planned(args, table, args.output / args.name, given)
+
+
+def run_table(args):
+    """Train, compare, write; returns what is to be said."""
+    table, corpus, given, steps = prepared(args)
+    folder = args.output / args.name
     results = {name: [] for name in given}
     for seed in range(args.seeds):
         for name, values in given.items():
@@ -177,65 +261,84 @@ def options(args, table, name, corpus):
 
 
 def planned(args, table, folder, given):
-    """{variant: steps}, fixed once: from the times of a few steps of each."""
+    """{variant: steps}, fixed once: from the times of a few steps of each.
+
+    A plan by which nothing was trained yet makes way for another one.
+    """
     path = folder / "plan.json"
     asked = {
         "minutes": args.minutes,
         "seeds": args.seeds,
         "quick": args.quick,
+        "zorro": args.zorro is not None,
         "variants": given,
     }
     if path.is_file():
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["asked"] != json.loads(json.dumps(asked)):
+        if saved["asked"] == json.loads(json.dumps(asked)):
+            return saved["steps"]
+        if any(each.is_dir() for each in folder.iterdir()):
             raise UserError(
                 f"{folder} was begun with other --minutes, --seeds, --preset, --precision, "
-                "--threads or --corpus; give those again, or another --output"
+                "--threads, --zorro or --corpus; give those again, or another --output"
             )
-        return saved["steps"]
     if args.quick:
         steps = dict.fromkeys(given, QUICK["steps"])
     else:
-        print(f"timing a few steps of {len(given)} variants", flush=True)
+        print(f"{args.name}: timing a few steps of {len(given)} variants", flush=True)
+        begun = time.perf_counter()
         times = {name: seconds_of(values, args) for name, values in given.items()}
-        steps = shared_out(60 * args.minutes / args.seeds, times, table.equal)
+        spent = (time.perf_counter() - begun) / 60
+        steps = shared_out(args.minutes, spent, args.seeds, times, table.equal)
     with replacing(path) as file:
         file.write((json.dumps({"asked": asked, "steps": steps}, indent=2) + "\n").encode())
     return steps
 
 
 def seconds_of(given, args):
-    """(seconds of a step, seconds of an evaluation) of a run with these options."""
+    """(seconds of a step, seconds of all else) of a run with these options."""
     values = {**given, "model_config": given["config"], "minutes": args.minutes, "output": "-"}
     del values["config"]
     chosen = make(PretrainOptions, values).resolved()
     corpus = chosen.sources[0]
-    model = build_model(chosen, AlbertTokenizer.from_pretrained(corpus).vocab_size)
+    tokenizer = AlbertTokenizer.from_pretrained(corpus)
+    model = build_model(chosen, tokenizer.vocab_size)
     stages = StageBatches(corpus, model.config, chosen.recipe(), 0, Single())
     trainer = build_trainer(model, build_optimizer(model, chosen.recipe()), chosen, Single())
     try:
         begun = time.perf_counter()
         HeldOut(stages).evaluate(model.eval(), trainer.replicas, stages.recipe.max_seq_length)
-        evaluation = time.perf_counter() - begun
-        return seconds_per_step(trainer, stages, 60 * args.minutes / args.seeds), evaluation
+        rest = EVALUATIONS * (time.perf_counter() - begun)
+        if args.zorro:
+            rest += zorro_seconds(model, tokenizer, args.zorro, args.threads)
+        return seconds_per_step(trainer, stages, 60 * args.minutes / args.seeds), rest
     finally:
         trainer.replicas.close()
 
 
-def shared_out(seconds, times, equal):
-    """{variant: steps} that take `seconds` together; times: {variant: (step, evaluation)}."""
-    evaluations = EVALUATIONS * sum(evaluation for _, evaluation in times.values())
+def shared_out(minutes, spent, seeds, times, equal):
+    """{variant: steps} of runs that take `minutes` together, of which so many are spent.
+
+    times: {variant: (seconds of a step, of all else)} of a run.  equal: what all runs have as much
+    of, steps or minutes.
+    """
+    steps_of = {name: step for name, (step, _) in times.items()}
+    rest = sum(rest for _, rest in times.values())
+    seconds = 60 * (minutes - spent) / seeds - rest
     if equal == "minutes":
-        share = (seconds - evaluations) / len(times)
-        steps = {name: int(share / step) for name, (step, _) in times.items()}
+        steps = {name: int(seconds / len(times) / step) for name, step in steps_of.items()}
+        fewest = len(times) * max(steps_of.values())
     else:
-        number = int((seconds - evaluations) / sum(step for step, _ in times.values()))
-        steps = dict.fromkeys(times, number)
+        steps = dict.fromkeys(times, int(seconds / sum(steps_of.values())))
+        fewest = sum(steps_of.values())
     if min(steps.values()) < FEWEST:
-        needed = evaluations + FEWEST * sum(step for step, _ in times.values())
-        raise UserError(
-            f"a seed of all variants takes {needed / 60:.1f} minutes for {FEWEST} steps each, and "
-            f"{seconds / 60:.1f} are left for it; raise --minutes or lower --seeds"
+        needed = SPARE * (spent + seeds * (rest + FEWEST * fewest) / 60)
+        needed = math.ceil(10 * needed) / 10
+        raise TooShort(
+            f"--minutes {minutes:g} are too few for {FEWEST} steps of {len(times)} variants with "
+            f"{seeds} seed{'s' if seeds > 1 else ''} each; expected {needed:g} or more, or fewer "
+            "--seeds",
+            needed,
         )
     return steps
 
@@ -283,6 +386,8 @@ def write(folder, table, args, corpus, steps, results):
     text = "\n".join(lines) + "\n"
     with replacing(folder / f"{args.name}.md") as file:
         file.write(text.encode())
+    number = f"{args.seeds} seed{'s' if args.seeds > 1 else ''}"
+    note_down(folder, table.source, sentence, f"{args.preset}, {number}, {in_all(steps)} steps")
     try:
         picture = draw(folder / f"{args.name}.png", table, results, sentence)
         return f"\n{text}\nwritten to {folder / args.name}.md, picture {picture}"
@@ -292,19 +397,22 @@ def write(folder, table, args, corpus, steps, results):
 
 def budget(args, corpus, steps, results):
     """How the numbers were made, in a sentence."""
-    distinct = sorted(set(steps.values()))
-    told = " to ".join(f"{n:,}" for n in dict.fromkeys((distinct[0], distinct[-1])))
     threads = args.threads or os.cpu_count()
     one = next(iter(results.values()))[0]
     meta = Shards(corpus).meta
     return (
-        f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {told} steps a "
+        f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {in_all(steps)} steps a "
         f"run, {one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
         f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}, "
         f"{args.precision}; corpus {corpus.parent.name}/{corpus.name} of "
         f"{meta['tokens'] / 1e6:.2f} million pieces, vocabulary of {meta['vocab_size']:,}. "
         "Mean (least to most) of the seeds; losses in nats a piece."
     )
+
+
+def in_all(steps):
+    """The number of steps of a run, or the least and the most of several."""
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((min(steps.values()), max(steps.values()))))
 
 
 def rows(table, results):

@@ -1,10 +1,17 @@
-"""What scripts/ablation.py concludes: a claim's verdict against the noise of the seeds."""
+"""What scripts/ablation.py concludes: a claim's verdict against the noise of the seeds, a table's
+finding, and the page that puts the findings of all tables together."""
 
 import bisect
+import collections
+import json
 import math
 
 import numpy as np
 from ablation_measures import COLUMNS
+
+from tinyalbert.files.writing import replacing
+
+VERDICTS = ("not reproduced", "undecided", "not measured", "reproduced")  # as they are told
 
 # The 97.5 % quantile of Student's t, {degrees of freedom: value}: NIST/SEMATECH e-Handbook of
 # Statistical Methods, 1.3.6.7.2.
@@ -54,8 +61,7 @@ def verdict_of(claim, results):
 def finding(table, results):
     """The one sentence: reproduced, not reproduced, or undecided, and why."""
     all_tested = [(claim, *verdict_of(claim, results)) for claim in table.claims]
-    order = ("not reproduced", "undecided", "not measured", "reproduced")
-    verdict = min((each[1] for each in all_tested), key=order.index)
+    verdict = min((each[1] for each in all_tested), key=VERDICTS.index)
     reasons = []
     for claim, one, effect, noise in all_tested:
         alone = len(all_tested) == 1
@@ -65,4 +71,60 @@ def finding(table, results):
             parts.append(f"noise {noise:.2g}" if noise < math.inf else "one seed tells no noise")
         reasons.append(f"{claim.says} ({', '.join(parts)})" if parts else claim.says)
     told = "undecided within the noise of the seeds" if verdict == "undecided" else verdict
-    return f"{told.capitalize()}: {'; '.join(reasons)}."
+    sentence = f"{told.capitalize()}: {'; '.join(reasons)}."
+    return f"{sentence} {table.remark(means(results))}" if table.remark else sentence
+
+
+def means(results):
+    """{variant: {metric: mean over the seeds}}."""
+    return {
+        name: {metric: float(np.mean([run[metric] for run in runs])) for metric in runs[0]}
+        for name, runs in results.items()
+    }
+
+
+# --- all tables -----------------------------------------------------------------------------------
+
+
+def note_down(folder, source, sentence, runs):
+    """Keep the finding of the table in `folder`, and make the page of all findings anew.
+
+    sentence: begins with the verdict.  runs: what they were, in some words.
+    """
+    found = {"source": source, "finding": sentence, "runs": runs}
+    with replacing(folder / "finding.json") as file:
+        file.write((json.dumps(found, indent=2) + "\n").encode())
+    page = folder.parent / "findings.md"
+    with replacing(page) as file:
+        file.write(all_findings(folder.parent).encode())
+    return page
+
+
+def all_findings(output):
+    """The page: a line for each table in the folder, what did not reproduce first."""
+    lines = []
+    for path in output.glob("*/finding.json"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        told, _, reasons = found["finding"].partition(": ")
+        verdict = next(each for each in VERDICTS if told.lower().startswith(each))
+        name = path.parent.name
+        about = f"[{name}]({name}/{name}.md): {found['source']}"
+        line = f"| {about} | {verdict} | {reasons} | {found['runs']} |"
+        lines.append((VERDICTS.index(verdict), name, line))
+    counts = collections.Counter(VERDICTS[number] for number, *_ in lines)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    return "\n".join(
+        [
+            "# What the tables say",
+            "",
+            f"**Of {len(lines)} table{'s' if len(lines) > 1 else ''}: {told}.** What did not "
+            "reproduce is told first. A table is as good as the weakest of its claims. An effect "
+            "above 0 is what was claimed; undecided is what is smaller than the noise, half the "
+            "95 % confidence interval over the seeds.",
+            "",
+            "| table | verdict | claims: effect, noise | runs |",
+            "|---|---|---|---|",
+            *(line for *_, line in sorted(lines)),
+            "",
+        ]
+    )

@@ -18,9 +18,11 @@ from tinyalbert.plots import read_log
 from tinyalbert.pretraining.batches import PretrainingData
 from tinyalbert.pretraining.evaluation import evaluate_pretraining
 from tinyalbert.tasks.minimal_pairs import judge, read_sets
+from tinyalbert.training.replicas import Threads
 from tinyalbert.training.trainer import Trainer
 
 PAIRS = 100  # of each set of Zorro
+TIMED_PAIRS = 4
 SENTENCE_BATCHES = 16  # of 32 pairs
 TIMED_STEPS = 5
 LENGTH = 128  # tokens of the sequence on which a model's step is timed
@@ -42,6 +44,9 @@ COLUMNS = {  # metric: (title, format)
     "unevenness": ("unevenness of L2", "{:.3f}"),
     "step_of_optimizer": ("optimiser, ms a step", "{:.2f}"),
     "step_not_shared": ("the same, nothing shared", "{:.2f}"),
+    "optimizer_share": ("optimiser's share of a step", "{:.1%}"),
+    "share_not_shared": ("its share, nothing shared", "{:.1%}"),
+    "saved_by_sharing": ("ms that sharing saves a step of the optimiser", "{:.2f}"),
 }
 ALWAYS = "parameters products step_seconds mlm_loss mlm_accuracy sop_accuracy zorro".split()
 
@@ -71,10 +76,24 @@ def measured(folder, given, columns, zorro=None):
         values |= movement(model, corpus, length)
     if "step_of_optimizer" in columns:
         values |= optimizer_times(model.config, given.get("optimizer", "adamw"))
+        values |= optimizer_shares(values)
     if zorro:
         tokenizer = AlbertTokenizer.from_pretrained(folder)
-        values["zorro"] = judge(model, tokenizer, read_sets(zorro, PAIRS))[-1]["model"]
+        values["zorro"] = judged(model, tokenizer, zorro, PAIRS, given.get("threads"))
     return values
+
+
+def judged(model, tokenizer, zorro, pairs, threads=None):
+    """The share of the better sentences, of so many pairs of each set in the folder `zorro`."""
+    sets = read_sets(zorro, pairs)
+    return judge(model, tokenizer, sets, threads=Threads(threads).n)[-1]["model"]
+
+
+def zorro_seconds(model, tokenizer, zorro, threads=None):
+    """What `judged` will take with PAIRS, told from a few pairs."""
+    begun = time.perf_counter()
+    judged(model, tokenizer, zorro, TIMED_PAIRS, threads)
+    return PAIRS / TIMED_PAIRS * (time.perf_counter() - begun)
 
 
 def right_on(model, corpus, task, length):
@@ -134,6 +153,21 @@ def optimizer_times(config, name):
         }
         times[key] = 1000 * median_seconds(functools.partial(optimizer.step, gradients))
     return times
+
+
+def optimizer_shares(values):
+    """What the optimiser's own step takes of a whole step, from the times of a run.
+
+    With nothing shared, forward and backward passes are taken to last as long: they are the same
+    products.
+    """
+    own, not_shared = values["step_of_optimizer"], values["step_not_shared"]
+    passes = max(0.0, 1000 * values["step_seconds"] - own)
+    return {
+        "optimizer_share": own / (passes + own),
+        "share_not_shared": not_shared / (passes + not_shared),
+        "saved_by_sharing": not_shared - own,
+    }
 
 
 def median_seconds(function, rounds=TIMED_STEPS):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import ablation
-from ablation_findings import QUANTILES, finding, student, verdict_of
-from ablation_tables import TABLES, Claim
+from ablation_findings import QUANTILES, finding, note_down, student, verdict_of
+from ablation_measures import optimizer_shares
+from ablation_tables import TABLES, Claim, Table
 
 from tinyalbert import AlbertConfig, AlbertForPreTraining, UserError
 from tinyalbert.config import PRESETS
@@ -83,7 +84,7 @@ def test_the_quantiles_are_students():
 def test_a_table_is_as_good_as_its_weakest_claim(effects, expected):
     claims = tuple(Claim(f"claim {i}", {f"a{i}": 1, f"b{i}": -1}) for i in range(2))
     results = {f"{x}{i}": [{"mlm_loss": (e if x == "a" else 0) + d} for d in (0, 0.1)] for i, e in enumerate(effects) for x in "ab"}
-    table = type("T", (), {"claims": claims})
+    table = Table("", {}, claims, {})
     assert finding(table, results).startswith(expected + ":")
 
 
@@ -93,20 +94,94 @@ def test_one_seed_decides_nothing_and_what_was_not_measured_is_said():
     assert verdict_of(Claim("", {"a": 1, "b": -1}, "zorro"), one)[0] == "not measured"
 
 
-@given(steps=st.lists(st.floats(0.01, 1), min_size=1, max_size=5), evaluation=st.floats(0, 2), minutes=st.floats(5, 60))
-def test_the_minutes_are_shared_out(steps, evaluation, minutes):
-    times = {str(i): (step, evaluation) for i, step in enumerate(steps)}
-    for equal in ("steps", "minutes"):
-        found = ablation.shared_out(60 * minutes, times, equal)
-        taken = {name: found[name] * step + 2 * evaluation for name, (step, _) in times.items()}
-        assert 60 * minutes - 2 * sum(steps) <= sum(taken.values()) <= 60 * minutes + 1e-6
-        if equal == "steps":
-            assert len(set(found.values())) == 1
-        else:
-            assert max(taken.values()) - min(taken.values()) <= max(steps) + 1e-6
-    with pytest.raises(UserError, match="raise --minutes"):
-        ablation.shared_out(1.0, {"a": (1.0, 0.1)}, "steps")
+@given(steps=st.lists(st.floats(0.01, 1), min_size=1, max_size=5), rest=st.floats(0, 4), minutes=st.floats(0.1, 60), spent=st.floats(0, 2),
+       seeds=st.integers(1, 4), equal=st.sampled_from(["steps", "minutes"]))
+def test_the_minutes_are_shared_out_or_refused_with_what_would_do(steps, rest, minutes, spent, seeds, equal):
+    times = {str(i): (step, rest) for i, step in enumerate(steps)}
+    try:
+        found = ablation.shared_out(minutes, spent, seeds, times, equal)
+    except ablation.TooShort as refused:
+        assert refused.minutes > minutes and f"expected {refused.minutes:g} or more" in str(refused)
+        minutes = refused.minutes
+        found = ablation.shared_out(minutes, spent, seeds, times, equal)
+    taken = {name: found[name] * step + rest for name, (step, _) in times.items()}
+    left = 60 * (minutes - spent) / seeds
+    assert left - sum(steps) <= sum(taken.values()) <= left + 1e-6 and min(found.values()) >= ablation.FEWEST
+    if equal == "steps":
+        assert len(set(found.values())) == 1
+    else:
+        assert max(taken.values()) - min(taken.values()) <= max(steps) + 1e-6
 
+
+def test_a_plan_by_which_nothing_was_trained_makes_way_for_another(tmp_path):
+    table = TABLES["norm"](AlbertConfig.preset("tiny"))
+    for minutes in ("1", "2"):
+        args = ablation._arguments(["norm", "--quick", "--minutes", minutes])
+        given = {name: ablation.options(args, table, name, tmp_path) for name in table.variants}
+        ablation.planned(args, table, tmp_path, given)
+        assert json.loads((tmp_path / "plan.json").read_text())["asked"]["minutes"] == float(minutes)
+    (tmp_path / "pre_LN-0").mkdir()
+    assert ablation.planned(args, table, tmp_path, given)
+    args.minutes = 1.0
+    with pytest.raises(UserError, match="begun with other"):
+        ablation.planned(args, table, tmp_path, given)
+
+
+# --- all tables ---------------------------------------------------------------------------------------------
+
+def test_all_share_the_minutes_by_their_variants_and_one_that_fails_keeps_none_from_training(tmp_path, monkeypatch, capsys):
+    done = []
+
+    def run_table(part):
+        if part.name == "width":
+            raise UserError("it diverged")
+        done.append((part.name, part.minutes))
+        return ""
+    monkeypatch.setattr(ablation, "run_sizes", run_table)
+    monkeypatch.setattr(ablation, "run_table", run_table)
+    monkeypatch.setattr(ablation, "prepared", lambda part: None)
+    assert ablation.main(f"all --minutes 100 --output {tmp_path}".split()) == 2
+    told = capsys.readouterr().err
+    assert "it diverged" in told and "not finished: width; the same command tries again" in told
+    minutes = dict(done)
+    assert [*minutes] == [name for name in ("sizes", *TABLES) if name != "width"]
+    assert minutes["masking"] == pytest.approx(2 * minutes["gate"], abs=0.01)
+    assert sum(minutes.values()) + 3 * minutes["gate"] / 2 == pytest.approx(100, abs=0.1)
+
+
+def test_all_are_refused_before_the_first_is_trained_with_the_minutes_that_would_do(tmp_path, monkeypatch, capsys):
+    def prepared(part):
+        if part.minutes < 9 and part.name in ("norm", "depth"):
+            raise ablation.TooShort("", 9.0)
+    monkeypatch.setattr(ablation, "prepared", prepared)
+    monkeypatch.setattr(ablation, "run_table", lambda part: "")
+    monkeypatch.setattr(ablation, "run_sizes", lambda part: "")
+    assert ablation.main(f"all --minutes 20 --output {tmp_path}".split()) == 2
+    minutes = capsys.readouterr().err.split("expected ")[1].split()[0]
+    assert ablation.main(f"all --minutes {minutes} --output {tmp_path}".split()) == 0
+
+
+def test_the_page_of_all_findings_tells_first_what_did_not_reproduce(tmp_path):
+    for name, said in (("a", "Reproduced: x."), ("b", "Undecided within the noise of the seeds: y."), ("c", "Not reproduced: z: z.")):
+        page = note_down(tmp_path / name, f"Source of {name}", said, "tiny, 2 seeds, 4 steps")
+    text = page.read_text()
+    assert "**Of 3 tables: 1 not reproduced, 1 undecided, 1 reproduced.**" in text
+    assert [line.split("]")[0] for line in text.splitlines() if "](" in line] == ["| [c", "| [b", "| [a"]
+    assert "| [c](c/c.md): Source of c | not reproduced | z: z. | tiny, 2 seeds, 4 steps |" in text
+
+
+@given(passes=st.floats(0.001, 1), shared=st.floats(0, 1000), more=st.floats(1, 48))
+def test_an_optimisers_share_of_a_step(passes, shared, more):
+    values = {"step_seconds": passes + shared / 1000, "step_of_optimizer": shared, "step_not_shared": more * shared}
+    found = optimizer_shares(values)
+    np.testing.assert_allclose(found["optimizer_share"] * (1000 * passes + shared), shared, atol=1e-9)
+    np.testing.assert_allclose(found["share_not_shared"] * (1000 * passes + more * shared), more * shared, atol=1e-9)
+    table = TABLES["optimizer"](AlbertConfig.preset("mini"))
+    told = finding(table, {name: [{"mlm_loss": 1.0, **found}] for name in table.variants})
+    assert f"Muon's own step takes {found['optimizer_share']:.1%} of the whole step with one shared layer" in told
+
+
+# --- whole runs ---------------------------------------------------------------------------------------------
 
 def test_a_table_goes_on_where_it_stopped_and_nothing_is_done_twice(tmp_path, monkeypatch, capsys):
     step, words = Trainer.step, f"norm --quick --seeds 1 --threads 1 --output {tmp_path}".split()
@@ -123,6 +198,7 @@ def test_a_table_goes_on_where_it_stopped_and_nothing_is_done_twice(tmp_path, mo
     assert "products a token" in text and "| pre-LN | " in text and "Undecided within the noise" in text and (tmp_path / "norm" / "norm.png").is_file()
     runs = {path.parent.name: path.read_text() for path in tmp_path.glob("norm/*/run.json")}
     assert sorted(runs) == ["post_LN-0", "pre_LN-0"]
+    assert "| [norm](norm/norm.md): Xiong" in (tmp_path / "findings.md").read_text()
     monkeypatch.setattr(ablation, "pretrain", None)
     assert ablation.main(words) == 0 and (tmp_path / "norm" / "norm.md").read_text() == text
     assert ", 1 thread, fp32; " in text
