@@ -263,6 +263,24 @@ def test_fine_tuning_from_a_pretrained_folder(tmp_path):
     assert f"{len(state) - 2} of the model's {len(state)} arrays were restored" in str(report)
 
 
+def test_a_whole_folder_opens_without_drawing_values(tmp_path, monkeypatch):
+    """At base-v2's size they take longer than reading the weights; the model has memory of its own, and is trained on."""
+    from tinyalbert.training.trainer import Trainer
+
+    saved = random_model()
+    saved.save_pretrained(tmp_path)
+    monkeypatch.setattr(np.random, "default_rng", lambda *_: pytest.fail("values were drawn"))
+    model = AlbertForPreTraining.from_pretrained(tmp_path)
+    monkeypatch.undo()
+    same_state(model.state_dict(), saved.state_dict())
+    assert all(p.data.flags.writeable and p.data.flags.owndata for p in model.parameters())
+    ids = np.full((2, 8), 7)
+    batch = {"input_ids": ids, "labels": ids, "sentence_order_label": np.array([0, 1])}
+    for each in (model, saved):
+        Trainer(each, lr=1e-3, threads=1).step(batch)
+    same_state(model.state_dict(), saved.state_dict())
+
+
 def test_models_without_pooler_leave_the_pooler(tmp_path):
     random_model().save_pretrained(tmp_path)
     model = AlbertForMaskedLM.from_pretrained(tmp_path)

@@ -402,10 +402,10 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
     sketch = cls(config, seed=None)  # shapes alone: what doesn't fit takes no memory
     found, report = match(shapes(sketch), state, group0, is_tied(config))
     report.refuse(allow)
-    model = cls(config, seed=seed)
+    new = report.missing + report.wrong_shape
+    model = cls(config, seed=seed) if new else with_room(sketch)
     model.load_state_dict(found, strict=False)
     model.restore_report = report
-    new = model.restore_report.missing + model.restore_report.wrong_shape
     if new:
         warnings.warn(
             f"{cls.__name__} from {source}: initialised anew, to be trained before use: "
@@ -425,6 +425,13 @@ def from_pretrained(cls, source, config=None, seed=0, allow=(), group0=False, **
             stacklevel=3,
         )
     return model
+
+
+def with_room(sketch):
+    """The model built for its shapes alone, with memory for values; drawing them takes longer."""
+    for parameter in sketch.parameters():
+        parameter.data = np.empty(parameter.shape, parameter.dtype)
+    return sketch
 
 
 def changed(config, **changes):
