@@ -68,7 +68,7 @@ def test_a_row_is_made_of_what_is_there_and_nothing_is_done_twice(folder, data, 
     assert [json.loads(line)["name"] for line in (tmp_path / "board.jsonl").read_text().splitlines()][-1] == "two"
 
 
-@pytest.mark.parametrize("text, told", [(None, "config.json"), ('{"model_type": "bert"}', "model_type")])
+@pytest.mark.parametrize("text, told", [(None, "config.json"), ('{"model_type": "roberta"}', "model_type")])
 def test_a_folder_that_is_no_albert_is_refused(text, told, tmp_path, capsys):
     (tmp_path / "m").mkdir()
     if text:

@@ -490,14 +490,65 @@ def test_missing_files_are_said(tmp_path):
     write_safetensors(tmp_path / "model.safetensors", random_model().state_dict())
     with pytest.raises(UserError, match="has no config.json"):
         AlbertModel.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UserError, match="config.json: the model is of type 'bert' .*expected 'albert'"):
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    with pytest.raises(UserError, match="config.json: the model is of type 'roberta' .*expected 'albert' or 'bert'"):
         AlbertModel.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(tiny().to_dict()))
     with pytest.raises(UserError, match="num_lables is not a field"):
         AlbertModel.from_pretrained(tmp_path, num_lables=3)
     assert AlbertModel.from_pretrained(tmp_path).config.hidden_size == 8
     assert AlbertModel.from_pretrained(tmp_path / "model.safetensors", config=tiny(), num_hidden_layers=1)
+
+
+BERT = AlbertConfig.bert(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12,
+                         max_position_embeddings=8, type_vocab_size=3)
+
+
+def berts_state(wrapper="", old=False):
+    """A BERT's weights as transformers names them (Devlin et al. 2019): {name: array}, each with other numbers."""
+    H, F, V = BERT.hidden_size, BERT.intermediate_size, BERT.vocab_size
+    gain, shift = ("gamma", "beta") if old else ("weight", "bias")
+
+    def linear(name, out, n):
+        return {f"{name}.weight": (out, n), f"{name}.bias": (out,)}
+
+    def norm(name):
+        return {f"{name}.{gain}": (H,), f"{name}.{shift}": (H,)}
+    shapes = {f"bert.embeddings.{name}_embeddings.weight": (n, H) for name, n in (("word", V), ("position", 8), ("token_type", 3))}
+    shapes |= norm("bert.embeddings.LayerNorm") | linear("bert.pooler.dense", H, H)
+    for layer in ("bert.encoder.layer.0", "bert.encoder.layer.1"):
+        for name in ("self.query", "self.key", "self.value", "output.dense"):
+            shapes |= linear(f"{layer}.attention.{name}", H, H)
+        shapes |= linear(f"{layer}.intermediate.dense", F, H) | linear(f"{layer}.output.dense", H, F)
+        shapes |= norm(f"{layer}.attention.output.LayerNorm") | norm(f"{layer}.output.LayerNorm")
+    shapes |= linear("cls.predictions.transform.dense", H, H) | norm("cls.predictions.transform.LayerNorm")
+    shapes |= {"cls.predictions.bias": (V,), **linear("cls.seq_relationship", 2, H)}
+    rng = np.random.default_rng(0)
+    return {wrapper + name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("wrapper, old", [("", False), ("", True), ("module.", False)])
+def test_a_bert_opens_with_every_array_in_its_place(tmp_path, wrapper, old):
+    theirs = berts_state(wrapper, old)
+    write_safetensors(tmp_path / "model.safetensors", theirs)
+    values = {name: getattr(BERT, name) for name in SIZES if name != "embedding_size"}
+    (tmp_path / "config.json").write_text(json.dumps({**values, "model_type": "bert", "hidden_act": "gelu", "type_vocab_size": 3,
+                                                      "hidden_dropout_prob": 0.2, "classifier_dropout": None}))
+    model = AlbertForPreTraining.from_pretrained(tmp_path)
+    report, config = model.restore_report, model.config
+    assert len(report.loaded) == len(theirs) and not (report.missing + report.unexpected)
+    assert (config.shared_parameters, config.sentence_task, config.hidden_act, config.embedding_size) == ("none", "nsp", "gelu", 8)
+    assert config.classifier_dropout_prob == 0.2
+    own = model.state_dict()
+    layer, own_layer = f"{wrapper}bert.encoder.layer.1.", "albert.encoder.albert_layer_groups.1.albert_layers.0."
+    gain = "gamma" if old else "weight"
+    for name, same in {"attention.self.key.bias": "attention.key.bias", "attention.output.dense.weight": "attention.dense.weight",
+                       f"attention.output.LayerNorm.{gain}": "attention.LayerNorm.weight", "intermediate.dense.bias": "ffn.bias",
+                       "output.dense.bias": "ffn_output.bias", f"output.LayerNorm.{gain}": "full_layer_layer_norm.weight"}.items():
+        np.testing.assert_array_equal(own[own_layer + same], theirs[layer + name])
+    np.testing.assert_array_equal(own["predictions.dense.bias"], theirs[f"{wrapper}cls.predictions.transform.dense.bias"])
+    model.save_pretrained(tmp_path / "ours")                   # from then on it is one of ours
+    same_state(AlbertForPreTraining.from_pretrained(tmp_path / "ours").state_dict(), own)
 
 
 SIZES = {"vocab_size": 20, "embedding_size": 4, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -531,7 +582,7 @@ def test_a_config_means_the_same_to_whoever_reads_it(tmp_path, values, act):
 
 
 @pytest.mark.parametrize("values, message", [
-    ({"model_type": "bert"}, "type 'bert'"), ({"model_type": 3}, "type 3"), ({"position_embedding_type": "relative_key"}, "relative_key"),
+    ({"model_type": "roberta"}, "type 'roberta'"), ({"model_type": "bert", "is_decoder": True}, "is_decoder is True"), ({"model_type": 3}, "type 3"), ({"position_embedding_type": "relative_key"}, "relative_key"),
     ({"quantization_config": {"bits": 4}}, "quantization_config"), ({"hidden_size": None}, "hidden_size is null"),
     ({"hidden_act": None}, "hidden_act is null"), ({"num_hidden_layers": 2.5}, "num_hidden_layers is 2.5"),
     ({"problem_type": "ranking"}, "problem_type is 'ranking'"), ({"ffn_dropout": "no"}, "ffn_dropout is 'no'"),

@@ -227,3 +227,31 @@ def test_folders_travel_both_ways(kind, tmp_path):
         assert torch.equal(a, again.state_dict()[name]), name
         if "decoder" not in name:
             np.testing.assert_array_equal(a.numpy(), ours.state_dict()[name])
+
+
+# --- BERT: the same code with nothing shared --------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["BertModel", "BertForPreTraining", "BertForMaskedLM", "BertForSequenceClassification",
+                                  "BertForTokenClassification", "BertForQuestionAnswering", "BertForMultipleChoice"])
+@pytest.mark.parametrize("act", ["gelu", "gelu_new"])
+def test_their_berts_open_here(kind, act, tmp_path):
+    their_config = transformers.BertConfig(
+        vocab_size=31, hidden_size=16, num_hidden_layers=3, num_attention_heads=4, intermediate_size=20, hidden_act=act,
+        max_position_embeddings=12, num_labels=2 if kind == "BertForQuestionAnswering" else 3, attn_implementation="eager")
+    torch.manual_seed(0)
+    theirs = getattr(transformers, kind)(their_config).eval()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p += 0.1 * torch.randn_like(p)
+    theirs.save_pretrained(tmp_path)
+    own = kind.replace("Bert", "Albert")
+    ours = ours_of(own).from_pretrained(tmp_path)
+    assert not (ours.restore_report.missing + ours.restore_report.unexpected)
+    b = batch(own, ours.config, np.random.default_rng(1))
+    inputs = {name: b[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    out, want = ours(**inputs), theirs(**tensors(inputs, np.float32))
+    names = {"sop_logits": "seq_relationship_logits"}
+    compared = [name for name in OUTPUTS if names.get(name, name) in want and name in out.keys()]
+    assert compared
+    for name in compared:
+        close(out[name].data, want[names.get(name, name)], 1e-5, name)

@@ -73,6 +73,8 @@ MAY_BE_NULL = (
 )
 # Keys of transformers that make another model, and the value that makes this one.
 NEEDED = {"position_embedding_type": "absolute", "quantization_config": None}
+# The same of a BERT.
+NEEDED_OF_BERT = {"is_decoder": False, "add_cross_attention": False}
 OWN_FIELDS = {  # unknown to other libraries, or written only if they differ from the default
     "shared_parameters",
     "sentence_task",
@@ -88,6 +90,7 @@ OWN_FIELDS = {  # unknown to other libraries, or written only if they differ fro
 # What no ALBERT of other libraries has; a model with one of them is of a type of its own there.
 OWN_PARTS = ("pre_norm", "gated_ffn", "projection_groups")
 OWN_TYPE = "tinyalbert"
+BERT_TYPE = "bert"
 
 
 def _preset(hidden, layers, heads, intermediate=None, dropout=0.0, **more):
@@ -238,14 +241,18 @@ class AlbertConfig:
         """From the keys of a config.json; keys that are not fields here are kept in `extra`.
 
         Without a model_type they are google-research/albert's, where "gelu" means the tanh form.
+        Those of a BERT ("bert") are read into the fields of `AlbertConfig.bert`.
         """
         values = dict(values)
         kind = values.pop("model_type", None)
-        if kind not in (None, "albert", OWN_TYPE):
-            raise UserError(f"the model is of type {shown(kind)} (model_type); expected 'albert'")
+        if kind not in (None, "albert", BERT_TYPE, OWN_TYPE):
+            raise UserError(
+                f"the model is of type {shown(kind)} (model_type); expected 'albert' or 'bert'"
+            )
         if kind is None and values.get("hidden_act") == "gelu":
             values["hidden_act"] = "gelu_new"
-        for name, needed in NEEDED.items():
+        needs = NEEDED | (NEEDED_OF_BERT if kind == BERT_TYPE else {})
+        for name, needed in needs.items():
             if values.get(name) not in (None, needed):
                 raise UserError(f"{name} is {shown(values[name])}; expected {needed!r} or none")
         own = {f.name for f in fields(cls)} - {"extra"}
@@ -258,8 +265,15 @@ class AlbertConfig:
                     f'id2label is {shown(labels)}; expected names such as {{"0": "no", "1": "yes"}}'
                 )
             values["num_labels"] = len(labels)
+        build = cls
+        if kind == BERT_TYPE:
+            build = cls.bert
+            dropout = values.pop("classifier_dropout", None)
+            values["classifier_dropout_prob"] = (
+                values.get("hidden_dropout_prob") if dropout is None else dropout
+            )
         known = {k: v for k, v in values.items() if k in own and v is not None}
-        return cls(**known, extra={k: v for k, v in values.items() if k not in own})
+        return build(**known, extra={k: v for k, v in values.items() if k not in own})
 
     def to_dict(self):
         """The keys of a config.json that transformers also opens, unless it has own_parts."""
@@ -311,7 +325,12 @@ class AlbertConfig:
             config = cls.from_dict(values)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        missing = [name for name in ESSENTIAL if name not in values]
+        is_bert = values.get("model_type") == BERT_TYPE  # whose E is H
+        missing = [
+            name
+            for name in ESSENTIAL
+            if name not in values and not (is_bert and name == "embedding_size")
+        ]
         if missing:
             raise UserError(f"{path} lacks {', '.join(missing)}; expected {expected}")
         return config

@@ -46,7 +46,7 @@ TASK_PARTS = re.compile(
 # another one.  Other names are heads, or what a training kept beside its weights.
 ENCODER = re.compile(r"^(albert|embeddings|encoder|pooler)\.")
 # The array by which a wrapper's prefix is found: every ALBERT has it under this name.
-POSITIONS = re.compile(r"^(.*?)(albert\.)?embeddings\.position_embeddings\.weight$")
+POSITIONS = re.compile(r"^(.*?)((albert|bert)\.)?embeddings\.position_embeddings\.weight$")
 # Buffers of old files, and what each holds in every ALBERT of n positions.
 LEGACY = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")
 LEGACY_VALUES = {"position_ids": np.arange, "token_type_ids": np.zeros}
@@ -54,6 +54,21 @@ SHARD = re.compile(r"\w[\w .\-]*\.(safetensors|bin)")
 TIED = {  # second names of one array
     "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
     "predictions.decoder.bias": "predictions.bias",
+}
+# A BERT's names, and what the same arrays are called in an ALBERT that shares nothing.
+BERT_LAYER = re.compile(r"(^|\.)encoder\.layer\.\d+\.")
+BERT_NAMES = {
+    r"^bert\.": "",
+    r"\bLayerNorm\.gamma$": "LayerNorm.weight",  # as TensorFlow calls them, and old files
+    r"\bLayerNorm\.beta$": "LayerNorm.bias",
+    r"^encoder\.layer\.(\d+)\.": r"encoder.albert_layer_groups.\1.albert_layers.0.",
+    r"\.attention\.(self|output)\.": ".attention.",
+    r"\.intermediate\.dense\.": ".ffn.",
+    r"\.output\.dense\.": ".ffn_output.",
+    r"\.output\.LayerNorm\.": ".full_layer_layer_norm.",
+    r"^pooler\.dense\.": "pooler.",
+    r"^cls\.predictions\.(transform\.)?": "predictions.",
+    r"^cls\.seq_relationship\.": "sop_classifier.classifier.",
 }
 
 
@@ -126,7 +141,7 @@ def load_state(source):
     path = weights_path(source)
     state = unwrapped(_sharded(path) if path.name.endswith(".index.json") else _arrays(path))
     check_finite(state, path)
-    return state
+    return without_berts_names(state)
 
 
 def check_finite(state, path):
@@ -172,6 +187,18 @@ def unwrapped(state):
     prefix = found[0][1] if len(found) == 1 else ""
     renamed = {name.removeprefix(prefix): array for name, array in state.items()}
     return renamed if len(renamed) == len(state) else state
+
+
+def without_berts_names(state):
+    """A BERT's state in the names of an ALBERT; any other one as it is."""
+    if not any(map(BERT_LAYER.search, state)):
+        return state
+    renamed = {}
+    for name, array in state.items():
+        for pattern, new in BERT_NAMES.items():
+            name = re.sub(pattern, new, name)
+        renamed[name] = array
+    return renamed
 
 
 def weights_path(source):
