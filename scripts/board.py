@@ -7,12 +7,14 @@ cost.
 The suite: the loss a word on two texts (WikiText-2, news), Zorro's minimal pairs, and after
 fine-tuning with the settings of `tinyalbert finetune`: SST-2 (8,000 rows), STS-B, TREC, WNUT-17,
 and questions of XQuAD (38 articles to train on, 10 to answer).  FOLDER is one of ours, or one of
-transformers with an ALBERT in it.  The data are read from the folder that TINYALBERT_DATA names, as
+transformers with an ALBERT in it; a BERT's weights open too, but its WordPiece vocabulary does not.
+The data are read from the folder that TINYALBERT_DATA names, as
 lessons/experiments/board.md tells; what is missing there is said and left blank.  TF-IDF with a
 linear model, and a bag of words with one, have rows of their own.
 
 The row goes into TABLE.jsonl (a row of the same name is replaced), from which TABLE.md and
-TABLE.png are made.  After Ctrl-C or a kill the same command goes on.
+TABLE.png are made.  After Ctrl-C or a kill the same command goes on.  --quick tries the suite; its
+numbers say nothing, so its table lies beside its runs.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import json
 import os
 import random
 import sys
+import textwrap
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # replicas bring the parallelism
@@ -33,7 +36,7 @@ from tinyalbert.errors import UserError
 from tinyalbert.files.checkpoint import read_config
 from tinyalbert.files.writing import replacing
 from tinyalbert.info import products_per_token
-from tinyalbert.plots import LIGHT, _figure, _save, read_log
+from tinyalbert.plots import LIGHT, MIDDLE, _figure, _save, read_log
 from tinyalbert.tasks.baselines import has_sklearn
 from tinyalbert.tasks.minimal_pairs import FREQUENCIES, judge, read_sets
 from tinyalbert.tasks.text_loss import evaluate_text
@@ -43,7 +46,9 @@ LENGTH = 128  # tokens of a sequence, for losses and for the products of a token
 WORDS = 5000  # of a text
 PAIRS = 200  # of each set of Zorro
 SST_ROWS = 8000
+MINUTES = [10.0**power * digit for power in range(-2, 6) for digit in (1, 2, 5)]  # of the axis
 QA_ARTICLES = 38  # to train on, of 48
+TABLE = Path(__file__).resolve().parent.parent / "lessons" / "experiments" / "board"
 TEXTS = {"WikiText-2": "wikitext2/valid.txt", "news": "summ/article"}
 TASKS = {  # column: (task, what to train on, dev, metric)
     "SST-2": ("sst2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy"),
@@ -52,30 +57,45 @@ TASKS = {  # column: (task, what to train on, dev, metric)
     "WNUT-17": ("ner", "wnut17/train.conll", "wnut17/dev.conll", "f1"),
     "XQuAD": ("squad", "squad/xquad.en.json", "squad/xquad.en.json", "f1"),
 }
-COLUMNS = {  # of the table: how a number is written
-    "parameters": "{:,}",
-    "products a token": "{:,}",
-    "minutes": "{:,.0f}",
-    "tokens": "{:,}",
-    **{f"{text}, nats a word": "{:.2f}" for text in TEXTS},
-    "Zorro": "{:.3f}",
-    **{column: "{:.3f}" for column in TASKS},
+METRICS = {"accuracy": "accuracy", "pearson": "Pearson", "f1": "F1"}
+LOSS = "{}, nats a word"
+SHARE = "{:.3f}"
+COLUMNS = {  # of the table: (title, how a number is written)
+    "parameters": ("parameters, millions", "{:.2f}"),
+    "products a token": ("products a token, millions", "{:.2f}"),
+    "minutes": ("pretraining, minutes", "{:,.0f}"),
+    "tokens": ("pretraining, million tokens", "{:,.1f}"),
+    **{LOSS.format(text): (f"{text}, nats a word (less is better)", "{:.2f}") for text in TEXTS},
+    "Zorro": ("Zorro, pairs right", SHARE),
+    **{column: (f"{column}, {METRICS[metric]}", SHARE) for column, (*_, metric) in TASKS.items()},
 }
+MILLIONS = ("parameters", "products a token", "tokens")
+PER_CENT = ("XQuAD",)  # whose metric is one; in the table all scores are shares
 HEAD = """# The board
 
 **{finding}**
 
-One fixed suite for every pretrained folder; a row is one command, `python scripts/board.py FOLDER`,
-with the data in the folder that TINYALBERT_DATA names.  {about}
+One fixed suite for every pretrained folder. A row is one command, `python
+scripts/board.py FOLDER`, with the data in the folder that TINYALBERT_DATA names.
 
+{about}
+{quick}
 """
-ABOUT = (
-    f"Losses are in nats a word, on about {WORDS:,} words in sequences of {LENGTH} tokens "
-    "(`tinyalbert evaluate`), lower is better; Zorro is the share of the better sentences, a tie "
-    f"one half, of {PAIRS} pairs of each of the 23 sets; the rest is accuracy, Pearson (STS-B) and F1 "
-    "(WNUT-17, XQuAD) after fine-tuning with the default settings, one seed. Products a token: "
-    f"multiplications of the encoder, forward, in sequences of {LENGTH}. A blank was not measured."
-)
+ABOUT = f"""- Products a token: the multiplications of the encoder for one token, forward, in sequences of
+  {LENGTH}. They tell what a model costs to run; sharing layers saves parameters, not products.
+  Pretraining: minutes on the machine that did it.
+- Nats a word: the loss on about {WORDS:,} words of a text, in sequences of {LENGTH} tokens
+  (`tinyalbert evaluate`). It compares across vocabularies.
+- Zorro: of two sentences that differ in one point of grammar, the share of pairs in which the
+  right one scores higher, a tie one half; {PAIRS} pairs of each of 23 sets. Guessing gets 0.5. The
+  bag of words has the pieces' frequencies here.
+- The rest after fine-tuning with the default settings, one seed: sentiment (SST-2), similarity
+  (STS-B), kinds of questions (TREC), names in tweets (WNUT-17), answers in a text (XQuAD). From 0
+  to 1, more is better.
+- A blank was not measured."""
+QUICK = """
+**Made with --quick: a few rows and steps of each. The numbers say nothing.**
+"""
 
 
 def main(words=None):
@@ -86,7 +106,7 @@ def main(words=None):
         if has_sklearn() and args.data:
             rows += baselines(args)
         table = merged(args.table.with_suffix(".jsonl"), rows)
-        written(args.table, table)
+        written(args.table, table, args.quick)
     except UserError as problem:
         print(f"board.py: {problem}", file=sys.stderr)
         return 2
@@ -110,13 +130,14 @@ def _arguments(words):
     parser.add_argument(
         "--table",
         type=Path,
-        default=Path(__file__).resolve().parent.parent / "lessons" / "experiments" / "board",
-        help="without an ending (default: lessons/experiments/board)",
+        help="without an ending (default: lessons/experiments/board; with --quick OUTPUT/board)",
     )
     args = parser.parse_args(words)
     data = os.environ.get("TINYALBERT_DATA")
     args.data = Path(data) if data else None
-    args.name = args.name or args.folder.name
+    args.name = args.name or args.folder.resolve().name
+    if args.table is None:
+        args.table = args.output / "board" if args.quick else TABLE
     args.output = args.output / "".join(c if c.isalnum() else "_" for c in args.name)
     return args
 
@@ -139,12 +160,14 @@ def scores(args):
     for text, place in TEXTS.items():
         source = found(args, place)
         if source:
-            make = _loss_of(args, source, threads)
-            row[f"{text}, nats a word"] = kept(args.output / text, given, make)["loss_per_word"]
+            make = _loss_of(args, text, source, threads)
+            row[LOSS.format(text)] = kept(args.output / text, given, make)["loss_per_word"]
+            print(f"{args.name}: {text} {row[LOSS.format(text)]:.2f} nats a word", flush=True)
     zorro = found(args, "zorro")
     if zorro:
         told = kept(args.output / "zorro", given, lambda begun: judged(args, zorro, threads))
         row["Zorro"] = told["model"]
+        print(f"{args.name}: Zorro {row['Zorro']:.3f}", flush=True)
         args.frequencies = told[FREQUENCIES]
     args.tasks = {}
     for column, (task, train, dev, metric) in TASKS.items():
@@ -152,7 +175,7 @@ def scores(args):
         if sources:
             result = finished(args.output / column, options(args, task, sources))
             args.tasks[column] = sources, result
-            row[column] = result["metrics"][metric]
+            row[column] = result["metrics"][metric] / (100 if column in PER_CENT else 1)
             print(f"{args.name}: {column} {row[column]:.3f}", flush=True)
     return [row]
 
@@ -175,10 +198,13 @@ def found(args, place):
     return None
 
 
-def _loss_of(args, source, threads):
+def _loss_of(args, text, source, threads):
+    def say(line):
+        print(f"{args.name}: {text}: {line}", flush=True)
+
     def make(begun):
         words = 200 if args.quick else WORDS
-        return evaluate_text(args.folder, str(source), _length(args), words, threads)
+        return evaluate_text(args.folder, str(source), _length(args), words, threads, say=say)
 
     return make
 
@@ -189,6 +215,7 @@ def _length(args):
 
 def judged(args, zorro, threads):
     """{rule: share} of Zorro's pairs, "model" among the rules."""
+    print(f"{args.name}: Zorro, which takes some minutes", flush=True)
     tokenizer = AlbertTokenizer.from_pretrained(args.folder)
     model = AlbertForMaskedLM.from_pretrained(args.folder)
     sets = read_sets(zorro, 2 if args.quick else PAIRS)
@@ -304,11 +331,17 @@ def merged(path, rows):
 def markdown(table):
     """The board's lines."""
     there = [name for name in COLUMNS if any(name in row for row in table)]
-    lines = [f"| {' | '.join(['', *there])} |", "|---" * (len(there) + 1) + "|"]
+    titles = ["", *(COLUMNS[name][0] for name in there)]
+    lines = [f"| {' | '.join(titles)} |", "|---" + "|---:" * len(there) + "|"]
     for row in table:
-        cells = [COLUMNS[name].format(row[name]) if name in row else "" for name in there]
+        cells = [cell(name, row[name]) if name in row else "" for name in there]
         lines.append(f"| {' | '.join([row['name'], *cells])} |")
     return lines
+
+
+def cell(name, value):
+    """A number of the table as it is written."""
+    return COLUMNS[name][1].format(value / 1e6 if name in MILLIONS else value)
 
 
 def compared(rows):
@@ -333,7 +366,7 @@ def quality(row, columns):
     return float(np.mean([row[column] for column in columns]))
 
 
-def written(table, rows):
+def written(table, rows, quick=False):
     """The board as a page and as a picture."""
     picture = ""
     try:
@@ -341,38 +374,75 @@ def written(table, rows):
         picture = f"\n\n![Quality against cost]({table.name}.png)"
     except UserError as problem:  # matplotlib is an extra
         print(f"no picture: {problem}")
-    text = (
-        HEAD.format(finding=finding(rows), about=ABOUT) + "\n".join(markdown(rows)) + picture + "\n"
-    )
+    head = HEAD.format(finding=finding(rows), about=ABOUT, quick=QUICK if quick else "")
     with replacing(table.with_suffix(".md")) as file:
-        file.write(text.encode())
+        file.write((head + "\n".join(markdown(rows)) + picture + "\n").encode())
 
 
 def draw(path, rows):
     """The mean of the tasks that all rows have, against the minutes of pretraining.
 
-    Rows without minutes are lines across.
+    Rows without minutes are lines across.  The names stand in the right margin.
     """
     scored, columns = compared(rows)
     if not columns:
         raise UserError("no task was measured for all rows")
-    figure = _figure(8.5, 4.6)
+    figure = _figure(8.5, max(4.6, 0.2 * len(scored)))
     ax = figure.subplots()
-    for row in scored:
-        value = quality(row, columns)
-        if "minutes" in row:
+    values = [quality(row, columns) for row in scored]
+    for row, value in zip(scored, values):
+        if row.get("minutes"):
             ax.plot(row["minutes"], value, "o", color="0", ms=6)
-            ax.annotate(f" {row['name']}", (row["minutes"], value), fontsize=8, va="bottom")
         else:
-            ax.axhline(value, color=LIGHT, lw=1)
-            place = (0.01, value)
-            ax.annotate(row["name"], place, xycoords=("axes fraction", "data"), fontsize=8)
-    if any(row.get("minutes") for row in scored):
-        ax.set_xscale("log")
-    ax.set_xlabel("minutes of pretraining")
+            ax.axhline(value, color=MIDDLE, lw=1, ls="--")
+    _minutes_axis(ax, [row["minutes"] for row in scored if row.get("minutes")])
+    ax.margins(y=0.08)
+    low, high = ax.get_ylim()
+    places = spread_out(values, (high - low) / max(24, len(scored) + 2))
+    for row, value, place in zip(scored, values, places):
+        begin = (row["minutes"], value) if row.get("minutes") else (right_end(ax), value)
+        line = dict(arrowstyle="-", color=LIGHT, lw=0.6, shrinkA=0, shrinkB=0)
+        ax.annotate(
+            f"{row['name']}, {value:.3f}",
+            begin,
+            xytext=(1.03, place),
+            textcoords=("axes fraction", "data"),
+            fontsize=8,
+            va="center",
+            arrowprops=line,
+            annotation_clip=False,
+        )
     ax.set_ylabel(f"mean of {', '.join(columns)}")
-    ax.set_title(finding(rows), fontsize=11)
+    ax.set_title("\n".join(textwrap.wrap(finding(rows), 90)), fontsize=11, loc="left")
     return _save(figure, path)
+
+
+def _minutes_axis(ax, minutes):
+    """Minutes from the shortest to the longest pretraining, in steps that double."""
+    ax.set_xlabel("minutes of pretraining; a dashed line had none, or did not write them down")
+    if not minutes:
+        ax.set_xticks([])
+        return
+    ax.set_xscale("log")
+    first, last = min(minutes) / 2, 2 * max(minutes)
+    ax.set_xlim(first, last)
+    ticks = [m for m in MINUTES if first <= m <= last]
+    ax.set_xticks(ticks, [f"{m:g}" for m in ticks])
+    ax.minorticks_off()
+
+
+def right_end(ax):
+    """Where the axis of minutes ends."""
+    return ax.get_xlim()[1]
+
+
+def spread_out(values, gap):
+    """Places near `values`, in their order, that lie at least `gap` apart."""
+    order = np.argsort(values, kind="stable")
+    places = np.array(values, float)
+    for low, high in zip(order, order[1:]):  # upwards, then all down by half of what it took
+        places[high] = max(places[high], places[low] + gap)
+    return places - (places - values).mean()
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def test_a_row_is_made_of_what_is_there_and_nothing_is_done_twice(folder, data, 
     assert {"parameters", "products a token", "WikiText-2, nats a word", "Zorro", "TREC"} == set(rows["one"]) - {"name"}
     assert 0 <= rows["bag of words with a linear model"]["TREC"] <= 1
     page = (tmp_path / "board.md").read_text()
-    assert "| one |" in page and "WikiText-2, nats a word" in page and "SST-2 |" not in page.split("\n\n")[3]
+    titles = next(line for line in page.splitlines() if line.startswith("|"))
+    assert "| one |" in page and "WikiText-2, nats a word" in titles and "SST-2" not in titles and "Made with --quick" in page
     assert (tmp_path / "board.png").is_file()
     monkeypatch.setattr(board, "evaluate_text", None)
     monkeypatch.setattr(board, "judge", None)
@@ -66,6 +67,24 @@ def test_a_row_is_made_of_what_is_there_and_nothing_is_done_twice(folder, data, 
     monkeypatch.delenv("TINYALBERT_DATA")
     assert board.main([*words[:4], *words[4:5], "two", *words[6:]]) == 0      # another row comes beside it, of sizes alone
     assert [json.loads(line)["name"] for line in (tmp_path / "board.jsonl").read_text().splitlines()][-1] == "two"
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=1, max_size=30), gap=st.floats(0.001, 0.2))
+def test_names_keep_their_order_and_a_distance(values, gap):
+    places = board.spread_out(values, gap)
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(places[order]) >= gap - 1e-9).all()
+    if len(values) == 1 or np.diff(np.sort(values)).min() >= gap:
+        np.testing.assert_allclose(places, values, atol=1e-12)
+    np.testing.assert_allclose(places.mean(), np.mean(values))
+
+
+def test_scores_of_one_mean_have_one_unit_and_a_quick_table_lies_apart():
+    """SQuAD's F1 is published from 0 to 100, all others from 0 to 1."""
+    assert board.PER_CENT == tuple(name for name, (task, *_) in board.TASKS.items() if task == "squad")
+    assert board._arguments(["runs/x"]).table == board.TABLE
+    assert board._arguments(["runs/x", "--quick"]).table == Path("runs/board/board")
+    assert board.cell("parameters", 1_329_600) == "1.33" and board.cell("XQuAD", 0.5) == "0.500"
 
 
 @pytest.mark.parametrize("text, told", [(None, "config.json"), ('{"model_type": "roberta"}', "model_type")])
