@@ -463,7 +463,7 @@ def draw(path, table, results, sentence):
 def wrapped(text, width=105):
     import textwrap
 
-    return textwrap.wrap(text, width)[:4]
+    return textwrap.wrap(text, width)
 
 
 if __name__ == "__main__":

@@ -605,7 +605,9 @@ def test_foreign_and_broken_folders_are_refused(tokenizer, tmp_path):
     for make, what in [
             (lambda: None, "no spiece.model or tokenizer.json"),
             (lambda: (tmp_path / "tokenizer.json").write_text("[1]"), "holds list; expected a tokenizer.json"),
-            (lambda: (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'), "of type BPE; expected Unigram"),
+            (lambda: (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'), "tokenizer.json holds a tokenizer of type 'BPE'; expected Unigram, as ALBERT's$"),
+            (lambda: (tmp_path / "tokenizer.json").write_text('{"model": {"type": "WordPiece"}}'), "'WordPiece'; expected Unigram.* its vocabulary does not"),
+            (lambda: ((tmp_path / "tokenizer.json").unlink(), (tmp_path / "vocab.txt").write_text("[PAD]")), "vocab.txt is a WordPiece vocabulary; expected"),
             (lambda: (tmp_path / "spiece.model").write_bytes(b""), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes[:-500]), "no SentencePiece model"),
             (lambda: (tmp_path / "spiece.model").write_bytes(tokenizer.model_bytes.replace(b"[MASK]", b"[MUSK]")), r"has no \[MASK\]"),

@@ -37,7 +37,7 @@ from tinyalbert.training.checkpoints import saved_total_steps
 from tinyalbert.training.data import FunctionData
 from tinyalbert.training.loop import prefetched, train
 from tinyalbert.training.metrics import StepMetrics, TrainingDiverged
-from tinyalbert.training.plan import FittedSteps, fit_steps
+from tinyalbert.training.plan import SAVING_SECONDS, FittedSteps, fit_steps
 from tinyalbert.training.replicas import Single, Threads, own_part
 from tinyalbert.training.stopping import Interrupted
 
@@ -677,6 +677,14 @@ def test_minutes_are_turned_into_steps(monkeypatch):
     assert fit_steps(t, data, 1.0, 0.02, None).eval_every is None
     assert fit_steps(t, data, 0.1, 2.0, None).steps == 1                 # no time for anything: one step
     np.testing.assert_array_equal(before, parameters(t))
+
+
+@given(steps=st.integers(1, 100_000), step=st.floats(1e-3, 1000), given_interval=st.none() | st.integers(1, 10_000))
+def test_a_kill_costs_a_run_of_some_hours_ten_minutes_at_most(steps, step, given_interval):
+    every = FittedSteps(steps, step, 0.0).save_every(given_interval)
+    assert every == 1 or every * step <= SAVING_SECONDS
+    interval = given_interval or -(-steps // 10)
+    assert every == interval or every < interval and (every + 1) * step > SAVING_SECONDS
 
 
 def test_minutes_of_unlike_batches(monkeypatch):

@@ -238,7 +238,10 @@ class PretrainOptions(Options):
         None, "steps (default: ten times a run)", check=COUNT, free=True
     )
     save_every: int | None = option(
-        None, "steps (default: with each evaluation)", check=COUNT, free=True
+        None,
+        "steps (default: with each evaluation, with --minutes also about every ten minutes)",
+        check=COUNT,
+        free=True,
     )
     seed: int = seed_option()
     device: str = device_option()

@@ -262,5 +262,11 @@ def with_steps(options, model, optimizer, stages, held_out, say):
         trainer.replicas.close()
     say(str(fitted))
     eval_every = options.eval_every or fitted.eval_every
-    fixed = replace(options, steps=fitted.steps, minutes=None, eval_every=eval_every)
+    fixed = replace(
+        options,
+        steps=fitted.steps,
+        minutes=None,
+        eval_every=eval_every,
+        save_every=options.save_every or fitted.save_every(eval_every),
+    )
     return fixed, fitted.untrained

@@ -34,7 +34,7 @@ from ..files.fetched import check_fetched
 from ..files.writing import replacing
 from .encoding import encode, one_of
 from .tokenizer_config import check_added, fitting, read_settings
-from .tokenizer_json import ends_in_digit_comma, from_tokenizer_json, tokenizer_json
+from .tokenizer_json import WORD_PIECE, ends_in_digit_comma, from_tokenizer_json, tokenizer_json
 from .vocabulary import CLS, MASK, PAD, SEP, SPACE, SPECIAL, UNK, starts_word, train_vocabulary
 
 # Halves of a pair, from broken JSON: they can't be written in UTF-8.
@@ -646,6 +646,11 @@ def _read_vocabulary(folder):
         raise UserError(
             f"there is no folder {folder}; expected one with an ALBERT tokenizer (nothing is "
             "downloaded: get the files first)"
+        )
+    if (folder / "vocab.txt").is_file():
+        raise UserError(
+            f"{folder / 'vocab.txt'} is a WordPiece vocabulary; expected spiece.model, as ALBERT's"
+            + WORD_PIECE
         )
     raise UserError(
         f"{folder} has no spiece.model or tokenizer.json; expected a folder with an ALBERT "

@@ -22,6 +22,7 @@ import math
 import struct
 import unicodedata
 
+from ..checks import shown
 from ..errors import UserError
 from ..files.protobuf import message, repeated, write
 from ..strict_json import read_json
@@ -210,6 +211,9 @@ def _template(ids):
     }
 
 
+WORD_PIECE = " (of a BERT, the weights open here and its vocabulary does not)"
+
+
 # --- tokenizer.json to SentencePiece model --------------------------------------------------------
 
 
@@ -223,9 +227,12 @@ def from_tokenizer_json(path):
         kind = document["model"]["type"]
         if kind != "Unigram":
             raise UserError(
-                f"{path} holds a tokenizer of type {kind}; expected Unigram, as ALBERT's"
+                f"{path} holds a tokenizer of type {shown(kind)}; expected Unigram, as ALBERT's"
+                + (WORD_PIECE if kind == "WordPiece" else "")
             )
         return _model(document), _settings(document), _added_tokens(document)
+    except UserError:
+        raise
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path} is no tokenizer.json ({type(error).__name__}: {error}); expected a file that "

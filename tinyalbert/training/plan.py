@@ -11,7 +11,9 @@ from ..backend import to_host
 from ..errors import UserError
 
 TIMED_BATCHES = 21  # at most, of each kind
-MEASURING_SHARE = 0.03  # of the time that there is, at most, after four batches of each kind
+MEASURING_SHARE = 0.03  # of the time that there is, at most, after four batches of each kind,
+MEASURING_SECONDS = 120.0  # and so long at most
+SAVING_SECONDS = 600.0  # that a kill may cost a run of some minutes or hours
 UPDATE_COST = 1.03  # forward and backward are timed; the optimiser's update takes about 3 % more
 DEFAULT_EVALUATIONS = 10  # of a run whose interval is not given
 IDLE_SHARE = 1e-3  # of the weights' size: a run that moves them less has no effect
@@ -60,7 +62,7 @@ def plan_run(
             f"{total_steps} steps to train, {trainer.steps_done} done; expected steps= above that, "
             "or minutes="
         )
-    eval_every = eval_every or -(-total_steps // DEFAULT_EVALUATIONS)
+    eval_every = eval_every or evaluation_interval(total_steps)
     return Plan(
         total_steps,
         lr=trainer.schedule_over(total_steps),
@@ -70,6 +72,11 @@ def plan_run(
         log_every=log_every,
         patience=patience,
     )
+
+
+def evaluation_interval(total_steps):
+    """Steps from one evaluation to the next, unless they are given."""
+    return -(-total_steps // DEFAULT_EVALUATIONS)
 
 
 def hardly_moves(trainer, plan):
@@ -109,6 +116,11 @@ class FittedSteps:
     evaluation_seconds: float  # of all evaluations together
     untrained: dict | None = None  # metrics of the model before training
     eval_every: int | None = None  # where there is no time for as many evaluations as usual
+
+    def save_every(self, eval_every):
+        """Steps from one checkpoint to the next, where evaluations are too far apart for them."""
+        eval_every = eval_every or evaluation_interval(self.steps)
+        return max(1, min(eval_every, int(SAVING_SECONDS / self.step_seconds)))
 
     def __str__(self):
         return (
@@ -165,13 +177,13 @@ def fit_steps(trainer, data, seconds, evaluation_seconds, eval_every=None, untra
 def seconds_per_step(trainer, data, seconds):
     """The mean time of a step over all kinds of batches; their gradients are thrown away.
 
-    At most about 3 % of `seconds` are spent on it.
+    At most about 3 % of `seconds`, and two minutes, are spent on it.
     """
     kinds = data.kinds()
     trainer.model.train()
     mean = 0.0
     for share, draw in kinds:
-        limit = MEASURING_SHARE * seconds / len(kinds)
+        limit = min(MEASURING_SHARE * seconds, MEASURING_SECONDS) / len(kinds)
         mean += UPDATE_COST * share * _median_seconds(trainer, draw, limit)
     return mean
 
