@@ -25,6 +25,7 @@ PAIRS = 100  # of each set of Zorro
 TIMED_PAIRS = 4
 SENTENCE_BATCHES = 16  # of 32 pairs
 TIMED_STEPS = 5
+TIMED_UPDATES = 25  # of an optimiser, which are short
 LENGTH = 128  # tokens of the sequence on which a model's step is timed
 STATES = 4  # numbers for each parameter in training: weight, gradient, two moments
 
@@ -151,7 +152,9 @@ def optimizer_times(config, name):
             each: rng.standard_normal(p.shape).astype(p.dtype)
             for each, p in model.named_parameters()
         }
-        times[key] = 1000 * median_seconds(functools.partial(optimizer.step, gradients))
+        times[key] = 1000 * median_seconds(
+            functools.partial(optimizer.step, gradients), TIMED_UPDATES
+        )
     return times
 
 
