@@ -544,7 +544,7 @@ class RawModule:
     def check(self, kernel, kind, parameter, a):
         """CuPy passes an int as long long and a float as double, whatever the kernel's parameter is."""
         where = f"{kernel}: {parameter} ({kind}) was given"
-        if kind == "Arrays":                     # a struct, by value
+        if kind in ("Arrays", "Later"):          # a struct, by value
             assert type(a) is np.ndarray and a.shape == () and a.dtype.names, f"{where} {a!r}"
         elif not kind.endswith("*"):
             assert type(a) is {"long long": int, "double": float}[kind], f"{where} {a!r}"

@@ -62,6 +62,21 @@ def strip_sums(partial, one, two, three, strips, width, part, add):
             to.reshape(-1)[:] = found[i * part:(i + 1) * part] + (to.reshape(-1) if add >> i & 1 else 0)
 
 
+def later_sums(later, real):
+    def at(address, *shape):
+        number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[real.name]
+        return np.ctypeslib.as_array((number * math.prod(shape)).from_address(int(address))).reshape(shape)
+
+    first = 0
+    for to, width, each, add, last in zip(*(later[name] for name in ("to", "width", "each", "add", "last_partial"))):
+        for place in range(first, last):
+            found = at(later["partial"][place], int(later["strips"][place]), int(width)).sum(axis=0)
+            for i in range(width // each if each else 0):
+                there = at(to[i], int(each))
+                there[:] = found[i * each:(i + 1) * each] + (there if add >> i & 1 or place > first else 0)
+        first = last
+
+
 def add_to_rows(y, bias, size, width):
     rows_of(y, width)[:] += bias
 
@@ -253,6 +268,11 @@ def loss_scale(norm, state, interval):
 
 
 # --- step.cu ----------------------------------------------------------------------------------------------
+
+def clip_factor(squares, norm, factor, limit):
+    norm[...] = np.sqrt(squares)
+    factor[...] = np.asarray(limit, norm.dtype) / np.maximum(norm, np.asarray(limit, norm.dtype))
+
 
 def note_loss(loss, share, sum, add):
     sum[...] = (sum if add else 0) + loss.astype(np.float64) * share

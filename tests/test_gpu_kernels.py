@@ -19,7 +19,7 @@ import hostcupy
 import numpy as np
 import on_device
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import CASES
 
@@ -30,6 +30,7 @@ from tinyalbert.tensor import KERNELS, Sum, Tensor, call_vjp, selective, unbroad
 
 pytest.importorskip("tinyalbert.kernels", reason="the folder kernels/ was taken out")
 from tinyalbert.kernels.gpu import attention as gpu_attention  # noqa: E402
+from tinyalbert.kernels.gpu import later as gpu_later  # noqa: E402
 from tinyalbert.kernels.gpu import launch as gpu_launch  # noqa: E402
 
 FOLDER = Path(gpu_launch.__file__).parent
@@ -309,6 +310,35 @@ def test_a_gradient_is_added_to_what_is_there(name, data):
                 assert down(need.array).size == 0 or (down(need.array) == 5).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(seed=st.integers(0, 2**32 - 1), count=st.sampled_from([0, 1, 5, 97, 200]), kinds=st.sampled_from([1, 3, 24, 25, 60]))
+@settings(max_examples=10)
+def test_sums_at_the_end_are_those_made_at_once(seed, count, kinds, dtype):
+    """Bit for bit; more partial sums and more places than one launch takes, and places that two groups share."""
+    rng = np.random.default_rng(seed)
+    later, begun = gpu_later.LaterSums(), rng.random(kinds) < 0.5
+    starts = [rng.standard_normal(int(rng.integers(0, 70))).astype(dtype) for _ in range(kinds)]
+    at_once, at_the_end = ([Sum(up(a), bool(add), queue) for a, add in zip(starts, begun)] for queue in (None, later))
+    for _ in range(count):
+        first = int(rng.integers(kinds))
+        places = [i for i in range(kinds) if len(starts[i]) == len(starts[first]) and rng.random() < 0.7 or i == first][:3]
+        partial = up(rng.standard_normal((int(rng.integers(1, 40)), len(places) * len(starts[first]))).astype(dtype))
+        for sums in (at_once, at_the_end):
+            needs = [sums[i] for i in places]
+            found = gpu_launch.sums_by_the_end(sys.modules["cupy"], partial, *needs)
+            assert (list(found) if len(needs) > 1 else [found]) == needs
+    later.run()
+    for once, end in zip(at_once, at_the_end):
+        assert once.used == end.used and once.add == end.add
+        np.testing.assert_array_equal(down(once.array), down(end.array))
+
+
+def test_a_launch_takes_no_more_than_cuda_allows():
+    assert gpu_later.TABLE.itemsize <= 4096
+    code = (FOLDER / "sums.cu").read_text(encoding="utf-8")
+    assert f"#define MOST {gpu_later.MOST}\n" in code and f"#define GROUPS {gpu_later.GROUPS}\n" in code
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_weights_that_follow_each_other_in_memory_are_one_matrix(together):
     rng = np.random.default_rng(0)
@@ -432,6 +462,17 @@ def test_any_number_of_arrays_is_collected(count, kind):
 
 # --- mistakes ---------------------------------------------------------------------------------------------
 
+def assert_adds_up(rng):
+    """Three partial sums of the same gradient, at the end."""
+    partials = rng.standard_normal((3, 20, 5)).astype("f")
+    later = gpu_later.LaterSums()
+    need = Sum(up(np.zeros(5, "f")), False, later)
+    for partial in partials:
+        later.take(up(partial), (need,))
+    later.run()
+    np.testing.assert_allclose(down(need), partials.sum(axis=(0, 1)), rtol=1e-5)
+
+
 def without_barrier(source, number):
     """`source` with its n-th __syncthreads() taken out, or none."""
     if number is None:
@@ -441,13 +482,13 @@ def without_barrier(source, number):
 
 
 @pytest.mark.parametrize("file, barrier", [("norm", 1), ("norm", 2), ("norm", 3), ("norm", 7), ("softmax", 4), ("softmax", 5),
-                                           ("sums", 1)])
+                                           ("sums", 1), ("sums", 2)])
 def test_a_barrier_that_is_missing_is_noticed(file, barrier, monkeypatch, request):
     """The third of block_max is left out: it protects a second call, which no kernel makes."""
     if request.config.getoption("--backend") in on_device.REAL:
         pytest.skip("the stand-in shows it")
     real, rng = gpu_launch.source, np.random.default_rng(0)
-    assert [real(f, "float32").count("__syncthreads();") for f in ("norm", "softmax", "sums")] == [7, 6, 1]
+    assert [real(f, "float32").count("__syncthreads();") for f in ("norm", "softmax", "sums")] == [7, 6, 2]
     x, w = rng.standard_normal((17, 70)), rng.standard_normal((2, 70))
     q = 40 * rng.standard_normal((1, 70, 3))     # exp of such scores overflows, unless the largest was found
 
@@ -455,6 +496,7 @@ def test_a_barrier_that_is_missing_is_noticed(file, barrier, monkeypatch, reques
         forget_modules()
         assert_same("layer_norm", [x, *w], {"eps": 1e-5}, rng)
         assert_same("attention", [q, q, q, None], {"num_heads": 1}, rng)
+        assert_adds_up(rng)
     check()
     mistaken = {file: barrier}
     monkeypatch.setattr(gpu_launch, "source", lambda f, dtype: without_barrier(real(f, dtype), mistaken.get(f)))

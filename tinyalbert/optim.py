@@ -7,7 +7,9 @@ definitions, for one tensor, as in the papers.  The classes compute the same in 
 LAMB block by block, so that nothing of the model's size is allocated.  Taught in lesson 12.
 """
 
+import functools
 import math
+import operator
 import re
 
 import numpy as np
@@ -393,6 +395,13 @@ def unscale(gradients, loss_scale):
             g /= loss_scale
 
 
+def norm_and_factor(squares, limit):
+    """(norm, what gradients of this norm are multiplied by); squares: its square, () on a GPU."""
+    xp = xp_of(squares)
+    norm = xp.sqrt(squares)
+    return norm, limit / xp.maximum(norm, limit) if limit < math.inf else None
+
+
 def clip_by_global_norm(gradients, limit):
     """Scale all gradients, in place, so that their common norm is at most `limit`.
 
@@ -401,13 +410,14 @@ def clip_by_global_norm(gradients, limit):
     """
     arrays = [g for g in gradients.values() if g is not None]
     xp = xp_of(*arrays)
-    squares = sum(xp.vdot(g, g) for g in arrays)
+    squares = [xp.vdot(g, g) for g in arrays]
     if xp is np:
-        norm = math.sqrt(float(squares))
+        norm = math.sqrt(float(sum(squares)))
         factor = limit / norm if limit < norm < math.inf else None
     else:
-        norm = xp.sqrt(squares)
-        factor = limit / xp.maximum(norm, limit) if limit < math.inf else None
+        total = functools.reduce(operator.add, squares)
+        run = kernel_for("clip_factor", total) or norm_and_factor
+        norm, factor = run(total, limit)
     if factor is not None:
         for g in arrays:
             g *= factor

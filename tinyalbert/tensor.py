@@ -44,14 +44,15 @@ class Sum:
     The caller of `backward` has them for leaves.  A vjp returns one, in place of an array, to say
     that the array is nobody else's, so that others may add to it.
     add: whether what is there counts already, or is to be written over.  used: whether a gradient
-    has arrived.
+    has arrived.  later: what takes gradients that are added up at the end of the sweep, or None.
     """
 
-    __slots__ = ("array", "add", "used")
+    __slots__ = ("array", "add", "used", "later")
 
-    def __init__(self, array, add=False):
+    def __init__(self, array, add=False, later=None):
         self.array = array
         self.add = add
+        self.later = later
         self.used = False
 
     def take(self, g):

@@ -27,6 +27,8 @@ collect              gradients into their sum, weights into their 16-bit copies:
 LossScale            fp16's loss scale is updated in 1 launch
 self_attention       attention, and 1 product for its 3 linear maps
 linear_add_norm      bias, dropout, residual and layer norm in 1 launch behind the product
+LaterSums            gradients of gamma, beta and biases of all layers: 1 launch
+clip_factor          the norm and what gradients are multiplied by: 1 launch
 Graphs               a whole training step in 2 launches
 """
 
@@ -67,5 +69,7 @@ KERNELS["LAMB", "cupy"] = gpu.optimizer.lamb
 KERNELS["LossScale", "cupy"] = gpu.optimizer.loss_scale
 KERNELS["collect", "cupy"] = gpu.optimizer.collect
 KERNELS["Graphs", "cupy"] = gpu.graphs.Graphs
+KERNELS["LaterSums", "cupy"] = gpu.later.LaterSums
+KERNELS["clip_factor", "cupy"] = gpu.optimizer.clip_factor
 KERNELS["note_loss", "cupy"] = gpu.optimizer.note_loss
 KERNELS["note_step", "cupy"] = gpu.optimizer.note_step

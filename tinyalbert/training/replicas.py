@@ -269,10 +269,14 @@ class GradientSum:
 
     def sums(self, add):
         """{parameter: Sum} in the buffer, for a sweep that adds up there (see tensor.backward)."""
-        return {p: Sum(self.views[name], add) for name, p in self.parameters.items()}
+        LaterSums = kernel_for("LaterSums", self.flat)
+        later = LaterSums and LaterSums()
+        return {p: Sum(self.views[name], add, later) for name, p in self.parameters.items()}
 
     def finish(self, sums, add):
         """After that sweep: 0 for what it left out; returns whether each parameter was used."""
+        for later in {each.later for each in sums.values()} - {None}:
+            later.run()
         for each in sums.values():
             if not (each.used or add):
                 each.array.fill(0)

@@ -12,7 +12,7 @@ from .launch import (
     launch_over,
     real,
     result,
-    strip_sums,
+    sums_by_the_end,
     target,
 )
 from .product import linear
@@ -73,7 +73,7 @@ def linear_gelu(x, weight, bias):
             width,
         )
         gx, gweight, _ = linear_vjp(gz, needs)
-        gbias = strip_sums(xp, partial, needs[2]) if needs[2] else None
+        gbias = sums_by_the_end(xp, partial, needs[2]) if needs[2] else None
         return gx, gweight, gbias
 
     return y, vjp

@@ -9,7 +9,7 @@ from ...backend import xp_of
 from ...tensor import Sum, selective
 from ..cpu.blocks import recording
 from .elementwise import hashed
-from .launch import STRIP, computed_in, contiguous, launch, real, strip_sums, threads_for
+from .launch import STRIP, computed_in, contiguous, launch, real, sums_by_the_end, threads_for
 from .product import linear
 
 UNDROPPED = hashed(0.0, 0, 0)
@@ -47,7 +47,7 @@ def _norm(x, bias, residual, gamma, beta, eps, random=UNDROPPED):
         arrays = (contiguous(g), xhat, rstd, gamma, gx, gy, partial)
         numbers = (rows, width, of_one, *random)
         launch("norm", "layer_norm_backward", g.dtype, strips, threads, *arrays, *numbers)
-        return gx, gx if gy is None else gy, *strip_sums(xp, partial, *needs)
+        return gx, gx if gy is None else gy, *sums_by_the_end(xp, partial, *needs)
 
     return y, back
 

@@ -9,6 +9,7 @@ gradients are those of one GradientSum.
 """
 
 import functools
+import math
 
 import numpy as np
 
@@ -95,6 +96,14 @@ def _direction(optimizer, lr):
 def _rates(lr):
     """The learning rate as a number, and as an array, of which the kernels read one."""
     return (lr, None) if isinstance(lr, float) else (0.0, lr)
+
+
+def clip_factor(squares, limit):
+    """optim.norm_and_factor in one launch."""
+    xp = xp_of(squares)
+    norm, factor = (xp.empty((), dtype=squares.dtype) for _ in range(2))
+    launch("step", "clip_factor", squares.dtype, 1, 32, squares, norm, factor, float(limit))
+    return norm, factor if limit < math.inf else None
 
 
 def note_loss(loss, share, total, add):

@@ -1,5 +1,13 @@
 // The numbers of a training step, which a replayed step writes where the host finds them.
 
+// The norm sqrt(squares), and the factor that makes it at most `limit`: 1 if it is.  One thread works.
+extern "C" __global__ void clip_factor(const Real* squares, Real* norm, Real* factor, double limit) {
+    if (threadIdx.x) return;
+    Real most = limit;
+    *norm = sqrt(*squares);
+    *factor = most / (*norm <= most ? most : *norm);  // nan stays nan
+}
+
 // One term's share of the global batch's mean: sum = loss share, or sum += loss share.  One thread works.
 extern "C" __global__ void note_loss(const Real* loss, const double* share, double* sum, long long add) {
     if (threadIdx.x == 0) *sum = (add ? *sum : 0) + (double)*loss * *share;
