@@ -33,6 +33,7 @@ from tinyalbert.kernels.gpu.product import product
 from tinyalbert.modes import use_kernels
 from tinyalbert.nn import DropoutRng
 from tinyalbert.optim import Muon
+from tinyalbert.precision import Precision
 from tinyalbert.pretraining.options import PretrainOptions
 from tinyalbert.pretraining.pretrain import build_trainer
 from tinyalbert.readout import capacity, filled_up, rows_read
@@ -236,6 +237,48 @@ def test_what_is_changed_between_two_steps_counts(change):
         elif change == "readout":
             t.model.albert.embeddings.LayerNorm.weight.data = t.model.albert.embeddings.LayerNorm.weight.data * 2.0
     assert_equal_runs(trainer(), trainer(False), 10, batch_at, changed)
+
+
+class Halving:
+    """Halves the weights at two steps, in arrays held since before the first step: no Parameter tells of it."""
+
+    def __init__(self):
+        self.held = {}
+
+    def __call__(self, t, step):
+        arrays = self.held.setdefault(t, [p.data for p in t.model.parameters()])
+        for array in arrays if step in (4, 7) else []:
+            array *= 0.5
+
+
+@pytest.mark.parametrize("made", ["every step", "with the weights"])
+def test_what_is_written_to_the_weights_between_two_replays_counts_in_the_next_step(made, monkeypatch):
+    """16-bit copies that are made behind the optimiser's step, and not before the next one, are found out."""
+    pytest.importorskip("ml_dtypes", reason="bfloat16 needs ml_dtypes")
+    one, other, halve = trainer(precision="bf16"), trainer(False, precision="bf16"), Halving()
+    if made == "every step":
+        assert_equal_runs(one, other, 9, batch_at, halve)
+        assert replays(one) == 2
+        return
+    want = []
+    for step in range(9):
+        halve(other, step)
+        want.append(dict(other.step(batch_at(step))))
+    copied, update = Precision.active, captured.CapturedStep._update
+
+    def updated(self, *args):
+        result = update(self, *args)
+        with copied(self.trainer.precision):
+            return result
+    with copied(one.precision):
+        pass
+    monkeypatch.setattr(Precision, "active", lambda self, copy=True: copied(self, copy=False))
+    monkeypatch.setattr(captured.CapturedStep, "_update", updated)
+    got = []
+    for step in range(9):
+        halve(one, step)
+        got.append(dict(one.step(batch_at(step))))
+    assert got[:4] == want[:4] and got[4] != want[4]
 
 
 def test_a_run_that_goes_on_from_a_state_is_the_uninterrupted_one():
