@@ -211,7 +211,7 @@ def _template(ids):
     }
 
 
-WORD_PIECE = " (of a BERT, the weights open here and its vocabulary does not)"
+WORD_PIECE = " (the weights of a BERT open here, its vocabulary does not)"
 
 
 # --- tokenizer.json to SentencePiece model --------------------------------------------------------
