@@ -325,12 +325,10 @@ class AlbertConfig:
             config = cls.from_dict(values)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        is_bert = values.get("model_type") == BERT_TYPE  # whose E is H
-        missing = [
-            name
-            for name in ESSENTIAL
-            if name not in values and not (is_bert and name == "embedding_size")
-        ]
+        essential = set(ESSENTIAL)
+        if values.get("model_type") == BERT_TYPE:  # whose E is H
+            essential.remove("embedding_size")
+        missing = [name for name in ESSENTIAL if name in essential and name not in values]
         if missing:
             raise UserError(f"{path} lacks {', '.join(missing)}; expected {expected}")
         return config

@@ -396,10 +396,15 @@ def unscale(gradients, loss_scale):
 
 
 def norm_and_factor(squares, limit):
-    """(norm, what gradients of this norm are multiplied by); squares: its square, () on a GPU."""
+    """(norm, what gradients of this norm are multiplied by, or None if the limit is infinite).
+
+    squares: the norm's square, an array () on a GPU, where the results stay too.
+    """
     xp = xp_of(squares)
     norm = xp.sqrt(squares)
-    return norm, limit / xp.maximum(norm, limit) if limit < math.inf else None
+    if limit == math.inf:
+        return norm, None
+    return norm, limit / xp.maximum(norm, limit)
 
 
 def clip_by_global_norm(gradients, limit):

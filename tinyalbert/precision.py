@@ -41,6 +41,11 @@ SUMS = {"cross_entropy", "mse", "bce_with_logits", "sum", "mean"}  # what has fl
 MOVES = {"reshape", "transpose", "getitem", "concat"}  # what computes nothing
 
 
+def bytes_kept(name):
+    """Bytes of a number that is kept for the backward pass in this precision."""
+    return 4 if PRECISIONS[name] is None else 2
+
+
 def check_precision(name, device):
     """`name` if it can be computed in on `device`; otherwise a UserError with the reason."""
     if name not in PRECISIONS:

@@ -141,7 +141,7 @@ def load_state(source):
     path = weights_path(source)
     state = unwrapped(_sharded(path) if path.name.endswith(".index.json") else _arrays(path))
     check_finite(state, path)
-    return without_berts_names(state)
+    return in_alberts_names(state)
 
 
 def check_finite(state, path):
@@ -189,7 +189,7 @@ def unwrapped(state):
     return renamed if len(renamed) == len(state) else state
 
 
-def without_berts_names(state):
+def in_alberts_names(state):
     """A BERT's state in the names of an ALBERT; any other one as it is."""
     if not any(map(BERT_LAYER.search, state)):
         return state

@@ -21,7 +21,7 @@ from ..heads import AlbertForPreTraining
 from ..optim import OPTIMIZERS
 from ..options import make, resume, to_json
 from ..plots import draw_run
-from ..precision import PRECISIONS, check_precision
+from ..precision import bytes_kept, check_precision
 from ..text.tokenizer import AlbertTokenizer
 from ..training.checkpoints import check_output, moved, read_settings, saved_total_steps
 from ..training.loop import train
@@ -131,12 +131,12 @@ def check_batches(options, model, recipe, ranks):
     """Refuse a batch size with which a step of any stage has no room in memory."""
     if options.device == "gpu":  # CuPy says so when it happens
         return
-    bytes_each = 4 if PRECISIONS[options.precision] is None else 2
     stages = [(sequences, length) for length, sequences, *_ in recipe.plan()]
     sequences, length = max(stages, key=lambda stage: least_memory(model.config, *stage))
     first, end = own_rows(sequences, ranks)
     at_once = -(-(end - first) // options.accumulation)
-    check_room(model.config, at_once, length, bytes_each, recipe.batch_size)
+    kept = bytes_kept(options.precision)
+    check_room(model.config, at_once, length, kept, batch_size=recipe.batch_size)
 
 
 def _silent(text):

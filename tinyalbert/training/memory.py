@@ -12,11 +12,11 @@ CONTAINER = Path("/sys/fs/cgroup/memory.max")  # of Linux's cgroups, version 2
 
 
 def least_memory(config, rows, length, bytes_each=4):
-    """Bytes that a step on so many rows, each of so many tokens, keeps for its backward pass.
+    """Bytes that a step keeps for its backward pass, at the least.
 
-    That is the least.  Of each token, in each layer: two vectors of the feed-forward half's width,
-    four of the hidden width (queries, keys, values, what attention gives), and a score for each
-    head and token that it looks at.
+    rows, each of `length` tokens.  Of each token, in each layer: two vectors of the feed-forward
+    half's width, four of the hidden width (queries, keys, values, what attention gives), and a
+    score for each head and token that it looks at.
     """
     numbers = 2 * config.intermediate_size + 4 * config.hidden_size
     numbers += config.num_attention_heads * length

@@ -25,7 +25,7 @@ from ..optim import (
     linear_warmup_decay,
     unscale,
 )
-from ..precision import Precision, check_precision
+from ..precision import Precision, bytes_kept, check_precision
 from ..tensor import backward
 from .captured import CapturedStep
 from .memory import check_room, keep_freed_memory
@@ -163,17 +163,20 @@ class Trainer:
         with self.precision.active():
             for micro_batch, first_row in split(batch, self.accumulation, totals.first_row):
                 if self.model.device() == "cpu":
-                    size = self.precision.dtype.itemsize if self.precision.dtype else 4
-                    ids = micro_batch["input_ids"]
-                    length = ids.shape[-1]  # a row may have several texts
-                    texts = ids.size // length
-                    check_room(self.model.config, texts, length, size, len(ids))
+                    self._check_room(micro_batch["input_ids"])
                 parts = split(micro_batch, self.replicas.n, first_row)
                 results = self.replicas.run(work, parts)
                 self.gradients.add([gradients for _, gradients in results], self.replicas)
                 losses = losses + sum(part_losses for part_losses, _ in results)
         self.ranks.all_reduce(losses)
         return losses
+
+    def _check_room(self, ids):
+        """Refuse ids (rows, ..., tokens) whose step has no room in memory."""
+        length = ids.shape[-1]
+        texts = ids.size // length  # a row may have several
+        kept = bytes_kept(self.precision.name)
+        check_room(self.model.config, texts, length, kept, batch_size=len(ids))
 
     def _forward_backward_part(self, targets, part):
         """This part's share of each mean loss, and the gradients of their sum.

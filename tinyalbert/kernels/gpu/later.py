@@ -6,11 +6,10 @@ at once they take a launch each, in every layer; what waits instead is small.
 
 import numpy as np
 
-from .launch import THREADS, computed_in, launch
+from .launch import COLUMNS, THREADS, computed_in, launch
 
 MOST = 96  # partial sums of one launch, as in sums.cu: its arguments hold 4,096 bytes
 GROUPS = 24  # of them, that differ in where they go
-COLUMNS = 32  # of a block
 
 TABLE = np.dtype(
     [
@@ -34,10 +33,12 @@ class LaterSums:
 
     def take(self, partial, needs):
         """Let partial sums wait; needs: the Sums that get as many columns each."""
-        elsewhere = {need for group in self.waiting if group != needs for need in group}
-        full = sum(map(len, self.waiting.values())) == MOST
-        if full or len({*self.waiting, needs}) > GROUPS or elsewhere & set(needs):
-            self.run()  # blocks of different groups may not write to the same place
+        others = {need for group in self.waiting if group != needs for need in group}
+        two_groups_write_it = not others.isdisjoint(needs)  # in one launch that would be a race
+        too_many_groups = len({*self.waiting, needs}) > GROUPS
+        too_many_partials = sum(map(len, self.waiting.values())) == MOST
+        if two_groups_write_it or too_many_groups or too_many_partials:
+            self.run()
         self.waiting.setdefault(needs, []).append(partial)
         for need in needs:
             need.used = True
@@ -62,6 +63,7 @@ class LaterSums:
             table["last_partial"][i] = read
             table["last_block"][i] = blocks
         launch("sums", "later_sums", computed_in(partials[0].dtype), blocks, THREADS, table)
-        for need in (need for needs in self.waiting for need in needs):
-            need.written()
+        for needs in self.waiting:
+            for need in needs:
+                need.written()
         self.waiting.clear()

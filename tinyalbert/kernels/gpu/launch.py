@@ -26,6 +26,7 @@ TYPES = {
     "bfloat16": ("__nv_bfloat16", "float", "#include <cuda_bf16.h>\n"),
 }
 THREADS, STRIP = 256, 16
+COLUMNS = 32  # that a block of sums.cu adds up
 
 
 def source(file, dtype):
@@ -139,19 +140,20 @@ def strip_sums(xp, partial, *needs):
     arrays = [array for array, _ in targets] + [None] * (3 - len(needs))
     add = sum(added << i for i, (_, added) in enumerate(targets))
     numbers = (strips, width, part, add)
-    blocks = -(-width // 32)
+    blocks = -(-width // COLUMNS)
     launch("sums", "strip_sums", partial.dtype, blocks, THREADS, partial, *arrays, *numbers)
     found = [result(need, array) for need, (array, _) in zip(needs, targets)]
     return found if len(found) > 1 else found[0]
 
 
 def sums_by_the_end(xp, partial, *needs):
-    """strip_sums, which may wait for the end of the backward pass if all needs are Sums that can.
+    """strip_sums, or, if all needs are Sums that can wait, its work at the end of the sweep.
 
     partial: small, since it is kept so long.
     """
-    later = needs[0].later if isinstance(needs[0], Sum) else None
-    if later is None or not all(isinstance(need, Sum) and need.later is later for need in needs):
+    queues = {need.later if isinstance(need, Sum) else None for need in needs}
+    later = queues.pop()
+    if later is None or queues:
         return strip_sums(xp, partial, *needs)
     later.take(partial, needs)
     return needs if len(needs) > 1 else needs[0]

@@ -101,9 +101,10 @@ def _rates(lr):
 def clip_factor(squares, limit):
     """optim.norm_and_factor in one launch."""
     xp = xp_of(squares)
-    norm, factor = (xp.empty((), dtype=squares.dtype) for _ in range(2))
+    norm = xp.empty((), dtype=squares.dtype)
+    factor = xp.empty((), dtype=squares.dtype)
     launch("step", "clip_factor", squares.dtype, 1, 32, squares, norm, factor, float(limit))
-    return norm, factor if limit < math.inf else None
+    return norm, (factor if limit < math.inf else None)
 
 
 def note_loss(loss, share, total, add):
