@@ -27,6 +27,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -336,7 +337,7 @@ def shared_out(minutes, spent, seeds, times, equal):
         needed = math.ceil(10 * needed) / 10
         raise TooShort(
             f"--minutes {minutes:g} are too few for {FEWEST} steps of {len(times)} variants with "
-            f"{seeds} seed{'s' if seeds > 1 else ''} each; expected {needed:g} or more, or fewer "
+            f"{counted(seeds, 'seed')} each; expected {needed:g} or more, or fewer "
             "--seeds",
             needed,
         )
@@ -386,8 +387,8 @@ def write(folder, table, args, corpus, steps, results):
     text = "\n".join(lines) + "\n"
     with replacing(folder / f"{args.name}.md") as file:
         file.write(text.encode())
-    number = f"{args.seeds} seed{'s' if args.seeds > 1 else ''}"
-    note_down(folder, table.source, sentence, f"{args.preset}, {number}, {in_all(steps)} steps")
+    runs = f"{args.preset}, {counted(args.seeds, 'seed')}, {in_all(steps)} steps"
+    note_down(folder, table.source, sentence, runs)
     try:
         picture = draw(folder / f"{args.name}.png", table, results, sentence)
         return f"\n{text}\nwritten to {folder / args.name}.md, picture {picture}"
@@ -401,18 +402,24 @@ def budget(args, corpus, steps, results):
     one = next(iter(results.values()))[0]
     meta = Shards(corpus).meta
     return (
-        f"Preset {args.preset}, {args.seeds} seed{'s' if args.seeds > 1 else ''}, {in_all(steps)} steps a "
-        f"run, {one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
-        f"{' --quick' if args.quick else ''}, {threads} thread{'s' if threads > 1 else ''}, "
+        f"Preset {args.preset}, {counted(args.seeds, 'seed')}, {in_all(steps)} steps a run, "
+        f"{one['tokens'] / 1e6:.2f} million tokens in the first; --minutes {args.minutes:g}"
+        f"{' --quick' if args.quick else ''}, {counted(threads, 'thread')}, "
         f"{args.precision}; corpus {corpus.parent.name}/{corpus.name} of "
         f"{meta['tokens'] / 1e6:.2f} million pieces, vocabulary of {meta['vocab_size']:,}. "
         "Mean (least to most) of the seeds; losses in nats a piece."
     )
 
 
+def counted(number, what):
+    """ "1 seed", "2 seeds"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def in_all(steps):
     """The number of steps of a run, or the least and the most of several."""
-    return " to ".join(f"{n:,}" for n in dict.fromkeys((min(steps.values()), max(steps.values()))))
+    least, most = min(steps.values()), max(steps.values())
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def rows(table, results):
@@ -456,14 +463,8 @@ def draw(path, table, results, sentence):
     ax.set_xlabel(f"{COLUMNS[metric][0]}, held-out text; a point is a seed, a line the mean")
     ax.grid(axis="x", color=LIGHT, lw=0.4)
     ax.tick_params(colors=MIDDLE, labelcolor="0")
-    ax.set_title("\n".join(wrapped(sentence)), fontsize=9, loc="left")
+    ax.set_title("\n".join(textwrap.wrap(sentence, 105)), fontsize=9, loc="left")
     return _save(figure, path)
-
-
-def wrapped(text, width=105):
-    import textwrap
-
-    return textwrap.wrap(text, width)
 
 
 if __name__ == "__main__":

@@ -53,9 +53,12 @@ def verdict_of(claim, results):
     weights = np.array(list(claim.contrast.values()))
     error = math.sqrt(variance * (weights**2).sum() / seeds)
     noise = float(student((seeds - 1) * len(values)) * error)
+    verdict = "undecided"
     if effect > noise:
-        return "reproduced", effect, noise
-    return "not reproduced" if effect < -noise else "undecided", effect, noise
+        verdict = "reproduced"
+    elif effect < -noise:
+        verdict = "not reproduced"
+    return verdict, effect, noise
 
 
 def finding(table, results):

@@ -314,8 +314,9 @@ def pretraining_row(name, text, size, B, T, n, lean=False):
                 sides[side, p] = functools.partial(
                     torch_side.lean_step, config, batch, compiled=mode, device=on, precision=p
                 )
-            for side in ("transformers", "lean PyTorch") if lean and DEVICE == "cpu" else ():
-                sides[side + ALIKE, p] = functools.partial(keeping_memory, sides[side, p])
+            if lean and DEVICE == "cpu":
+                for side in ("transformers", "lean PyTorch"):
+                    sides[side + ALIKE, p] = functools.partial(keeping_memory, sides[side, p])
     rate = {side: B * T / seconds for side, seconds in rounds(sides, n).items()}
     for p in precisions():
         print_step_lines(
@@ -529,8 +530,9 @@ def row_cold(n):
         def started(side):
             code = f"FOLDER = {folder!r}\n{COLD[side]}"
             command = [sys.executable, "-c", code]
-            own = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}  # all cores
-            return lambda: subprocess.run(command, check=True, capture_output=True, env=own)
+            environment = dict(os.environ)
+            del environment["OPENBLAS_NUM_THREADS"]  # a user has all cores
+            return lambda: subprocess.run(command, check=True, capture_output=True, env=environment)
 
         sides = {side: functools.partial(started, side) for side in here}
         rate = {side: 60 / seconds for side, seconds in rounds(sides, max(2, n // 2)).items()}

@@ -8,8 +8,8 @@ The suite: the loss a word on two texts (WikiText-2, news), Zorro's minimal pair
 fine-tuning with the settings of `tinyalbert finetune`: SST-2 (8,000 rows), STS-B, TREC, WNUT-17,
 and questions of XQuAD (38 articles to train on, 10 to answer).  FOLDER is one of ours, or one of
 transformers with an ALBERT in it; a BERT's weights open too, but its WordPiece vocabulary does not.
-The data are read from the folder that TINYALBERT_DATA names, as
-lessons/experiments/board.md tells; what is missing there is said and left blank.  TF-IDF with a
+The data are read from the folder that TINYALBERT_DATA names, from the places in TEXTS and TASKS below
+and `zorro`; what is missing there is said and left blank.  TF-IDF with a
 linear model, and a bag of words with one, have rows of their own.
 
 The row goes into TABLE.jsonl (a row of the same name is replaced), from which TABLE.md and
@@ -397,10 +397,11 @@ def draw(path, rows):
             ax.axhline(value, color=MIDDLE, lw=1, ls="--")
     _minutes_axis(ax, [row["minutes"] for row in scored if row.get("minutes")])
     ax.margins(y=0.08)
+    right_end = ax.get_xlim()[1]
     low, high = ax.get_ylim()
     places = spread_out(values, (high - low) / max(24, len(scored) + 2))
     for row, value, place in zip(scored, values, places):
-        begin = (row["minutes"], value) if row.get("minutes") else (right_end(ax), value)
+        begin = (row.get("minutes") or right_end, value)
         line = dict(arrowstyle="-", color=LIGHT, lw=0.6, shrinkA=0, shrinkB=0)
         ax.annotate(
             f"{row['name']}, {value:.3f}",
@@ -429,11 +430,6 @@ def _minutes_axis(ax, minutes):
     ticks = [m for m in MINUTES if first <= m <= last]
     ax.set_xticks(ticks, [f"{m:g}" for m in ticks])
     ax.minorticks_off()
-
-
-def right_end(ax):
-    """Where the axis of minutes ends."""
-    return ax.get_xlim()[1]
 
 
 def spread_out(values, gap):
